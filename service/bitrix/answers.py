@@ -1,0 +1,54 @@
+"""Reads the answer of an import into a report, whatever its shape."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from service.bitrix.errors import classify_item
+from service.domain.outcomes import MISSING, Accepted, Report, Verdict
+
+_KEY = re.compile(r"^m(\d\d)$")
+
+
+def read_report(answer: Mapping[str, Any], size: int) -> Report:
+    """Return one verdict per item sent; what the answer does not tell stays unclear.
+
+    A list is matched by position, and only if it has an entry for each item: with a wrong count
+    nobody knows which one is missing.
+    """
+    result = answer.get("result")
+    items = result.get("items") if isinstance(result, dict) else None
+    verdicts: dict[int, Verdict] = {}
+    if isinstance(items, list) and len(items) == size:
+        verdicts = {position: _verdict(entry) for position, entry in enumerate(items)}
+    elif isinstance(items, dict):
+        for key, entry in items.items():
+            match = _KEY.match(key)
+            if match is not None:
+                verdicts[int(match[1])] = _verdict(entry)
+    return Report(size, _once(verdicts))
+
+
+def _verdict(entry: object) -> Verdict:
+    if not isinstance(entry, dict):
+        return MISSING
+    if "error" in entry:
+        return classify_item(entry["error"], str(entry.get("error_description", "")))
+    item = entry.get("item")
+    item_id = item.get("id") if isinstance(item, dict) else None
+    if isinstance(item_id, str) and item_id.isascii() and item_id.isdigit():
+        item_id = int(item_id)
+    if isinstance(item_id, int) and not isinstance(item_id, bool) and item_id > 0:
+        return Accepted(item_id)
+    return MISSING
+
+
+def _once(verdicts: Mapping[int, Verdict]) -> dict[int, Verdict]:
+    """Believe an item id only where it is named once: one item settles one event."""
+    named = [verdict.item_id for verdict in verdicts.values() if isinstance(verdict, Accepted)]
+    return {
+        position: MISSING
+        if isinstance(verdict, Accepted) and named.count(verdict.item_id) > 1
+        else verdict
+        for position, verdict in verdicts.items()
+    }

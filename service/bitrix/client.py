@@ -1,0 +1,264 @@
+"""Makes one call to the portal: no retry, no memory; an answer or a `CallFailed`."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from service import __version__
+from service.bitrix.answers import read_report
+from service.bitrix.errors import classify_call, classify_status, classify_transport
+from service.bitrix.throttle import Throttle
+from service.domain.events import BatchKey, ExternalId, ItemEvent
+from service.domain.outcomes import CallFailed, CallKind, Fault, Report
+from service.telemetry.metrics import Metrics
+
+CONNECT_SECONDS = 10.0
+PAGE = 50
+MOST_PAGES = 20
+METHODS = {"crm.item.batchImport": "import", "crm.item.list": "list", "profile": "probe"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """The credential of an incoming webhook: its address. Never shown."""
+
+    url: str
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.host})"
+
+    @property
+    def host(self) -> str:
+        """The portal's host, which is no secret."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def address(self, method: str) -> str:
+        """Return where to post a call."""
+        return f"{self.url.rstrip('/')}/{method}"
+
+
+class Portal:
+    """The portal's methods that the importer needs; every one raises CallFailed.
+
+    A context manager: one HTTP client, one pool of connections, for the life of the service.
+    """
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        *,
+        throttle: Throttle,
+        metrics: Metrics,
+        timeout: float,
+        slots: int,
+    ) -> None:
+        """Prepare the HTTP client; `timeout` bounds a whole call, in seconds."""
+        self._webhook = webhook
+        self._throttle = throttle
+        self._metrics = metrics
+        self._timeout = timeout
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
+            limits=httpx.Limits(
+                max_connections=slots + 2,
+                max_keepalive_connections=slots + 2,
+                keepalive_expiry=30,
+            ),
+            headers={
+                "User-Agent": f"crm-importer/{__version__}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        """Import up to 20 events of one key; the report has one verdict for each, in order."""
+        answer = await self._call("crm.item.batchImport", encode_import(key, events))
+        return read_report(answer, len(events))
+
+    async def find(
+        self, entity_type_id: int, wanted: Sequence[ExternalId]
+    ) -> dict[ExternalId, list[int]]:
+        """Return the ids of the items that carry the external ids, lowest first."""
+        found: dict[ExternalId, list[int]] = {}
+        groups: dict[tuple[str, str | None], set[str]] = {}
+        for each in wanted:
+            groups.setdefault((each.field, each.originator), set()).add(each.value)
+        for (field, originator), values in groups.items():
+            for row in await self._rows(entity_type_id, field, originator, sorted(values)):
+                external = ExternalId(field, str(row.get(field)), _owner(row, originator))
+                item_id = _item_id(row)
+                if external in wanted and item_id:
+                    found.setdefault(external, []).append(item_id)
+        return found
+
+    async def sees_any(self, entity_type_id: int) -> bool:
+        """Tell whether reading items of a type is proved: some are visible, or we are admin."""
+        rows = await self._page(entity_type_id, ["id"], {})
+        if rows:
+            return True
+        answer = await self._call("profile", b"{}")
+        result = answer.get("result")
+        return isinstance(result, dict) and result.get("ADMIN") is True
+
+    async def probe(self) -> None:
+        """Make the cheapest call there is; any answer that shows the portal at work is good."""
+        try:
+            await self._call("profile", b"{}")
+        except CallFailed as failed:
+            fault = failed.fault
+            shut = {CallKind.BARRED, CallKind.SUSPECT, CallKind.UNAVAILABLE}
+            unknown_here = fault.code.lower() == "error_method_not_found"
+            if not fault.answered or (fault.kind in shut and not unknown_here):
+                raise
+
+    async def _rows(
+        self, entity_type_id: int, field: str, originator: str | None, values: list[str]
+    ) -> list[dict[str, Any]]:
+        """Read every page of the items that carry one of the values."""
+        operator = "" if field.startswith("uf") else "@"
+        where: dict[str, Any] = {f"{operator}{field}": values}
+        select = ["id", field]
+        if originator is not None:
+            where["=originatorId"] = originator
+            select.append("originatorId")
+        rows: list[dict[str, Any]] = []
+        for _ in range(MOST_PAGES):
+            after = {">id": _item_id(rows[-1])} if rows else {}
+            page = await self._page(entity_type_id, select, where | after)
+            rows += page
+            if len(page) < PAGE:
+                break
+        return rows
+
+    async def _page(
+        self, entity_type_id: int, select: list[str], where: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        answer = await self._call(
+            "crm.item.list",
+            msgspec.json.encode(
+                {
+                    "entityTypeId": entity_type_id,
+                    "select": select,
+                    "filter": where,
+                    "order": {"id": "ASC"},
+                    "start": -1,
+                    "useOriginalUfNames": "N",
+                }
+            ),
+        )
+        result = answer.get("result")
+        rows = result.get("items") if isinstance(result, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise CallFailed(classify_status(httpx.codes.OK))
+        return rows
+
+    async def _call(self, method: str, body: bytes) -> dict[str, Any]:
+        """Pass the throttle, post, and return the answer's JSON object."""
+        await self._throttle.pass_()
+        label = METHODS[method]
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        result = "ok"
+        try:
+            return await self._exchange(method, body)
+        except CallFailed as failed:
+            result = str(failed.fault.kind)
+            if failed.fault.kind is CallKind.THROTTLED:
+                self._throttle.refused()
+            raise CallFailed(replace(failed.fault, sent_at=started)) from None
+        finally:
+            self._metrics.requests.labels(label, result).inc()
+            self._metrics.request_duration.labels(label).observe(loop.time() - started)
+
+    async def _exchange(self, method: str, body: bytes) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.post(self._webhook.address(method), content=body)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise CallFailed(classify_transport(error)) from None
+        answer = _object(response)
+        self._note_budget(method, answer)
+        fault = _fault(response, answer)
+        if fault is not None:
+            raise CallFailed(fault)
+        return answer or {}
+
+    def _note_budget(self, method: str, answer: Mapping[str, Any] | None) -> None:
+        timing = (answer or {}).get("time")
+        operating = timing.get("operating") if isinstance(timing, dict) else None
+        label = METHODS[method]
+        if isinstance(operating, int | float) and label in {"import", "list"}:
+            self._metrics.operating.labels(label).set(operating)
+
+
+def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
+    """Write the body of `crm.item.batchImport`; fields go in byte for byte.
+
+    `data` is an object, so that the answer mirrors its keys (`bitrix24.md` §0.1).
+    """
+    items = [
+        b'"m%02d":{%b%b' % (position, event.stamp, bytes(event.fields).lstrip()[1:])
+        for position, event in enumerate(events)
+    ]
+    return b'{"entityTypeId":%d,"useOriginalUfNames":"%b","data":{%b}}' % (
+        key.entity_type_id,
+        b"Y" if key.original_names else b"N",
+        b",".join(items),
+    )
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the answer's JSON object; None where it is none."""
+    try:
+        document = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _fault(response: httpx.Response, answer: Mapping[str, Any] | None) -> Fault | None:
+    """Return what is wrong with an answer; None for a result."""
+    retry_after = _seconds(response.headers.get("Retry-After"))
+    if answer is None:
+        return classify_status(response.status_code, retry_after=retry_after)
+    if "error" in answer:
+        error = answer["error"]
+        code = error.get("code", "") if isinstance(error, dict) else error
+        text = answer.get("error_description", "")
+        return classify_call(str(code), str(text), response.status_code, retry_after=retry_after)
+    if response.status_code != httpx.codes.OK or "result" not in answer:
+        return classify_status(response.status_code, retry_after=retry_after)
+    return None
+
+
+def _seconds(value: str | None) -> float | None:
+    """Read a Retry-After header given in seconds; a date is not worth the trouble."""
+    return float(value) if value and value.strip().isdigit() else None
+
+
+def _item_id(row: Mapping[str, Any]) -> int:
+    value = row.get("id")
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _owner(row: Mapping[str, Any], originator: str | None) -> str | None:
+    return None if originator is None else str(row.get("originatorId"))

@@ -1,0 +1,156 @@
+"""Decides which claims travel together, and when they leave."""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import count
+from typing import Generic, TypeVar
+
+from service.domain.claims import Claim
+from service.domain.events import BatchKey
+from service.domain.outcomes import Fault
+
+D = TypeVar("D")
+
+
+class ClosedBy(StrEnum):
+    """Why a batch left (label of `importer_batches_total`)."""
+
+    SIZE = "size"
+    WINDOW = "window"
+    BYTES = "bytes"
+    PRESSURE = "pressure"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """The bounds of a batch: items, seconds since its first item, bytes of its messages."""
+
+    max_items: int
+    window: float
+    max_bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class Batch(Generic[D]):
+    """Claims of one key in arrival order.
+
+    `due` is the loop time from which it may leave. `tries` counts calls that were refused
+    before execution; `fault` is the whole-call failure after which its claims are in doubt.
+    """
+
+    key: BatchKey
+    claims: list[Claim[D]]
+    opened_at: float
+    due: float
+    size: int = 0
+    closed_by: ClosedBy | None = None
+    tries: int = 0
+    fault: Fault | None = None
+
+    def part(self, claims: list[Claim[D]], due: float) -> "Batch[D]":
+        """Return a batch of some of its claims that keeps its age."""
+        return Batch(
+            key=self.key,
+            claims=claims,
+            opened_at=self.opened_at,
+            due=due,
+            size=sum(claim.size for claim in claims),
+            closed_by=self.closed_by,
+        )
+
+
+@dataclass(slots=True)
+class Agenda(Generic[D]):
+    """Everything that waits: open batches, closed ones, batches to try again, lone claims.
+
+    The window of a batch opens with its first item. A batch stays open until it is taken, so
+    what arrives while no slot is free still travels with it. The oldest batch goes first.
+    """
+
+    policy: BatchPolicy
+    _batches: list[Batch[D]] = field(default_factory=list)
+    _open: dict[BatchKey, Batch[D]] = field(default_factory=dict)
+    _deferred: list[tuple[float, int, Claim[D]]] = field(default_factory=list)
+    _ticket: Iterator[int] = field(default_factory=count)
+
+    def __len__(self) -> int:
+        """Return the number of claims that wait."""
+        return sum(len(batch.claims) for batch in self._batches) + len(self._deferred)
+
+    def add(self, claim: Claim[D], now: float) -> None:
+        """Let a claim join the open batch of its key; the batch opens if there is none."""
+        key = claim.event.batch_key
+        batch = self._open.get(key)
+        if batch is not None and batch.size + claim.size > self.policy.max_bytes:
+            self._close(batch, ClosedBy.BYTES, now)
+            batch = None
+        if batch is None:
+            batch = Batch(key, [], opened_at=now, due=now + self.policy.window)
+            self._open[key] = batch
+            self._batches.append(batch)
+        batch.claims.append(claim)
+        batch.size += claim.size
+        if len(batch.claims) >= self.policy.max_items:
+            self._close(batch, ClosedBy.SIZE, now)
+
+    def defer(self, claim: Claim[D], until: float) -> None:
+        """Let a claim join an open batch later."""
+        heapq.heappush(self._deferred, (until, next(self._ticket), claim))
+
+    def put(self, batch: Batch[D]) -> None:
+        """Let a batch leave, as it is, from its due time on."""
+        self._batches.append(batch)
+
+    def take(self, now: float, *, pressure: bool = False) -> Batch[D] | None:
+        """Return the oldest batch that may leave now; under pressure the oldest open one."""
+        while self._deferred and self._deferred[0][0] <= now:
+            self.add(heapq.heappop(self._deferred)[2], now)
+        due = [batch for batch in self._batches if batch.due <= now]
+        reason = ClosedBy.WINDOW
+        if not due and pressure:
+            due, reason = list(self._open.values()), ClosedBy.PRESSURE
+        if not due:
+            return None
+        batch = min(due, key=lambda each: each.opened_at)
+        if batch.closed_by is None:
+            self._close(batch, reason, now)
+        self._batches.remove(batch)
+        return batch
+
+    def next_time(self) -> float | None:
+        """Return the loop time at which something becomes due; None when nothing waits."""
+        times = [batch.due for batch in self._batches]
+        times += [until for until, _, _ in self._deferred[:1]]
+        return min(times, default=None)
+
+    def drain(self, now: float) -> None:
+        """Close every open batch, so that it may leave at once."""
+        for batch in list(self._open.values()):
+            self._close(batch, ClosedBy.DRAIN, now)
+
+    def prune(self, keep: Callable[[Claim[D], float], bool]) -> list[Claim[D]]:
+        """Take out and return the claims that `keep(claim, due)` does not want to keep."""
+        removed: list[Claim[D]] = []
+        for batch in self._batches:
+            gone = [claim for claim in batch.claims if not keep(claim, batch.due)]
+            if gone:
+                removed += gone
+                batch.claims = [claim for claim in batch.claims if claim not in gone]
+                batch.size -= sum(claim.size for claim in gone)
+        self._batches = [batch for batch in self._batches if batch.claims]
+        self._open = {key: batch for key, batch in self._open.items() if batch.claims}
+        lone = [entry for entry in self._deferred if not keep(entry[2], entry[0])]
+        if lone:
+            removed += [claim for _, _, claim in lone]
+            self._deferred = [entry for entry in self._deferred if entry not in lone]
+            heapq.heapify(self._deferred)
+        return removed
+
+    def _close(self, batch: Batch[D], reason: ClosedBy, now: float) -> None:
+        batch.closed_by = reason
+        batch.due = min(batch.due, now)
+        if self._open.get(batch.key) is batch:
+            del self._open[batch.key]

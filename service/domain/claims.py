@@ -1,0 +1,282 @@
+"""Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+from service.domain.events import Identity, ItemEvent, Malformed
+from service.domain.outcomes import Failed, Imported, Outcome
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+
+class Doubt(IntEnum):
+    """How likely it is that the event's item exists already."""
+
+    NONE = 0
+    """Never sent, as far as anybody knows."""
+    WEAK = 1
+    """Another process may have sent it: ask if asking is possible, else send."""
+    STRONG = 2
+    """It was perhaps sent: ask; where asking is impossible, the ambiguity policy decides."""
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What this process knows of an unsettled event; survives the return of its deliveries.
+
+    `look_at`: loop time before which a look-up proves nothing; `absent_once`: one look-up found
+    nothing already; `fault`: why its last call failed; `refusal`: what stands if the item turns
+    out to be absent; `solo_failures`: calls with this event alone that failed while the portal
+    was otherwise healthy.
+    """
+
+    doubt: Doubt = Doubt.NONE
+    look_at: float = 0.0
+    absent_once: bool = False
+    fault: Failed | None = None
+    refusal: Failed | None = None
+    attempts: int = 0
+    solo_failures: int = 0
+    first_failed_at: float | None = None
+    batch_id: str | None = None
+
+    def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
+        """Note a call whose outcome for this event is unknown.
+
+        `stands`: the portal refused the item; if it is absent, that is its end.
+        """
+        self.doubt, self.absent_once, self.look_at = Doubt.STRONG, False, look_at
+        self.fault, self.refusal = fault, fault if stands else None
+
+    def surely_absent(self) -> None:
+        """Note that the item does not exist."""
+        self.doubt, self.absent_once, self.refusal = Doubt.NONE, False, None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement(Generic[D]):
+    """How the message of one delivery ended; `batch_id` None: no call was made for it."""
+
+    event: ItemEvent | Malformed
+    delivery: D
+    outcome: Outcome
+    attempts: int = 0
+    batch_id: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Claim(Generic[D]):
+    """The right to work on one event, and every delivery that shares its outcome.
+
+    `heirs` are claims that must wait for this one: the same id with another body, or another
+    event that carries the same external id.
+    """
+
+    event: ItemEvent
+    deliveries: list[D]
+    since: float
+    size: int
+    known: Knowledge = field(default_factory=Knowledge)
+    heirs: list["Claim[D]"] = field(default_factory=list)
+
+    def same_message(self, event: ItemEvent) -> bool:
+        """Tell whether a message is a copy of the one this claim was made for."""
+        ours = self.event
+        return (
+            ours.digest == event.digest
+            and ours.identity == event.identity
+            and ours.origin.redrive_count == event.origin.redrive_count
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A message whose event ended earlier.
+
+    `imported` is published again for a new publish; None: acknowledge, the outcome is out.
+    """
+
+    imported: Imported | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Generic[D]):
+    """What the end of a claim sets free: claims to start, claims that share the success."""
+
+    starts: list[Claim[D]]
+    repeats: list[Claim[D]]
+
+
+def doubt_of(event: ItemEvent, *, copy: bool, resubmitted: bool, early: bool, ask: str) -> Doubt:
+    """Return how doubtful the fate of a message is that this process knows nothing of.
+
+    `copy`: it says it was delivered before; `resubmitted`: it was redriven or dead-lettered;
+    `early`: it is among the first after attaching; `ask`: the setting `LOOKUP`.
+    """
+    if copy and (event.external_id is None or ask != "never"):
+        return Doubt.STRONG
+    if event.external_id is None or ask == "never":
+        return Doubt.NONE
+    return Doubt.WEAK if ask == "always" or resubmitted or early else Doubt.NONE
+
+
+class Remembered(Generic[K, V]):
+    """A bounded memory that forgets the oldest entry first."""
+
+    def __init__(self, limit: int) -> None:
+        """Start empty; hold at most `limit` entries."""
+        self._limit = limit
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of entries held."""
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        """Tell whether something is remembered under the key."""
+        return key in self._entries
+
+    def get(self, key: K) -> V | None:
+        """Return what is remembered, or None."""
+        return self._entries.get(key)
+
+    def pop(self, key: K) -> V | None:
+        """Return what is remembered, or None, and forget it."""
+        return self._entries.pop(key, None)
+
+    def put(self, key: K, value: V) -> None:
+        """Remember; the newest entry is forgotten last."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+
+class Claims(Generic[D]):
+    """Every event being worked on, and the recently ended ones.
+
+    A claim is never forgotten before it is resolved or released; the memory of ended events is
+    bounded by `remember`.
+    """
+
+    def __init__(self, *, remember: int) -> None:
+        """Start with nothing claimed and nothing remembered."""
+        self._active: dict[Identity, Claim[D]] = {}
+        self._by_external_id: dict[tuple[int, object], Claim[D]] = {}
+        self._imported: Remembered[Identity, tuple[int, str]] = Remembered(remember)
+        self._failed: Remembered[tuple[Identity, str, int], None] = Remembered(remember)
+        self._released: Remembered[Identity, Knowledge] = Remembered(remember)
+        self._owners: Remembered[tuple[int, int], str] = Remembered(remember)
+
+    def __len__(self) -> int:
+        """Return the number of events being worked on, heirs not counted."""
+        return len(self._active)
+
+    def admit(self, claim: Claim[D], *, copy: bool) -> Claim[D] | Repeat | None:
+        """Take in the claim of one delivery.
+
+        `copy` tells that the message says it was delivered before. Returns the claim when work
+        on it may start, a `Repeat` when its event ended earlier, None when it waits for another.
+        What is known of an event returned earlier outweighs the doubt of its copy.
+        """
+        event = claim.event
+        ended = self._ended(event, copy=copy)
+        if ended is not None:
+            return ended
+        holder = self._active.get(event.identity) or self._sharing(event)
+        if holder is not None:
+            self._join(holder, claim)
+            return None
+        known = self._released.pop(event.identity)
+        if known is not None:
+            known.doubt = max(known.doubt, min(claim.known.doubt, Doubt.WEAK))
+            claim.known = known
+        self._start(claim)
+        return claim
+
+    def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
+        """End a claim whose outcome the broker has confirmed."""
+        event = claim.event
+        self._drop(claim)
+        if isinstance(outcome, Imported):
+            self._imported.put(event.identity, (outcome.item_id, event.digest[:16]))
+        else:
+            self._failed.put(_message_key(event), None)
+        repeats: list[Claim[D]] = []
+        waiting: list[Claim[D]] = []
+        for heir in claim.heirs:
+            done = isinstance(outcome, Imported) and heir.event.identity == event.identity
+            (repeats if done else waiting).append(heir)
+        claim.heirs = []
+        return Resolved(self._promote(waiting), repeats)
+
+    def release(self, claim: Claim[D]) -> list[D]:
+        """Give a claim up unsettled; return its deliveries and those of its heirs."""
+        self._drop(claim)
+        deliveries: list[D] = []
+        for each in (claim, *claim.heirs):
+            self._released.put(each.event.identity, each.known)
+            deliveries += each.deliveries
+        claim.heirs = []
+        return deliveries
+
+    def own(self, event: ItemEvent, item_id: int) -> bool:
+        """Settle a CRM item on an event; False when it belongs to another event already."""
+        key = (event.entity_type_id, item_id)
+        owner = self._owners.get(key)
+        if owner is None:
+            self._owners.put(key, event.event_id)
+            return True
+        return owner == event.event_id
+
+    def _ended(self, event: ItemEvent, *, copy: bool) -> Repeat | None:
+        done = self._imported.get(event.identity)
+        if done is not None:
+            item_id, digest = done
+            settled = copy and event.digest.startswith(digest)
+            return Repeat(None if settled else Imported(item_id, duplicate=True))
+        if copy and _message_key(event) in self._failed:
+            return Repeat(None)
+        return None
+
+    def _sharing(self, event: ItemEvent) -> Claim[D] | None:
+        if event.external_id is None:
+            return None
+        return self._by_external_id.get((event.entity_type_id, event.external_id))
+
+    def _join(self, holder: Claim[D], claim: Claim[D]) -> None:
+        for each in (holder, *holder.heirs):
+            if each.same_message(claim.event):
+                each.deliveries += claim.deliveries
+                return
+        holder.heirs.append(claim)
+
+    def _start(self, claim: Claim[D]) -> None:
+        event = claim.event
+        self._active[event.identity] = claim
+        if event.external_id is not None:
+            self._by_external_id[(event.entity_type_id, event.external_id)] = claim
+
+    def _drop(self, claim: Claim[D]) -> None:
+        event = claim.event
+        self._active.pop(event.identity, None)
+        if event.external_id is not None:
+            self._by_external_id.pop((event.entity_type_id, event.external_id), None)
+
+    def _promote(self, waiting: list[Claim[D]]) -> list[Claim[D]]:
+        """Start the first of the waiting claims; the others go on waiting, now for it."""
+        if not waiting:
+            return []
+        first, *others = waiting
+        self._start(first)
+        for other in others:
+            self._join(first, other)
+        return [first]
+
+
+def _message_key(event: ItemEvent) -> tuple[Identity, str, int]:
+    return (event.identity, event.digest[:16], event.origin.redrive_count)

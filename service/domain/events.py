@@ -1,0 +1,91 @@
+"""Describes what one intake message asks for: an item event, or why it is none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Identity(NamedTuple):
+    """What makes two messages one event: the entity type and the event id."""
+
+    entity_type_id: int
+    event_id: str
+
+
+class BatchKey(NamedTuple):
+    """What the events of one call must share: `entityTypeId` and `useOriginalUfNames`."""
+
+    entity_type_id: int
+    original_names: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalId:
+    """The value by which the portal can be asked whether an event's item exists.
+
+    `field` and `value` (and `originator`, where the type has one) are compared exactly.
+    """
+
+    field: str
+    value: str
+    originator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What of the intake message travels on into the result event."""
+
+    correlation_id: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+    redrive_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEvent:
+    """One item to import, as it came.
+
+    `fields` is the raw JSON object, byte for byte; `stamp` are the JSON members that carry the
+    external id where the event did not bring its own. `external_id` is None where the portal
+    could not be asked. `digest` identifies the body: equal bodies have equal digests.
+    """
+
+    entity_type_id: int
+    event_id: str
+    fields: memoryview
+    original_names: bool
+    digest: str
+    external_id: ExternalId | None = None
+    stamp: bytes = b""
+    origin: Origin = Origin()
+
+    @property
+    def identity(self) -> Identity:
+        """The pair that identifies the event."""
+        return Identity(self.entity_type_id, self.event_id)
+
+    @property
+    def batch_key(self) -> BatchKey:
+        """The key of the batches this event may join."""
+        return BatchKey(self.entity_type_id, self.original_names)
+
+
+class MalformedCode(StrEnum):
+    """Why a message is not an item event (`error.code` of its failed event)."""
+
+    NOT_JSON = "NOT_JSON"
+    WRONG_SHAPE = "WRONG_SHAPE"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    UNKNOWN_ENCODING = "UNKNOWN_ENCODING"
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A message that cannot become an item event; `message` names the thing and the remedy."""
+
+    event_id: str
+    entity_type_id: int | None
+    code: MalformedCode
+    message: str
+    digest: str
+    origin: Origin = Origin()

@@ -1,0 +1,26 @@
+"""Gathers the bounds of the pipeline."""
+
+from dataclasses import dataclass
+
+from service.domain.batching import BatchPolicy
+from service.domain.pausing import PausePolicy
+from service.domain.sequel import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The pipeline's bounds; seconds where times.
+
+    `hold`: longest time a delivery waits here; `remember`: ended events remembered; `ask`: the
+    setting `LOOKUP`.
+    """
+
+    batch: BatchPolicy
+    pause: PausePolicy
+    rules: Rules
+    slots: int
+    prefetch: int
+    hold: float
+    remember: int
+    deadline: float
+    ask: str

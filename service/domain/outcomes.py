@@ -1,0 +1,165 @@
+"""Describes how a call went and how an event ended, so that neither can be half-known."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why an event failed, as its reader sees it."""
+
+    MALFORMED = "malformed"
+    REJECTED = "rejected"
+    UNSUPPORTED = "unsupported"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The event's item is in the CRM.
+
+    `reconciled`: found by asking rather than answered; `duplicate`: imported by an earlier try.
+    """
+
+    item_id: int
+    reconciled: bool = False
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The event ended without an item that we know of."""
+
+    kind: FailureKind
+    code: str
+    message: str
+    http_status: int | None = None
+
+
+Outcome = Imported | Failed
+
+
+class Standing(StrEnum):
+    """What a per-item refusal says about the item."""
+
+    REJECTED = "rejected"
+    """Refused for its own content; surely not saved."""
+    UNCLEAR = "unclear"
+    """May have been saved: ask the portal."""
+    REFUSED_UNCLEAR = "refused_unclear"
+    """May have been saved; if it was not, the refusal stands."""
+    DENIED = "denied"
+    """Not saved; may be this item's rights or everybody's."""
+    PLAN = "plan"
+    """Not saved; the portal's plan does not allow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The portal named the item it created."""
+
+    item_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The portal named an error for the item, or nothing that can be believed."""
+
+    standing: Standing
+    code: str
+    message: str
+
+
+Verdict = Accepted | Refused
+
+MISSING = Refused(
+    Standing.UNCLEAR, "UNREADABLE_ANSWER", "the portal's answer says nothing about this item"
+)
+
+
+class Report:
+    """Exactly one verdict per event of a call, in the order of the call.
+
+    Built from any answer at all: what the answer leaves out is `MISSING`, what it says about
+    items nobody sent is ignored.
+    """
+
+    __slots__ = ("_verdicts",)
+
+    def __init__(self, size: int, verdicts: Mapping[int, Verdict]) -> None:
+        """Take what the answer said about each position of a call of `size` events."""
+        self._verdicts = tuple(verdicts.get(position, MISSING) for position in range(size))
+
+    def __iter__(self) -> Iterator[Verdict]:
+        """Iterate over the verdicts in the order of the call."""
+        return iter(self._verdicts)
+
+    def __len__(self) -> int:
+        """Return the number of events of the call."""
+        return len(self._verdicts)
+
+
+class CallKind(StrEnum):
+    """What the failure of a whole call means for the items in it."""
+
+    THROTTLED = "throttled"
+    """Refused before execution: too many requests."""
+    OVER_BUDGET = "over_budget"
+    """Refused before execution: the method's execution seconds are spent."""
+    UNAVAILABLE = "unavailable"
+    """Surely not executed: the portal, or its auth server, could not be reached."""
+    BARRED = "barred"
+    """Refused before execution for a reason that a person must mend: credentials, plan …"""
+    SUSPECT = "suspect"
+    """Refused before execution; perhaps because of one item's own content."""
+    UNSUPPORTED = "unsupported"
+    """Refused before execution: the portal has no such entity type, or bars imports into it."""
+    TOO_LARGE = "too_large"
+    """Refused before execution: the call must be split."""
+    AMBIGUOUS = "ambiguous"
+    """Perhaps executed, wholly or in part."""
+
+
+class PauseReason(StrEnum):
+    """Why intake is paused (label of `importer_paused`)."""
+
+    CREDENTIALS = "credentials"
+    SCOPE = "scope"
+    PLAN = "plan"
+    BLOCKED = "blocked"
+    PORTAL_DELETED = "portal_deleted"
+    AUTH_SERVER = "auth_server"
+    UNAVAILABLE = "unavailable"
+    OPERATING_LIMIT = "operating_limit"
+    FAILURE_SHARE = "failure_share"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is known of a failed call.
+
+    `answered`: the portal itself answered in full, so that it works on the call no longer;
+    `sent_at`: loop time at which the call left; `pause`: what a pause for it would be called.
+    """
+
+    kind: CallKind
+    code: str
+    message: str
+    http_status: int | None = None
+    pause: PauseReason | None = None
+    retry_after: float | None = None
+    answered: bool = False
+    sent_at: float = 0.0
+
+    def failed(self, kind: FailureKind) -> Failed:
+        """Return the failure of an event that this call brings about."""
+        return Failed(kind, self.code, self.message, self.http_status)
+
+
+class CallFailed(Exception):  # noqa: N818 - the house word for it
+    """A call to the portal brought no report; `fault` says what that means."""
+
+    def __init__(self, fault: Fault) -> None:
+        """Keep the fault; the text carries no secret and no field value."""
+        super().__init__(f"{fault.kind}: {fault.code}")
+        self.fault = fault

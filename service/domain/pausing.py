@@ -1,0 +1,126 @@
+"""Decides when intake must pause, when to probe, and when to flow again."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.domain.events import Identity
+from service.domain.outcomes import PauseReason
+
+
+class Mode(StrEnum):
+    """How much may leave for the portal."""
+
+    FLOWING = "flowing"
+    PAUSED = "paused"
+    HALF_OPEN = "half_open"
+    """One batch at a time, until one is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PausePolicy:
+    """When a portal-wide failure becomes a pause, and how often it is probed; seconds.
+
+    The brake: pause when more than `brake_share` of the last `brake_items` answered items were
+    rejected; `brake_items` 0 = off.
+    """
+
+    after: float
+    probe: float
+    probe_cap: float
+    brake_share: float = 0.5
+    brake_items: int = 0
+
+
+class Gate:
+    """One truth about whether events may flow; every change is an explicit call with `now`."""
+
+    def __init__(self, policy: PausePolicy) -> None:
+        """Start flowing."""
+        self._policy = policy
+        self._interval = policy.probe
+        self._trouble_since: float | None = None
+        self._answers: deque[bool] = deque(maxlen=max(policy.brake_items, 1))
+        self._suspects: dict[str, set[Identity]] = {}
+        self.mode = Mode.FLOWING
+        self.reason: PauseReason | None = None
+        self.probe_at = 0.0
+        self.last_success: float | None = None
+
+    def trouble(self, reason: PauseReason, now: float) -> None:
+        """Note a call that failed for a portal-wide reason which may pass by itself."""
+        if self.mode is Mode.HALF_OPEN:
+            self._pause(self.reason or reason, now)
+        elif self.mode is Mode.FLOWING:
+            if self._trouble_since is None:
+                self._trouble_since = now
+            if now - self._trouble_since >= self._policy.after:
+                self._pause(reason, now)
+
+    def bar(self, reason: PauseReason, now: float) -> None:
+        """Note a refusal that only a person can mend: pause at once."""
+        if self.mode is Mode.PAUSED:
+            self.reason = reason
+        else:
+            self._pause(reason, now)
+
+    def suspect(self, code: str, identity: Identity) -> int:
+        """Note an item refused alone; return how many different ones were, since a success."""
+        refused = self._suspects.setdefault(code, set())
+        refused.add(identity)
+        return len(refused)
+
+    def answered(self, accepted: int, rejected: int, now: float) -> None:
+        """Note the report of an import call."""
+        self._answers.extend([False] * accepted + [True] * rejected)
+        if accepted:
+            self._trouble_since = None
+            self._suspects.clear()
+            self.last_success = now
+        if self.mode is Mode.HALF_OPEN:
+            self._judge_half_open(accepted, rejected, now)
+        elif self.mode is Mode.FLOWING and self._brake_trips():
+            self._pause(PauseReason.FAILURE_SHARE, now)
+
+    def probed(self, now: float, *, ok: bool, reason: PauseReason | None = None) -> None:
+        """Note the answer to a probe."""
+        if self.mode is not Mode.PAUSED:
+            return
+        if ok:
+            self.mode = Mode.HALF_OPEN
+            return
+        self.reason = reason or self.reason
+        self.probe_at = now + self._interval
+        self._grow()
+
+    def limit(self, slots: int) -> int:
+        """Return how many calls may be in flight."""
+        return {Mode.FLOWING: slots, Mode.HALF_OPEN: 1, Mode.PAUSED: 0}[self.mode]
+
+    def _judge_half_open(self, accepted: int, rejected: int, now: float) -> None:
+        mostly = accepted > 0 and (
+            self.reason is not PauseReason.FAILURE_SHARE
+            or rejected <= self._policy.brake_share * (accepted + rejected)
+        )
+        if mostly:
+            self.mode, self.reason = Mode.FLOWING, None
+            self._interval = self._policy.probe
+            self._answers.clear()
+        elif self.reason is PauseReason.FAILURE_SHARE and rejected:
+            self._pause(self.reason, now)
+
+    def _brake_trips(self) -> bool:
+        items = self._policy.brake_items
+        if not items or len(self._answers) < items:
+            return False
+        return sum(self._answers) > self._policy.brake_share * items
+
+    def _pause(self, reason: PauseReason, now: float) -> None:
+        self.mode, self.reason = Mode.PAUSED, reason
+        self.probe_at = now + self._interval
+        self._trouble_since = None
+        self._suspects.clear()
+        self._grow()
+
+    def _grow(self) -> None:
+        self._interval = min(self._interval * 2, self._policy.probe_cap)

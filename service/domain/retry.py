@@ -1,0 +1,23 @@
+"""Decides how long to wait before the next try."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Capped exponential back-off with full jitter; seconds.
+
+    `max_attempts` bounds only the tries of an item that fails alone.
+    """
+
+    base: float
+    cap: float
+    max_attempts: int
+
+    def delay(self, attempt: int, chance: float, hint: float | None = None) -> float:
+        """Return the wait before try `attempt` + 1 (counted from 0).
+
+        `chance` is a random number from 0 to 1; a server's `hint` is never undercut.
+        """
+        ceiling = min(self.cap, self.base * 2.0 ** min(attempt, 32))
+        return max(ceiling * chance, hint or 0.0)

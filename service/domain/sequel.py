@@ -1,0 +1,197 @@
+"""Decides what follows a look-up, an answer or a failed call, for every claim of a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from service.domain.batching import Batch
+from service.domain.claims import Claim
+from service.domain.outcomes import (
+    Accepted,
+    CallKind,
+    Failed,
+    FailureKind,
+    Fault,
+    Imported,
+    Outcome,
+    Refused,
+    Report,
+    Standing,
+)
+from service.domain.retry import RetryPolicy
+
+D = TypeVar("D")
+
+BUDGET_BACK_OFF = RetryPolicy(base=60.0, cap=600.0, max_attempts=1)
+"""After a spent execution budget: one probe, then longer and longer (`bitrix24.md` §4.2)."""
+OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the decisions depend on; seconds.
+
+    `settle`: how long an unanswered call may still work; `recheck`: wait before an absent item
+    is looked up once more; `resend`: send again what may exist and cannot be asked for.
+    """
+
+    retry: RetryPolicy
+    settle: float
+    recheck: float
+    resend: bool = False
+
+
+@dataclass(slots=True)
+class Sequel(Generic[D]):
+    """What is to happen: events that ended, and batches that go again when they are due."""
+
+    ended: list[tuple[Claim[D], Outcome]] = field(default_factory=list)
+    again: list[Batch[D]] = field(default_factory=list)
+
+    def add(self, other: "Sequel[D]") -> "Sequel[D]":
+        """Return itself with another sequel joined."""
+        self.ended += other.ended
+        self.again += other.again
+        return self
+
+
+@dataclass(slots=True)
+class Cleared(Generic[D]):
+    """What looking up has brought for the claims of one batch.
+
+    `ended` are settled by it, `absent` may be sent, `again` must be looked up once more.
+    """
+
+    ended: list[tuple[Claim[D], Outcome]] = field(default_factory=list)
+    absent: list[Claim[D]] = field(default_factory=list)
+    again: list[Claim[D]] = field(default_factory=list)
+
+
+def after_look_up(
+    batch: Batch[D], cleared: Cleared[D], *, rules: Rules, now: float, chance: float
+) -> tuple[Sequel[D], Batch[D] | None]:
+    """Return what follows a look-up, and the batch that may be sent now.
+
+    After a whole-call failure the portal, which works in order, broke at the first absent item:
+    that one is tried alone, the rest goes on as a batch.
+    """
+    sequel = Sequel(ended=list(cleared.ended))
+    whole = batch.fault is not None
+    if cleared.again:
+        stay = [*cleared.again, *cleared.absent] if whole else cleared.again
+        waiting = batch.part([c for c in batch.claims if c in stay], now + rules.recheck)
+        waiting.fault = batch.fault
+        sequel.again.append(waiting)
+        if whole:
+            return sequel, None
+    absent = _without_worn_out(cleared.absent, sequel, rules)
+    if not absent:
+        return sequel, None
+    if not whole:
+        return sequel, batch if len(absent) == len(batch.claims) else batch.part(absent, now)
+    alone, rest = _suspects(absent)
+    for claim in alone:
+        delay = rules.retry.delay(claim.known.solo_failures, chance)
+        due = now + (delay if claim.known.solo_failures else 0.0)
+        sequel.again.append(batch.part([claim], due))
+    return sequel, batch.part(rest, now) if rest else None
+
+
+def after_report(batch: Batch[D], report: Report, *, now: float) -> Sequel[D]:
+    """Return what follows an answer; denied items and spent plans are left to the caller."""
+    sequel: Sequel[D] = Sequel()
+    unclear: list[Claim[D]] = []
+    for claim, verdict in zip(batch.claims, report, strict=True):
+        match verdict:
+            case Accepted(item_id):
+                sequel.ended.append((claim, Imported(item_id)))
+            case Refused(standing=Standing.REJECTED):
+                sequel.ended.append((claim, rejected(verdict)))
+            case Refused(standing=Standing.UNCLEAR | Standing.REFUSED_UNCLEAR):
+                stands = verdict.standing is Standing.REFUSED_UNCLEAR
+                claim.known.perhaps_sent(rejected(verdict), now, stands=stands)
+                unclear.append(claim)
+            case Refused():
+                pass
+    if unclear:
+        again = batch.part(unclear, now)
+        again.fault = Fault(CallKind.AMBIGUOUS, "0", "", OK, answered=True)
+        sequel.again.append(again)
+    return sequel
+
+
+def after_fault(
+    batch: Batch[D], fault: Fault, *, rules: Rules, now: float, chance: float
+) -> Sequel[D]:
+    """Return what follows a failed import call; a lone suspect is left to the caller."""
+    claims = batch.claims
+    match fault.kind:
+        case CallKind.UNSUPPORTED:
+            return Sequel(ended=[(c, fault.failed(FailureKind.UNSUPPORTED)) for c in claims])
+        case CallKind.TOO_LARGE if len(claims) == 1:
+            return Sequel(ended=[(claims[0], fault.failed(FailureKind.REJECTED))])
+        case CallKind.TOO_LARGE | CallKind.SUSPECT if len(claims) > 1:
+            return Sequel(again=_halves(batch, now))
+        case CallKind.AMBIGUOUS:
+            return Sequel(again=[_in_doubt(batch, fault, rules, now)])
+        case _:
+            return Sequel(again=[_refused(batch, fault, rules, now, chance)])
+
+
+def after_failed_look_up(
+    batch: Batch[D], fault: Fault, *, rules: Rules, now: float, chance: float
+) -> Sequel[D]:
+    """Return what follows a look-up that failed: it changes nothing on the portal, so again."""
+    return Sequel(again=[_refused(batch, fault, rules, now, chance)])
+
+
+def rejected(refused: Refused) -> Failed:
+    """Return the failure of an item that the portal refused by name."""
+    return Failed(FailureKind.REJECTED, refused.code, refused.message, OK)
+
+
+def _refused(batch: Batch[D], fault: Fault, rules: Rules, now: float, chance: float) -> Batch[D]:
+    """Put a batch back that was surely not executed."""
+    if fault.kind is CallKind.OVER_BUDGET:
+        delay = BUDGET_BACK_OFF.delay(batch.tries, 1.0, fault.retry_after)
+    else:
+        delay = rules.retry.delay(batch.tries, chance, fault.retry_after)
+    batch.tries += 1
+    batch.due = now + delay
+    return batch
+
+
+def _in_doubt(batch: Batch[D], fault: Fault, rules: Rules, now: float) -> Batch[D]:
+    """Put a batch back that was perhaps executed, to be looked up when that can prove anything."""
+    look_at = now if fault.answered else max(now, fault.sent_at + rules.settle)
+    for claim in batch.claims:
+        claim.known.perhaps_sent(fault.failed(FailureKind.REJECTED), look_at)
+    batch.fault = fault
+    askable = any(claim.event.external_id is not None for claim in batch.claims)
+    batch.due = look_at if askable else now
+    return batch
+
+
+def _halves(batch: Batch[D], now: float) -> list[Batch[D]]:
+    middle = len(batch.claims) // 2
+    return [batch.part(batch.claims[:middle], now), batch.part(batch.claims[middle:], now)]
+
+
+def _without_worn_out(
+    absent: Sequence[Claim[D]], sequel: Sequel[D], rules: Rules
+) -> list[Claim[D]]:
+    """End the claims that have failed alone too often; return the others."""
+    left: list[Claim[D]] = []
+    for claim in absent:
+        if claim.known.solo_failures >= rules.retry.max_attempts and claim.known.fault:
+            sequel.ended.append((claim, claim.known.fault))
+        else:
+            left.append(claim)
+    return left
+
+
+def _suspects(absent: list[Claim[D]]) -> tuple[list[Claim[D]], list[Claim[D]]]:
+    """Split into those to be tried alone and the rest; what cannot be asked for goes singly."""
+    if absent[0].event.external_id is None:
+        return absent, []
+    return absent[:1], absent[1:]

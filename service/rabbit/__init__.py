@@ -1,0 +1,1 @@
+"""Speaks to RabbitMQ: deliveries in, results and dead letters out."""

@@ -1,0 +1,124 @@
+"""Holds our two connections: one to consume, one to publish."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aiormq.abc import AbstractChannel
+
+from service.rabbit.consumer import Consumer, Delivery
+from service.rabbit.decoder import Decoder
+from service.rabbit.link import Address, Link
+from service.rabbit.publisher import Publisher
+from service.rabbit.results import Writer
+from service.rabbit.topology import Topology, ensure
+from service.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Broker:
+    """The consumer and the publisher, each on a connection of its own.
+
+    Two connections, because a memory alarm stops all that goes on the one that publishes.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        topology: Topology,
+        decoder: Decoder,
+        writer: Writer,
+        early: int,
+        metrics: Metrics,
+    ) -> None:
+        """Prepare both connections; nothing is opened before `run`.
+
+        The first `early` deliveries after attaching are marked as such.
+        """
+        self._topology = topology
+        self._metrics = metrics
+        self._heartbeat = address.heartbeat
+        self._on_change: Callable[[], None] = _nothing
+        self.consumer = Consumer(
+            queue=topology.intake_queue, decoder=decoder, early=early, metrics=metrics
+        )
+        self._consume = Link(
+            "consume",
+            address,
+            confirms=False,
+            setup=self._set_up_consuming,
+            on_change=self._consume_changed,
+        )
+        self._publish = Link(
+            "publish",
+            address,
+            confirms=True,
+            setup=self._set_up_publishing,
+            on_change=self._publish_changed,
+        )
+        self.consumer.use(self._consume)
+        self.publisher = Publisher(link=self._publish, writer=writer, metrics=metrics)
+
+    @property
+    def connected(self) -> bool:
+        """Whether both connections are up."""
+        return self._consume.is_up and self._publish.is_up
+
+    def fit(self, now: float) -> bool:
+        """Tell whether a call's outcome could be published: connected, and heard of lately."""
+        return self.connected and now - self.consumer.last_heard <= self._heartbeat
+
+    async def attach(self, prefetch: int) -> None:
+        """Let deliveries come, at most so many unsettled."""
+        await self.consumer.attach(prefetch)
+
+    async def detach(self) -> None:
+        """Stop deliveries; those that came stay."""
+        await self.consumer.detach()
+
+    async def flush(self) -> None:
+        """Return when the broker has read every acknowledgement, or cannot be reached."""
+        await self.consumer.flush()
+
+    async def run(
+        self, *, accept: Callable[[Delivery], None], on_change: Callable[[], None]
+    ) -> None:
+        """Keep both connections up until cancelled.
+
+        `accept` takes each delivery and must not block; `on_change` is called whenever a
+        connection comes or goes.
+        """
+        self._on_change = on_change
+        self.consumer.accept = accept
+        every = self._heartbeat / 3
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._consume.run(), name="link consume")
+            tasks.create_task(self._publish.run(), name="link publish")
+            tasks.create_task(self.consumer.watch(every), name="watch consumer")
+            tasks.create_task(self.publisher.watch(every), name="watch publisher")
+
+    async def _set_up_consuming(self, channel: AbstractChannel) -> None:
+        await ensure(self._topology, self._consume.side_channel)
+        await self.consumer.resume(channel)
+
+    async def _set_up_publishing(self, _: AbstractChannel) -> None:
+        await ensure(self._topology, self._publish.side_channel)
+
+    def _consume_changed(self, lost: str | None) -> None:
+        if lost is not None:
+            self.consumer.lost()
+            self._metrics.consumer_restarts.labels("lost").inc()
+        self._changed()
+
+    def _publish_changed(self, _: str | None) -> None:
+        self._changed()
+
+    def _changed(self) -> None:
+        self._metrics.connected.set(int(self.connected))
+        self._on_change()
+
+
+def _nothing(_: object = None) -> None:
+    """Do nothing: nobody listens yet."""

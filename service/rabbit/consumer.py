@@ -1,0 +1,255 @@
+"""Takes deliveries in and hands them over; acknowledges or gives them back."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.commands import Basic
+
+from service.domain.events import ItemEvent, Malformed
+from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.link import Link, LinkLost, broker_errors
+from service.rabbit.topology import RPC_SECONDS
+from service.telemetry.metrics import Metrics
+
+FLUSH_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """One message handed over and not settled.
+
+    `copy` tells that it says it was delivered before, `resubmitted` that it was redriven or
+    dead-lettered once, `early` that it is among the first after its consumer attached.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_metrics",
+        "copy",
+        "early",
+        "event",
+        "message",
+        "received_at",
+        "resubmitted",
+        "size",
+    )
+
+    def __init__(
+        self,
+        message: DeliveredMessage,
+        event: ItemEvent | Malformed,
+        *,
+        channel: AbstractChannel,
+        metrics: Metrics,
+        received_at: float,
+        early: bool,
+    ) -> None:
+        """Wrap a message of a channel."""
+        headers = message.header.properties.headers or {}
+        self.message = message
+        self.event = event
+        self.received_at = received_at
+        self.size = len(message.body)
+        self.early = early
+        self.copy = bool(message.redelivered) or _count(headers.get("x-delivery-count")) > 0
+        self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
+        self._channel = channel
+        self._metrics = metrics
+
+    @property
+    def live(self) -> bool:
+        """Whether it can still be acknowledged; if not, the broker delivers it again."""
+        return not self._channel.is_closed
+
+    async def ack(self) -> None:
+        """Acknowledge; too late for its connection is counted, not raised."""
+        await self._answer(self._channel.basic_ack(self._tag, wait=False))
+
+    async def give_back(self) -> None:
+        """Return the message to its queue, unsettled."""
+        await self._answer(self._channel.basic_nack(self._tag, requeue=True, wait=False))
+
+    @property
+    def _tag(self) -> int:
+        return self.message.delivery_tag or 0
+
+    async def _answer(self, answer: Any) -> None:  # noqa: ANN401 - a coroutine of the library
+        try:
+            with broker_errors():
+                await answer
+        except LinkLost:
+            self._metrics.stale_acks.inc()
+
+
+class Consumer:
+    """The consumer of the intake queue: attached or not, as it is told.
+
+    Survives its connections: `resume` is called with each new channel. `accept`, to be set before
+    it is attached, is called for every delivery, in order, and must not block.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: str,
+        decoder: Decoder,
+        metrics: Metrics,
+        early: int,
+    ) -> None:
+        """Prepare a consumer; the first `early` deliveries after attaching are marked."""
+        self._queue = queue
+        self._decoder = decoder
+        self._metrics = metrics
+        self.accept: Callable[[Delivery], None] | None = None
+        self._early = early
+        self._link: Link | None = None
+        self._prefetch: int | None = None
+        self._channel: AbstractChannel | None = None
+        self._tag: str | None = None
+        self._seen = 0
+        self._changing = asyncio.Lock()
+        self.last_heard = float("-inf")
+
+    @property
+    def attached(self) -> bool:
+        """Whether the consumer is registered on an open channel."""
+        return self._tag is not None
+
+    def use(self, link: Link) -> None:
+        """Take the link whose channels are handed to `resume`."""
+        self._link = link
+
+    async def attach(self, prefetch: int) -> None:
+        """Consume, with at most so many deliveries unsettled, now and on later channels."""
+        async with self._changing:
+            self._prefetch = prefetch
+            await self._reconcile()
+
+    async def detach(self) -> None:
+        """Stop consuming; what was delivered stays ours."""
+        async with self._changing:
+            self._prefetch = None
+            await self._reconcile()
+
+    async def resume(self, channel: AbstractChannel) -> None:
+        """Take a new channel and consume on it if that is wanted; raises LinkLost."""
+        async with self._changing:
+            self._channel, self._tag = channel, None
+            channel.on_consumer_cancel_callbacks.add(self._cancelled)
+            self.last_heard = asyncio.get_running_loop().time()
+            if self._prefetch is not None:
+                await self._consume(channel, self._prefetch)
+
+    def lost(self) -> None:
+        """Note that the channel is gone."""
+        self._channel = self._tag = None
+        self._metrics.consumer_alive.set(0)
+        self._metrics.consumer_active.set(0)
+
+    async def watch(self, every: float) -> None:
+        """Ask the broker, for ever, whether our queue and consumer are still there."""
+        while True:
+            await asyncio.sleep(every)
+            channel = self._channel
+            if channel is None or self._link is None or not self._link.is_up:
+                continue
+            try:
+                with broker_errors():
+                    queue = await channel.queue_declare(
+                        self._queue, passive=True, timeout=3 * every
+                    )
+            except LinkLost as lost:
+                self._fail("silent", f"the broker did not answer: {lost}")
+                continue
+            self.last_heard = asyncio.get_running_loop().time()
+            if self._tag is not None and channel is self._channel and not queue.consumer_count:
+                self._fail("cancelled", "the queue has no consumer although we are attached")
+
+    async def flush(self) -> None:
+        """Wait until the broker has read what was acknowledged: it answers in order."""
+        if self._channel is not None:
+            try:
+                with broker_errors():
+                    await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
+            except LinkLost:
+                log.warning("acknowledgements not flushed: no connection")
+
+    async def _reconcile(self) -> None:
+        """Bring the present channel in line with what is wanted; a failure ends the channel."""
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            if self._tag is not None:
+                tag, self._tag = self._tag, None
+                self._metrics.consumer_alive.set(0)
+                with broker_errors():
+                    await channel.basic_cancel(tag, timeout=RPC_SECONDS)
+            if self._prefetch is not None:
+                await self._consume(channel, self._prefetch)
+        except LinkLost as lost:
+            self._fail("lost", str(lost))
+
+    async def _consume(self, channel: AbstractChannel, prefetch: int) -> None:
+        self._seen = 0
+
+        async def receive(message: DeliveredMessage) -> None:
+            self._receive(channel, message)
+
+        with broker_errors():
+            await channel.basic_qos(prefetch_count=prefetch, timeout=RPC_SECONDS)
+            answer = await channel.basic_consume(self._queue, receive, timeout=RPC_SECONDS)
+        self._tag = answer.consumer_tag
+        self._metrics.consumer_alive.set(1)
+        log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
+
+    def _receive(self, channel: AbstractChannel, message: DeliveredMessage) -> None:
+        """Decode a message and hand it over; runs in the library's task, so it only passes on."""
+        now = asyncio.get_running_loop().time()
+        self.last_heard = now
+        self._seen += 1
+        properties = message.header.properties
+        event = self._decoder.decode(
+            Incoming(
+                body=message.body,
+                headers=properties.headers or {},
+                content_type=properties.content_type,
+                content_encoding=properties.content_encoding,
+                message_id=properties.message_id,
+                correlation_id=properties.correlation_id,
+            )
+        )
+        delivery = Delivery(
+            message,
+            event,
+            channel=channel,
+            metrics=self._metrics,
+            received_at=now,
+            early=self._seen <= self._early,
+        )
+        self._metrics.received.labels("true" if message.redelivered else "false").inc()
+        self._metrics.last_delivery.set(time.time())
+        self._metrics.consumer_active.set(1)
+        if event.event_id.startswith("sha256:"):
+            self._metrics.without_id.inc()
+        if self.accept is not None:
+            self.accept(delivery)
+
+    async def _cancelled(self, frame: Basic.Cancel) -> None:
+        """Answer the broker's cancel: the queue was deleted or moved."""
+        if frame.consumer_tag == self._tag:
+            self._fail("cancelled", "the broker cancelled the consumer")
+
+    def _fail(self, reason: str, text: str) -> None:
+        self._metrics.consumer_restarts.labels(reason).inc()
+        if self._link is not None:
+            self._link.fail(text)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,235 @@
+"""Keeps one connection with one channel up, for ever, and says when it is not."""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import aio_pika
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aiormq.abc import AbstractChannel
+from yarl import URL
+
+from service.domain.retry import RetryPolicy
+
+CONNECT_SECONDS = 10.0
+CLOSE_SECONDS = 3.0
+_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+
+log = logging.getLogger(__name__)
+
+
+class LinkLost(Exception):  # noqa: N818 - reads as what it says
+    """The broker, the connection or the channel went away; nothing is known of what was sent."""
+
+
+class Returned(Exception):  # noqa: N818 - reads as what it says
+    """The broker had no queue for a publish."""
+
+
+class Nacked(Exception):  # noqa: N818 - reads as what it says
+    """The broker refused a publish: a queue is full."""
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn whatever the client library raises into `LinkLost`, `Returned` or `Nacked`.
+
+    The library ends waits with CancelledError although nobody cancelled the task; only a
+    cancellation of our own task is let through.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LinkLost("the connection was closed") from None
+    except PublishError:
+        raise Returned from None
+    except DeliveryError:
+        raise Nacked from None
+    except (AMQPError, OSError, TimeoutError, RuntimeError, ssl.SSLError) as error:
+        raise LinkLost(f"{type(error).__name__}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is and how to get in; several nodes are tried in turn."""
+
+    urls: Sequence[str]
+    heartbeat: float
+    tls: ssl.SSLContext | None = None
+
+    def with_heartbeat(self) -> list[URL]:
+        """Return the addresses with the heartbeat the client library reads from them."""
+        return [
+            URL(url).update_query(heartbeat=str(max(1, round(self.heartbeat))))
+            for url in self.urls
+        ]
+
+
+@dataclass(slots=True, eq=False)
+class _Life:
+    """One connection from its opening to its end."""
+
+    connection: aio_pika.abc.AbstractConnection
+    channel: AbstractChannel
+    ended: "asyncio.Future[str]"
+
+
+class Link:
+    """One supervised connection.
+
+    `setup` is awaited with each new channel before the link counts as up. `on_change` is told
+    of every way up and down, with the reason. `run` ends only by cancellation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        *,
+        confirms: bool,
+        setup: Callable[[AbstractChannel], Awaitable[None]],
+        on_change: Callable[[str | None], None],
+    ) -> None:
+        """Prepare; nothing is opened before `run`."""
+        self.name = name
+        self._urls = cycle(address.with_heartbeat())
+        self._tls = address.tls
+        self._confirms = confirms
+        self._setup = setup
+        self._on_change = on_change
+        self._life: _Life | None = None
+        self._up = asyncio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the channel is open and set up."""
+        return self._up.is_set()
+
+    async def channel(self) -> AbstractChannel:
+        """Return the open channel; wait for one while there is none."""
+        while self._life is None:
+            await self._up.wait()
+        return self._life.channel
+
+    @asynccontextmanager
+    async def side_channel(self) -> AsyncIterator[AbstractChannel]:
+        """Open a channel for questions that may end it, and close it afterwards."""
+        if self._life is None:
+            raise LinkLost("no connection")
+        connection = self._life.connection
+        with broker_errors():
+            channel = await open_channel(connection, confirms=False)
+        try:
+            yield channel
+        finally:
+            await _quietly(channel.close())
+
+    async def blocked(self) -> bool:
+        """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
+        if self._life is None:
+            return False
+        with broker_errors():
+            transport = self._life.connection.transport
+            if transport is None:
+                return False
+            try:
+                async with asyncio.timeout(0.1):
+                    await transport.connection.ready()
+            except TimeoutError:
+                return True
+        return False
+
+    def fail(self, reason: str) -> None:
+        """End the present connection; a new one is made."""
+        if self._life is not None and not self._life.ended.done():
+            self._life.ended.set_result(reason)
+
+    async def run(self) -> None:
+        """Keep a connection up until cancelled."""
+        attempt = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            reason = await self._live()
+            if asyncio.get_running_loop().time() - started > CONNECT_SECONDS:
+                attempt = 0
+            self._on_change(reason)
+            wait = _BACK_OFF.delay(attempt, 0.5 + random.random() / 2)  # noqa: S311 - jitter
+            log.warning(
+                "broker link down",
+                extra={"link": self.name, "reason": reason, "retry_in": round(wait, 2)},
+            )
+            attempt += 1
+            await asyncio.sleep(wait)
+
+    async def _live(self) -> str:
+        """Open a connection, serve it until it ends, and return why it ended."""
+        try:
+            with broker_errors():
+                connection = await aio_pika.connect(
+                    next(self._urls),
+                    timeout=CONNECT_SECONDS,
+                    ssl_context=self._tls,
+                    client_properties={"connection_name": f"crm-importer {self.name}"},
+                )
+        except LinkLost as lost:
+            return str(lost)
+        try:
+            return await self._serve(connection)
+        except LinkLost as lost:
+            return str(lost)
+        finally:
+            self._up.clear()
+            self._life = None
+            await _quietly(connection.close())
+
+    async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> str:
+        with broker_errors():
+            async with asyncio.timeout(CONNECT_SECONDS):
+                channel = await open_channel(connection, confirms=self._confirms)
+        life = _Life(connection, channel, asyncio.get_running_loop().create_future())
+        channel.closing.add_done_callback(lambda closed: _end(life, closed))
+        transport = connection.transport
+        if transport is not None:
+            transport.connection.closing.add_done_callback(lambda closed: _end(life, closed))
+        self._life = life
+        await self._setup(channel)
+        if not life.ended.done():
+            self._up.set()
+            self._on_change(None)
+        return await life.ended
+
+
+async def open_channel(
+    connection: aio_pika.abc.AbstractConnection, *, confirms: bool
+) -> AbstractChannel:
+    """Open a channel of the protocol library; unroutable publishes raise."""
+    transport = connection.transport
+    if transport is None:
+        raise LinkLost("no connection")
+    return await transport.connection.channel(publisher_confirms=confirms, on_return_raises=True)
+
+
+def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:
+    if life.ended.done():
+        return
+    error = None if closed.cancelled() else closed.exception()
+    life.ended.set_result(f"{type(error).__name__}: {error}" if error else "closed")
+
+
+async def _quietly(closing: Awaitable[Any]) -> None:
+    """Await the closing of something that may be dead already, for a short time."""
+    try:
+        with broker_errors():
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await closing
+    except LinkLost:
+        pass

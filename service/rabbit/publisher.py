@@ -1,0 +1,122 @@
+"""Publishes settlements and tells, for each, whether the broker has confirmed it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiormq.abc import AbstractChannel
+
+from service.rabbit.link import Link, LinkLost, Nacked, Returned, broker_errors
+from service.rabbit.results import Outgoing, Settled, Writer
+from service.telemetry.metrics import Metrics
+
+CONFIRM_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A publish without an answer yet."""
+
+    target: str
+    since: float
+    late: bool = False
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Publisher:
+    """Results and dead letters out: persistent, mandatory, confirmed.
+
+    `publish` makes one try and never raises for trouble of the broker; who calls it tries again.
+    Repeats carry the same ids, so consumers of results that drop repeated ids see one.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        writer: Writer,
+        metrics: Metrics,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Publish over the link what the writer writes."""
+        self._link = link
+        self._writer = writer
+        self._metrics = metrics
+        self._now = now
+        self._in_flight: dict[str, _Pending] = {}
+
+    async def publish(self, settlements: Sequence[Settled]) -> list[bool]:
+        """Return for each settlement whether all its messages are confirmed as routed.
+
+        Waits while there is no connection.
+        """
+        channel = await self._link.channel()
+        now = self._now()
+        messages = [self._writer.write(settlement, now) for settlement in settlements]
+        flat = [message for each in messages for message in each]
+        confirmed = iter(await asyncio.gather(*(self._one(channel, each) for each in flat)))
+        return [min([next(confirmed) for _ in each]) for each in messages]
+
+    async def watch(self, every: float) -> None:
+        """Look, for ever, for publishes that wait too long for their confirm.
+
+        A blocked connection (memory or disk alarm) is waited for; a silent one is made anew.
+        """
+        while True:
+            await asyncio.sleep(every)
+            oldest = min((each.since for each in self._in_flight.values()), default=None)
+            if oldest is None or _now() - oldest < CONFIRM_SECONDS:
+                continue
+            late = [each for each in self._in_flight.values() if not each.late]
+            for each in late:
+                each.late = True
+                self._metrics.published.labels(each.target, "timeout").inc()
+            if not await self._link.blocked():
+                self._link.fail("a publish was not confirmed in time")
+
+    async def _one(self, channel: AbstractChannel, message: Outgoing) -> bool:
+        """Publish one message and return whether it was confirmed."""
+        unique = message.properties.message_id or ""
+        while twin := self._in_flight.get(unique):
+            # Two publishes of one id in flight would take each other's answers (P10).
+            await twin.gone.wait()
+        pending = self._in_flight[unique] = _Pending(message.target, _now())
+        try:
+            result = await _confirmed(channel, message)
+        finally:
+            del self._in_flight[unique]
+            pending.gone.set()
+        self._metrics.published.labels(message.target, result).inc()
+        if result == "confirmed":
+            self._metrics.confirm_seconds.labels(message.target).observe(_now() - pending.since)
+            return True
+        log.warning("publish failed", extra={"target": message.target, "result": result})
+        return False
+
+
+async def _confirmed(channel: AbstractChannel, message: Outgoing) -> str:
+    """Publish and wait for the broker's word (label of `importer_published_total`)."""
+    try:
+        with broker_errors():
+            await channel.basic_publish(
+                message.body,
+                exchange=message.exchange,
+                routing_key=message.routing_key,
+                properties=message.properties,
+                mandatory=True,
+            )
+    except Returned:
+        return "returned"
+    except Nacked:
+        return "nacked"
+    except LinkLost:
+        return "lost"
+    return "confirmed"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Holds the settings: declared in `tree`, checked in `rules`, read in `environment`."""

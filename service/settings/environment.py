@@ -1,0 +1,131 @@
+"""Reads the environment: the only place that does."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from service.settings.rules import broken_rules
+from service.settings.tree import PREFIX, Section, Settings
+
+_INJECTED = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")
+
+
+class SettingsInvalid(Exception):  # noqa: N818 - reads as what it says
+    """The environment cannot be used; `mistakes` names every one of them, without values."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        """Keep the mistakes, a line each."""
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def load(environ: Mapping[str, str] = os.environ, *, portal: bool = True) -> Settings:
+    """Read the settings from an environment; `portal` tells whether the portal's are needed.
+
+    Raises SettingsInvalid, which names every mistake at once.
+    """
+    values, mistakes = _collect(environ)
+    try:
+        settings = Settings(**_nested(values))
+        wrong: set[str] = set()
+    except ValidationError as invalid:
+        found = dict(_described(invalid))
+        wrong = set(found)
+        mistakes += [f"{name} {text}" for name, text in found.items()]
+        settings = _without(values, wrong)
+    mistakes += [text for names, text in broken_rules(settings) if not names & wrong]
+    given = {name for name in values if name not in wrong}
+    if portal and f"{PREFIX}BITRIX__WEBHOOK_URL" not in given | wrong | _named(mistakes):
+        mistakes.append(
+            f"{PREFIX}BITRIX__WEBHOOK_URL is missing: give the portal's incoming webhook address"
+        )
+    if mistakes:
+        raise SettingsInvalid(mistakes)
+    return settings
+
+
+def injected(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the names that Kubernetes injects for a Service; they are ignored."""
+    known = known_names()
+    return [
+        name
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known and _INJECTED.search(name)
+    ]
+
+
+def known_names() -> dict[str, tuple[str, ...]]:
+    """Return the environment name of every setting with its path in the tree."""
+    names: dict[str, tuple[str, ...]] = {}
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, Section):
+            for name in model.model_fields:
+                names[f"{PREFIX}{section}__{name}".upper()] = (section, name)
+        else:
+            names[f"{PREFIX}{section}".upper()] = (section,)
+    return names
+
+
+def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the values by setting name, files read, and the mistakes made in naming them."""
+    known = known_names()
+    values: dict[str, str] = {}
+    mistakes: list[str] = []
+    for name in sorted(set(environ) - set(injected(environ))):
+        setting = name if name in known else name.removesuffix("_FILE")
+        if not name.startswith(PREFIX):
+            continue
+        if setting not in known:
+            mistakes.append(f"{name} is not a setting: see `crm-importer settings`")
+        elif setting != name and setting in environ:
+            mistakes.append(f"{setting} and {name} are both given: keep one of them")
+        elif setting == name:
+            values[setting] = environ[name]
+        else:
+            try:
+                values[setting] = Path(environ[name]).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "not a text file"
+                mistakes.append(f"{name} names a file that cannot be read: {reason}")
+    empty = [name for name, value in values.items() if not value.strip()]
+    mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
+    return {name: value for name, value in values.items() if name not in empty}, mistakes
+
+
+def _nested(values: Mapping[str, str]) -> dict[str, Any]:
+    known = known_names()
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, leaf = known[name]
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[leaf] = value
+    return tree
+
+
+def _without(values: Mapping[str, str], wrong: set[str]) -> Settings:
+    """Return settings in which the wrong values are replaced by their defaults."""
+    return Settings(**_nested({name: text for name, text in values.items() if name not in wrong}))
+
+
+def _described(invalid: ValidationError) -> list[tuple[str, str]]:
+    """Return each mistake under its setting's name; the value itself is never shown."""
+    paths = {path: name for name, path in known_names().items()}
+    described = []
+    for error in invalid.errors(include_input=False, include_url=False):
+        location = cast("tuple[str, ...]", error["loc"])
+        name = paths.get(location[:2]) or paths[location[:1]]
+        text = error["msg"].removeprefix("Value error, ")
+        described.append((name, "is wrong: " + text[0].lower() + text[1:]))
+    return described
+
+
+def _named(mistakes: list[str]) -> set[str]:
+    """Return the settings that a mistake is about already."""
+    return {line.split()[0].removesuffix("_FILE") for line in mistakes}

@@ -1,0 +1,258 @@
+"""Declares every setting: its name, type, default and meaning."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    SecretStr,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "IMPORTER_"
+
+
+def _amqp_urls(value: SecretStr) -> SecretStr:
+    urls = [url.strip() for url in value.get_secret_value().split(",")]
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"amqp", "amqps"} and bool(parts.hostname)
+            usable = usable and (parts.port is None or parts.port > 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            message = "must be amqp://user:password@host:port/vhost (or amqps), comma-separated"
+            raise ValueError(message)
+    if len({urlsplit(url).scheme for url in urls}) > 1:
+        message = "must not mix amqp and amqps"
+        raise ValueError(message)
+    return value
+
+
+def _webhook_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        usable = usable and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    else:
+        usable = usable and re.fullmatch(r"/rest/\d+/[^/]+/?", parts.path) is not None
+        usable = usable and not parts.query and not parts.fragment
+    if not usable:
+        message = "must be https://portal/rest/<user>/<secret>/ as the portal shows it"
+        raise ValueError(message)
+    return value
+
+
+def _readable(value: Path) -> Path:
+    if not value.is_file():
+        message = "names a file that does not exist or is not a file"
+        raise ValueError(message)
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
+FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]
+File = Annotated[Path, AfterValidator(_readable)]
+
+
+class Section(BaseModel):
+    """A group of settings; its name is the part before `__`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Rabbit(Section):
+    """The broker, and the names of what we use there."""
+
+    url: Annotated[SecretStr, AfterValidator(_amqp_urls)] = Field(
+        SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
+        description="broker address, amqp or amqps; several, comma-separated, for a cluster",
+    )
+    ca_file: File | None = Field(None, description="certificate authority of the broker (path)")
+    cert_file: File | None = Field(None, description="client certificate (path)")
+    key_file: File | None = Field(None, description="key of the client certificate (path)")
+    heartbeat_seconds: Annotated[float, Field(ge=1, le=600)] = Field(
+        15, description="no portal call starts while the broker has been silent for longer"
+    )
+    management_url: SecretStr | None = Field(
+        None, description="management API of the broker, http://user:password@host:15672/"
+    )
+    intake_exchange: Name = Field("crm.items", description="topic exchange for item events")
+    intake_queue: Name = Field("crm.items.import", description="queue of item events")
+    delivery_limit: Annotated[int, Field(ge=100, le=2_000_000_000)] = Field(
+        1000, description="deliveries of one message before the broker dead-letters it itself"
+    )
+    results_exchange: Name = Field("crm.items.results", description="topic exchange for results")
+    succeeded_queue: Name = Field("crm.items.succeeded", description="queue of succeeded events")
+    failed_queue: Name = Field("crm.items.failed", description="queue of failed events")
+    dead_letter_exchange: Name = Field("crm.items.dlx", description="fanout for dead letters")
+    dead_letter_queue: Name = Field("crm.items.dlq", description="queue of dead letters")
+    topology: Literal["declare", "check"] = Field(
+        "declare", description="declare: create what is missing; check: only verify"
+    )
+    hold_seconds: Seconds = Field(
+        600, description="longest time an unsettled delivery is kept before it goes back"
+    )
+    max_message_bytes: Annotated[int, Field(ge=1, le=134_217_728)] = Field(
+        2_000_000, description="largest message body after decompression; larger is malformed"
+    )
+
+
+class Bitrix(Section):
+    """The portal."""
+
+    webhook_url: Annotated[SecretStr, AfterValidator(_webhook_url)] | None = Field(
+        None, description="incoming webhook, https://portal/rest/1/secret/"
+    )
+    allow_http: bool = Field(default=False, description="allow plain HTTP to other than loopback")
+    timeout_seconds: Seconds = Field(70, description="whole call; the cloud cuts at 60")
+    settle_seconds: Seconds = Field(
+        65, description="how long a call without an answer may still work on the portal"
+    )
+    recheck_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        3, description="wait before an absent item is looked up once more (replica lag)"
+    )
+    requests_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(
+        2, description="drain rate of the portal's request bucket"
+    )
+    burst: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        50, description="capacity of the portal's request bucket"
+    )
+    operating_limit_seconds: Annotated[float, Field(ge=0, le=36_000)] = Field(
+        420, description="execution budget per method per 10 minutes; 0 = off"
+    )
+    originator: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        "crm-importer", description="stamped as originatorId"
+    )
+    external_id_fields: Json[dict[TypeId, FieldName]] = Field(
+        default_factory=dict,
+        validate_default=False,
+        description='external id fields by type, {"7":"ufCrm_123"}',
+    )
+
+
+class BatchSettings(Section):
+    """The bounds of a batch and of what is held."""
+
+    max_items: Annotated[int, Field(ge=1, le=20)] = Field(20, description="items per call, 1..20")
+    window_seconds: Seconds = Field(2, description="longest wait, from the batch's first item")
+    max_bytes: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        16_000_000, description="bytes of messages per batch"
+    )
+    slots: Annotated[int, Field(ge=1, le=50)] = Field(2, description="calls in flight")
+    prefetch: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None, description="deliveries held; unset: MAX_ITEMS x (SLOTS + 8)"
+    )
+
+
+class Retry(Section):
+    """Back-off between tries."""
+
+    base_seconds: Seconds = Field(1, description="first back-off, before jitter")
+    cap_seconds: Seconds = Field(60, description="longest back-off, before jitter")
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="tries of an item that keeps failing alone"
+    )
+
+
+class Pause(Section):
+    """When a failing portal pauses intake, and how it is probed."""
+
+    after_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        60, description="a portal-wide failure that lasts this long becomes a pause"
+    )
+    probe_seconds: Seconds = Field(15, description="first wait before a probe; doubles")
+    probe_cap_seconds: Seconds = Field(300, description="longest wait between probes")
+
+
+class Brake(Section):
+    """The brake against filling the dead-letter queue."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="intake pauses when more than this share is rejected"
+    )
+    items: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        200, description="of the last so many answered items; 0 = off"
+    )
+
+
+class ClaimSettings(Section):
+    """What is remembered of ended events."""
+
+    remember: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        50_000, description="imported event ids remembered in memory"
+    )
+
+
+class Shutdown(Section):
+    """The end of the process."""
+
+    deadline_seconds: Seconds = Field(90, description="drain time after SIGTERM")
+
+
+class Http(Section):
+    """The port for probes and metrics."""
+
+    host: Name = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a pod's
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        8080, description="port of /metrics, /livez, /readyz; 0 = any free one"
+    )
+
+
+class Log(Section):
+    """Logging, to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level")
+    format: Literal["json", "console"] = Field("json", description="json or console")
+
+
+class Settings(BaseSettings):
+    """Every setting of the service."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    rabbit: Rabbit = Rabbit()
+    bitrix: Bitrix = Bitrix()
+    batch: BatchSettings = BatchSettings()
+    retry: Retry = Retry()
+    pause: Pause = Pause()
+    brake: Brake = Brake()
+    claims: ClaimSettings = ClaimSettings()
+    shutdown: Shutdown = Shutdown()
+    http: Http = Http()
+    log: Log = Log()
+    ambiguous: Literal["dead_letter", "resend"] = Field(
+        "dead_letter", description="what to do with an item that may exist and cannot be asked for"
+    )
+    lookup: Literal["doubtful", "always", "never"] = Field(
+        "doubtful", description="ask the portal before sending"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values only from what `environment.load` has read: nothing is ignored silently."""
+        return (init_settings,)
+
+    @property
+    def prefetch(self) -> int:
+        """Deliveries held at most."""
+        batch = self.batch
+        return batch.prefetch or batch.max_items * (batch.slots + 8)

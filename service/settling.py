@@ -1,0 +1,178 @@
+"""Settles: publishes outcomes until the broker has them, then acknowledges."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from service.domain.claims import Claim, Claims, Resolved, Settlement
+from service.domain.events import ItemEvent, Malformed
+from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.domain.retry import RetryPolicy
+from service.telemetry.metrics import Metrics
+
+_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+
+log = logging.getLogger(__name__)
+
+
+class Delivery(Protocol):
+    """One message handed over and not settled."""
+
+    event: ItemEvent | Malformed
+    received_at: float
+    size: int
+    copy: bool
+    resubmitted: bool
+    early: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether it can still be acknowledged."""
+
+    async def ack(self) -> None:
+        """Acknowledge it; never raises."""
+
+    async def give_back(self) -> None:
+        """Return it to its queue; never raises."""
+
+
+class Publisher(Protocol):
+    """Publishes outcomes."""
+
+    async def publish(self, settlements: Sequence[Settlement[Delivery]]) -> list[bool]:
+        """Return for each whether all its messages are confirmed; waits for a connection."""
+
+
+class Settler:
+    """The only place where deliveries end: settled, or given back.
+
+    Publishes for ever until the broker confirms, so a slot stays taken while it cannot. `held`
+    are the deliveries that have not ended, oldest first.
+    """
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        claims: Claims[Delivery],
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        """Settle through the publisher."""
+        self._publisher = publisher
+        self._claims = claims
+        self._metrics = metrics
+        self._clock = clock
+        self.held: dict[Delivery, None] = {}
+
+    def oldest_held(self) -> float:
+        """Return the age of the oldest delivery held; callable from another thread."""
+        try:
+            oldest = next(iter(self.held))
+        except (StopIteration, RuntimeError):
+            return 0.0
+        return max(0.0, self._clock() - oldest.received_at)
+
+    async def settle(
+        self,
+        ended: Sequence[tuple[Claim[Delivery], Outcome]],
+        resolved: Callable[[Resolved[Delivery], Outcome], None],
+    ) -> None:
+        """Publish outcomes until all are confirmed; acknowledge each as soon as its own is.
+
+        `resolved` is told what the end of each claim sets free.
+        """
+        pending = [(claim, _settlement(claim, outcome)) for claim, outcome in ended]
+        tries = 0
+        while pending:
+            confirmed = await self._publisher.publish([each for _, each in pending])
+            left = []
+            for (claim, settlement), done in zip(pending, confirmed, strict=True):
+                if done:
+                    outcome = settlement.outcome
+                    resolved(self._claims.resolve(claim, outcome), outcome)
+                    await self._end(claim.deliveries, outcome)
+                else:
+                    left.append((claim, settlement))
+            pending = left
+            if pending:
+                await _back_off(tries)
+                tries += 1
+
+    async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Settle a delivery that needs no claim: malformed, or of an event that ended before."""
+        tries = 0
+        settlement = Settlement(delivery.event, delivery, outcome)
+        while not (await self._publisher.publish([settlement]))[0]:
+            await _back_off(tries)
+            tries += 1
+        await self._end([delivery], outcome)
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        """Acknowledge a copy of a message whose outcome is out already."""
+        await self._end([delivery], None)
+
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Return deliveries to their queue, unsettled."""
+        for delivery in deliveries:
+            self.held.pop(delivery, None)
+            if delivery.live:
+                self._metrics.returned.inc()
+                await delivery.give_back()
+            else:
+                self._metrics.lost.inc()
+
+    async def _end(self, deliveries: Sequence[Delivery], outcome: Outcome | None) -> None:
+        """Acknowledge and count: the first carries the outcome, the others are copies."""
+        for position, delivery in enumerate(deliveries):
+            self._count(delivery, None if position else outcome)
+            self.held.pop(delivery, None)
+            await delivery.ack()
+
+    def _count(self, delivery: Delivery, outcome: Outcome | None) -> None:
+        match outcome:
+            case Failed(kind=FailureKind.MALFORMED):
+                name = "malformed"
+            case Failed():
+                name = "failed"
+            case Imported(duplicate=False):
+                name = "imported"
+            case _:
+                name = "duplicate"
+        if outcome is None and not delivery.live:
+            self._metrics.lost.inc()
+            return
+        if isinstance(outcome, Failed):
+            self._report(delivery.event, outcome)
+        elif name == "imported":
+            self._metrics.last_success.set(time.time())
+        entity_type = self._metrics.entity_type(delivery.event.entity_type_id)
+        self._metrics.items.labels(entity_type, name).inc()
+        self._metrics.latency.labels(name).observe(self._clock() - delivery.received_at)
+
+    def _report(self, event: ItemEvent | Malformed, failed: Failed) -> None:
+        """Tell operators of a failed event; the portal's own words stay out of the log."""
+        code = self._metrics.code(failed.code)
+        self._metrics.item_errors.labels(failed.kind, code).inc()
+        self._metrics.dead_letters.labels(failed.kind).inc()
+        log.warning(
+            "event failed",
+            extra={
+                "event_id": event.event_id,
+                "entity_type": event.entity_type_id,
+                "kind": failed.kind,
+                "code": failed.code,
+            },
+        )
+
+
+def _settlement(claim: Claim[Delivery], outcome: Outcome) -> Settlement[Delivery]:
+    known = claim.known
+    return Settlement(claim.event, claim.deliveries[0], outcome, known.attempts, known.batch_id)
+
+
+async def _back_off(tries: int) -> None:
+    await asyncio.sleep(_BACK_OFF.delay(tries, 0.5 + random.random() / 2))  # noqa: S311 - jitter

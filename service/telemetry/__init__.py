@@ -1,0 +1,1 @@
+"""Tells what happens: metrics and logs."""

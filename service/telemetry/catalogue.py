@@ -1,0 +1,259 @@
+"""Lists every metric: name, meaning, and what to do when it moves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.domain.batching import ClosedBy
+from service.domain.outcomes import CallKind, FailureKind, PauseReason
+
+OTHER = "other"
+KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
+MOST_TYPES = 16
+"""Entity types that get a label value of their own; later ones are counted as `other`."""
+
+OUTCOMES = ("imported", "duplicate", "failed", "malformed")
+METHODS = ("import", "list", "fields", "probe")
+CALL_RESULTS = ("ok", *CallKind)
+TARGETS = ("succeeded", "failed", "dead_letter")
+PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost")
+PACER_REASONS = ("bucket", "budget", "backoff", "paused")
+KNOWN_CODES = (
+    "NOT_JSON",
+    "WRONG_SHAPE",
+    "MESSAGE_TOO_LARGE",
+    "UNKNOWN_ENCODING",
+    "CALL_TIMED_OUT",
+    "CONNECTION_LOST",
+    "UNREADABLE_ANSWER",
+    "CRM_FIELD_ERROR_REQUIRED",
+    "CRM_FIELD_ERROR_VALUE_NOT_VALID",
+    "BX_EMPTY_REQUIRED",
+    "BX_INVALID_VALUE",
+    "ACCESS_DENIED",
+    "NOT_FOUND",
+    "ENTITY_TYPE_NOT_SUPPORTED",
+    "0",
+    "100",
+)
+
+Labels = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A metric as the operator reads it.
+
+    `advice` is what to do when it moves; `labels` gives every known value, all start at 0.
+    """
+
+    name: str
+    meaning: str
+    advice: str
+    labels: Labels = field(default_factory=dict)
+    buckets: Sequence[float] = ()
+
+
+ALL = (
+    Declared(
+        "messages_received_total",
+        "messages delivered to this process",
+        "compare with items_total: received = settled + held + returned + lost",
+        labels={"redelivered": ("true", "false")},
+    ),
+    Declared(
+        "items_total",
+        "messages settled, by outcome",
+        "a rising share of failed: read item_errors_total for the reason",
+        labels={"entity_type": (*KNOWN_TYPES, OTHER), "outcome": OUTCOMES},
+    ),
+    Declared(
+        "item_errors_total",
+        "failed events, by kind and code",
+        "rejected and malformed: tell the upstream team; ambiguous: look into the portal",
+        labels={"kind": tuple(FailureKind), "code": (*KNOWN_CODES, OTHER)},
+    ),
+    Declared(
+        "batches_total",
+        "batches that left, by what closed them",
+        "mostly pressure: raise BATCH__PREFETCH; mostly window: traffic is light",
+        labels={"closed_by": tuple(ClosedBy)},
+    ),
+    Declared(
+        "batch_size",
+        "items per batch",
+        "small batches under load: many entity types share the prefetch",
+        buckets=(1, 2, 3, 5, 8, 10, 12, 15, 18, 19, 20),
+    ),
+    Declared(
+        "batch_fill_seconds",
+        "time from a batch's first item until it left",
+        "above the window: no slot was free, the portal is the limit",
+        buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+        labels={"closed_by": tuple(ClosedBy)},
+    ),
+    Declared(
+        "end_to_end_latency_seconds",
+        "time from receipt of a message until its outcome was confirmed",
+        "growing: compare request_duration_seconds and pacer_wait_seconds_total",
+        buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+        labels={"outcome": OUTCOMES},
+    ),
+    Declared(
+        "events_without_id_total",
+        "events identified by a digest of their body",
+        "ask upstream to send an id: two equal bodies without one are one event",
+    ),
+    Declared(
+        "messages_returned_total",
+        "deliveries given back to the queue unsettled",
+        "rises once per pause and at each stop; steadily: something holds too long",
+    ),
+    Declared(
+        "messages_lost_with_session_total",
+        "deliveries whose broker connection ended first; they are redelivered",
+        "rises with each reconnect; often: look at the broker",
+    ),
+    Declared(
+        "held_messages",
+        "deliveries held unsettled",
+        "at the prefetch for long: the portal is the limit",
+    ),
+    Declared(
+        "oldest_held_seconds",
+        "age of the oldest delivery held; 0 when none is",
+        "near RABBIT__HOLD_SECONDS: see paused and request_duration_seconds",
+    ),
+    Declared(
+        "slots_in_use", "batches in flight", "always at BATCH__SLOTS: the portal is the limit"
+    ),
+    Declared(
+        "duplicates_joined_total",
+        "messages that joined a copy in flight or one settled before",
+        "rises after reconnects; steadily: upstream publishes ids twice",
+    ),
+    Declared(
+        "requests_total",
+        "calls to the portal, by what came of them",
+        "throttled: somebody shares the limit; barred: see paused",
+        labels={"method": METHODS, "result": CALL_RESULTS},
+    ),
+    Declared(
+        "request_duration_seconds",
+        "duration of calls to the portal",
+        "near 60: items are slow, lower BATCH__MAX_ITEMS",
+        buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 45, 60, 75),
+        labels={"method": METHODS},
+    ),
+    Declared(
+        "pacer_wait_seconds_total",
+        "time that calls waited for the portal's limits",
+        "normal under load: the portal is the limit",
+        labels={"reason": PACER_REASONS},
+    ),
+    Declared(
+        "operating_seconds",
+        "execution seconds the portal has counted in the last 10 minutes",
+        "near the limit: the portal's budget is spent",
+        labels={"method": ("import", "list")},
+    ),
+    Declared(
+        "paused",
+        "1 while intake is paused for the reason",
+        "credentials, scope, plan, blocked: mend it in the portal; the rest passes",
+        labels={"reason": tuple(PauseReason)},
+    ),
+    Declared(
+        "ambiguous_batches_total",
+        "calls whose outcome was unknown",
+        "often: the portal or the way to it is unstable",
+    ),
+    Declared(
+        "reconciled_items_total",
+        "items looked up, by whether they were in the CRM",
+        "follows ambiguous_batches_total and restarts",
+        labels={"found": ("yes", "no")},
+    ),
+    Declared(
+        "isolation_requests_total",
+        "items sent alone to find out which one breaks its call",
+        "see item_errors_total for what was found",
+    ),
+    Declared(
+        "published_total",
+        "publishes, by target and what the broker said",
+        "returned: a queue or binding is missing; nacked: a queue is full",
+        labels={"target": TARGETS, "result": PUBLISH_RESULTS},
+    ),
+    Declared(
+        "publish_confirm_seconds",
+        "time until the broker confirmed a publish",
+        "slow: look at the broker's disk",
+        buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+        labels={"target": TARGETS},
+    ),
+    Declared(
+        "dead_letters_total",
+        "originals put into the dead-letter queue",
+        "`crm-importer dlq list` shows why",
+        labels={"kind": tuple(FailureKind)},
+    ),
+    Declared(
+        "broker_connected",
+        "1 while both broker connections are up",
+        "0: look at the broker and the network",
+    ),
+    Declared(
+        "consumer_alive",
+        "1 while the consumer is registered at the intake queue",
+        "0 while not paused: the watchdog mends it; see consumer_restarts_total",
+    ),
+    Declared(
+        "consumer_active",
+        "1 once the consumer was given messages since it attached; a stand-by shows 0",
+        "0 on every replica while the queue fills: the single active consumer hangs",
+    ),
+    Declared(
+        "consumer_restarts_total",
+        "broker connections that had to be made again, by reason",
+        "cancelled: the queue was deleted or moved; lost: network or broker",
+        labels={"reason": ("lost", "cancelled", "silent")},
+    ),
+    Declared(
+        "stale_acks_total",
+        "acknowledgements that came too late for their connection",
+        "expected after a reconnect; the redelivered copy joins its claim",
+    ),
+    Declared(
+        "last_delivery_timestamp_seconds",
+        "when the last message was delivered",
+        "old while the queue fills: the consumer is not active",
+    ),
+    Declared(
+        "last_success_timestamp_seconds",
+        "when the last item was imported",
+        "old while messages wait: see paused and requests_total",
+    ),
+    Declared(
+        "loop_heartbeat_timestamp_seconds",
+        "when the main loop last ran",
+        "old: the process hangs, /livez fails and Kubernetes restarts it",
+    ),
+    Declared(
+        "loop_lag_seconds",
+        "how late the main loop ran",
+        "above 0.1: the processor is too small",
+        buckets=(0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5),
+    ),
+    Declared(
+        "log_lines_total",
+        "log lines written, by level",
+        "compare before and after a release",
+        labels={"level": ("debug", "info", "warning", "error", "critical")},
+    ),
+    Declared(
+        "shutdown_seconds",
+        "how long the last drain took",
+        "near SHUTDOWN__DEADLINE_SECONDS: work was returned",
+    ),
+    Declared("returned_on_drain_total", "deliveries given back at a stop", "nothing to do"),
+)

@@ -1,0 +1,123 @@
+"""Holds every metric of `catalogue` on a registry of its own."""
+
+import platform
+from itertools import product
+from typing import TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from service import __version__
+from service.telemetry.catalogue import ALL, KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER, Declared
+
+PREFIX = "importer_"
+_DECLARED = {each.name: each for each in ALL}
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class Metrics:
+    """Every metric of the service; all known label sets start at 0."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Declare the metrics on a registry (a new one by default)."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library
+        self.registry = registry or CollectorRegistry()
+        self._types = set(KNOWN_TYPES)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self.received = self._counter("messages_received_total")
+        self.items = self._counter("items_total")
+        self.item_errors = self._counter("item_errors_total")
+        self.batches = self._counter("batches_total")
+        self.batch_size = self._histogram("batch_size")
+        self.batch_fill = self._histogram("batch_fill_seconds")
+        self.latency = self._histogram("end_to_end_latency_seconds")
+        self.without_id = self._counter("events_without_id_total")
+        self.returned = self._counter("messages_returned_total")
+        self.lost = self._counter("messages_lost_with_session_total")
+        self.held = self._gauge("held_messages")
+        self.oldest_held = self._gauge("oldest_held_seconds")
+        self.slots_in_use = self._gauge("slots_in_use")
+        self.joined = self._counter("duplicates_joined_total")
+        self.requests = self._counter("requests_total")
+        self.request_duration = self._histogram("request_duration_seconds")
+        self.pacer_wait = self._counter("pacer_wait_seconds_total")
+        self.operating = self._gauge("operating_seconds")
+        self.paused = self._gauge("paused")
+        self.ambiguous = self._counter("ambiguous_batches_total")
+        self.reconciled = self._counter("reconciled_items_total")
+        self.isolations = self._counter("isolation_requests_total")
+        self.published = self._counter("published_total")
+        self.confirm_seconds = self._histogram("publish_confirm_seconds")
+        self.dead_letters = self._counter("dead_letters_total")
+        self.connected = self._gauge("broker_connected")
+        self.consumer_alive = self._gauge("consumer_alive")
+        self.consumer_active = self._gauge("consumer_active")
+        self.consumer_restarts = self._counter("consumer_restarts_total")
+        self.stale_acks = self._counter("stale_acks_total")
+        self.last_delivery = self._gauge("last_delivery_timestamp_seconds")
+        self.last_success = self._gauge("last_success_timestamp_seconds")
+        self.heartbeat = self._gauge("loop_heartbeat_timestamp_seconds")
+        self.loop_lag = self._histogram("loop_lag_seconds")
+        self.log_lines = self._counter("log_lines_total")
+        self.drain_seconds = self._gauge("shutdown_seconds")
+        self.returned_on_drain = self._counter("returned_on_drain_total")
+        self.config = Info(PREFIX + "config", "effective settings", registry=self.registry)
+        self.build = Info(PREFIX + "build", "what runs", registry=self.registry)
+        self.build.info({"version": __version__, "python": platform.python_version()})
+
+    def entity_type(self, entity_type_id: int | None) -> str:
+        """Return the label value for an entity type; the set of values is bounded."""
+        label = str(entity_type_id)
+        if label in self._types:
+            return label
+        if entity_type_id is None or len(self._types) >= MOST_TYPES:
+            return OTHER
+        self._types.add(label)
+        return label
+
+    @staticmethod
+    def code(code: str) -> str:
+        """Return the label value for an error code; unknown ones are `other`."""
+        return code if code in KNOWN_CODES else OTHER
+
+    def _counter(self, name: str) -> Counter:
+        declared = _DECLARED[name]
+        labels = tuple(declared.labels)
+        metric = Counter(PREFIX + name, declared.meaning, labels, registry=self.registry)
+        return _started(metric, declared)
+
+    def _gauge(self, name: str) -> Gauge:
+        declared = _DECLARED[name]
+        labels = tuple(declared.labels)
+        metric = Gauge(PREFIX + name, declared.meaning, labels, registry=self.registry)
+        return _started(metric, declared)
+
+    def _histogram(self, name: str) -> Histogram:
+        declared = _DECLARED[name]
+        metric = Histogram(
+            PREFIX + name,
+            declared.meaning,
+            tuple(declared.labels),
+            registry=self.registry,
+            buckets=declared.buckets,
+        )
+        return _started(metric, declared)
+
+
+def _started(metric: M, declared: Declared) -> M:
+    """Start every known label set at 0."""
+    for values in product(*declared.labels.values()):
+        if values:
+            metric.labels(*map(str, values))
+    return metric

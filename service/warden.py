@@ -1,0 +1,115 @@
+"""Minds the gate: attaches and detaches the intake, and probes a portal that is shut."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from service.domain.outcomes import CallFailed, PauseReason
+from service.domain.pausing import Gate, Mode
+from service.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Intake(Protocol):
+    """The flow of deliveries from the broker."""
+
+    def fit(self, now: float) -> bool:
+        """Tell whether the broker is there, so that a call's outcome can be published."""
+
+    async def attach(self, prefetch: int) -> None:
+        """Let deliveries come, at most so many unsettled."""
+
+    async def detach(self) -> None:
+        """Stop deliveries; those that came stay."""
+
+    async def flush(self) -> None:
+        """Return when the broker has read every acknowledgement, or cannot be reached."""
+
+
+class Probe(Protocol):
+    """What can be asked of a portal that is shut."""
+
+    async def probe(self) -> None:
+        """Make the cheapest call there is; raises CallFailed."""
+
+
+class Warden:
+    """Follows the gate: one announcement, one change of the intake per change of mode.
+
+    Paused: the intake is detached and `let_go` returns what is held, once. Half-open: one
+    batch's worth comes. Flowing: the whole prefetch.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        intake: Intake,
+        portal: Probe,
+        metrics: Metrics,
+        let_go: Callable[[], None],
+        prefetch: Mapping[Mode, int],
+    ) -> None:
+        """Take the gate to follow, and what to do when it moves."""
+        self._gate = gate
+        self._intake = intake
+        self._portal = portal
+        self._metrics = metrics
+        self._let_go = let_go
+        self._prefetch = prefetch
+        self._moved = asyncio.Event()
+
+    def look(self) -> None:
+        """Look at the gate: it may have moved."""
+        self._moved.set()
+
+    async def run(self) -> None:
+        """Follow the gate until cancelled."""
+        seen: Mode | None = None
+        while True:
+            mode = self._gate.mode
+            if mode is not seen:
+                self._announce(first=seen is None)
+                seen = mode
+                await self._follow(mode)
+            elif mode is Mode.PAUSED:
+                await asyncio.sleep(max(0.0, self._gate.probe_at - _now()))
+                await self._probe()
+            else:
+                await self._moved.wait()
+                self._moved.clear()
+
+    async def _follow(self, mode: Mode) -> None:
+        if mode is Mode.PAUSED:
+            await self._intake.detach()
+            self._let_go()
+        else:
+            await self._intake.attach(self._prefetch[mode])
+
+    async def _probe(self) -> None:
+        """Ask the portal, unless it is not the portal that we wait for."""
+        if self._gate.reason is PauseReason.FAILURE_SHARE:
+            self._gate.probed(_now(), ok=True)
+            return
+        try:
+            await self._portal.probe()
+        except CallFailed as failed:
+            self._gate.probed(_now(), ok=False, reason=failed.fault.pause)
+        else:
+            self._gate.probed(_now(), ok=True)
+
+    def _announce(self, *, first: bool) -> None:
+        mode, reason = self._gate.mode, self._gate.reason
+        for each in PauseReason:
+            shut = each is reason and mode is not Mode.FLOWING
+            self._metrics.paused.labels(each).set(int(shut))
+        if first and mode is Mode.FLOWING:
+            return
+        level = logging.WARNING if mode is Mode.PAUSED else logging.INFO
+        log.log(level, "intake %s", mode, extra={"reason": reason})
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

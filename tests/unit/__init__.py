@@ -1,0 +1,1 @@
+"""Holds the tests that need neither a network nor a neighbour."""

@@ -1,0 +1,1 @@
+"""Pins the simulated portal to what the documentation says of the real one."""
