@@ -50,9 +50,6 @@ class Portal(Lookup, Protocol):
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import events of one key; the report has one verdict for each, in order."""
 
-    async def probe(self) -> None:
-        """Make the cheapest call there is."""
-
 
 class Importer(Generic[D]):
     """Makes the calls for one batch at a time and keeps the gate informed.
@@ -181,7 +178,8 @@ class Importer(Generic[D]):
         if fault.kind is CallKind.AMBIGUOUS:
             self._metrics.ambiguous.inc()
             await self._count_against(batch, fault)
-        self._tell_gate(fault)
+        if fault.kind is not CallKind.SUSPECT:
+            self._tell_gate(fault)
         return after_fault(batch, fault, rules=self._rules, now=self._clock(), chance=_chance())
 
     def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
@@ -194,7 +192,7 @@ class Importer(Generic[D]):
     def _tell_gate(self, fault: Fault) -> None:
         now = self._clock()
         match fault.kind:
-            case CallKind.BARRED:
+            case CallKind.BARRED | CallKind.SUSPECT:
                 self._gate.bar(fault.pause or PauseReason.UNAVAILABLE, now)
             case CallKind.UNAVAILABLE | CallKind.OVER_BUDGET:
                 self._gate.trouble(fault.pause or PauseReason.UNAVAILABLE, now)
@@ -220,8 +218,6 @@ class Importer(Generic[D]):
         reason = fault.pause or PauseReason.UNAVAILABLE
         if shut is not None:
             self._tell_gate(shut)
-            if shut.kind is CallKind.SUSPECT:
-                self._gate.bar(shut.pause or reason, self._clock())
             batch.due = self._clock() + self._rules.retry.cap
             return Sequel(again=[batch])
         return self._lone_suspect(batch, fault.failed(FailureKind.REJECTED), reason)

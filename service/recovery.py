@@ -10,8 +10,8 @@ from service.domain.outcomes import (
     CallKind,
     Failed,
     FailureKind,
+    Fault,
     Imported,
-    PauseReason,
 )
 from service.domain.sequel import Cleared
 from service.telemetry.metrics import Metrics
@@ -37,6 +37,9 @@ class Lookup(Protocol):
 
     async def sees_any(self, entity_type_id: int) -> bool:
         """Tell whether reading items of a type is proved."""
+
+    async def probe(self) -> None:
+        """Make the cheapest call there is."""
 
 
 class Recovery(Generic[D]):
@@ -81,9 +84,8 @@ class Recovery(Generic[D]):
         try:
             items = await self._portal.find(entity_type_id, ids)
         except CallFailed as failed:
-            if _refused_for_good(failed):
-                return {}
-            raise
+            await self._give_up_or_raise(failed)
+            return {}
         found: dict[Claim[D], int] = {}
         for claim, external in zip(claims, wanted, strict=True):
             for item_id in sorted(items.get(external, ())) if external else ():
@@ -110,12 +112,18 @@ class Recovery(Generic[D]):
         try:
             proved = await self._portal.sees_any(entity_type_id)
         except CallFailed as failed:
-            if _refused_for_good(failed):
-                return False
-            raise
+            await self._give_up_or_raise(failed)
+            return False
         if proved:
             self._readable.add(entity_type_id)
         return proved
+
+    async def _give_up_or_raise(self, failed: CallFailed) -> None:
+        """Return when this type cannot be asked for; raise when the portal is shut or ill."""
+        if not _refused_for_good(failed.fault):
+            raise failed
+        if failed.fault.kind is CallKind.SUSPECT:
+            await self._portal.probe()
 
     def _reconciled(self, claim: Claim[D], item_id: int) -> Imported:
         self._metrics.reconciled.labels("yes").inc()
@@ -150,11 +158,8 @@ class Recovery(Generic[D]):
         cleared.absent.append(claim)
 
 
-def _refused_for_good(failed: CallFailed) -> bool:
-    """Tell whether the portal will never answer this look-up: then it cannot be asked."""
-    fault = failed.fault
-    if fault.kind is CallKind.UNSUPPORTED:
+def _refused_for_good(fault: Fault) -> bool:
+    """Tell whether the portal will never answer this look-up, though it works otherwise."""
+    if fault.kind in {CallKind.UNSUPPORTED, CallKind.SUSPECT}:
         return True
-    arguments = fault.kind in {CallKind.AMBIGUOUS, CallKind.SUSPECT}
-    credentials = fault.pause is PauseReason.CREDENTIALS
-    return arguments and fault.http_status == BAD_REQUEST and not credentials
+    return fault.kind is CallKind.AMBIGUOUS and fault.http_status == BAD_REQUEST and fault.answered

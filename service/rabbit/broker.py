@@ -59,7 +59,9 @@ class Broker:
             on_change=self._publish_changed,
         )
         self.consumer.use(self._consume)
-        self.publisher = Publisher(link=self._publish, writer=writer, metrics=metrics)
+        self.publisher = Publisher(
+            link=self._publish, writer=writer, metrics=metrics, repair=self._ensure
+        )
 
     @property
     def connected(self) -> bool:
@@ -104,6 +106,10 @@ class Broker:
         await self.consumer.resume(channel)
 
     async def _set_up_publishing(self, _: AbstractChannel) -> None:
+        await self._ensure()
+
+    async def _ensure(self) -> None:
+        """See that every queue is there, or create what is missing; raises LinkLost."""
         await ensure(self._topology, self._publish.side_channel)
 
     def _consume_changed(self, lost: str | None) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -40,12 +42,14 @@ class Publisher:
         link: Link,
         writer: Writer,
         metrics: Metrics,
+        repair: Callable[[], Awaitable[None]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Publish over the link what the writer writes."""
+        """Publish over the link what the writer writes; `repair` mends missing queues."""
         self._link = link
         self._writer = writer
         self._metrics = metrics
+        self._repair = repair
         self._now = now
         self._in_flight: dict[str, _Pending] = {}
 
@@ -58,8 +62,19 @@ class Publisher:
         now = self._now()
         messages = [self._writer.write(settlement, now) for settlement in settlements]
         flat = [message for each in messages for message in each]
-        confirmed = iter(await asyncio.gather(*(self._one(channel, each) for each in flat)))
-        return [min([next(confirmed) for _ in each]) for each in messages]
+        results = await asyncio.gather(*(self._one(channel, each) for each in flat))
+        await self._complain(Counter(result for result in results if result != "confirmed"))
+        answers = iter(results)
+        return [{next(answers) for _ in each} == {"confirmed"} for each in messages]
+
+    async def _complain(self, failures: Counter[str]) -> None:
+        """Log what was not confirmed, and mend the topology when a queue was missing."""
+        if not failures:
+            return
+        log.warning("publishes not confirmed, trying again", extra=dict(failures))
+        if failures["returned"]:
+            with suppress(LinkLost):
+                await self._repair()
 
     async def watch(self, every: float) -> None:
         """Look, for ever, for publishes that wait too long for their confirm.
@@ -78,8 +93,8 @@ class Publisher:
             if not await self._link.blocked():
                 self._link.fail("a publish was not confirmed in time")
 
-    async def _one(self, channel: AbstractChannel, message: Outgoing) -> bool:
-        """Publish one message and return whether it was confirmed."""
+    async def _one(self, channel: AbstractChannel, message: Outgoing) -> str:
+        """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
             # Two publishes of one id in flight would take each other's answers (P10).
@@ -93,9 +108,7 @@ class Publisher:
         self._metrics.published.labels(message.target, result).inc()
         if result == "confirmed":
             self._metrics.confirm_seconds.labels(message.target).observe(_now() - pending.since)
-            return True
-        log.warning("publish failed", extra={"target": message.target, "result": result})
-        return False
+        return result
 
 
 async def _confirmed(channel: AbstractChannel, message: Outgoing) -> str:

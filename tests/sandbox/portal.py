@@ -53,7 +53,7 @@ class Portal:
         self._gauges: dict[tuple[str, str], OperatingGauge] = {}
         self._build()
 
-    def configure(self, **changes: Any) -> None:  # noqa: ANN401 - checked by Settings.patched
+    def configure(self, **changes: Any) -> None:
         """Change settings at run time; takes effect with the next call."""
         self.settings = self.settings.patched(changes)
         self.clock.set_speed(self.settings.speed)

@@ -1,0 +1,57 @@
+# Every target does its own set-up; each is one line that a person could type.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+# `host` (the system's package), or a version kept in a folder of its own: 4.0, 4.3.
+export RABBITMQ ?= host
+
+.DEFAULT_GOAL := help
+.PHONY: help setup broker run check fmt test unit integration e2e chaos bench demo deploy-test lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.stamp ## build .venv from the hashed lock
+	@echo "environment: .venv is ready"
+
+demo: .venv/.stamp broker ## the main job on real parts, in two minutes
+	@$(PYTHON) -m tests.demo
+
+test: .venv/.stamp broker ## all tests: unit, integration, e2e, chaos in short
+	$(PYTEST)
+
+check: .venv/.stamp ## lint, format, types, import floors, sizes; changes nothing
+	@tests/tools/check.sh
+
+run: .venv/.stamp ## the importer itself, set by IMPORTER_* variables
+	$(PYTHON) -m service run
+
+fmt: .venv/.stamp ## format, and mend what lint can mend
+	.venv/bin/ruff format && .venv/bin/ruff check --fix
+
+unit: .venv/.stamp ## pure rules: no network, no sleeping
+	$(PYTEST) -m unit
+
+integration: .venv/.stamp broker ## one real neighbour at a time
+	$(PYTEST) -m integration
+
+e2e: .venv/.stamp broker ## the process as a black box
+	$(PYTEST) -m e2e
+
+chaos: .venv/.stamp broker ## faults under load, for minutes
+	$(PYTEST) -m chaos
+
+bench: .venv/.stamp broker ## throughput and latency, against the kept baseline
+	$(PYTHON) -m tests.benchmarks
+
+deploy-test: .venv/.stamp ## manifests, alerts and dashboards
+	$(PYTEST) tests/deploy
+
+lock: .venv/.stamp ## resolve the ranges of pyproject.toml anew
+	@tests/tools/lock.sh
+
+broker:
+	@tests/tools/rabbitmq.sh
+
+.venv/.stamp: tests/requirements.txt
+	@tests/tools/setup.sh

@@ -1,0 +1,1 @@
+"""Holds the fault suite: whatever breaks, nothing is lost and nothing is imported twice."""

@@ -1,0 +1,97 @@
+"""Lends every test a broker, a clean environment, and a watch over the service's error log."""
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import Broker
+from tests.support.node import RabbitNode, open_broker
+
+ROOM = Path(__file__).parent
+FLOORS = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
+WATCHED = ("unit", "integration")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, and run the quick floors first."""
+    for item in items:
+        if (floor := _floor(item)) in ("unit", "integration", "e2e", "chaos"):
+            item.add_marker(floor)
+    items.sort(key=lambda item: FLOORS.index(_floor(item)) if _floor(item) in FLOORS else 0)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of whoever runs the tests."""
+    for name in os.environ:
+        if name.startswith("IMPORTER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_error_logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which the service logged an error that nobody expected."""
+    log = logging.getLogger("service")
+    watch = _Watch()
+    log.addHandler(watch)
+    yield
+    log.removeHandler(watch)
+    allowed = request.node.get_closest_marker("error_logs")
+    if _floor(request.node) in WATCHED and allowed is None:
+        assert [] == watch.errors
+
+
+@pytest.fixture(scope="session")
+def session_broker() -> Iterator[Broker]:
+    """Start the broker that all tests share; each works in a virtual host of its own."""
+    with open_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(session_broker: Broker) -> Iterator[Broker]:
+    """Lend the broker; it is healed afterwards."""
+    yield session_broker
+    session_broker.heal()
+
+
+@pytest.fixture
+def node(broker: Broker) -> RabbitNode:
+    """Lend the broker to a test that kills, freezes or starves it."""
+    if not isinstance(broker, RabbitNode):
+        pytest.skip("needs a broker that may be killed, and TEST_RABBIT_URL names a foreign one")
+    return broker
+
+
+@pytest.fixture
+def vhost(broker: Broker) -> Iterator[str]:
+    """Lend an empty virtual host; it is deleted afterwards."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    broker.create_vhost(name)
+    yield name
+    broker.heal()
+    broker.delete_vhost(name)
+
+
+@pytest.fixture
+def amqp_url(broker: Broker, vhost: str) -> str:
+    """Return the AMQP address of the test's own virtual host."""
+    return broker.url(vhost)
+
+
+class _Watch(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.errors.append(f"{record.name}: {record.getMessage()}")
+
+
+def _floor(item: pytest.Item) -> str:
+    """Return the first folder below tests/ that holds a test."""
+    return item.path.relative_to(ROOM).parts[0] if item.path.is_relative_to(ROOM) else ""

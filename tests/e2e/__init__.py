@@ -1,0 +1,1 @@
+"""Holds the tests of the process as a black box: real broker, simulated portal, queues."""

@@ -1,0 +1,162 @@
+"""Speaks AMQP as the systems around the importer do: upstream, and readers of its results."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import aio_pika
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractExchange,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
+
+INTAKE = "crm.items"
+STRUCTURED = "application/cloudevents+json"
+POLL_SECONDS = 0.05
+
+
+class Upstream:
+    """Publishes item events, confirmed, and reads any queue of one virtual host."""
+
+    def __init__(self, url: str, exchange: str = INTAKE) -> None:
+        self._url = url
+        self._exchange_name = exchange
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._exchange: AbstractExchange | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect; nothing is declared."""
+        self._connection = await aio_pika.connect(self._url)
+        self._channel = await self._connection.channel(on_return_raises=True)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Disconnect; a broker that went away meanwhile is no failure."""
+        if self._connection is not None:
+            with suppress(Exception):
+                await self._connection.close()
+
+    @property
+    def channel(self) -> AbstractChannel:
+        """Return the channel all of this runs on."""
+        if self._channel is None:
+            raise RuntimeError("use `async with Upstream(...)`")
+        return self._channel
+
+    async def publish(
+        self, body: bytes, *, routing_key: str = "item.test", **properties: Any
+    ) -> None:
+        """Publish a message as it is; returns when the broker has routed it to a queue."""
+        if self._exchange is None:
+            self._exchange = await self.channel.get_exchange(self._exchange_name, ensure=False)
+        properties.setdefault("delivery_mode", aio_pika.DeliveryMode.PERSISTENT)
+        properties.setdefault("content_type", "application/json")
+        message = aio_pika.Message(body, **properties)
+        await self._exchange.publish(message, routing_key, mandatory=True)
+
+    async def item(self, entity_type: int, fields: Mapping[str, Any], **more: Any) -> None:
+        """Publish a plain item event; `id`, `useOriginalUfNames` and the like come as `more`."""
+        body = {"entityTypeId": entity_type, "fields": dict(fields), **more}
+        await self.publish(_json(body), routing_key=f"item.{entity_type}")
+
+    async def cloud_event(
+        self, event_id: str, data: Mapping[str, Any], *, source: str = "/tests", **more: Any
+    ) -> None:
+        """Publish a CloudEvents 1.0 event in structured mode."""
+        event = {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": source,
+            "type": "crm.item",
+            "data": dict(data),
+            **more,
+        }
+        await self.publish(_json(event), content_type=STRUCTURED)
+
+    async def binary_cloud_event(
+        self, event_id: str, data: Mapping[str, Any], *, source: str = "/tests", **more: str
+    ) -> None:
+        """Publish a CloudEvents 1.0 event in binary mode: attributes in headers."""
+        attributes = {"specversion": "1.0", "id": event_id, "source": source, "type": "crm.item"}
+        headers = {f"cloudEvents_{name}": value for name, value in {**attributes, **more}.items()}
+        await self.publish(_json(dict(data)), headers=headers)
+
+    async def many(self, bodies: list[bytes], **properties: Any) -> None:
+        """Publish messages at once, each confirmed."""
+        await asyncio.gather(*(self.publish(body, **properties) for body in bodies))
+
+    async def queue(self, name: str) -> AbstractQueue:
+        """Return a queue that exists; without it the channel would be gone."""
+        return await self.channel.get_queue(name, ensure=False)
+
+    async def ready(self, name: str) -> int:
+        """Return how many messages a queue holds ready, exactly, on a channel of its own."""
+        if self._connection is None:
+            raise RuntimeError("use `async with Upstream(...)`")
+        async with self._connection.channel() as channel:
+            queue = await channel.declare_queue(name, passive=True)
+            return queue.declaration_result.message_count or 0
+
+    async def exists(self, name: str) -> bool:
+        """Tell whether a queue is there."""
+        try:
+            await self.ready(name)
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            return False
+        return True
+
+    async def drain(
+        self, name: str, count: int, timeout: float = 30.0
+    ) -> list[AbstractIncomingMessage]:
+        """Take and acknowledge `count` messages; an assertion error if fewer come in time.
+
+        It stops there: more messages stay in the queue, to be counted with `ready`.
+        """
+        got: list[AbstractIncomingMessage] = []
+        queue = await self.queue(name)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while len(got) < count:
+                    message = await queue.get(fail=False)
+                    if message is None:
+                        await asyncio.sleep(POLL_SECONDS)
+                        continue
+                    await message.ack()
+                    got.append(message)
+        assert len(got) == count, f"{name}: {len(got)} of {count} messages after {timeout} s"
+        return got
+
+    async def results(self, name: str, count: int, timeout: float = 30.0) -> list[dict[str, Any]]:
+        """Take result events and return them decoded."""
+        return [json.loads(message.body) for message in await self.drain(name, count, timeout)]
+
+
+async def wait_until(
+    predicate: Callable[[], bool | Awaitable[bool]], timeout: float = 30.0, *, what: str = "it"
+) -> None:
+    """Wait until a predicate holds, without sleeping longer than a moment at a time."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = predicate()
+        if answer if isinstance(answer, bool) else await answer:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {timeout} s")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()

@@ -1,0 +1,100 @@
+"""Starts processes that cannot outlive this one, however it ends."""
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+
+class Leashed:
+    """Runs one command in a session of its own, with its output in files.
+
+    The kernel kills the command when the thread that started it ends, `kill -9` included.
+    So start it from a thread that lasts.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, name: str
+    ) -> None:
+        self.stdout = cwd / f"{name}.out"
+        self.stderr = cwd / f"{name}.err"
+        with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=dict(env),
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Return the command's own process id: nothing stands between."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return how it ended, or nothing while it runs."""
+        return self._process.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; `subprocess.TimeoutExpired` if that takes too long."""
+        return self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """End it and everything it started, at once; harmless when it has ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def tail(self, lines: int = 30) -> str:
+        """Return the last lines of both outputs, for error messages."""
+        text = [path.read_text(errors="replace") for path in (self.stdout, self.stderr)]
+        return "\n".join("\n".join(part.splitlines()[-lines:]) for part in text if part)
+
+
+class Scratch:
+    """Holds a folder that is removed when `remove` is called or this process is gone.
+
+    A shell waits at the other end of a pipe; the kernel closes the pipe for us, whatever happens.
+    """
+
+    SCRIPT = 'read -r _ || sleep 0.3; until rm -rf -- "$1"; do sleep 0.1; done'
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._janitor = subprocess.Popen(
+            ["/bin/sh", "-c", self.SCRIPT, "janitor", str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @classmethod
+    def make(cls, name: str, parent: Path | None = None) -> Self:
+        """Make a fresh folder among the system's temporary ones, or in another parent."""
+        return cls(Path(tempfile.mkdtemp(prefix=f"crm-importer-{name}-", dir=parent)))
+
+    def remove(self) -> None:
+        """Remove the folder now and wait until it is gone."""
+        if self._janitor.poll() is None:
+            self._janitor.communicate(b"now\n")
+
+    def __enter__(self) -> Self:
+        """Lend the folder."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the folder."""
+        self.remove()

@@ -1,0 +1,227 @@
+"""Starts the importer and the simulated portal as the programs they are."""
+
+import json
+import os
+import signal
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from tests.support.leash import Leashed, Scratch
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
+POLL_SECONDS = 0.05
+START_SECONDS = 30.0
+
+
+class ProcessError(AssertionError):
+    """A process did not do what was expected of it; its last words are in the message."""
+
+
+class Program(ABC):
+    """Runs one Python module of this checkout until the `with` block ends; then it is killed."""
+
+    def __init__(self, module: str, *args: str, env: Mapping[str, str] | None = None) -> None:
+        self._command = [sys.executable, "-m", module, *args]
+        self._env = {**_environment(), **(env or {})}
+        self._scratch = Scratch.make(module)
+        self._process: Leashed | None = None
+        self._http = httpx.Client(timeout=10.0, trust_env=False, verify=False)  # noqa: S501 - plain HTTP to ourselves; spares loading authorities
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Return the address it serves, with a slash at the end."""
+
+    @property
+    def process(self) -> Leashed:
+        """Return the running process."""
+        if self._process is None:
+            raise ProcessError("the process has not been started")
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it still runs."""
+        return self.process.exit_code is None
+
+    def start(self) -> Self:
+        """Start it; a second start appends to the same output."""
+        self._process = Leashed(
+            self._command, env=self._env, cwd=self._scratch.path, name="process"
+        )
+        return self
+
+    def terminate(self) -> None:
+        """Ask it to stop, as Kubernetes does."""
+        self.process.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, as a lost machine does."""
+        self.process.kill()
+
+    def freeze(self) -> None:
+        """Stop it where it stands; `thaw` lets it go on."""
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        self.process.signal(signal.SIGCONT)
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Wait for its end and return the exit code."""
+        self.until(lambda: not self.alive, "end", timeout, ended=True)
+        return self.process.wait(timeout)
+
+    def stdout(self) -> str:
+        """Return what it printed so far."""
+        return self.process.stdout.read_text(errors="replace")
+
+    def stderr(self) -> str:
+        """Return what it complained so far."""
+        return self.process.stderr.read_text(errors="replace")
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask it over HTTP."""
+        return self._http.get(self.url + path.lstrip("/"))
+
+    def until(
+        self, check: Callable[[], bool], what: str, timeout: float, *, ended: bool = False
+    ) -> None:
+        """Wait until a check passes; fail at once if the process ends before (unless `ended`)."""
+        deadline = time.monotonic() + timeout
+        while not check():
+            if time.monotonic() > deadline or not (ended or self.alive):
+                state = "still runs" if self.alive else f"ended with {self.process.exit_code}"
+                raise ProcessError(f"waited for {what}; it {state}:\n{self.process.tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def close(self) -> None:
+        """Kill it and remove what it left."""
+        if self._process is not None:
+            self._process.kill()
+        self._http.close()
+        self._scratch.remove()
+
+    def __enter__(self) -> Self:
+        """Start it, unless it runs already."""
+        return self if self._process is not None else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Kill it and remove what it left."""
+        self.close()
+
+
+class ServiceProcess(Program):
+    """Runs the importer as a black box, with only the IMPORTER_* settings that a test gives."""
+
+    def __init__(self, settings: Mapping[str, str], command: Sequence[str] = ("run",)) -> None:
+        own = {"IMPORTER_HTTP__HOST": "127.0.0.1", "IMPORTER_HTTP__PORT": str(free_port())}
+        env = {**own, **settings}
+        self.port = int(env["IMPORTER_HTTP__PORT"])
+        super().__init__("service", *command, env=env)
+
+    @property
+    def url(self) -> str:
+        """Return the root of its HTTP port."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def wait_ready(self, timeout: float = START_SECONDS) -> Self:
+        """Wait until it says that it is attached to the broker."""
+        self.until(lambda: self.probe("readyz")[0] == 200, "/readyz to say 200", timeout)
+        return self
+
+    def probe(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Return status and body of a probe; status 0 while nobody listens."""
+        try:
+            answer = self.get(path)
+        except httpx.TransportError:
+            return 0, {}
+        return answer.status_code, answer.json()
+
+    def metrics(self) -> dict[str, float]:
+        """Return every sample, by the name and labels it is exposed with."""
+        lines = self.get("metrics").text.splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+    def logs(self, **wanted: object) -> list[dict[str, Any]]:
+        """Return its JSON log lines so far, or only those with the members asked for."""
+        records = [json.loads(line) for line in self.stderr().splitlines() if line[:1] == "{"]
+        return [record for record in records if wanted.items() <= record.items()]
+
+
+class PortalProcess(Program):
+    """Runs the simulated portal, to be scripted and read through its control address."""
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__(
+            "tests.sandbox", "--port", str(free_port()), "--settings", json.dumps(settings or {})
+        )
+        self._url = ""
+
+    @property
+    def url(self) -> str:
+        """Return the portal's root."""
+        return self._url
+
+    @property
+    def webhook_url(self) -> str:
+        """Return the inbound webhook that the portal accepts while its settings allow it."""
+        current = self.control("GET", "settings")
+        return f"{self.url}rest/{current['user']}/{current['secret']}/"
+
+    def start(self) -> Self:
+        """Start it and wait until it listens; a second start uses the same port."""
+        super().start()
+        self.until(lambda: "listening " in self.stdout(), "its address", START_SECONDS)
+        self._url = self.stdout().rpartition("listening ")[2].split()[0]
+        return self
+
+    def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+        """Call one address below /control/ and return its answer."""
+        answer = self._http.request(method, f"{self.url}control/{path}", json=body)
+        if answer.is_error:
+            raise ProcessError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json()
+
+    def ledger(self) -> dict[str, Any]:
+        """Return every item and every call, in order."""
+        answer: dict[str, Any] = self.control("GET", "ledger")
+        return answer
+
+    def summary(self) -> dict[str, Any]:
+        """Return the ledger in numbers."""
+        answer: dict[str, Any] = self.control("GET", "summary")
+        return answer
+
+    def faults(self, faults: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the script of faults."""
+        self.control("DELETE", "faults")
+        self.control("POST", "faults", list(faults))
+
+    def settings(self, changes: Mapping[str, Any]) -> None:
+        """Change the named settings of the running portal."""
+        self.control("POST", "settings", dict(changes))
+
+
+def _environment() -> dict[str, str]:
+    """Return what every program gets: a path, and what measures coverage; no settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or name.startswith(("COVERAGE_", "COV_"))
+    }
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,148 @@
+"""Stands between a client and the broker: forwards frames, and cuts at a chosen one."""
+
+import asyncio
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+GREETING_BYTES = 8
+HEADER = struct.Struct(">BHI")
+METHOD = struct.Struct(">HH")
+METHOD_FRAME = 1
+
+
+class Moment(Enum):
+    """A frame of the protocol: who sends it, its class and its method."""
+
+    DELIVER = ("broker", 60, 60)
+    CONFIRM = ("broker", 60, 80)
+    PUBLISH = ("client", 60, 40)
+    ACK = ("client", 60, 80)
+
+
+@dataclass(slots=True)
+class Trap:
+    """Cuts the connection at the n-th frame of a kind, instead of passing it on."""
+
+    moment: Moment
+    left: int
+
+
+class Proxy:
+    """A TCP proxy for AMQP on loopback.
+
+    `cut` aborts what is connected; `set_trap` does so when a frame comes by; `hold` stops
+    forwarding without closing anything, as a dead network does.
+    """
+
+    def __init__(self, amqp_url: str) -> None:
+        self._parts = urlsplit(amqp_url)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._trap: Trap | None = None
+        self.cuts = 0
+
+    @property
+    def url(self) -> str:
+        """Return the broker's address by way of this proxy."""
+        if self._server is None:
+            raise RuntimeError("use `async with Proxy(...)`")
+        port = self._server.sockets[0].getsockname()[1]
+        credentials = self._parts.netloc.rpartition("@")[0]
+        return urlunsplit(self._parts._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close everything."""
+        self.release()
+        self.cut()
+        if self._server is not None:
+            self._server.close()
+
+    def set_trap(self, moment: Moment, after: int = 1) -> None:
+        """Cut at the n-th frame of a kind from now on."""
+        self._trap = Trap(moment, after)
+
+    @property
+    def sprung(self) -> bool:
+        """Tell whether the trap has closed."""
+        return self._trap is None
+
+    def cut(self) -> None:
+        """Abort every connection."""
+        self.cuts += 1
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def hold(self) -> None:
+        """Stop forwarding; nobody is told."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Forward again."""
+        self._flows.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection(
+                self._parts.hostname, self._parts.port or 5672
+            )
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, back}
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                back.write(await reader.readexactly(GREETING_BYTES))
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._pass_on(reader, back, "client"))
+                    tasks.create_task(self._pass_on(there, writer, "broker"))
+        finally:
+            self._writers -= {writer, back}
+            writer.transport.abort()
+            back.transport.abort()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sender: str
+    ) -> None:
+        """Forward frame by frame until the connection ends."""
+        try:
+            while True:
+                header = await reader.readexactly(HEADER.size)
+                kind, _, size = HEADER.unpack(header)
+                rest = await reader.readexactly(size + 1)
+                await self._flows.wait()
+                if self._springs(sender, kind, rest):
+                    self.cut()
+                    return
+                writer.write(header + rest)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            writer.transport.abort()
+
+    def _springs(self, sender: str, kind: int, payload: bytes) -> bool:
+        trap = self._trap
+        if trap is None or kind != METHOD_FRAME or trap.moment.value[0] != sender:
+            return False
+        if METHOD.unpack_from(payload) != trap.moment.value[1:]:
+            return False
+        trap.left -= 1
+        if trap.left > 0:
+            return False
+        self._trap = None
+        return True

@@ -1,0 +1,239 @@
+"""Builds the importer's whole world for one test: broker, portal, service, and the books."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aio_pika
+from aio_pika.exceptions import AMQPError
+
+from tests.support.amqp import POLL_SECONDS, Upstream, wait_until
+from tests.support.broker import Broker
+from tests.support.processes import PortalProcess, ServiceProcess
+
+SUCCEEDED, FAILED = "crm.items.succeeded", "crm.items.failed"
+DEAD_LETTERS, INTAKE_QUEUE = "crm.items.dlq", "crm.items.import"
+
+QUICK: Mapping[str, str] = {
+    "IMPORTER_BATCH__WINDOW_SECONDS": "0.2",
+    "IMPORTER_BITRIX__TIMEOUT_SECONDS": "3",
+    "IMPORTER_BITRIX__SETTLE_SECONDS": "2",
+    "IMPORTER_BITRIX__RECHECK_SECONDS": "0.2",
+    "IMPORTER_BITRIX__REQUESTS_PER_SECOND": "200",
+    "IMPORTER_BITRIX__BURST": "500",
+    "IMPORTER_RETRY__BASE_SECONDS": "0.1",
+    "IMPORTER_RETRY__CAP_SECONDS": "1",
+    "IMPORTER_RETRY__MAX_ATTEMPTS": "3",
+    "IMPORTER_PAUSE__AFTER_SECONDS": "3",
+    "IMPORTER_PAUSE__PROBE_SECONDS": "0.5",
+    "IMPORTER_PAUSE__PROBE_CAP_SECONDS": "1",
+    "IMPORTER_RABBIT__HEARTBEAT_SECONDS": "3",
+    "IMPORTER_SHUTDOWN__DEADLINE_SECONDS": "10",
+}
+"""The contract's settings, scaled down so that every wait fits into a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A dead letter: the original's body, and the headers it lies there with."""
+
+    body: bytes
+    headers: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Books:
+    """What came out: every result event and every dead letter read so far."""
+
+    succeeded: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    dead: list[Dead] = field(default_factory=list)
+
+    def outcomes(self) -> dict[str, set[str]]:
+        """Return the distinct outcomes of each event id: `succeeded`, or the failure's kind."""
+        found: dict[str, set[str]] = {}
+        for event in self.succeeded:
+            found.setdefault(event["data"]["eventId"], set()).add("succeeded")
+        for event in self.failed:
+            kind = event["data"]["error"]["kind"]
+            found.setdefault(event["data"]["eventId"], set()).add(kind)
+        return found
+
+    def item_ids(self) -> dict[str, set[int]]:
+        """Return the CRM ids that were reported for each succeeded event."""
+        found: dict[str, set[int]] = {}
+        for event in self.succeeded:
+            found.setdefault(event["data"]["eventId"], set()).add(event["data"]["itemId"])
+        return found
+
+    def codes(self) -> Counter[str]:
+        """Count the error codes of the failed events."""
+        return Counter(event["data"]["error"]["code"] for event in self.failed)
+
+
+class World:
+    """One broker's virtual host, one portal, one service (or several), and their books."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        vhost: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        portal: Mapping[str, Any] | None = None,
+        amqp_url: str | None = None,
+    ) -> None:
+        self.broker = broker
+        self.vhost = vhost
+        self.portal = PortalProcess(portal)
+        self.books = Books()
+        self._settings = {**QUICK, **(settings or {})}
+        self._service_url = amqp_url or broker.url(vhost)
+        self._stack = AsyncExitStack()
+        self._services: list[ServiceProcess] = []
+
+    async def __aenter__(self) -> Self:
+        """Start the portal; the service is started by `start_service`."""
+        self._stack.enter_context(self.portal)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kill what still runs; the service's last words go with a failure."""
+        if error is not None:
+            for service in self._services:
+                error.add_note(f"service log:\n{service.stderr()[-6000:]}")
+        await self._stack.aclose()
+
+    @property
+    def service(self) -> ServiceProcess:
+        """Return the service started last."""
+        return self._services[-1]
+
+    def prepare_service(self, **settings: str) -> ServiceProcess:
+        """Start a service without waiting for it."""
+        env = {
+            "IMPORTER_RABBIT__URL": self._service_url,
+            "IMPORTER_BITRIX__WEBHOOK_URL": self.portal.webhook_url,
+            **self._settings,
+            **{f"IMPORTER_{name}": value for name, value in settings.items()},
+        }
+        service = ServiceProcess(env)
+        self._stack.enter_context(service)
+        self._services.append(service)
+        return service
+
+    async def start_service(self, **settings: str) -> ServiceProcess:
+        """Start a service and wait until it is ready."""
+        service = self.prepare_service(**settings)
+        await asyncio.to_thread(service.wait_ready)
+        return service
+
+    async def publish(self, bodies: Iterable[Mapping[str, Any] | bytes], **more: Any) -> None:
+        """Publish item events, plain JSON unless bytes are given."""
+        async with Upstream(self.broker.url(self.vhost)) as upstream:
+            encoded = [
+                each if isinstance(each, bytes) else json.dumps(dict(each)).encode()
+                for each in bodies
+            ]
+            for start in range(0, len(encoded), 200):
+                await upstream.many(encoded[start : start + 200], **more)
+
+    async def read(self) -> int:
+        """Read what lies in the result and dead-letter queues; return how much that was."""
+        count = 0
+        async with Upstream(self.broker.url(self.vhost)) as upstream:
+            for message in await _take_all(upstream, SUCCEEDED):
+                self.books.succeeded.append(json.loads(message.body))
+                count += 1
+            for message in await _take_all(upstream, FAILED):
+                self.books.failed.append(json.loads(message.body))
+                count += 1
+            for message in await _take_all(upstream, DEAD_LETTERS):
+                self.books.dead.append(Dead(message.body, message.headers))
+                count += 1
+        return count
+
+    async def settle(self, event_ids: Iterable[str], timeout: float = 60.0) -> Books:
+        """Wait until every event has an outcome, then until the intake is empty; read all."""
+        wanted = set(event_ids)
+        deadline = time.monotonic() + timeout
+        while missing := wanted - set(self.books.outcomes()):
+            some = sorted(missing)[:5]
+            assert time.monotonic() < deadline, f"{len(missing)} without outcome, such as {some}"
+            try:
+                if not await self.read():
+                    await asyncio.sleep(POLL_SECONDS)
+            except (AMQPError, OSError):
+                await asyncio.sleep(0.5)
+        await self.wait_idle(max(5.0, deadline - time.monotonic()))
+        await self.read()
+        return self.books
+
+    async def wait_idle(self, timeout: float = 30.0) -> None:
+        """Wait until nothing is in the intake queue, ready or unacknowledged."""
+
+        def idle() -> bool:
+            depth = self.broker.queues(self.vhost).get(INTAKE_QUEUE)
+            return depth is not None and depth.ready == 0 and depth.unacked == 0
+
+        await wait_until(idle, timeout, what="an empty intake queue")
+
+    def external_ids(self) -> Counter[str]:
+        """Count the portal's items by the external id they carry."""
+        return Counter(str(item["externalId"]) for item in self.portal.ledger()["items"])
+
+    def crm_ids(self) -> dict[str, int]:
+        """Return the portal's item id by external id."""
+        items = self.portal.ledger()["items"]
+        return {str(item["externalId"]): item["id"] for item in items}
+
+    def import_calls(self) -> list[dict[str, Any]]:
+        """Return the import calls that the portal has seen."""
+        calls = self.portal.ledger()["calls"]
+        return [call for call in calls if call["method"] == "crm.item.batchimport"]
+
+    def assert_effectively_once(
+        self, event_ids: Sequence[str], *, failed: Mapping[str, str] | None = None
+    ) -> None:
+        """Check the promise: one outcome each, in the CRM exactly once, or refused and not."""
+        wrong = dict(failed or {})
+        outcomes, items = self.books.outcomes(), self.external_ids()
+        reported, stored = self.books.item_ids(), self.crm_ids()
+        for event_id in event_ids:
+            expected = {wrong.get(event_id, "succeeded")}
+            assert expected == outcomes.get(event_id), f"outcome of {event_id}"
+            if event_id not in wrong:
+                assert 1 == items[event_id], f"{event_id} is {items[event_id]} times in the CRM"
+                assert {stored[event_id]} == reported[event_id], f"item id of {event_id}"
+            elif wrong[event_id] != "ambiguous":
+                assert 0 == items[event_id], f"{event_id} was refused and is in the CRM"
+
+
+def deals(*event_ids: str, entity_type: int = 2) -> list[dict[str, Any]]:
+    """Return plain item events that the portal accepts."""
+    return [
+        {"entityTypeId": entity_type, "id": each, "fields": {"title": f"Deal {each}"}}
+        for each in event_ids
+    ]
+
+
+async def _take_all(upstream: Upstream, name: str) -> list[aio_pika.abc.AbstractIncomingMessage]:
+    if not await upstream.exists(name):
+        return []
+    queue = await upstream.queue(name)
+    got = []
+    while (message := await queue.get(fail=False)) is not None:
+        await message.ack()
+        got.append(message)
+    return got

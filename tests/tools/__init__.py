@@ -1,0 +1,1 @@
+"""Keeps the commands behind the Makefile."""
