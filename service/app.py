@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from service import __version__
-from service.bitrix.client import Portal, Webhook
-from service.bitrix.throttle import Throttle
+from service.bitrix.auth import Webhook
+from service.bitrix.client import Portal
+from service.bitrix.throttle import BUDGETED, Throttle
 from service.domain.batching import BatchPolicy
 from service.domain.external_id import ExternalIds
 from service.domain.limits import Limits
-from service.domain.pacing import LeakyBucket
+from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
@@ -154,9 +155,13 @@ def _webhook(settings: Settings) -> Webhook:
 def _portal(settings: Settings, metrics: Metrics) -> Portal:
     bitrix = settings.bitrix
     bucket = LeakyBucket(rate=bitrix.requests_per_second, burst=float(bitrix.burst))
+    budgets = {
+        method: OperatingBudget(bitrix.operating_limit_seconds, bitrix.operating_window_seconds)
+        for method in BUDGETED
+    }
     return Portal(
         _webhook(settings),
-        throttle=Throttle(bucket, metrics),
+        throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
         metrics=metrics,
         timeout=bitrix.timeout_seconds,
         slots=settings.batch.slots,

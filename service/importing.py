@@ -50,6 +50,12 @@ class Portal(Lookup, Protocol):
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import events of one key; the report has one verdict for each, in order."""
 
+    def pace(self) -> tuple[float, str]:
+        """Tell how many seconds an import would wait for the portal's limits, and for which."""
+
+    def most(self, entity_type_id: int, most: int) -> int:
+        """Return how many items of a type one call should carry, at most `most`."""
+
 
 class Importer(Generic[D]):
     """Makes the calls for one batch at a time and keeps the gate informed.

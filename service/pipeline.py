@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
+from service.aside import Aside
 from service.domain.batching import Agenda, Batch
-from service.domain.claims import Claim, Claims, Doubt, Knowledge, Repeat, Resolved, doubt_of
+from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of
 from service.domain.events import ItemEvent, Malformed
 from service.domain.limits import Limits
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
@@ -17,7 +17,6 @@ from service.telemetry.metrics import Metrics
 from service.warden import Intake, Warden
 
 SWEEP_SECONDS = 1.0
-ASIDE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +45,12 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock
         self._claims: Claims[Delivery] = Claims(remember=limits.remember)
-        self._agenda: Agenda[Delivery] = Agenda(limits.batch)
+        self._agenda: Agenda[Delivery] = Agenda(limits.batch, portal.most)
         self.gate = Gate(limits.pause)
         self.settler = Settler(
             publisher=publisher, claims=self._claims, metrics=metrics, clock=clock
         )
+        self._portal = portal
         self._importer = Importer(
             portal=portal,
             claims=self._claims,
@@ -71,9 +71,10 @@ class Pipeline:
             },
         )
         self._flying: set[asyncio.Task[None]] = set()
-        self._aside: set[asyncio.Task[None]] = set()
+        self._aside = Aside(on_end=self.wake)
         self._wake = asyncio.Event()
-        self._next_sweep = 0.0
+        self._next_sweep = self._paced_until = 0.0
+        self._paced_by = "bucket"
         self.stopping = False
 
     def wake(self) -> None:
@@ -90,10 +91,10 @@ class Pipeline:
         event = delivery.event
         self.settler.held[delivery] = None
         if self.gate.mode is Mode.PAUSED:
-            self._spawn(self.settler.give_back([delivery]))
+            self._aside.start(self.settler.give_back([delivery]))
         elif isinstance(event, Malformed):
             failed = Failed(FailureKind.MALFORMED, event.code, event.message)
-            self._spawn(self.settler.settle_message(delivery, failed))
+            self._aside.start(self.settler.settle_message(delivery, failed))
         else:
             self._admit(delivery, event)
         self._wake.set()
@@ -101,7 +102,7 @@ class Pipeline:
     async def run(self) -> None:
         """Work until `stop`, then drain."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._tasks = self._aside.tasks = tasks
             warden = tasks.create_task(self._warden.run(), name="warden")
             while not self.stopping:
                 self._start_due()
@@ -111,26 +112,17 @@ class Pipeline:
 
     def _admit(self, delivery: Delivery, event: ItemEvent) -> None:
         """Claim the event, or join whoever has."""
-        doubt = doubt_of(
-            event,
-            copy=delivery.copy,
-            resubmitted=delivery.resubmitted,
-            early=delivery.early,
-            ask=self._limits.ask,
-        )
-        askable = doubt is Doubt.STRONG and event.external_id is not None
-        look_at = delivery.received_at + (self._limits.rules.settle if askable else 0.0)
-        known = Knowledge(doubt=doubt, look_at=look_at)
-        claim = Claim(event, [delivery], delivery.received_at, delivery.size, known)
+        limits = self._limits
+        claim = claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
         admitted = self._claims.admit(claim, copy=delivery.copy)
         if isinstance(admitted, Claim):
             self._schedule(admitted)
             return
         self._metrics.joined.inc()
         if isinstance(admitted, Repeat) and admitted.imported is not None:
-            self._spawn(self.settler.settle_message(delivery, admitted.imported))
+            self._aside.start(self.settler.settle_message(delivery, admitted.imported))
         elif isinstance(admitted, Repeat):
-            self._spawn(self.settler.acknowledge(delivery))
+            self._aside.start(self.settler.acknowledge(delivery))
 
     def _schedule(self, claim: Claim[Delivery]) -> None:
         """Let a claim join an open batch, once a look-up of it can prove anything."""
@@ -146,7 +138,7 @@ class Pipeline:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
-        while len(self._flying) < self._slots(now):
+        while len(self._flying) < self._slots(now) and not self._waits_for_portal(now):
             pressure = len(self.settler.held) >= self._limits.prefetch
             batch = self._agenda.take(now, pressure=pressure)
             if batch is None:
@@ -158,12 +150,19 @@ class Pipeline:
         """Return how many batches may be in flight; none while results could not be published."""
         return self.gate.limit(self._limits.slots) if self._intake.fit(now) else 0
 
+    def _waits_for_portal(self, now: float) -> bool:
+        """Tell whether the portal's limits bar the next call; batches fill up meanwhile."""
+        seconds, self._paced_by = self._portal.pace()
+        self._paced_until = now + seconds
+        return seconds > 0
+
     def _launch(self, batch: Batch[Delivery], now: float) -> None:
         dead = [claim for claim in batch.claims if not _live(claim)]
         self._release(dead)
         batch.claims = [claim for claim in batch.claims if claim not in dead]
         if not batch.claims:
             return
+        batch = self._fitting(batch, now)
         if not batch.tries and batch.fault is None:
             closed_by = str(batch.closed_by)
             self._metrics.batches.labels(closed_by).inc()
@@ -172,6 +171,14 @@ class Pipeline:
         task = self._tasks.create_task(self._process(batch), name="batch")
         self._flying.add(task)
         task.add_done_callback(self._landed)
+
+    def _fitting(self, batch: Batch[Delivery], now: float) -> Batch[Delivery]:
+        """Put back what the portal could not work off in one call, as it has shown lately."""
+        most = self._portal.most(batch.key.entity_type_id, self._limits.batch.max_items)
+        if len(batch.claims) <= most or batch.fault is not None:
+            return batch
+        self._agenda.put(batch.part(batch.claims[most:], now))
+        return batch.part(batch.claims[:most], now)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._flying.discard(task)
@@ -205,13 +212,13 @@ class Pipeline:
             again = Imported(outcome.item_id, duplicate=True)
             for heir in resolved.repeats:
                 for delivery in heir.deliveries:
-                    self._spawn(self.settler.settle_message(delivery, again))
+                    self._aside.start(self.settler.settle_message(delivery, again))
 
     def _release(self, claims: Iterable[Claim[Delivery]]) -> None:
         """Give claims up unsettled; what is known of them is kept, their deliveries go back."""
         back = [delivery for claim in claims for delivery in self._claims.release(claim)]
         if back:
-            self._spawn(self.settler.give_back(back))
+            self._aside.start(self.settler.give_back(back))
 
     def _let_go(self) -> None:
         """Give up everything that waits."""
@@ -219,23 +226,26 @@ class Pipeline:
 
     def _sweep(self, now: float) -> None:
         """Give up what waits too long, or whose deliveries the broker has taken back."""
-        hold = self._limits.hold
-        self._release(
-            self._agenda.prune(lambda claim, _: _live(claim) and now - claim.since < hold)
-        )
+        before = now - self._limits.hold
+        self._release(self._agenda.prune(lambda claim, _: _live(claim) and claim.since > before))
+        overdue = self.settler.overdue(before)
+        if overdue:
+            self._aside.start(self.settler.give_back(overdue))
 
     async def _sleep(self, until: float) -> None:
         """Wait until something happens, or until something is due and may leave."""
         due = self._agenda.next_time()
         now = self._clock()
         if due is not None and len(self._flying) < self._slots(now):
-            until = min(until, due)
+            until = min(until, max(due, self._paced_until))
         try:
             async with asyncio.timeout_at(max(until, now + 0.001)):
                 await self._wake.wait()
         except TimeoutError:
             pass
         self._wake.clear()
+        if due is not None and due <= now < self._paced_until:
+            self._metrics.pacer_wait.labels(self._paced_by).inc(self._clock() - now)
 
     async def _drain(self) -> None:
         """Finish what can be finished in time, return the rest; a stop classifies nothing."""
@@ -251,10 +261,7 @@ class Pipeline:
         self._return_on_drain(float("-inf"))
         for task in self._flying:
             task.cancel()
-        if self._aside:
-            await asyncio.wait(self._aside, timeout=ASIDE_SECONDS)
-        for task in self._aside:
-            task.cancel()
+        await self._aside.end()
         await self._intake.flush()
         seconds = self._clock() - started
         self._metrics.drain_seconds.set(seconds)
@@ -265,16 +272,6 @@ class Pipeline:
         rest = self._agenda.prune(lambda _, due: due < deadline)
         self._metrics.returned_on_drain.inc(len(rest))
         self._release(rest)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something short beside the batches."""
-        task = self._tasks.create_task(work)
-        self._aside.add(task)
-        task.add_done_callback(self._done_aside)
-
-    def _done_aside(self, task: "asyncio.Task[None]") -> None:
-        self._aside.discard(task)
-        self._wake.set()
 
 
 def _live(claim: Claim[Delivery]) -> bool:

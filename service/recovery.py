@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
-from service.domain.claims import Claim, Claims, Doubt
+from service.domain.claims import Claim, Claims
+from service.domain.doubt import Doubt
 from service.domain.events import ExternalId
 from service.domain.outcomes import (
     CallFailed,

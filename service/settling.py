@@ -66,6 +66,7 @@ class Settler:
         self._claims = claims
         self._metrics = metrics
         self._clock = clock
+        self._settling: set[Claim[Delivery]] = set()
         self.held: dict[Delivery, None] = {}
 
     def oldest_held(self) -> float:
@@ -86,6 +87,7 @@ class Settler:
         `resolved` is told what the end of each claim sets free.
         """
         pending = [(claim, _settlement(claim, outcome)) for claim, outcome in ended]
+        self._settling |= {claim for claim, _ in pending}
         tries = 0
         while pending:
             confirmed = await self._publisher.publish([each for _, each in pending])
@@ -93,6 +95,7 @@ class Settler:
             for (claim, settlement), done in zip(pending, confirmed, strict=True):
                 if done:
                     outcome = settlement.outcome
+                    self._settling.discard(claim)
                     resolved(self._claims.resolve(claim, outcome), outcome)
                     await self._end(claim.deliveries, outcome)
                 else:
@@ -114,6 +117,17 @@ class Settler:
     async def acknowledge(self, delivery: Delivery) -> None:
         """Acknowledge a copy of a message whose outcome is out already."""
         await self._end([delivery], None)
+
+    def overdue(self, before: float) -> list[Delivery]:
+        """Take out deliveries received before a time whose outcome cannot be published.
+
+        They must go back before the broker takes them back; their copies join the claim.
+        """
+        late: list[Delivery] = []
+        for claim in self._settling:
+            late += [each for each in claim.deliveries if each.received_at < before]
+            claim.deliveries = [each for each in claim.deliveries if each.received_at >= before]
+        return late
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Return deliveries to their queue, unsettled."""

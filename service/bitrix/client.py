@@ -3,15 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from service import __version__
 from service.bitrix.answers import read_report
+from service.bitrix.auth import Webhook
 from service.bitrix.errors import classify_call, classify_status, classify_transport
 from service.bitrix.throttle import Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
@@ -24,25 +24,6 @@ MOST_PAGES = 20
 METHODS = {"crm.item.batchImport": "import", "crm.item.list": "list", "profile": "probe"}
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """The credential of an incoming webhook: its address. Never shown."""
-
-    url: str
-
-    def __repr__(self) -> str:
-        return f"Webhook({self.host})"
-
-    @property
-    def host(self) -> str:
-        """The portal's host, which is no secret."""
-        return urlsplit(self.url).netloc.rpartition("@")[2]
-
-    def address(self, method: str) -> str:
-        """Return where to post a call."""
-        return f"{self.url.rstrip('/')}/{method}"
 
 
 class Portal:
@@ -89,8 +70,25 @@ class Portal:
 
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import up to 20 events of one key; the report has one verdict for each, in order."""
-        answer = await self._call("crm.item.batchImport", encode_import(key, events))
-        return read_report(answer, len(events))
+        items, kind = len(events), key.entity_type_id
+        cost = self._throttle.expected(kind, items)
+        body = encode_import(key, events)
+        try:
+            answer = await self._call("crm.item.batchImport", body, cost=cost)
+        except CallFailed as failed:
+            if failed.fault.kind is CallKind.AMBIGUOUS and not failed.fault.answered:
+                self._throttle.learn(kind, items, failed.fault.lasted, whole=False)
+            raise
+        self._throttle.learn(kind, items, _duration(answer), whole=True)
+        return read_report(answer, items)
+
+    def pace(self) -> tuple[float, str]:
+        """Tell how many seconds an import would wait for the portal's limits, and for which."""
+        return self._throttle.pace()
+
+    def most(self, entity_type_id: int, most: int) -> int:
+        """Return how many items of a type one call should carry, at most `most`."""
+        return self._throttle.most(entity_type_id, most)
 
     async def find(
         self, entity_type_id: int, wanted: Sequence[ExternalId]
@@ -169,23 +167,32 @@ class Portal:
             raise CallFailed(classify_status(httpx.codes.OK))
         return rows
 
-    async def _call(self, method: str, body: bytes) -> dict[str, Any]:
+    async def _call(self, method: str, body: bytes, *, cost: float = 0.0) -> dict[str, Any]:
         """Pass the throttle, post, and return the answer's JSON object."""
-        await self._throttle.pass_()
         label = METHODS[method]
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        result = "ok"
-        try:
-            return await self._exchange(method, body)
-        except CallFailed as failed:
-            result = str(failed.fault.kind)
-            if failed.fault.kind is CallKind.THROTTLED:
-                self._throttle.refused()
-            raise CallFailed(replace(failed.fault, sent_at=started)) from None
-        finally:
-            self._metrics.requests.labels(label, result).inc()
-            self._metrics.request_duration.labels(label).observe(loop.time() - started)
+        async with self._throttle.call(label, cost=cost):
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            result = "ok"
+            try:
+                answer = await self._exchange(method, body)
+            except CallFailed as failed:
+                lasted = loop.time() - started
+                fault = replace(failed.fault, sent_at=started, lasted=lasted)
+                result = str(fault.kind)
+                self._tell_throttle(label, fault)
+                raise CallFailed(fault) from None
+            finally:
+                self._metrics.requests.labels(label, result).inc()
+                self._metrics.request_duration.labels(label).observe(loop.time() - started)
+            self._note_budget(label, answer)
+            return answer
+
+    def _tell_throttle(self, label: str, fault: Fault) -> None:
+        if fault.kind is CallKind.THROTTLED:
+            self._throttle.refused()
+        elif fault.kind is CallKind.OVER_BUDGET:
+            self._throttle.over_budget(label)
 
     async def _exchange(self, method: str, body: bytes) -> dict[str, Any]:
         try:
@@ -194,18 +201,19 @@ class Portal:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise CallFailed(classify_transport(error)) from None
         answer = _object(response)
-        self._note_budget(method, answer)
         fault = _fault(response, answer)
         if fault is not None:
             raise CallFailed(fault)
         return answer or {}
 
-    def _note_budget(self, method: str, answer: Mapping[str, Any] | None) -> None:
-        timing = (answer or {}).get("time")
-        operating = timing.get("operating") if isinstance(timing, dict) else None
-        label = METHODS[method]
-        if isinstance(operating, int | float) and label in {"import", "list"}:
-            self._metrics.operating.labels(label).set(operating)
+    def _note_budget(self, label: str, answer: Mapping[str, Any]) -> None:
+        """Hand the counters of a good answer on; self-hosted portals send none."""
+        timing = answer.get("time")
+        total = timing.get("operating") if isinstance(timing, dict) else None
+        reset_at = timing.get("operating_reset_at") if isinstance(timing, dict) else None
+        if isinstance(total, int | float) and total >= 0:
+            reset = float(reset_at) if isinstance(reset_at, int | float) else None
+            self._throttle.answered(label, float(total), reset)
 
 
 def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
@@ -262,3 +270,10 @@ def _item_id(row: Mapping[str, Any]) -> int:
 
 def _owner(row: Mapping[str, Any], originator: str | None) -> str | None:
     return None if originator is None else str(row.get("originatorId"))
+
+
+def _duration(answer: Mapping[str, Any]) -> float:
+    """Return how long the portal says that it worked; 0 when it does not say."""
+    timing = answer.get("time")
+    value = timing.get("duration") if isinstance(timing, dict) else None
+    return float(value) if isinstance(value, int | float) and value > 0 else 0.0

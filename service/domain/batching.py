@@ -68,9 +68,11 @@ class Agenda(Generic[D]):
 
     The window of a batch opens with its first item. A batch stays open until it is taken, so
     what arrives while no slot is free still travels with it. The oldest batch goes first.
+    `most(entity type, items)` may lower the number of items a batch carries.
     """
 
     policy: BatchPolicy
+    most: Callable[[int, int], int] = lambda _, most: most
     _batches: list[Batch[D]] = field(default_factory=list)
     _open: dict[BatchKey, Batch[D]] = field(default_factory=dict)
     _deferred: list[tuple[float, int, Claim[D]]] = field(default_factory=list)
@@ -93,7 +95,7 @@ class Agenda(Generic[D]):
             self._batches.append(batch)
         batch.claims.append(claim)
         batch.size += claim.size
-        if len(batch.claims) >= self.policy.max_items:
+        if len(batch.claims) >= self.most(key.entity_type_id, self.policy.max_items):
             self._close(batch, ClosedBy.SIZE, now)
 
     def defer(self, claim: Claim[D], until: float) -> None:

@@ -139,7 +139,8 @@ class Fault:
     """What is known of a failed call.
 
     `answered`: the portal itself answered in full, so that it works on the call no longer;
-    `sent_at`: loop time at which the call left; `pause`: what a pause for it would be called.
+    `sent_at`: loop time at which the call left; `lasted`: seconds from then; `pause`: what a
+    pause for it would be called.
     """
 
     kind: CallKind
@@ -150,6 +151,7 @@ class Fault:
     retry_after: float | None = None
     answered: bool = False
     sent_at: float = 0.0
+    lasted: float = 0.0
 
     def failed(self, kind: FailureKind) -> Failed:
         """Return the failure of an event that this call brings about."""

@@ -1,25 +1,45 @@
-"""Decides when the next call may leave for the portal."""
+"""Decides when the next call may leave for the portal, and how many items it should carry."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+
+SLOWEST = 0.1
+"""The share of the nominal rate below which refusals do not slow us."""
+CUT_SECONDS = 60.0
+"""The cloud cuts a request after so long (`bitrix24.md` §4.3)."""
+COMFORT = 0.6
+"""The share of the cut that a batch is planned to take."""
+WEIGHT = 0.3
+"""The weight of the newest measurement in what is learnt."""
+MOMENT = 0.05
+BACK_OFF_BUCKETS = (1, 2, 5, 10)
+"""After a refusal: so many buckets until the first probe, then the next (`bitrix24.md` §4.2)."""
+CAUTION = 1.25
+"""Calls in flight may cost so many times what was expected of them."""
+BUCKETS = 10
+"""The portal adds a method's execution seconds up over so many buckets (`bitrix24.md` §4.2)."""
 
 
 @dataclass(slots=True)
 class LeakyBucket:
     """The portal's request bucket, seen from here: `rate` drains per second, `burst` holds.
 
-    The portal refuses the request that finds the bucket full; we never send that one.
-    Source: `bitrix24.md` §4.1.
+    The portal refuses the request that finds the bucket full; alone, we never send that one.
+    Each refusal means that somebody shares the bucket: we halve our rate, and win it back over
+    `recovery` seconds without another. Source: `bitrix24.md` §4.1.
     """
 
     rate: float
     burst: float
+    recovery: float = 60.0
     level: float = 0.0
     at: float = 0.0
+    share: float = 1.0
 
     def wait(self, now: float) -> float:
         """Return the seconds until one more request fits."""
         self._drain(now)
-        return max(0.0, (self.level + 1.0 - self.burst) / self.rate)
+        return max(0.0, (self.level + 1.0 - self.burst) / (self.rate * self.share))
 
     def take(self, now: float) -> None:
         """Count one request that leaves now."""
@@ -30,7 +50,124 @@ class LeakyBucket:
         """Note that the portal found the bucket full: somebody else shares it."""
         self._drain(now)
         self.level = max(self.level, self.burst)
+        self.share = max(SLOWEST, self.share / 2)
 
     def _drain(self, now: float) -> None:
-        self.level = max(0.0, self.level - max(0.0, now - self.at) * self.rate)
+        passed = max(0.0, now - self.at)
+        self.level = max(0.0, self.level - passed * self.rate * self.share)
+        self.share = min(1.0, self.share + passed / self.recovery)
         self.at = max(self.at, now)
+
+
+@dataclass(slots=True)
+class OperatingBudget:
+    """One method's execution seconds, as the portal counts them: `limit` per `window` seconds.
+
+    The portal refuses a call that finds more than the limit spent; what is in flight counts only
+    when it has ended. So a call may leave while what is spent, and what the calls in flight are
+    expected to cost, do not exceed the limit. Each good answer tells the running total (not what
+    the call cost) and when the oldest bucket leaves; errors tell nothing. Times are wall-clock
+    seconds, because the portal's buckets are. `limit` 0 = off. Source: `bitrix24.md` §4.2.
+    """
+
+    limit: float
+    window: float = 600.0
+    reserved: float = 0.0
+    total: float = 0.0
+    reset_at: float = 0.0
+    refusals: int = 0
+    _spent: deque[tuple[float, float]] = field(default_factory=deque)
+    _oldest: float = 0.0
+    _shut_until: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a call may leave, or until it is worth asking again."""
+        if self._shut_until > now:
+            return self._shut_until - now
+        if self.refusals and self.reserved:
+            return MOMENT
+        if not self.limit or self.used(now) + CAUTION * self.reserved <= self.limit:
+            return 0.0
+        return max(MOMENT, self._next_release(now) - now) if self._spent else MOMENT
+
+    def reserve(self, cost: float) -> None:
+        """Set a call's expected cost aside while it is on its way."""
+        self.reserved += max(cost, MOMENT)
+
+    def release(self, cost: float) -> None:
+        """Forget a call's expected cost: it has ended."""
+        self.reserved -= max(cost, MOMENT)
+        if self.reserved < MOMENT / 2:
+            self.reserved = 0.0
+
+    def answered(self, total: float, reset_at: float | None, now: float) -> None:
+        """Note the running total of a good answer."""
+        self.refusals = 0
+        surplus = self.used(now) - total
+        while self._spent and surplus > 0:
+            at, cost = self._spent.popleft()
+            if cost > surplus:
+                self._spent.appendleft((at, cost - surplus))
+            surplus -= cost
+        if surplus < 0:
+            self._spent.append((now, -surplus))
+        self.total = total
+        if reset_at is not None and self._spent:
+            self.reset_at, self._oldest = reset_at, self._bucket(self._spent[0][0])
+
+    def refused(self, now: float) -> None:
+        """Note that the portal finds the budget spent: wait, then one probe at a time."""
+        buckets = BACK_OFF_BUCKETS[min(self.refusals, len(BACK_OFF_BUCKETS) - 1)]
+        self._shut_until = max(self.reset_at, now + buckets * self.window / BUCKETS)
+        self.refusals += 1
+        self.total = 0.0
+        self._spent.clear()
+
+    def used(self, now: float) -> float:
+        """Return the seconds that count at a time."""
+        told = 0.0 < self.reset_at <= now
+        while self._spent:
+            at, cost = self._spent[0]
+            left = self._bucket(at) + self.window <= now
+            if not left and not (told and self._bucket(at) == self._oldest):
+                break
+            self._spent.popleft()
+            self.total = max(0.0, self.total - cost)
+        if told:
+            self.reset_at = 0.0
+        return self.total if self._spent else 0.0
+
+    def _bucket(self, at: float) -> float:
+        """Return the start of the bucket that a time falls into."""
+        width = self.window / BUCKETS
+        return at // width * width
+
+    def _next_release(self, now: float) -> float:
+        known = self._bucket(self._spent[0][0]) + self.window
+        return min(known, self.reset_at) if self.reset_at > now else known
+
+
+@dataclass(slots=True)
+class ItemCost:
+    """What one item of an entity type costs the portal, in seconds, learnt from answers."""
+
+    seconds: float = 0.0
+
+    def learn(self, items: int, seconds: float) -> None:
+        """Note that a call of so many items took so long."""
+        if items <= 0:
+            return
+        measured = seconds / items
+        known = self.seconds or measured
+        self.seconds = known + WEIGHT * (measured - known)
+
+    def suffered(self, items: int, seconds: float) -> None:
+        """Note that a call of so many items did not end in so long."""
+        if items > 0:
+            self.seconds = max(self.seconds, seconds / items)
+
+    def batch(self, most: int) -> int:
+        """Return how many items a call may carry without coming near the portal's cut."""
+        if self.seconds <= 0:
+            return most
+        return max(1, min(most, int(CUT_SECONDS * COMFORT / self.seconds)))

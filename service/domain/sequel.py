@@ -22,8 +22,6 @@ from service.domain.retry import RetryPolicy
 
 D = TypeVar("D")
 
-BUDGET_BACK_OFF = RetryPolicy(base=60.0, cap=600.0, max_attempts=1)
-"""After a spent execution budget: one probe, then longer and longer (`bitrix24.md` §4.2)."""
 OK = 200
 
 
@@ -152,10 +150,7 @@ def rejected(refused: Refused) -> Failed:
 
 def _refused(batch: Batch[D], fault: Fault, rules: Rules, now: float, chance: float) -> Batch[D]:
     """Put a batch back that was surely not executed."""
-    if fault.kind is CallKind.OVER_BUDGET:
-        delay = BUDGET_BACK_OFF.delay(batch.tries, 1.0, fault.retry_after)
-    else:
-        delay = rules.retry.delay(batch.tries, chance, fault.retry_after)
+    delay = rules.retry.delay(batch.tries, chance, fault.retry_after)
     batch.tries += 1
     batch.due = now + delay
     return batch

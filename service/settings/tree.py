@@ -132,6 +132,9 @@ class Bitrix(Section):
     operating_limit_seconds: Annotated[float, Field(ge=0, le=36_000)] = Field(
         420, description="execution budget per method per 10 minutes; 0 = off"
     )
+    operating_window_seconds: Annotated[float, Field(gt=0, le=36_000)] = Field(
+        600, description="the time over which the portal adds execution seconds up"
+    )
     originator: Annotated[str, Field(min_length=1, max_length=255)] = Field(
         "crm-importer", description="stamped as originatorId"
     )

@@ -1,57 +1,19 @@
 """Lists every metric: name, meaning, and what to do when it moves."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
 from service.domain.batching import ClosedBy
-from service.domain.outcomes import CallKind, FailureKind, PauseReason
-
-OTHER = "other"
-KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
-MOST_TYPES = 16
-"""Entity types that get a label value of their own; later ones are counted as `other`."""
-
-OUTCOMES = ("imported", "duplicate", "failed", "malformed")
-METHODS = ("import", "list", "fields", "probe")
-CALL_RESULTS = ("ok", *CallKind)
-TARGETS = ("succeeded", "failed", "dead_letter")
-PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost")
-PACER_REASONS = ("bucket", "budget", "backoff", "paused")
-KNOWN_CODES = (
-    "NOT_JSON",
-    "WRONG_SHAPE",
-    "MESSAGE_TOO_LARGE",
-    "UNKNOWN_ENCODING",
-    "CALL_TIMED_OUT",
-    "CONNECTION_LOST",
-    "UNREADABLE_ANSWER",
-    "CRM_FIELD_ERROR_REQUIRED",
-    "CRM_FIELD_ERROR_VALUE_NOT_VALID",
-    "BX_EMPTY_REQUIRED",
-    "BX_INVALID_VALUE",
-    "ACCESS_DENIED",
-    "NOT_FOUND",
-    "ENTITY_TYPE_NOT_SUPPORTED",
-    "0",
-    "100",
+from service.domain.outcomes import FailureKind, PauseReason
+from service.telemetry.declared import Declared
+from service.telemetry.labels import (
+    CALL_RESULTS,
+    KNOWN_CODES,
+    KNOWN_TYPES,
+    METHODS,
+    OTHER,
+    OUTCOMES,
+    PACER_REASONS,
+    PUBLISH_RESULTS,
+    TARGETS,
 )
-
-Labels = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A metric as the operator reads it.
-
-    `advice` is what to do when it moves; `labels` gives every known value, all start at 0.
-    """
-
-    name: str
-    meaning: str
-    advice: str
-    labels: Labels = field(default_factory=dict)
-    buckets: Sequence[float] = ()
-
 
 ALL = (
     Declared(
@@ -155,6 +117,33 @@ ALL = (
         "execution seconds the portal has counted in the last 10 minutes",
         "near the limit: the portal's budget is spent",
         labels={"method": ("import", "list")},
+    ),
+    Declared(
+        "operating_limit_seconds",
+        "execution seconds that we allow ourselves per 10 minutes",
+        "set by BITRIX__OPERATING_LIMIT_SECONDS; the portal never tells its own",
+    ),
+    Declared(
+        "operating_reset_timestamp_seconds",
+        "when the portal forgets the oldest part of what it counted",
+        "work goes on then, if operating_seconds is at the limit",
+        labels={"method": ("import", "list")},
+    ),
+    Declared(
+        "request_bucket_level",
+        "requests in the portal's bucket, as we count them",
+        "at BITRIX__BURST: calls leave at BITRIX__REQUESTS_PER_SECOND",
+    ),
+    Declared(
+        "request_rate_share",
+        "the share of the nominal request rate that we use; lower after refusals",
+        "below 1 for long: somebody else calls the portal from our address",
+    ),
+    Declared(
+        "item_cost_seconds",
+        "what one item of the type costs the portal, learnt",
+        "batches carry fewer items when this times 20 comes near 60",
+        labels={"entity_type": (*KNOWN_TYPES, OTHER)},
     ),
     Declared(
         "paused",

@@ -17,7 +17,9 @@ from prometheus_client import (
 )
 
 from service import __version__
-from service.telemetry.catalogue import ALL, KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER, Declared
+from service.telemetry.catalogue import ALL
+from service.telemetry.declared import Declared
+from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER
 
 PREFIX = "importer_"
 _DECLARED = {each.name: each for each in ALL}
@@ -35,6 +37,14 @@ class Metrics:
         self._types = set(KNOWN_TYPES)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self._declare_flow()
+        self._declare_portal()
+        self._declare_rest()
+        self.config = Info(PREFIX + "config", "effective settings", registry=self.registry)
+        self.build = Info(PREFIX + "build", "what runs", registry=self.registry)
+        self.build.info({"version": __version__, "python": platform.python_version()})
+
+    def _declare_flow(self) -> None:
         self.received = self._counter("messages_received_total")
         self.items = self._counter("items_total")
         self.item_errors = self._counter("item_errors_total")
@@ -49,14 +59,23 @@ class Metrics:
         self.oldest_held = self._gauge("oldest_held_seconds")
         self.slots_in_use = self._gauge("slots_in_use")
         self.joined = self._counter("duplicates_joined_total")
+
+    def _declare_portal(self) -> None:
         self.requests = self._counter("requests_total")
         self.request_duration = self._histogram("request_duration_seconds")
         self.pacer_wait = self._counter("pacer_wait_seconds_total")
         self.operating = self._gauge("operating_seconds")
+        self.operating_limit = self._gauge("operating_limit_seconds")
+        self.operating_reset = self._gauge("operating_reset_timestamp_seconds")
+        self.bucket_level = self._gauge("request_bucket_level")
+        self.rate_share = self._gauge("request_rate_share")
+        self.item_cost = self._gauge("item_cost_seconds")
         self.paused = self._gauge("paused")
         self.ambiguous = self._counter("ambiguous_batches_total")
         self.reconciled = self._counter("reconciled_items_total")
         self.isolations = self._counter("isolation_requests_total")
+
+    def _declare_rest(self) -> None:
         self.published = self._counter("published_total")
         self.confirm_seconds = self._histogram("publish_confirm_seconds")
         self.dead_letters = self._counter("dead_letters_total")
@@ -72,9 +91,6 @@ class Metrics:
         self.log_lines = self._counter("log_lines_total")
         self.drain_seconds = self._gauge("shutdown_seconds")
         self.returned_on_drain = self._counter("returned_on_drain_total")
-        self.config = Info(PREFIX + "config", "effective settings", registry=self.registry)
-        self.build = Info(PREFIX + "build", "what runs", registry=self.registry)
-        self.build.info({"version": __version__, "python": platform.python_version()})
 
     def entity_type(self, entity_type_id: int | None) -> str:
         """Return the label value for an entity type; the set of values is bounded."""

@@ -1,0 +1,33 @@
+"""Names every known label value: the sets are closed, so that series stay few."""
+
+from service.domain.outcomes import CallKind
+
+OTHER = "other"
+KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
+MOST_TYPES = 16
+"""Entity types that get a label value of their own; later ones are counted as `other`."""
+
+OUTCOMES = ("imported", "duplicate", "failed", "malformed")
+METHODS = ("import", "list", "fields", "probe")
+CALL_RESULTS = ("ok", *CallKind)
+TARGETS = ("succeeded", "failed", "dead_letter")
+PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost")
+PACER_REASONS = ("bucket", "budget", "backoff", "paused")
+KNOWN_CODES = (
+    "NOT_JSON",
+    "WRONG_SHAPE",
+    "MESSAGE_TOO_LARGE",
+    "UNKNOWN_ENCODING",
+    "CALL_TIMED_OUT",
+    "CONNECTION_LOST",
+    "UNREADABLE_ANSWER",
+    "CRM_FIELD_ERROR_REQUIRED",
+    "CRM_FIELD_ERROR_VALUE_NOT_VALID",
+    "BX_EMPTY_REQUIRED",
+    "BX_INVALID_VALUE",
+    "ACCESS_DENIED",
+    "NOT_FOUND",
+    "ENTITY_TYPE_NOT_SUPPORTED",
+    "0",
+    "100",
+)
