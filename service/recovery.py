@@ -60,8 +60,14 @@ class Recovery(Generic[D]):
         """Look the doubtful among the claims up; raises CallFailed when that fails."""
         cleared: Cleared[D] = Cleared()
         doubtful = [claim for claim in claims if claim.known.doubt]
-        found = await self._find([c for c in doubtful if c.event.external_id is not None])
-        proved = await self._proved(doubtful, any_found=bool(found))
+        try:
+            found = await self._find([c for c in doubtful if c.event.external_id is not None])
+            proved = await self._proved(doubtful, any_found=bool(found))
+        except CallFailed as failed:
+            if failed.fault.kind is not CallKind.UNSUPPORTED:
+                raise
+            # No items of a type that the portal does not know; the import will say the same.
+            return Cleared(absent=_known_absent(claims))
         for claim in claims:
             if claim.known.doubt is Doubt.NONE:
                 cleared.absent.append(claim)
@@ -161,6 +167,12 @@ class Recovery(Generic[D]):
 
 def _refused_for_good(fault: Fault) -> bool:
     """Tell whether the portal will never answer this look-up, though it works otherwise."""
-    if fault.kind in {CallKind.UNSUPPORTED, CallKind.SUSPECT}:
+    if fault.kind is CallKind.SUSPECT:
         return True
     return fault.kind is CallKind.AMBIGUOUS and fault.http_status == BAD_REQUEST and fault.answered
+
+
+def _known_absent(claims: Sequence[Claim[D]]) -> list[Claim[D]]:
+    for claim in claims:
+        claim.known.surely_absent()
+    return list(claims)

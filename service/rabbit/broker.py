@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiormq.abc import AbstractChannel
+from aiormq import Channel
 
 from service.rabbit.consumer import Consumer, Delivery
 from service.rabbit.decoder import Decoder
@@ -101,11 +101,11 @@ class Broker:
             tasks.create_task(self.consumer.watch(every), name="watch consumer")
             tasks.create_task(self.publisher.watch(every), name="watch publisher")
 
-    async def _set_up_consuming(self, channel: AbstractChannel) -> None:
+    async def _set_up_consuming(self, channel: Channel) -> None:
         await ensure(self._topology, self._consume.side_channel)
         await self.consumer.resume(channel)
 
-    async def _set_up_publishing(self, _: AbstractChannel) -> None:
+    async def _set_up_publishing(self, _: Channel) -> None:
         await self._ensure()
 
     async def _ensure(self) -> None:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
@@ -44,7 +45,7 @@ class Delivery:
         message: DeliveredMessage,
         event: ItemEvent | Malformed,
         *,
-        channel: AbstractChannel,
+        channel: Channel,
         metrics: Metrics,
         received_at: float,
         early: bool,
@@ -109,7 +110,7 @@ class Consumer:
         self._early = early
         self._link: Link | None = None
         self._prefetch: int | None = None
-        self._channel: AbstractChannel | None = None
+        self._channel: Channel | None = None
         self._tag: str | None = None
         self._seen = 0
         self._changing = asyncio.Lock()
@@ -136,7 +137,7 @@ class Consumer:
             self._prefetch = None
             await self._reconcile()
 
-    async def resume(self, channel: AbstractChannel) -> None:
+    async def resume(self, channel: Channel) -> None:
         """Take a new channel and consume on it if that is wanted; raises LinkLost."""
         async with self._changing:
             self._channel, self._tag = channel, None
@@ -195,7 +196,7 @@ class Consumer:
         except LinkLost as lost:
             self._fail("lost", str(lost))
 
-    async def _consume(self, channel: AbstractChannel, prefetch: int) -> None:
+    async def _consume(self, channel: Channel, prefetch: int) -> None:
         self._seen = 0
 
         async def receive(message: DeliveredMessage) -> None:
@@ -208,7 +209,7 @@ class Consumer:
         self._metrics.consumer_alive.set(1)
         log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
 
-    def _receive(self, channel: AbstractChannel, message: DeliveredMessage) -> None:
+    def _receive(self, channel: Channel, message: DeliveredMessage) -> None:
         """Decode a message and hand it over; runs in the library's task, so it only passes on."""
         now = asyncio.get_running_loop().time()
         self.last_heard = now

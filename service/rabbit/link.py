@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
-from aiormq.abc import AbstractChannel
+from aiormq import Channel
 from yarl import URL
 
 from service.domain.retry import RetryPolicy
@@ -79,7 +79,7 @@ class _Life:
     """One connection from its opening to its end."""
 
     connection: aio_pika.abc.AbstractConnection
-    channel: AbstractChannel
+    channel: Channel
     ended: "asyncio.Future[str]"
 
 
@@ -96,7 +96,7 @@ class Link:
         address: Address,
         *,
         confirms: bool,
-        setup: Callable[[AbstractChannel], Awaitable[None]],
+        setup: Callable[[Channel], Awaitable[None]],
         on_change: Callable[[str | None], None],
     ) -> None:
         """Prepare; nothing is opened before `run`."""
@@ -114,14 +114,14 @@ class Link:
         """Whether the channel is open and set up."""
         return self._up.is_set()
 
-    async def channel(self) -> AbstractChannel:
+    async def channel(self) -> Channel:
         """Return the open channel; wait for one while there is none."""
         while self._life is None:
             await self._up.wait()
         return self._life.channel
 
     @asynccontextmanager
-    async def side_channel(self) -> AsyncIterator[AbstractChannel]:
+    async def side_channel(self) -> AsyncIterator[Channel]:
         """Open a channel for questions that may end it, and close it afterwards."""
         if self._life is None:
             raise LinkLost("no connection")
@@ -208,14 +208,13 @@ class Link:
         return await life.ended
 
 
-async def open_channel(
-    connection: aio_pika.abc.AbstractConnection, *, confirms: bool
-) -> AbstractChannel:
+async def open_channel(connection: aio_pika.abc.AbstractConnection, *, confirms: bool) -> Channel:
     """Open a channel of the protocol library; unroutable publishes raise."""
     transport = connection.transport
     if transport is None:
         raise LinkLost("no connection")
-    return await transport.connection.channel(publisher_confirms=confirms, on_return_raises=True)
+    opened = await transport.connection.channel(publisher_confirms=confirms, on_return_raises=True)
+    return cast("Channel", opened)
 
 
 def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:

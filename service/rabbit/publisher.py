@@ -5,13 +5,14 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aiormq.abc import AbstractChannel
+from aiormq import Channel
 
 from service.rabbit.link import Link, LinkLost, Nacked, Returned, broker_errors
 from service.rabbit.results import Outgoing, Settled, Writer
+from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
 CONFIRM_SECONDS = 15.0
@@ -26,7 +27,7 @@ class _Pending:
     target: str
     since: float
     late: bool = False
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: asyncio.Event | None = None
 
 
 class Publisher:
@@ -48,10 +49,17 @@ class Publisher:
         """Publish over the link what the writer writes; `repair` mends missing queues."""
         self._link = link
         self._writer = writer
-        self._metrics = metrics
         self._repair = repair
         self._now = now
         self._in_flight: dict[str, _Pending] = {}
+        self._published = {
+            (target, result): metrics.published.labels(target, result)
+            for target in TARGETS
+            for result in PUBLISH_RESULTS
+        }
+        self._confirm_seconds = {
+            target: metrics.confirm_seconds.labels(target) for target in TARGETS
+        }
 
     async def publish(self, settlements: Sequence[Settled]) -> list[bool]:
         """Return for each settlement whether all its messages are confirmed as routed.
@@ -89,29 +97,31 @@ class Publisher:
             late = [each for each in self._in_flight.values() if not each.late]
             for each in late:
                 each.late = True
-                self._metrics.published.labels(each.target, "timeout").inc()
+                self._published[each.target, "timeout"].inc()
             if not await self._link.blocked():
                 self._link.fail("a publish was not confirmed in time")
 
-    async def _one(self, channel: AbstractChannel, message: Outgoing) -> str:
+    async def _one(self, channel: Channel, message: Outgoing) -> str:
         """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
             # Two publishes of one id in flight would take each other's answers (P10).
+            twin.gone = twin.gone or asyncio.Event()
             await twin.gone.wait()
         pending = self._in_flight[unique] = _Pending(message.target, _now())
         try:
             result = await _confirmed(channel, message)
         finally:
             del self._in_flight[unique]
-            pending.gone.set()
-        self._metrics.published.labels(message.target, result).inc()
+            if pending.gone is not None:
+                pending.gone.set()
+        self._published[message.target, result].inc()
         if result == "confirmed":
-            self._metrics.confirm_seconds.labels(message.target).observe(_now() - pending.since)
+            self._confirm_seconds[message.target].observe(_now() - pending.since)
         return result
 
 
-async def _confirmed(channel: AbstractChannel, message: Outgoing) -> str:
+async def _confirmed(channel: Channel, message: Outgoing) -> str:
     """Publish and wait for the broker's word (label of `importer_published_total`)."""
     try:
         with broker_errors():
@@ -121,6 +131,7 @@ async def _confirmed(channel: AbstractChannel, message: Outgoing) -> str:
                 routing_key=message.routing_key,
                 properties=message.properties,
                 mandatory=True,
+                wait=False,
             )
     except Returned:
         return "returned"

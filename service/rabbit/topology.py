@@ -5,14 +5,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiormq.abc import AbstractChannel, FieldValue
+from aiormq import Channel
+from aiormq.abc import FieldValue
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from service.rabbit.link import LinkLost, broker_errors
 
 RPC_SECONDS = 10.0
 
-SideChannel = Callable[[], AbstractAsyncContextManager[AbstractChannel]]
+SideChannel = Callable[[], AbstractAsyncContextManager[Channel]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ async def ensure(topology: Topology, side_channel: SideChannel) -> None:
 class Declaration(Protocol):
     """Declares one thing on a channel; passively, it only asks."""
 
-    async def __call__(self, channel: AbstractChannel, *, passive: bool) -> object:
+    async def __call__(self, channel: Channel, *, passive: bool) -> object:
         """Declare; the library raises when the thing is missing or differs."""
 
 
@@ -121,7 +122,7 @@ async def _ensure(
 
 
 def _exchange(exchange: Exchange) -> Declaration:
-    async def declaration(channel: AbstractChannel, *, passive: bool) -> object:
+    async def declaration(channel: Channel, *, passive: bool) -> object:
         return await channel.exchange_declare(
             exchange.name,
             exchange_type=exchange.kind,
@@ -134,7 +135,7 @@ def _exchange(exchange: Exchange) -> Declaration:
 
 
 def _queue(queue: Queue) -> Declaration:
-    async def declaration(channel: AbstractChannel, *, passive: bool) -> object:
+    async def declaration(channel: Channel, *, passive: bool) -> object:
         return await channel.queue_declare(
             queue.name,
             durable=True,
