@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from service import __version__
+from service.settings import reference
 from service.settings.environment import SettingsInvalid, injected, load
 
 BAD_SETTINGS = 2
@@ -16,14 +17,16 @@ Settings come from the environment (IMPORTER_*). The least that `run` needs:
 
   IMPORTER_RABBIT__URL=amqp://user:password@broker:5672/
   IMPORTER_BITRIX__WEBHOOK_URL=https://portal.bitrix24.com/rest/1/secret/
+
+Any setting may be given as a file instead (mounted secrets): NAME_FILE=/path.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        return _run()
+        return _settings(options.format) if options.command == "settings" else _run()
     except SettingsInvalid as invalid:
         for mistake in invalid.mistakes:
             _complain(mistake)
@@ -46,6 +49,17 @@ def _parser() -> argparse.ArgumentParser:
         help="consume until SIGTERM (the default)",
         description="Consume item events until SIGTERM or SIGINT, then drain. Exits 0 after a "
         "clean drain, 2 on bad settings, 1 on anything else.",
+    )
+    settings = commands.add_parser(
+        "settings",
+        help="list every setting",
+        description="List every setting: name, type, default, meaning. Reads no environment.",
+    )
+    settings.add_argument(
+        "--format",
+        choices=("table", "markdown", "env"),
+        default="table",
+        help="table for reading (the default), markdown for a page, env for a file to fill in",
     )
     parser.set_defaults(command="run")
     return parser
@@ -71,6 +85,11 @@ def _run() -> int:
     except app.CannotStart as reason:
         _complain(str(reason))
         return 1
+    return 0
+
+
+def _settings(style: reference.Style) -> int:
+    sys.stdout.write(reference.write(style) + "\n")
     return 0
 
 

@@ -103,7 +103,7 @@ def _comparable(value: object) -> str | None:
 
 def _members(added: Mapping[str, str]) -> bytes:
     """Write the added fields as JSON members, each followed by a comma."""
-    return b"".join(
-        f"{json.dumps(name)}:{json.dumps(value, ensure_ascii=False)},".encode()
-        for name, value in added.items()
-    )
+    return "".join(f'"{name}":{_quoted(value)},' for name, value in added.items()).encode()
+
+
+_quoted = json.JSONEncoder(ensure_ascii=False).encode

@@ -70,7 +70,6 @@ class Decoder:
     def decode(self, message: Incoming) -> ItemEvent | Malformed:
         """Return the event of a message, or why it has none."""
         reading = _Reading(message.body, event_id=_redriven_id(message.headers))
-        origin = _origin(message, {})
         try:
             reading.body = self._plain_body(message)
             return self._event(message, reading)
@@ -82,7 +81,7 @@ class Decoder:
                 code=unreadable.code,
                 message=str(unreadable)[:1000],
                 digest=digest,
-                origin=origin,
+                origin=_origin(message, {}),
             )
 
     def _plain_body(self, message: Incoming) -> bytes:
@@ -159,16 +158,14 @@ def _gunzip(body: bytes, limit: int) -> bytes:
     return plain
 
 
-def _strict_json(body: bytes | memoryview) -> object:
+def _strict_json(body: bytes) -> object:
     try:
-        document: object = jiter.from_json(
-            bytes(body), catch_duplicate_keys=True, allow_inf_nan=False
-        )
+        document: object = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
         raise _Unreadable(
             MalformedCode.NOT_JSON, f"the body is not strict UTF-8 JSON: {error}"
         ) from None
-    if body_is_deep(bytes(body), document):
+    if body_is_deep(body, document):
         raise _wrong(f"the body is nested deeper than {DEEPEST} levels: flatten it")
     return document
 

@@ -1,0 +1,114 @@
+"""Writes the list of settings for people: a table, Markdown, or lines for an environment file."""
+
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from service.settings.environment import known_names
+from service.settings.tree import Section, Settings
+
+WIDTH = 100
+Style = Literal["table", "markdown", "env"]
+
+
+class Row(NamedTuple):
+    """One setting as it is shown."""
+
+    name: str
+    kind: str
+    default: str
+    meaning: str
+
+
+def rows() -> list[Row]:
+    """Return every setting, in the order of the tree."""
+    return [_row(name, _field(path)) for name, path in known_names().items()]
+
+
+def write(style: Style) -> str:
+    """Return the list in one of the three styles."""
+    return _STYLES[style](rows())
+
+
+def _row(name: str, field: FieldInfo) -> Row:
+    return Row(name, _kind(field.annotation), _default(field), field.description or "")
+
+
+def _field(path: tuple[str, ...]) -> FieldInfo:
+    field = Settings.model_fields[path[0]]
+    section = field.annotation
+    if len(path) > 1 and isinstance(section, type) and issubclass(section, Section):
+        return section.model_fields[path[1]]
+    return field
+
+
+def _kind(annotation: Any) -> str:  # noqa: ANN401 - whatever stands in an annotation
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(choice) for choice in get_args(annotation))
+    if get_origin(annotation) is dict:
+        return "JSON"
+    inner = [each for each in get_args(annotation) if each is not type(None)]
+    if inner and not isinstance(annotation, type):
+        return _kind(inner[0])
+    if annotation is SecretStr:
+        return "secret"
+    names = {
+        "bool": "true | false",
+        "float": "number",
+        "int": "integer",
+        "Path": "path",
+        "str": "text",
+    }
+    name = getattr(annotation, "__name__", str(annotation))
+    return names.get(name, name)
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _table(listed: list[Row]) -> str:
+    name = max(len(row.name) for row in listed)
+    lines = []
+    for row in listed:
+        lines.append(f"{row.name:<{name}}  {row.kind}, default {row.default or '(none)'}")
+        lines += textwrap.wrap(row.meaning, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def _markdown(listed: list[Row]) -> str:
+    head = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    body = [
+        f"| `{row.name}` | {_cell(row.kind)} | {_code(row.default)} | {_cell(row.meaning)} |"
+        for row in listed
+    ]
+    return "\n".join([*head, *body])
+
+
+def _env(listed: list[Row]) -> str:
+    return "\n\n".join(f"# {row.meaning}\n#{row.name}={row.default}" for row in listed)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else "-"
+
+
+_STYLES: Mapping[str, Callable[[list[Row]], str]] = {
+    "table": _table,
+    "markdown": _markdown,
+    "env": _env,
+}
