@@ -70,6 +70,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
             metrics=metrics,
             clock=loop.time,
         )
+        _tell_config(settings, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pipeline.stop)
         await _run_parts(settings, broker, pipeline, metrics)
@@ -117,15 +118,30 @@ class _Beat:
         """Write down how the loop is."""
         gate, status = self.pipeline.gate, self.status
         status.heartbeat = time.monotonic()
+        before = status.ready()
         status.broker = "connected" if self.broker.connected else "reconnecting"
         status.intake = "attached" if self.broker.consumer.attached else "detached"
         status.paused = str(gate.reason) if gate.mode is not Mode.FLOWING else None
         status.draining = self.pipeline.stopping
+        if status.ready() != before:
+            status.since = time.time()
 
     def refresh(self) -> None:
         """Bring gauges up to date before they are read; runs in the health port's thread."""
         self.metrics.held.set(len(self.pipeline.settler.held))
         self.metrics.oldest_held.set(self.pipeline.settler.oldest_held())
+
+
+def _tell_config(settings: Settings, metrics: Metrics) -> None:
+    """Show the effective settings that people ask about."""
+    shown = {
+        "batch_max_items": str(settings.batch.max_items),
+        "window_seconds": f"{settings.batch.window_seconds:g}",
+        "prefetch": str(settings.prefetch),
+        "slots": str(settings.batch.slots),
+    }
+    metrics.config.info(shown)
+    log.info("settings in force", extra=shown)
 
 
 def _health_port(settings: Settings, metrics: Metrics, status: Status, beat: _Beat) -> HealthPort:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -49,6 +50,7 @@ class Status:
             "intake": self.intake,
             "paused": self.paused,
             "draining": self.draining,
+            "since": datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds"),
         }
 
 

@@ -23,8 +23,8 @@ BAD_REQUEST = 400
 UNKNOWN_FATE = Failed(
     FailureKind.AMBIGUOUS,
     "CONNECTION_LOST",
-    "the message was delivered before and nobody knows whether its item was imported; the portal "
-    "cannot be asked for this type: look into the CRM, then redrive with --resend-ambiguous",
+    "the message was delivered before, nobody knows whether its item was imported, and the portal "
+    "cannot be asked: look into the CRM, and publish the event again if the item is not there",
 )
 
 

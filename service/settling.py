@@ -82,7 +82,7 @@ class Settler:
         ended: Sequence[tuple[Claim[Delivery], Outcome]],
         resolved: Callable[[Resolved[Delivery], Outcome], None],
     ) -> None:
-        """Publish outcomes until all are confirmed; acknowledge each as soon as its own is.
+        """Publish outcomes until all are confirmed; after each try, end those that are.
 
         `resolved` is told what the end of each claim sets free.
         """

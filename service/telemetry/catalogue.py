@@ -183,7 +183,7 @@ ALL = (
     Declared(
         "dead_letters_total",
         "originals put into the dead-letter queue",
-        "`crm-importer dlq list` shows why",
+        "each has its reason in its headers",
         labels={"kind": tuple(FailureKind)},
     ),
     Declared(

@@ -1,0 +1,61 @@
+# The importer; and, as a stage of its own, the simulated portal for demos and tests.
+#   docker build --tag crm-importer .
+#   docker build --target sandbox --tag crm-importer-sandbox .
+# No HEALTHCHECK: Kubernetes and the OCI format ignore it, probes are described in deploy/README.md.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+
+# ---- build: an environment out of the hashed lock, and the application, both compiled ----
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+COPY deploy/requirements.txt /lock/
+# The environment has no pip of its own; nothing in it is compiled or fetched later.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/importer \
+    && python -m pip --python /opt/importer/bin/python install \
+        --no-compile --require-hashes --requirement /lock/requirements.txt \
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/importer/lib
+COPY service /app/service
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app/service
+
+# ---- sandbox: the simulated portal; not part of the importer ----
+
+FROM build AS sandbox
+COPY tests/requirements.txt /lock/tests.txt
+# Only the web server and what it needs; a name that is missing here fails the installation.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    awk '/^[^ ]/ { keep = /^(aiohappyeyeballs|aiohttp|aiosignal|attrs|frozenlist|idna|multidict|propcache|typing-extensions|yarl)==/ } keep' \
+        /lock/tests.txt > /lock/sandbox.txt \
+    && python -m venv --without-pip /opt/sandbox \
+    && python -m pip --python /opt/sandbox/bin/python install \
+        --no-compile --require-hashes --requirement /lock/sandbox.txt
+ENV PATH=/opt/sandbox/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /sandbox
+COPY tests/sandbox ./tests/sandbox
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "tests.sandbox", "--host", "0.0.0.0", "--port", "8080"]
+
+# ---- runtime: what is deployed ----
+
+FROM ${PYTHON_IMAGE} AS runtime
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="crm-importer" \
+      org.opencontainers.image.description="Imports item events from RabbitMQ into one Bitrix24 portal" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN groupadd --gid 10001 importer \
+    && useradd --uid 10001 --gid importer --no-log-init --no-create-home \
+        --home-dir /nonexistent --shell /usr/sbin/nologin importer
+COPY --from=build /opt/importer /opt/importer
+COPY --from=build /app /app
+COPY LICENSE /app/
+ENV PATH=/opt/importer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "service"]

@@ -1,0 +1,83 @@
+"""Runs the demo: exit 0 if the figures add up, 1 if not, 130 when interrupted."""
+
+import asyncio
+import signal
+import sys
+import time
+
+import httpx
+
+from tests.demo import samples
+from tests.demo.figures import Figures, add_up
+from tests.demo.play import LAST_WORDS, LONGEST_SECONDS, Harvest, play
+from tests.demo.screen import Screen
+from tests.demo.stage import SETTLE_SECONDS, Stage, open_stage
+from tests.demo.table import draw
+from tests.support.broker import BrokerError
+from tests.support.processes import ProcessError
+
+INTERRUPTED = 130
+MOST_COMPLAINTS = 12
+
+
+def main() -> int:
+    """Play the demo and say how it went."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    screen = Screen()
+    try:
+        return _run(screen)
+    except KeyboardInterrupt:
+        screen.title("interrupted: every part has been stopped, nothing is left")
+        return INTERRUPTED
+    except (BrokerError, ProcessError, httpx.HTTPError) as error:
+        screen.title("the demo could not run")
+        screen.say("", str(error))
+        return 1
+
+
+def _run(screen: Screen) -> int:
+    started = time.monotonic()
+    events = samples.make()
+    screen.title(f"crm-importer: {len(events)} item events into a CRM, on real parts")
+    with open_stage(screen.say) as stage:
+        _where_to_look(screen, stage)
+        try:
+            harvest = asyncio.run(play(stage, events, screen))
+        except TimeoutError:
+            screen.title(f"not done after {LONGEST_SECONDS:.0f} s; the importer's last words:")
+            screen.say("", "\n".join(stage.service.stderr().splitlines()[-LAST_WORDS:]))
+            return 1
+        figures = add_up(events, harvest)
+        screen.console.print(draw(figures))
+    return _verdict(screen, figures, harvest, time.monotonic() - started)
+
+
+def _where_to_look(screen: Screen, stage: Stage) -> None:
+    screen.title("Where to look while it runs")
+    screen.say("metrics", f"{stage.service.url}metrics   /readyz  /livez")
+    login = "   (guest, guest)" if stage.broker.address.user == "guest" else ""
+    screen.say("queues", f"{stage.broker.address.management_url}/#/queues{login}")
+    screen.say("CRM", f"{stage.portal.url}control/summary   /control/ledger")
+    screen.say(
+        "note",
+        f"BITRIX__SETTLE_SECONDS is {SETTLE_SECONDS} here, not 65: the wait after a cut call",
+    )
+
+
+def _verdict(screen: Screen, figures: Figures, harvest: Harvest, seconds: float) -> int:
+    if not figures.wrong:
+        screen.console.print(
+            f"\n  [bold green]everything adds up[/] after {seconds:.0f} s; "
+            f"the importer drained and ended with exit code {harvest.exit_code}"
+        )
+        return 0
+    screen.console.print("\n  [bold red]this does not add up:[/]")
+    for complaint in figures.wrong[:MOST_COMPLAINTS]:
+        screen.say("", complaint)
+    if len(figures.wrong) > MOST_COMPLAINTS:
+        screen.say("", f"and {len(figures.wrong) - MOST_COMPLAINTS} more")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Starts the real parts, one after another, and takes them down again, whatever happens."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tests.demo.samples import PORTAL_RULES
+from tests.support.broker import Broker
+from tests.support.node import RabbitNode, open_broker
+from tests.support.processes import PortalProcess, ServiceProcess
+
+SETTLE_SECONDS = 5
+ITEM_SECONDS = 0.14
+PORTAL = {
+    **PORTAL_RULES,
+    "rate": 2,
+    "burst": 50,
+    "operating_limit": 480,
+    "default_item_seconds": ITEM_SECONDS,
+    "call_seconds": {"crm.item.batchimport": 0.4, "crm.item.list": 0.2},
+}
+"""A portal of the usual plan: two calls a second, fifty at once, and every item takes its time."""
+
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Holds the parts while they run."""
+
+    broker: Broker
+    vhost: str
+    portal: PortalProcess
+    service: ServiceProcess
+
+    @property
+    def amqp_url(self) -> str:
+        """Return where upstream and the importer meet."""
+        return self.broker.url(self.vhost)
+
+
+@contextmanager
+def open_stage(say: Say) -> Iterator[Stage]:
+    """Start broker, portal and importer; `say` is told of each when it is ready."""
+    with ExitStack() as parts:
+        started = time.monotonic()
+        broker = parts.enter_context(open_broker())
+        vhost = f"demo-{uuid.uuid4().hex[:6]}"
+        broker.create_vhost(vhost)
+        parts.callback(broker.delete_vhost, vhost)
+        own = "of its own" if isinstance(broker, RabbitNode) else "that was there"
+        say("broker", f"a RabbitMQ {own}, virtual host {vhost}, after {_since(started)}")
+
+        started = time.monotonic()
+        portal = parts.enter_context(PortalProcess(PORTAL))
+        say("portal", f"simulated: 2 calls a second, 50 at once, after {_since(started)}")
+
+        started = time.monotonic()
+        settings = {
+            "IMPORTER_RABBIT__URL": broker.url(vhost),
+            "IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url,
+            "IMPORTER_BITRIX__SETTLE_SECONDS": str(SETTLE_SECONDS),
+        }
+        service = parts.enter_context(ServiceProcess(settings))
+        service.wait_ready()
+        say("importer", f"python -m service run, ready after {_since(started)}")
+        yield Stage(broker, vhost, portal, service)
+
+
+def _since(started: float) -> str:
+    return f"{time.monotonic() - started:.1f} s"

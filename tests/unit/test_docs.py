@@ -1,0 +1,249 @@
+"""Proves that the pages say what the code does; run as a program, writes the tables anew.
+
+`python -m tests.unit.test_docs` replaces what stands between the marks in deploy/README.md.
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import __version__, app
+from service.cli import main
+from service.domain.claims import Settlement
+from service.domain.events import ItemEvent, Malformed
+from service.domain.external_id import ExternalIds
+from service.domain.outcomes import Imported, PauseReason
+from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.results import Writer
+from service.settings import reference
+from service.settings.environment import known_names
+from service.settings.tree import PREFIX, Settings
+from service.telemetry import catalogue
+from service.telemetry import metrics as telemetry
+from tests.demo import samples
+
+ROOT = Path(__file__).parents[2]
+OPERATOR = ROOT / "deploy/README.md"
+ROOMS = (".github", "deploy", "service", "tests")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(page for room in ROOMS for page in ROOT.glob(f"{room}/**/*.md"))]
+)
+README_LINES = 150
+ADR_LINES = 40
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
+CODE = re.compile(r"`([^`\n]+)`")
+SETTING = re.compile(r"(?<![\w.])(?:IMPORTER_)?([A-Z]+__[A-Z]+(?:_[A-Z]+)*)(?![\w…])")
+MODULE = re.compile(r"^(?:service/)?((?:\w+/)*\w+\.py|(?:\w+/)+)$")
+
+
+# ---- the tables, made from the objects themselves ----
+
+
+def metrics_table() -> str:
+    """Return every metric with its kind, labels, meaning, and what to do when it moves."""
+    kinds = {metric.name: metric.type for metric in telemetry.Metrics().registry.collect()}
+    rows = [("metric", "type", "labels", "meaning", "when it moves")]
+    for each in catalogue.ALL:
+        name = telemetry.PREFIX + each.name
+        labels = ", ".join(f"`{label}`" for label in each.labels) or "none"
+        kind = kinds[name.removesuffix("_total")]
+        rows.append((f"`{name}`", kind, labels, each.meaning, each.advice))
+    return _table(rows)
+
+
+TABLES = {"settings": lambda: reference.write("markdown"), "metrics": metrics_table}
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    head, *body = rows
+    lines = [head, tuple("---" for _ in head), *body]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in r) + " |" for r in lines
+    )
+
+
+def _between_marks(page: str, name: str) -> tuple[int, int]:
+    """Return where a table starts and ends in its page."""
+    opening, closing = f"<!-- {name}: made from the code -->\n", f"\n<!-- end of {name} -->"
+    start = page.index(opening) + len(opening)
+    return start, page.index(closing, start)
+
+
+def write() -> None:
+    """Replace the tables in the operator's page."""
+    page = OPERATOR.read_text()
+    for name, table in TABLES.items():
+        start, end = _between_marks(page, name)
+        page = page[:start] + table() + page[end:]
+    OPERATOR.write_text(page)
+
+
+# ---- the tests ----
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_what_the_code_says(name: str) -> None:
+    """The operator's tables are made anew by `python -m tests.unit.test_docs`."""
+    page = OPERATOR.read_text()
+    start, end = _between_marks(page, name)
+    assert TABLES[name]() == page[start:end]
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """No setting is listed without a word on what it does."""
+    assert [] == [row.name for row in reference.rows() if not row.meaning]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file, and every anchor a heading of it."""
+    broken = [
+        target + anchor
+        for target, anchor in LINK.findall(page.read_text())
+        if not _exists(page, target, anchor)
+    ]
+    assert [] == broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_settings_that_pages_name_exist(page: Path) -> None:
+    """A page that tells a reader to set something names a setting that there is."""
+    known = {name.removeprefix(PREFIX).removesuffix("_FILE") for name in known_names()}
+    named = {name.removesuffix("_FILE") for name in SETTING.findall(page.read_text())}
+    assert set() == named - known
+
+
+def test_defaults_in_the_readme_are_the_defaults() -> None:
+    """The settings that the README repeats have the defaults of the full table."""
+    every = {row.name.removeprefix(PREFIX): row.default or "none" for row in reference.rows()}
+    readme = (ROOT / "README.md").read_text()
+    shown = re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+?)`? \|", readme, re.MULTILINE)
+    assert 8 == len(shown)
+    assert [(name, every[name]) for name, _ in shown] == shown
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"adr/{n:04d}" for n in range(1, 11))])
+def test_modules_that_pages_name_exist(page: str) -> None:
+    """The map of the code names files that there are."""
+    (found,) = (ROOT / "service").glob(page if page.endswith(".md") else f"{page}-*.md")
+    named = {match[1] for text in CODE.findall(found.read_text()) if (match := MODULE.match(text))}
+    assert [] == sorted(name for name in named if not (ROOT / "service" / name).exists())
+
+
+def test_every_module_stands_in_the_map() -> None:
+    """Whoever adds a module of the service says in its README what it is for."""
+    text = (ROOT / "service/README.md").read_text()
+    modules = [
+        path.relative_to(ROOT / "service").as_posix()
+        for path in (ROOT / "service").rglob("*.py")
+        if not path.name.startswith("__")
+    ]
+    named = [name for name in modules if name in text or name.startswith("telemetry/")]
+    assert sorted(named) == sorted(modules)
+
+
+def test_the_event_in_the_readme_is_one() -> None:
+    """Whoever copies the example gets an item event, not a dead letter."""
+    event = _example_event()
+    assert isinstance(event, ItemEvent)
+    assert (2, "order-1017") == event.identity
+
+
+def test_the_result_in_the_readme_is_what_we_write() -> None:
+    """The example has the members that a result has, in their order, and its fixed values."""
+    shown = _examples()[1]
+    settlement = Settlement(_example_event(), None, Imported(shown["data"]["itemId"]), 1, "9b1f")
+    topology = app.topology(Settings().rabbit)
+    writer = Writer(topology, portal_host="portal.bitrix24.com")
+    (message,) = writer.write(settlement, datetime(2026, 3, 1, 12, 0, 3, 120_000, tzinfo=UTC))
+    written = json.loads(message.body)
+    made_up = {"id", "data"}
+    assert list(written) == list(shown)
+    assert list(written["data"]) == list(shown["data"])
+    assert {n: v for n, v in written.items() if n not in made_up} == {
+        n: v for n, v in shown.items() if n not in made_up
+    }
+
+
+def test_every_reason_of_a_pause_says_what_to_do() -> None:
+    """An operator who reads a reason finds it in the table."""
+    assert [] == [reason for reason in PauseReason if f"`{reason}`" not in OPERATOR.read_text()]
+
+
+def test_the_demo_is_as_large_as_the_readme_says() -> None:
+    """Enough events of several types, some refused, some malformed."""
+    made = samples.make()
+    fates = Counter(sample.fate for sample in made)
+    assert f"# {len(made)} events on real parts" in (ROOT / "README.md").read_text()
+    assert (500, 10, 10) <= (fates["imported"], fates["refused"], fates["malformed"])
+    assert len(made) == len({sample.key for sample in made})
+
+
+def test_the_readme_is_short() -> None:
+    """One screen for each question."""
+    assert README_LINES >= len((ROOT / "README.md").read_text().splitlines())
+
+
+def test_decisions_are_numbered_listed_and_short() -> None:
+    """Every page of service/adr is in its list, in order, without a gap."""
+    folder = ROOT / "service/adr"
+    pages = sorted(page for page in folder.glob("[0-9]*.md"))
+    assert [f"{number:04d}" for number in range(1, len(pages) + 1)] == [p.name[:4] for p in pages]
+    listed = re.findall(r"\]\((\d{4}-[a-z-]+\.md)\)", (folder / "README.md").read_text())
+    assert [page.name for page in pages] == listed
+    assert [] == [page.name for page in pages if ADR_LINES < len(page.read_text().splitlines())]
+
+
+def test_the_changelog_begins_with_what_is_unreleased() -> None:
+    """Keep a Changelog: the newest on top, and every version it names was not skipped."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "Unreleased" == re.findall(r"^## \[?([^\]\n]+?)\]?(?: - .*)?$", text, re.MULTILINE)[0]
+
+
+def test_commands_that_the_readme_names_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `make` targets and commands the pages show is really there."""
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {
+        name
+        for page in PAGES
+        for name in re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(), re.MULTILINE)
+    }
+    assert set() == shown - targets
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert f"crm-importer {__version__}\n" == capsys.readouterr().out
+
+
+def _examples() -> list[Any]:
+    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [json.loads(block) for block in blocks]
+
+
+def _example_event() -> ItemEvent | Malformed:
+    decoder = Decoder(external_ids=ExternalIds("crm-importer"), max_bytes=10_000)
+    return decoder.decode(Incoming(json.dumps(_examples()[0]).encode(), {}))
+
+
+def _exists(page: Path, target: str, anchor: str) -> bool:
+    found = page.parent / target if target else page
+    if not found.exists():
+        return False
+    return not anchor or anchor[1:] in _anchors(found.read_text())
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors that a forge makes of headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+if __name__ == "__main__":
+    write()
+    sys.stdout.write(f"written: {OPERATOR.relative_to(ROOT)}\n")
