@@ -170,7 +170,8 @@ def _webhook(settings: Settings) -> Webhook:
 
 def _portal(settings: Settings, metrics: Metrics) -> Portal:
     bitrix = settings.bitrix
-    bucket = LeakyBucket(rate=bitrix.requests_per_second, burst=float(bitrix.burst))
+    # One less than the portal holds: two calls may arrive closer together than they left.
+    bucket = LeakyBucket(rate=bitrix.requests_per_second, burst=max(1.0, bitrix.burst - 1.0))
     budgets = {
         method: OperatingBudget(bitrix.operating_limit_seconds, bitrix.operating_window_seconds)
         for method in BUDGETED

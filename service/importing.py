@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.batching import Batch
-from service.domain.claims import Claim, Claims
+from service.domain.claims import Claims
 from service.domain.events import BatchKey, ItemEvent
 from service.domain.outcomes import (
+    MISSING,
     Accepted,
     CallFailed,
     CallKind,
     Failed,
     FailureKind,
     Fault,
-    Outcome,
+    Imported,
     PauseReason,
     Refused,
     Report,
@@ -30,8 +31,8 @@ from service.domain.sequel import (
     after_fault,
     after_look_up,
     after_report,
-    rejected,
 )
+from service.judging import Judge, standing_of
 from service.recovery import Lookup, Recovery
 from service.telemetry.metrics import Metrics
 
@@ -39,6 +40,12 @@ D = TypeVar("D")
 
 NEVER_RAN = frozenset(
     {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}
+)
+
+UNFINISHED = Failed(
+    FailureKind.REJECTED,
+    "UNREADABLE_ANSWER",
+    "the call to the portal was broken off on our side; its item may or may not exist",
 )
 
 log = logging.getLogger(__name__)
@@ -80,17 +87,24 @@ class Importer(Generic[D]):
         self._claims = claims
         self._metrics = metrics
         self._clock = clock
-        self._recovery = Recovery(
-            portal=portal, claims=claims, resend=rules.resend, metrics=metrics
-        )
+        self._judge: Judge[D] = Judge(portal=portal, gate=gate, retry=rules.retry, clock=clock)
+        self._recovery = Recovery(portal=portal, claims=claims, rules=rules, metrics=metrics)
 
     async def carry(self, batch: Batch[D]) -> Sequel[D]:
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
+        sequel = await self._carry(batch)
+        ends = [outcome for _, outcome in sequel.ended]
+        imported = sum(isinstance(end, Imported) and not end.duplicate for end in ends)
+        refused = sum(isinstance(end, Failed) and end.kind is FailureKind.REJECTED for end in ends)
+        self._gate.ended(imported, refused, self._clock())
+        return sequel
+
+    async def _carry(self, batch: Batch[D]) -> Sequel[D]:
         sequel: Sequel[D] = Sequel()
         ready: Batch[D] | None = batch
         if any(claim.known.doubt for claim in batch.claims):
             try:
-                cleared = await self._recovery.clear(batch.claims)
+                cleared = await self._recovery.clear(batch.claims, tries=batch.tries)
             except CallFailed as failed:
                 return self._look_up_failed(batch, failed.fault)
             sequel, ready = after_look_up(
@@ -111,20 +125,23 @@ class Importer(Generic[D]):
             report = await self._portal.import_items(batch.key, [c.event for c in batch.claims])
         except CallFailed as failed:
             return await self._call_failed(batch, failed.fault)
+        except BaseException:
+            for claim in batch.claims:
+                claim.known.perhaps_sent(UNFINISHED, self._clock() + self._rules.settle)
+            raise
         return self._answered(batch, report)
 
     def _answered(self, batch: Batch[D], report: Report) -> Sequel[D]:
         now = self._clock()
+        report = self._once(batch, report)
         verdicts = list(zip(batch.claims, report, strict=True))
-        for claim, verdict in verdicts:
-            if isinstance(verdict, Accepted):
-                self._claims.own(claim.event, verdict.item_id)
-        accepted = sum(isinstance(verdict, Accepted) for verdict in report)
-        named = sum(_standing(verdict) is Standing.REJECTED for verdict in report)
-        self._gate.answered(accepted, named, now)
         sequel = after_report(batch, report, now=now)
-        sequel.add(self._denied(batch, verdicts, others=accepted + named > 0))
-        planless = [c for c, verdict in verdicts if _standing(verdict) is Standing.PLAN]
+        # "100" is said before rights are looked at, so it tells nothing about them.
+        passed = [
+            v for v in report if standing_of(v) in {None, Standing.REJECTED} and _code(v) != "100"
+        ]
+        sequel.add(self._judge.denied(batch, verdicts, others=bool(passed)))
+        planless = [c for c, verdict in verdicts if standing_of(verdict) is Standing.PLAN]
         if planless:
             self._gate.bar(PauseReason.PLAN, now)
             sequel.again.append(batch.part(planless, now + self._rules.retry.cap))
@@ -134,32 +151,21 @@ class Importer(Generic[D]):
                 "batch_id": batch.claims[0].known.batch_id,
                 "entity_type": batch.key.entity_type_id,
                 "items": len(batch.claims),
-                "accepted": accepted,
+                "accepted": sum(isinstance(verdict, Accepted) for verdict in report),
                 "closed_by": batch.closed_by,
             },
         )
         return sequel
 
-    def _denied(
-        self, batch: Batch[D], verdicts: Sequence[tuple[Claim[D], object]], *, others: bool
-    ) -> Sequel[D]:
-        """Judge items that were denied: for their own sake, or for everybody's."""
-        denied = [
-            (claim, verdict)
-            for claim, verdict in verdicts
-            if isinstance(verdict, Refused) and verdict.standing is Standing.DENIED
-        ]
-        if not denied:
-            return Sequel()
-        if others:
-            return Sequel(ended=[(claim, rejected(verdict)) for claim, verdict in denied])
-        now = self._clock()
-        again = batch.part([claim for claim, _ in denied], now)
-        if len(denied) > 1:
-            self._gate.bar(PauseReason.SCOPE, now)
-            again.due = now + self._rules.retry.cap
-            return Sequel(again=[again])
-        return self._lone_suspect(again, rejected(denied[0][1]), PauseReason.SCOPE)
+    def _once(self, batch: Batch[D], report: Report) -> Report:
+        """Believe an item id only if no other event has it: one item settles one event."""
+        believed = {
+            position: MISSING
+            if isinstance(verdict, Accepted) and not self._claims.own(claim.event, verdict.item_id)
+            else verdict
+            for position, (claim, verdict) in enumerate(zip(batch.claims, report, strict=True))
+        }
+        return Report(len(report), believed)
 
     async def _call_failed(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
         now = self._clock()
@@ -180,87 +186,24 @@ class Importer(Generic[D]):
             for claim in batch.claims:
                 claim.known.first_failed_at = claim.known.first_failed_at or now
         if fault.kind is CallKind.SUSPECT and len(batch.claims) == 1:
-            return await self._suspect(batch, fault)
+            return await self._judge.suspect(batch, fault)
         if fault.kind is CallKind.AMBIGUOUS:
             self._metrics.ambiguous.inc()
-            await self._count_against(batch, fault)
+            await self._judge.broken(batch)
         if fault.kind is not CallKind.SUSPECT:
-            self._tell_gate(fault)
+            self._judge.portal_failed(fault)
         return after_fault(batch, fault, rules=self._rules, now=self._clock(), chance=_chance())
 
     def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
         log.warning("look-up failed", extra={"kind": fault.kind, "code": fault.code})
-        self._tell_gate(fault)
+        self._judge.portal_failed(fault)
         return after_failed_look_up(
             batch, fault, rules=self._rules, now=self._clock(), chance=_chance()
         )
 
-    def _tell_gate(self, fault: Fault) -> None:
-        now = self._clock()
-        match fault.kind:
-            case CallKind.BARRED | CallKind.SUSPECT:
-                self._gate.bar(fault.pause or PauseReason.UNAVAILABLE, now)
-            case CallKind.UNAVAILABLE | CallKind.OVER_BUDGET:
-                self._gate.trouble(fault.pause or PauseReason.UNAVAILABLE, now)
-            case CallKind.AMBIGUOUS if not fault.answered:
-                self._gate.trouble(PauseReason.UNAVAILABLE, now)
-            case _:
-                pass
 
-    async def _count_against(self, batch: Batch[D], fault: Fault) -> None:
-        """Count a failure against an item tried alone, if the portal is otherwise healthy."""
-        if len(batch.claims) != 1:
-            return
-        claim = batch.claims[0]
-        alone = self._gate.suspect("alone", claim.event.identity) == 1
-        if self._passed_since(claim) or (
-            (fault.answered or alone) and await self._probe() is None
-        ):
-            claim.known.solo_failures += 1
-
-    async def _suspect(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
-        """Judge a refusal of one item that may be its own fault, or everybody's."""
-        shut = await self._probe()
-        reason = fault.pause or PauseReason.UNAVAILABLE
-        if shut is not None:
-            self._tell_gate(shut)
-            batch.due = self._clock() + self._rules.retry.cap
-            return Sequel(again=[batch])
-        return self._lone_suspect(batch, fault.failed(FailureKind.REJECTED), reason)
-
-    def _lone_suspect(self, batch: Batch[D], failure: Failed, reason: PauseReason) -> Sequel[D]:
-        """End an item that is refused alone while others pass; pause when a second one is too."""
-        claim, now = batch.claims[0], self._clock()
-        known = claim.known
-        known.first_failed_at = known.first_failed_at or now
-        if self._gate.suspect(failure.code, claim.event.identity) > 1:
-            self._gate.bar(reason, now)
-            batch.due = now + self._rules.retry.cap
-            return Sequel(again=[batch])
-        known.solo_failures += 1
-        worn_out = known.solo_failures >= self._rules.retry.max_attempts
-        if self._passed_since(claim) or worn_out:
-            ended: list[tuple[Claim[D], Outcome]] = [(claim, failure)]
-            return Sequel(ended=ended)
-        batch.due = now + self._rules.retry.delay(known.solo_failures, _chance())
-        return Sequel(again=[batch])
-
-    def _passed_since(self, claim: Claim[D]) -> bool:
-        """Tell whether other items were imported since this one first failed."""
-        first, last = claim.known.first_failed_at, self._gate.last_success
-        return first is not None and last is not None and last > first
-
-    async def _probe(self) -> Fault | None:
-        """Return what keeps the portal from answering a cheap call; None when it answers."""
-        try:
-            await self._portal.probe()
-        except CallFailed as failed:
-            return failed.fault
-        return None
-
-
-def _standing(verdict: object) -> Standing | None:
-    return verdict.standing if isinstance(verdict, Refused) else None
+def _code(verdict: object) -> str | None:
+    return verdict.code if isinstance(verdict, Refused) else None
 
 
 def _chance() -> float:

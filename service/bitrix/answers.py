@@ -7,7 +7,8 @@ from typing import Any
 from service.bitrix.errors import classify_item
 from service.domain.outcomes import MISSING, Accepted, Report, Verdict
 
-_KEY = re.compile(r"^m(\d\d)$")
+_KEY = re.compile(r"m([0-9]{2})")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 def read_report(answer: Mapping[str, Any], size: int) -> Report:
@@ -23,7 +24,7 @@ def read_report(answer: Mapping[str, Any], size: int) -> Report:
         verdicts = {position: _verdict(entry) for position, entry in enumerate(items)}
     elif isinstance(items, dict):
         for key, entry in items.items():
-            match = _KEY.match(key)
+            match = _KEY.fullmatch(key)
             if match is not None:
                 verdicts[int(match[1])] = _verdict(entry)
     return Report(size, _once(verdicts))
@@ -35,12 +36,17 @@ def _verdict(entry: object) -> Verdict:
     if "error" in entry:
         return classify_item(entry["error"], str(entry.get("error_description", "")))
     item = entry.get("item")
-    item_id = item.get("id") if isinstance(item, dict) else None
-    if isinstance(item_id, str) and item_id.isascii() and item_id.isdigit():
-        item_id = int(item_id)
-    if isinstance(item_id, int) and not isinstance(item_id, bool) and item_id > 0:
-        return Accepted(item_id)
-    return MISSING
+    item_id = positive_id(item.get("id")) if isinstance(item, dict) else None
+    return Accepted(item_id) if item_id else MISSING
+
+
+def positive_id(value: object) -> int | None:
+    """Return an item id as the portal writes it, a number or its digits; None if it is none."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        return None
+    return value
 
 
 def _once(verdicts: Mapping[int, Verdict]) -> dict[int, Verdict]:

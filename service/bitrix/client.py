@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -10,7 +11,7 @@ import httpx
 import msgspec
 
 from service import __version__
-from service.bitrix.answers import read_report
+from service.bitrix.answers import positive_id, read_report
 from service.bitrix.auth import Webhook
 from service.bitrix.errors import classify_call, classify_status, classify_transport
 from service.bitrix.throttle import Throttle
@@ -236,7 +237,7 @@ def _object(response: httpx.Response) -> dict[str, Any] | None:
     """Return the answer's JSON object; None where it is none."""
     try:
         document = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -258,14 +259,12 @@ def _fault(response: httpx.Response, answer: Mapping[str, Any] | None) -> Fault 
 
 def _seconds(value: str | None) -> float | None:
     """Read a Retry-After header given in seconds; a date is not worth the trouble."""
-    return float(value) if value and value.strip().isdigit() else None
+    return float(value) if value and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else None
 
 
 def _item_id(row: Mapping[str, Any]) -> int:
     value = row.get("id")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return positive_id(value) or 0
 
 
 def _owner(row: Mapping[str, Any], originator: str | None) -> str | None:

@@ -76,6 +76,7 @@ ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
 )
 """Codes of a per-item error, lower case; any other may hide a saved item."""
 
+GATEWAY = frozenset({502, 503, 504})
 _BINDER = ("could not find value", "invalid value")
 _CANCELLED = "_creation_cancelled", "_creation_canceled"
 
@@ -90,7 +91,11 @@ def classify_call(
         kind = CallKind.SUSPECT
     if lowered == "access_denied" and http_status == httpx.codes.BAD_REQUEST:
         pause = PauseReason.SCOPE
-    return Fault(kind, code or "0", message, http_status, pause, retry_after, answered=True)
+    # A gateway may have written an error that we do not know, while the portal still works.
+    answered = kind is not CallKind.AMBIGUOUS or http_status not in GATEWAY
+    return Fault(
+        kind, code.strip() or "0", message, http_status, pause, retry_after, answered=answered
+    )
 
 
 def classify_status(http_status: int, *, retry_after: float | None = None) -> Fault:
@@ -119,7 +124,7 @@ def classify_transport(error: Exception) -> Fault:
 
 def classify_item(code: object, message: str) -> Refused:
     """Return what an entry's error says about its item; never raises."""
-    text = str(code).strip()
+    text = "0" if code is None else str(code).strip()
     lowered = text.lower()
     standing = ITEM_CODES.get(lowered, Standing.REFUSED_UNCLEAR)
     if lowered.endswith(_CANCELLED):

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.doubt import Doubt, Knowledge, doubt_of
-from service.domain.events import Identity, ItemEvent, Malformed
+from service.domain.events import ExternalId, Identity, ItemEvent, Malformed
 from service.domain.outcomes import Imported, Outcome
 
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
+Key = Identity | tuple[int, ExternalId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,13 @@ class Remembered(Generic[K, V]):
         """Return what is remembered, or None, and forget it."""
         return self._entries.pop(key, None)
 
+    def forget(self, key: K) -> bool:
+        """Forget an entry; tell whether there was one."""
+        if key not in self._entries:
+            return False
+        del self._entries[key]
+        return True
+
     def put(self, key: K, value: V) -> None:
         """Remember; the newest entry is forgotten last."""
         self._entries[key] = value
@@ -133,22 +141,22 @@ class Remembered(Generic[K, V]):
 class Claims(Generic[D]):
     """Every event being worked on, and the recently ended ones.
 
-    A claim is never forgotten before it is resolved or released; the memory of ended events is
-    bounded by `remember`.
+    Two claims never run at once for one id, nor for one external id: the second waits as an heir
+    of the first. A claim is never forgotten before it is resolved or released; the memory of
+    ended events is bounded by `remember`.
     """
 
     def __init__(self, *, remember: int) -> None:
         """Start with nothing claimed and nothing remembered."""
-        self._active: dict[Identity, Claim[D]] = {}
-        self._by_external_id: dict[tuple[int, object], Claim[D]] = {}
-        self._imported: Remembered[Identity, tuple[int, str]] = Remembered(remember)
+        self._holders: dict[Key, Claim[D]] = {}
+        self._imported: Remembered[Identity, int] = Remembered(remember)
         self._failed: Remembered[tuple[Identity, str, int], None] = Remembered(remember)
         self._released: Remembered[Identity, Knowledge] = Remembered(remember)
         self._owners: Remembered[tuple[int, int], str] = Remembered(remember)
 
     def __len__(self) -> int:
         """Return the number of events being worked on, heirs not counted."""
-        return len(self._active)
+        return len({id(claim) for claim in self._holders.values()})
 
     def admit(self, claim: Claim[D], *, copy: bool) -> Claim[D] | Repeat | None:
         """Take in the claim of one delivery.
@@ -158,44 +166,41 @@ class Claims(Generic[D]):
         What is known of an event returned earlier outweighs the doubt of its copy.
         """
         event = claim.event
-        ended = self._ended(event, copy=copy)
-        if ended is not None:
-            return ended
-        holder = self._active.get(event.identity) or self._sharing(event)
-        if holder is not None:
-            self._join(holder, claim)
-            return None
+        item_id = self._imported.get(event.identity)
+        if item_id is not None:
+            return Repeat(Imported(item_id, duplicate=True))
+        if copy and self._failed.forget(_message_key(event)):
+            return Repeat(None)
         known = self._released.pop(event.identity)
         if known is not None:
             known.doubt = max(known.doubt, min(claim.known.doubt, Doubt.WEAK))
             claim.known = known
-        self._start(claim)
-        return claim
+        return claim if self._start_or_join(claim) else None
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
         """End a claim whose outcome the broker has confirmed."""
-        event = claim.event
-        self._drop(claim)
+        identity = claim.event.identity
+        heirs = self._drop(claim)
         if isinstance(outcome, Imported):
-            self._imported.put(event.identity, (outcome.item_id, event.digest[:16]))
+            self._imported.put(identity, outcome.item_id)
         else:
-            self._failed.put(_message_key(event), None)
-        repeats: list[Claim[D]] = []
-        waiting: list[Claim[D]] = []
-        for heir in claim.heirs:
-            done = isinstance(outcome, Imported) and heir.event.identity == event.identity
-            (repeats if done else waiting).append(heir)
-        claim.heirs = []
-        return Resolved(self._promote(waiting), repeats)
+            self._failed.put(_message_key(claim.event), None)
+        resolved: Resolved[D] = Resolved([], [])
+        for heir in heirs:
+            if isinstance(outcome, Imported) and heir.event.identity == identity:
+                resolved.repeats.append(heir)
+            elif self._start_or_join(heir):
+                resolved.starts.append(heir)
+        return resolved
 
     def release(self, claim: Claim[D]) -> list[D]:
         """Give a claim up unsettled; return its deliveries and those of its heirs."""
-        self._drop(claim)
         deliveries: list[D] = []
-        for each in (claim, *claim.heirs):
-            self._released.put(each.event.identity, each.known)
+        for each in (claim, *self._drop(claim)):
+            identity = each.event.identity
+            earlier = self._released.get(identity)
+            self._released.put(identity, each.known.joined(earlier) if earlier else each.known)
             deliveries += each.deliveries
-        claim.heirs = []
         return deliveries
 
     def own(self, event: ItemEvent, item_id: int) -> bool:
@@ -207,49 +212,36 @@ class Claims(Generic[D]):
             return True
         return owner == event.event_id
 
-    def _ended(self, event: ItemEvent, *, copy: bool) -> Repeat | None:
-        done = self._imported.get(event.identity)
-        if done is not None:
-            item_id, digest = done
-            settled = copy and event.digest.startswith(digest)
-            return Repeat(None if settled else Imported(item_id, duplicate=True))
-        if copy and _message_key(event) in self._failed:
-            return Repeat(None)
-        return None
-
-    def _sharing(self, event: ItemEvent) -> Claim[D] | None:
-        if event.external_id is None:
-            return None
-        return self._by_external_id.get((event.entity_type_id, event.external_id))
-
-    def _join(self, holder: Claim[D], claim: Claim[D]) -> None:
+    def _start_or_join(self, claim: Claim[D]) -> bool:
+        """Start a claim, or let it wait for whoever holds its id or its external id."""
+        keys = _keys(claim.event)
+        holder = next((self._holders[key] for key in keys if key in self._holders), None)
+        for key in keys:
+            self._holders.setdefault(key, holder or claim)
+        if holder is None:
+            return True
         for each in (holder, *holder.heirs):
             if each.same_message(claim.event):
                 each.deliveries += claim.deliveries
-                return
+                return False
         holder.heirs.append(claim)
+        return False
 
-    def _start(self, claim: Claim[D]) -> None:
-        event = claim.event
-        self._active[event.identity] = claim
-        if event.external_id is not None:
-            self._by_external_id[(event.entity_type_id, event.external_id)] = claim
+    def _drop(self, claim: Claim[D]) -> list[Claim[D]]:
+        """Take a claim and its heirs out; return the heirs."""
+        heirs, claim.heirs = claim.heirs, []
+        for each in (claim, *heirs):
+            for key in _keys(each.event):
+                if self._holders.get(key) is claim:
+                    del self._holders[key]
+        return heirs
 
-    def _drop(self, claim: Claim[D]) -> None:
-        event = claim.event
-        self._active.pop(event.identity, None)
-        if event.external_id is not None:
-            self._by_external_id.pop((event.entity_type_id, event.external_id), None)
 
-    def _promote(self, waiting: list[Claim[D]]) -> list[Claim[D]]:
-        """Start the first of the waiting claims; the others go on waiting, now for it."""
-        if not waiting:
-            return []
-        first, *others = waiting
-        self._start(first)
-        for other in others:
-            self._join(first, other)
-        return [first]
+def _keys(event: ItemEvent) -> list[Key]:
+    """Return what only one claim at a time may hold."""
+    if event.external_id is None:
+        return [event.identity]
+    return [event.identity, (event.entity_type_id, event.external_id)]
 
 
 def _message_key(event: ItemEvent) -> tuple[Identity, str, int]:

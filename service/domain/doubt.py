@@ -1,6 +1,6 @@
 """Decides how doubtful an event's fate is, and remembers what is known of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from service.domain.events import ItemEvent
@@ -45,6 +45,15 @@ class Knowledge:
         """
         self.doubt, self.absent_once, self.look_at = Doubt.STRONG, False, look_at
         self.fault, self.refusal = fault, fault if stands else None
+
+    def joined(self, other: "Knowledge") -> "Knowledge":
+        """Return the more doubtful of two things known of one event."""
+        first, second = (self, other) if self.doubt >= other.doubt else (other, self)
+        return replace(
+            first,
+            look_at=max(first.look_at, second.look_at),
+            solo_failures=max(first.solo_failures, second.solo_failures),
+        )
 
     def surely_absent(self) -> None:
         """Note that the item does not exist."""

@@ -108,7 +108,7 @@ class OperatingBudget:
             at, cost = self._spent.popleft()
             if cost > surplus:
                 self._spent.appendleft((at, cost - surplus))
-            surplus -= cost
+            surplus = max(0.0, surplus - cost)
         if surplus < 0:
             self._spent.append((now, -surplus))
         self.total = total

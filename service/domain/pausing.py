@@ -42,20 +42,27 @@ class Gate:
         self._trouble_since: float | None = None
         self._answers: deque[bool] = deque(maxlen=max(policy.brake_items, 1))
         self._suspects: dict[str, set[Identity]] = {}
+        self._breakers: set[Identity] = set()
         self.mode = Mode.FLOWING
         self.reason: PauseReason | None = None
         self.probe_at = 0.0
         self.last_success: float | None = None
 
-    def trouble(self, reason: PauseReason, now: float) -> None:
-        """Note a call that failed for a portal-wide reason which may pass by itself."""
-        if self.mode is Mode.HALF_OPEN:
+    def trouble(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
+        """Note a call that failed for a portal-wide reason which may pass by itself.
+
+        Not `sure`: it may be one item's fault as well, so that half-open goes on for a while and
+        the item can be found.
+        """
+        if self.mode is Mode.HALF_OPEN and sure:
             self._pause(self.reason or reason, now)
-        elif self.mode is Mode.FLOWING:
-            if self._trouble_since is None:
-                self._trouble_since = now
-            if now - self._trouble_since >= self._policy.after:
-                self._pause(reason, now)
+            return
+        if self.mode is Mode.PAUSED:
+            return
+        if self._trouble_since is None:
+            self._trouble_since = now
+        if now - self._trouble_since >= self._policy.after:
+            self._pause(self.reason or reason, now)
 
     def bar(self, reason: PauseReason, now: float) -> None:
         """Note a refusal that only a person can mend: pause at once."""
@@ -70,15 +77,23 @@ class Gate:
         refused.add(identity)
         return len(refused)
 
-    def answered(self, accepted: int, rejected: int, now: float) -> None:
-        """Note the report of an import call."""
-        self._answers.extend([False] * accepted + [True] * rejected)
-        if accepted:
-            self._trouble_since = None
+    def broke_alone(self, identity: Identity) -> int:
+        """Note an item whose call broke alone; return how many different ones did so lately."""
+        self._breakers.add(identity)
+        return len(self._breakers)
+
+    def ended(self, imported: int, rejected: int, now: float) -> None:
+        """Note how many items the portal has accepted and refused by name."""
+        if not imported and not rejected:
+            return
+        self._answers.extend([False] * imported + [True] * rejected)
+        self._trouble_since = None
+        if imported:
             self._suspects.clear()
+            self._breakers.clear()
             self.last_success = now
         if self.mode is Mode.HALF_OPEN:
-            self._judge_half_open(accepted, rejected, now)
+            self._judge_half_open(imported, rejected, now)
         elif self.mode is Mode.FLOWING and self._brake_trips():
             self._pause(PauseReason.FAILURE_SHARE, now)
 
@@ -97,10 +112,10 @@ class Gate:
         """Return how many calls may be in flight."""
         return {Mode.FLOWING: slots, Mode.HALF_OPEN: 1, Mode.PAUSED: 0}[self.mode]
 
-    def _judge_half_open(self, accepted: int, rejected: int, now: float) -> None:
-        mostly = accepted > 0 and (
+    def _judge_half_open(self, imported: int, rejected: int, now: float) -> None:
+        mostly = imported > 0 and (
             self.reason is not PauseReason.FAILURE_SHARE
-            or rejected <= self._policy.brake_share * (accepted + rejected)
+            or rejected <= self._policy.brake_share * (imported + rejected)
         )
         if mostly:
             self.mode, self.reason = Mode.FLOWING, None

@@ -1,7 +1,7 @@
 """Decides what follows a look-up, an answer or a failed call, for every claim of a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
@@ -106,10 +106,12 @@ def after_report(batch: Batch[D], report: Report, *, now: float) -> Sequel[D]:
             case Refused(standing=Standing.REJECTED):
                 sequel.ended.append((claim, rejected(verdict)))
             case Refused(standing=Standing.UNCLEAR | Standing.REFUSED_UNCLEAR):
+                if len(batch.claims) == 1:
+                    claim.known.solo_failures += 1
                 stands = verdict.standing is Standing.REFUSED_UNCLEAR
                 claim.known.perhaps_sent(rejected(verdict), now, stands=stands)
                 unclear.append(claim)
-            case Refused():
+            case _:
                 pass
     if unclear:
         again = batch.part(unclear, now)
@@ -178,8 +180,11 @@ def _without_worn_out(
     """End the claims that have failed alone too often; return the others."""
     left: list[Claim[D]] = []
     for claim in absent:
-        if claim.known.solo_failures >= rules.retry.max_attempts and claim.known.fault:
-            sequel.ended.append((claim, claim.known.fault))
+        fault = claim.known.fault
+        if claim.known.solo_failures >= rules.retry.max_attempts and fault:
+            if claim.event.external_id is None:
+                fault = replace(fault, kind=FailureKind.AMBIGUOUS)
+            sequel.ended.append((claim, fault))
         else:
             left.append(claim)
     return left

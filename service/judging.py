@@ -1,0 +1,145 @@
+"""Judges whose fault a refusal is: the item's, or the portal's."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from service.domain.batching import Batch
+from service.domain.claims import Claim
+from service.domain.outcomes import (
+    CallFailed,
+    CallKind,
+    Failed,
+    FailureKind,
+    Fault,
+    Outcome,
+    PauseReason,
+    Refused,
+    Standing,
+)
+from service.domain.pausing import Gate, Mode
+from service.domain.retry import RetryPolicy
+from service.domain.sequel import Sequel, rejected
+
+D = TypeVar("D")
+
+
+class Probe(Protocol):
+    """What can be asked of a portal that may be shut."""
+
+    async def probe(self) -> None:
+        """Make the cheapest call there is; raises CallFailed."""
+
+
+class Judge(Generic[D]):
+    """Keeps one item from holding up the intake, and the portal's trouble from costing items.
+
+    A refusal that could be the item's own ends the item only while others pass, and pauses only
+    when a second, different item gets it too or a probe confirms it.
+    """
+
+    def __init__(
+        self, *, portal: Probe, gate: Gate, retry: RetryPolicy, clock: Callable[[], float]
+    ) -> None:
+        """Judge by what the gate has seen and what a probe of the portal says."""
+        self._portal = portal
+        self._gate = gate
+        self._retry = retry
+        self._clock = clock
+
+    def portal_failed(self, fault: Fault) -> None:
+        """Tell the gate what a failed call says about the portal."""
+        now = self._clock()
+        match fault.kind:
+            case CallKind.BARRED | CallKind.SUSPECT:
+                self._gate.bar(fault.pause or PauseReason.UNAVAILABLE, now)
+            case CallKind.UNAVAILABLE | CallKind.OVER_BUDGET:
+                self._gate.trouble(fault.pause or PauseReason.UNAVAILABLE, now)
+            case CallKind.AMBIGUOUS:
+                self._gate.trouble(PauseReason.UNAVAILABLE, now, sure=False)
+            case _:
+                pass
+
+    def denied(
+        self, batch: Batch[D], verdicts: Sequence[tuple[Claim[D], object]], *, others: bool
+    ) -> Sequel[D]:
+        """Judge items that were denied: for their own sake, or for everybody's."""
+        denied = [
+            (claim, verdict)
+            for claim, verdict in verdicts
+            if isinstance(verdict, Refused) and verdict.standing is Standing.DENIED
+        ]
+        if not denied:
+            return Sequel()
+        if others:
+            return Sequel(ended=[(claim, rejected(verdict)) for claim, verdict in denied])
+        now = self._clock()
+        again = batch.part([claim for claim, _ in denied], now)
+        if len(denied) > 1:
+            self._gate.bar(PauseReason.SCOPE, now)
+            again.due = now + self._retry.cap
+            return Sequel(again=[again])
+        return self._lone_suspect(again, rejected(denied[0][1]), PauseReason.SCOPE)
+
+    async def broken(self, batch: Batch[D]) -> None:
+        """Count a broken call against an item tried alone, if the portal is otherwise healthy.
+
+        It is when other items passed meanwhile, or when this is the only one that breaks its
+        calls and the portal answers a probe.
+        """
+        if len(batch.claims) != 1:
+            return
+        claim = batch.claims[0]
+        others = self._gate.broke_alone(claim.event.identity) > 1
+        if self._passed_since(claim) or (not others and await self._probe() is None):
+            claim.known.solo_failures += 1
+
+    async def suspect(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
+        """Judge a refusal of one item that may be its own fault, or everybody's."""
+        shut = await self._probe()
+        reason = fault.pause or PauseReason.UNAVAILABLE
+        if shut is not None:
+            self.portal_failed(shut)
+            batch.due = self._clock() + self._retry.cap
+            return Sequel(again=[batch])
+        return self._lone_suspect(batch, fault.failed(FailureKind.REJECTED), reason)
+
+    def _lone_suspect(self, batch: Batch[D], failure: Failed, reason: PauseReason) -> Sequel[D]:
+        """End an item that is refused alone while others pass; pause when a second one is too."""
+        claim, now = batch.claims[0], self._clock()
+        known = claim.known
+        known.first_failed_at = known.first_failed_at or now
+        if self._gate.suspect(failure.code, claim.event.identity) > 1:
+            self._gate.bar(reason, now)
+            batch.due = now + self._retry.cap
+            return Sequel(again=[batch])
+        if self._gate.mode is Mode.FLOWING:
+            known.solo_failures += 1
+        worn_out = known.solo_failures >= self._retry.max_attempts
+        if self._passed_since(claim) or worn_out:
+            ended: list[tuple[Claim[D], Outcome]] = [(claim, failure)]
+            return Sequel(ended=ended)
+        batch.due = now + self._retry.delay(known.solo_failures, _chance())
+        return Sequel(again=[batch])
+
+    def _passed_since(self, claim: Claim[D]) -> bool:
+        """Tell whether other items were imported since this one first failed."""
+        first, last = claim.known.first_failed_at, self._gate.last_success
+        return first is not None and last is not None and last > first
+
+    async def _probe(self) -> Fault | None:
+        """Return what keeps the portal from answering a cheap call; None when it answers."""
+        try:
+            await self._portal.probe()
+        except CallFailed as failed:
+            return failed.fault
+        return None
+
+
+def standing_of(verdict: object) -> Standing | None:
+    """Return the standing of a refusal; None for anything else."""
+    return verdict.standing if isinstance(verdict, Refused) else None
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 - jitter
