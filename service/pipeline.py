@@ -97,7 +97,8 @@ class Pipeline:
             self._aside.start(self.settler.settle_message(delivery, failed))
         else:
             self._admit(delivery, event)
-        self._wake.set()
+        if len(self.settler.held) >= self._limits.prefetch:
+            self._wake.set()
 
     async def run(self) -> None:
         """Work until `stop`, then drain."""
@@ -129,8 +130,9 @@ class Pipeline:
         now = self._clock()
         if claim.known.doubt and claim.known.look_at > now:
             self._agenda.defer(claim, claim.known.look_at)
-        else:
-            self._agenda.add(claim, now)
+            self._wake.set()
+        elif self._agenda.add(claim, now):
+            self._wake.set()
 
     def _start_due(self) -> None:
         """Start every batch that may leave while there are slots."""

@@ -5,12 +5,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 from service.domain.claims import Claim, Claims, Resolved, Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.retry import RetryPolicy
+from service.telemetry.labels import OUTCOMES
 from service.telemetry.metrics import Metrics
 
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
@@ -66,6 +68,8 @@ class Settler:
         self._claims = claims
         self._metrics = metrics
         self._clock = clock
+        self._items = cache(metrics.items.labels)
+        self._latency = {name: metrics.latency.labels(name) for name in OUTCOMES}
         self._settling: set[Claim[Delivery]] = set()
         self.held: dict[Delivery, None] = {}
 
@@ -164,8 +168,8 @@ class Settler:
         elif name == "imported":
             self._metrics.last_success.set(time.time())
         entity_type = self._metrics.entity_type(delivery.event.entity_type_id)
-        self._metrics.items.labels(entity_type, name).inc()
-        self._metrics.latency.labels(name).observe(self._clock() - delivery.received_at)
+        self._items(entity_type, name).inc()
+        self._latency[name].observe(self._clock() - delivery.received_at)
 
     def _report(self, event: ItemEvent | Malformed, failed: Failed) -> None:
         """Tell operators of a failed event; the portal's own words stay out of the log."""

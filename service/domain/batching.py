@@ -82,8 +82,11 @@ class Agenda(Generic[D]):
         """Return the number of claims that wait."""
         return sum(len(batch.claims) for batch in self._batches) + len(self._deferred)
 
-    def add(self, claim: Claim[D], now: float) -> None:
-        """Let a claim join the open batch of its key; the batch opens if there is none."""
+    def add(self, claim: Claim[D], now: float) -> bool:
+        """Let a claim join the open batch of its key; the batch opens if there is none.
+
+        Tells whether anything is due at another time than before.
+        """
         key = claim.event.batch_key
         batch = self._open.get(key)
         if batch is not None and batch.size + claim.size > self.policy.max_bytes:
@@ -97,6 +100,7 @@ class Agenda(Generic[D]):
         batch.size += claim.size
         if len(batch.claims) >= self.most(key.entity_type_id, self.policy.max_items):
             self._close(batch, ClosedBy.SIZE, now)
+        return len(batch.claims) == 1 or batch.closed_by is not None
 
     def defer(self, claim: Claim[D], until: float) -> None:
         """Let a claim join an open batch later."""

@@ -113,6 +113,10 @@ class Consumer:
         self._channel: Channel | None = None
         self._tag: str | None = None
         self._seen = 0
+        self._received = {
+            redelivered: metrics.received.labels(str(redelivered).lower())
+            for redelivered in (True, False)
+        }
         self._changing = asyncio.Lock()
         self.last_heard = float("-inf")
 
@@ -233,7 +237,7 @@ class Consumer:
             received_at=now,
             early=self._seen <= self._early,
         )
-        self._metrics.received.labels("true" if message.redelivered else "false").inc()
+        self._received[bool(message.redelivered)].inc()
         self._metrics.last_delivery.set(time.time())
         self._metrics.consumer_active.set(1)
         if event.event_id.startswith("sha256:"):

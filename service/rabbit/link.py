@@ -4,10 +4,11 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import cycle
+from types import TracebackType
 from typing import Any, cast
 
 import aio_pika
@@ -36,26 +37,40 @@ class Nacked(Exception):  # noqa: N818 - reads as what it says
     """The broker refused a publish: a queue is full."""
 
 
-@contextmanager
-def broker_errors() -> Iterator[None]:
+class broker_errors:  # noqa: N801 - reads as the statement it is used in
     """Turn whatever the client library raises into `LinkLost`, `Returned` or `Nacked`.
 
     The library ends waits with CancelledError although nobody cancelled the task; only a
     cancellation of our own task is let through.
     """
-    try:
-        yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise LinkLost("the connection was closed") from None
-    except PublishError:
-        raise Returned from None
-    except DeliveryError:
-        raise Nacked from None
-    except (AMQPError, OSError, TimeoutError, RuntimeError, ssl.SSLError) as error:
-        raise LinkLost(f"{type(error).__name__}: {error}") from None
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Watch what follows."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Translate what was raised."""
+        match error:
+            case None:
+                return
+            case asyncio.CancelledError():
+                task = asyncio.current_task()
+                if task is None or not task.cancelling():
+                    raise LinkLost("the connection was closed") from None
+            case PublishError():
+                raise Returned from None
+            case DeliveryError():
+                raise Nacked from None
+            case AMQPError() | OSError() | TimeoutError() | RuntimeError():
+                raise LinkLost(f"{type(error).__name__}: {error}") from None
+            case _:
+                return
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -222,5 +223,7 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
+@lru_cache(maxsize=4)
 def _time(now: datetime) -> str:
+    """Write a time down, once for the many messages of a batch."""
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
