@@ -1,0 +1,759 @@
+"""Stands in for the broker and the portal: state, seeded faults, and no network."""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+from prometheus_client import Counter, Gauge
+
+from service.domain.claims import Settlement
+from service.domain.events import (
+    BatchKey,
+    ExternalId,
+    Identity,
+    ItemEvent,
+    Malformed,
+    MalformedCode,
+    Origin,
+)
+from service.domain.outcomes import (
+    Accepted,
+    CallFailed,
+    CallKind,
+    Failed,
+    Fault,
+    Imported,
+    Outcome,
+    PauseReason,
+    Refused,
+    Report,
+    Standing,
+    Verdict,
+)
+from service.settling import Delivery
+from tests.virtual_time import now
+
+DEAL = 2
+QUOTE = 7
+"""A type without external id."""
+HIDDEN = 3
+"""A type whose items may be imported but not read."""
+CLOSED = 130
+"""A type the portal does not know."""
+
+
+class Nature(StrEnum):
+    """What becomes of an item by its own fault, however healthy the portal is."""
+
+    GOOD = "good"
+    BAD = "bad"
+    """Refused by name."""
+    VAGUE = "vague"
+    """Refused with a code that may hide a saved item; it is not saved."""
+    SAVED = "saved"
+    """As vague, but it is saved."""
+    POISON = "poison"
+    """Breaks its call, and is not saved."""
+    SAVED_POISON = "saved_poison"
+    """Is saved, and breaks its call then."""
+    BINDER = "binder"
+    """Has the whole call refused before execution."""
+    DENIED = "denied"
+    """Refused for want of rights to what it refers to."""
+
+
+BOUNCE_SECONDS = 0.5
+FATAL = frozenset({Nature.BAD, Nature.VAGUE, Nature.POISON, Nature.BINDER, Nature.DENIED})
+
+
+def item_event(  # noqa: PLR0913 - what tells two events apart
+    event_id: str,
+    entity_type_id: int = DEAL,
+    *,
+    nature: Nature = Nature.GOOD,
+    body: str = "",
+    external_id: str | None = None,
+    redrive_count: int = 0,
+    original_names: bool = False,
+) -> ItemEvent:
+    """Return an event; `body` tells two of one id apart, `external_id` is one it brings."""
+    text = f'{{"nature":"{nature}","body":"{body}"}}'
+    external = None
+    if entity_type_id != QUOTE:
+        external = ExternalId("originId", external_id or event_id, "crm-importer")
+    return ItemEvent(
+        entity_type_id=entity_type_id,
+        event_id=event_id,
+        fields=memoryview(text.encode()),
+        original_names=original_names,
+        digest=hashlib.sha256(f"{entity_type_id} {event_id} {text}".encode()).hexdigest(),
+        external_id=external,
+        origin=Origin(redrive_count=redrive_count),
+    )
+
+
+def malformed(event_id: str = "broken") -> Malformed:
+    """Return a message that is no event."""
+    digest = hashlib.sha256(event_id.encode()).hexdigest()
+    return Malformed(event_id, None, MalformedCode.NOT_JSON, "not JSON", digest)
+
+
+def nature_of(event: ItemEvent) -> Nature:
+    """Return what the event's item is like."""
+    return Nature(bytes(event.fields).split(b'"')[3].decode())
+
+
+def identity_of(event: ItemEvent | Malformed) -> tuple[int | None, str]:
+    """Return what identifies a message's event; a malformed one has perhaps no type."""
+    return (event.entity_type_id, event.event_id)
+
+
+@dataclass(eq=False)
+class FakeDelivery:
+    """A delivery without a broker: remembers what was done to it."""
+
+    event: ItemEvent | Malformed
+    received_at: float = 0.0
+    size: int = 100
+    copy: bool = False
+    resubmitted: bool = False
+    early: bool = False
+    live: bool = True
+    acked: int = 0
+    returned: int = 0
+
+    async def ack(self) -> None:
+        self.acked += 1
+
+    async def give_back(self) -> None:
+        self.returned += 1
+
+
+@dataclass(eq=False)
+class _Message:
+    number: int
+    event: ItemEvent | Malformed
+    flagged: bool = False
+    acked: bool = False
+
+
+@dataclass(eq=False)
+class _Consumer:
+    """One registration at the queue; the prefetch counts by it."""
+
+    prefetch: int
+    unsettled: int = 0
+    seen: int = 0
+    bounced: set[int] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class _Session:
+    """One connection from its opening to its end."""
+
+    live: bool = True
+    deliveries: dict["BrokerDelivery", None] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class BrokerDelivery:
+    """A delivery of the made-up broker."""
+
+    connection: "FakeConnection"
+    session: _Session
+    consumer: _Consumer
+    message: _Message
+    received_at: float
+    early: bool
+    copy: bool
+    size: int = 100
+    resubmitted: bool = False
+
+    @property
+    def event(self) -> ItemEvent | Malformed:
+        return self.message.event
+
+    @event.setter
+    def event(self, _: ItemEvent | Malformed) -> None:
+        raise AttributeError
+
+    @property
+    def live(self) -> bool:
+        return self.session.live
+
+    async def ack(self) -> None:
+        self.connection.settle(self, acked=True)
+
+    async def give_back(self) -> None:
+        self.connection.settle(self, acked=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result event that the broker keeps."""
+
+    identity: tuple[int | None, str]
+    digest: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class BrokerFaults:
+    """How often publishes go wrong, while `until` has not come."""
+
+    unconfirmed: float = 0.0
+    stored_unconfirmed: float = 0.0
+    slow: float = 0.0
+    until: float = float("inf")
+
+
+class FakeBroker:
+    """The intake queue and the kept results; outlives the processes that connect to it.
+
+    Single active consumer: the connection that attached first is served, the others wait.
+    """
+
+    def __init__(self, rng: Random, faults: BrokerFaults = BrokerFaults()) -> None:
+        """Start with an empty queue."""
+        self.rng = rng
+        self.faults = faults
+        self.messages: list[_Message] = []
+        self.ready: deque[_Message] = deque()
+        self.results: list[Result] = []
+        self.violations: list[str] = []
+        self.bounces = 0
+        """Messages that one consumer returned at once, again and again."""
+        self._line: list[FakeConnection] = []
+
+    def publish(self, event: ItemEvent | Malformed) -> None:
+        """Put a message into the intake queue, as upstream does."""
+        message = _Message(len(self.messages), event)
+        self.messages.append(message)
+        self.ready.append(message)
+        self.serve()
+
+    @property
+    def empty(self) -> bool:
+        """Whether every message was acknowledged."""
+        return all(message.acked for message in self.messages)
+
+    def stand_in_line(self, connection: "FakeConnection") -> None:
+        """Note a consumer that wants messages."""
+        if connection not in self._line:
+            self._line.append(connection)
+        self.serve()
+
+    def leave(self, connection: "FakeConnection") -> None:
+        """Note that a consumer wants no messages any more."""
+        if connection in self._line:
+            self._line.remove(connection)
+        self.serve()
+
+    def requeue(self, messages: Iterable[_Message], *, flag: bool) -> None:
+        """Put messages back where they were."""
+        back = [message for message in messages if not message.acked]
+        for message in back:
+            message.flagged = message.flagged or flag
+        self.ready = deque(sorted({*self.ready, *back}, key=lambda each: each.number))
+        self.serve()
+
+    def serve(self) -> None:
+        """Deliver what the active consumer may have."""
+        if self._line:
+            active = self._line[0]
+            while self.ready and active.has_room():
+                active.deliver(self.ready.popleft())
+
+    def keep(self, settlement: Settlement[Delivery]) -> None:
+        """Keep a result for good."""
+        event = settlement.event
+        self.results.append(Result(identity_of(event), event.digest, settlement.outcome))
+
+    def acknowledge(self, message: _Message) -> None:
+        """Forget a message; its outcome must have been confirmed before."""
+        message.acked = True
+        event = message.event
+        for result in self.results:
+            ours = result.identity == identity_of(event)
+            if ours and (isinstance(result.outcome, Imported) or result.digest == event.digest):
+                return
+        self.violations.append(f"acknowledged before any outcome was kept: {event.event_id}")
+
+
+class FakeConnection:
+    """One process's connection to the broker: its intake and its publisher."""
+
+    def __init__(self, broker: FakeBroker, *, early: int = 1_000_000) -> None:
+        """Connect; nothing comes before `attach`."""
+        self.broker = broker
+        self.accept: Callable[[BrokerDelivery], None] = _refuse
+        self.on_change: Callable[[], None] = _nothing
+        self.received = 0
+        self.attachments: list[int | None] = []
+        self._early = early
+        self._session = _Session()
+        self._consumer: _Consumer | None = None
+        self._up = asyncio.Event()
+        self._up.set()
+        self._dead = False
+
+    def fit(self, now: float) -> bool:  # noqa: ARG002 - the protocol's
+        """Tell whether the connection is up."""
+        return self._up.is_set()
+
+    async def attach(self, prefetch: int) -> None:
+        """Register anew; messages follow."""
+        self.attachments.append(prefetch)
+        await asyncio.sleep(self._latency())
+        self._consumer = _Consumer(prefetch)
+        if self._up.is_set():
+            self.broker.stand_in_line(self)
+
+    async def detach(self) -> None:
+        """Cancel the consumer; what is on its way still arrives."""
+        self.attachments.append(None)
+        await asyncio.sleep(self._latency())
+        self._consumer = None
+        self.broker.leave(self)
+
+    async def flush(self) -> None:
+        """Wait until every answer was read."""
+        await asyncio.sleep(0.06)
+
+    async def publish(self, settlements: Sequence[Settlement[Delivery]]) -> list[bool]:
+        """Keep results, or fail to; wait while there is no connection."""
+        await self._up.wait()
+        session = self._session
+        return list(await asyncio.gather(*(self._one(each, session) for each in settlements)))
+
+    def has_room(self) -> bool:
+        """Tell whether the prefetch allows one more."""
+        consumer = self._consumer
+        return consumer is not None and consumer.unsettled < consumer.prefetch
+
+    def deliver(self, message: _Message) -> None:
+        """Send a message on its way."""
+        consumer = self._consumer
+        assert consumer is not None
+        consumer.unsettled += 1
+        consumer.seen += 1
+        delivery = BrokerDelivery(
+            self,
+            self._session,
+            consumer,
+            message,
+            received_at=0.0,
+            early=consumer.seen <= self._early,
+            copy=message.flagged,
+        )
+        self._session.deliveries[delivery] = None
+        asyncio.get_running_loop().call_later(0.002, self._arrive, delivery)
+
+    def settle(self, delivery: BrokerDelivery, *, acked: bool) -> None:
+        """Send an answer on its way; it is lost with its connection."""
+        if not acked and delivery.live and now() - delivery.received_at < BOUNCE_SECONDS:
+            consumer, number = delivery.consumer, delivery.message.number
+            self.broker.bounces += number in consumer.bounced
+            consumer.bounced.add(number)
+        if delivery.live:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._latency(), self._settled, delivery, acked)
+
+    def cut(self, *, flag: bool = True) -> None:
+        """End the connection: what was unsettled is ready again."""
+        session, self._session = self._session, _Session()
+        session.live = False
+        self._up.clear()
+        self.broker.leave(self)
+        self.broker.requeue([each.message for each in session.deliveries], flag=flag)
+        self.on_change()
+
+    def mend(self) -> None:
+        """Connect again, and consume if that is wanted."""
+        if self._dead:
+            return
+        self._up.set()
+        if self._consumer is not None:
+            self._consumer = _Consumer(self._consumer.prefetch)
+            self.broker.stand_in_line(self)
+        self.on_change()
+
+    def kill(self) -> None:
+        """End the connection for good, with the process."""
+        self._dead = True
+        self.on_change = _nothing
+        self.cut()
+
+    @property
+    def unsettled(self) -> int:
+        """Deliveries that the broker has no answer for."""
+        return len(self._session.deliveries)
+
+    def _arrive(self, delivery: BrokerDelivery) -> None:
+        if delivery.live:
+            delivery.received_at = now()
+            self.received += 1
+            self.accept(delivery)
+
+    def _settled(self, delivery: BrokerDelivery, acked: bool) -> None:  # noqa: FBT001
+        if not delivery.live:
+            return
+        if self._session.deliveries.pop(delivery, delivery) is not None:
+            self.broker.violations.append(f"settled twice: {delivery.event.event_id}")
+            return
+        delivery.consumer.unsettled -= 1
+        if acked:
+            self.broker.acknowledge(delivery.message)
+            self.broker.serve()
+        else:
+            self.broker.requeue([delivery.message], flag=True)
+
+    async def _one(self, settlement: Settlement[Delivery], session: _Session) -> bool:
+        rng, faults = self.broker.rng, self.broker.faults
+        faulty = now() < faults.until
+        slow = faulty and rng.random() < faults.slow
+        await asyncio.sleep(rng.uniform(1.0, 15.0) if slow else self._latency())
+        if not session.live:
+            if rng.random() < 0.5 and not self._dead:
+                self.broker.keep(settlement)
+            return False
+        if faulty and rng.random() < faults.unconfirmed:
+            if rng.random() < faults.stored_unconfirmed:
+                self.broker.keep(settlement)
+            return False
+        self.broker.keep(settlement)
+        await asyncio.sleep(self._latency())
+        return session.live
+
+    def _latency(self) -> float:
+        return self.broker.rng.uniform(0.0, 0.05)
+
+
+class Weather(StrEnum):
+    """What the portal does to a call, whatever is in it."""
+
+    FINE = "fine"
+    PATCHY = "patchy"
+    """Answers, but says nothing about some items, saved or not."""
+    THROTTLED = "throttled"
+    OVER_BUDGET = "over_budget"
+    UNAVAILABLE = "unavailable"
+    BARRED = "barred"
+    BROKEN = "broken"
+    """Answers with an error after some items."""
+    LOST = "lost"
+    """The connection is cut; the portal works on, up to `settle` seconds."""
+    HANG = "hang"
+    """As lost, and nobody says so before the timeout."""
+    SLOW = "slow"
+
+
+REFUSALS = {
+    Weather.THROTTLED: Fault(
+        CallKind.THROTTLED, "QUERY_LIMIT_EXCEEDED", "too many requests", 503, answered=True
+    ),
+    Weather.OVER_BUDGET: Fault(
+        CallKind.OVER_BUDGET,
+        "OPERATION_TIME_LIMIT",
+        "spent",
+        429,
+        PauseReason.OPERATING_LIMIT,
+        answered=True,
+    ),
+    Weather.UNAVAILABLE: Fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", "unreachable"),
+    Weather.BARRED: Fault(
+        CallKind.BARRED, "expired_token", "expired", 401, PauseReason.CREDENTIALS, answered=True
+    ),
+}
+BROKEN = Fault(CallKind.AMBIGUOUS, "0", "internal error", 500, answered=True)
+GATEWAY = Fault(CallKind.AMBIGUOUS, "HTTP_502", "bad gateway", 502)
+LOST = Fault(CallKind.AMBIGUOUS, "CONNECTION_LOST", "the connection was cut")
+TIMED_OUT = Fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", "no answer in time")
+BINDER = Fault(CallKind.SUSPECT, "100", "could not find value", 400, answered=True)
+UNSUPPORTED = Fault(CallKind.UNSUPPORTED, "NOT_FOUND", "no such type", 400, answered=True)
+
+
+REFUSED = {
+    Nature.BAD: Refused(Standing.REJECTED, "BX_INVALID_VALUE", "bad"),
+    Nature.DENIED: Refused(Standing.DENIED, "ACCESS_DENIED", "denied"),
+    Nature.VAGUE: Refused(Standing.REFUSED_UNCLEAR, "0", "vague"),
+    Nature.SAVED: Refused(Standing.REFUSED_UNCLEAR, "0", "vague"),
+}
+"""What the portal says of an item that it refuses by name."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of the CRM."""
+
+    item_id: int
+    entity_type_id: int
+    external_id: ExternalId | None
+    identity: Identity
+    seen_from: float
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What no call may exceed, and how slow the portal may be."""
+
+    items: int = 20
+    size: int = 16_000_000
+    slots: int = 1_000
+    timeout: float = 7.0
+    settle: float = 6.5
+    lag: float = 0.0
+    paced: float = 0.0
+    """How often a call changes what the portal's limits allow."""
+
+
+class FakePortal:
+    """The portal: works through a call in order, whether its caller still waits or not."""
+
+    def __init__(
+        self,
+        rng: Random,
+        *,
+        weather: Callable[[], Weather] = lambda: Weather.FINE,
+        bounds: Bounds = Bounds(),
+    ) -> None:
+        """Start with an empty CRM; `weather` is asked once per call."""
+        self.rng = rng
+        self.weather = weather
+        self.bounds = bounds
+        self.ledger: list[Item] = []
+        self.calls: list[list[str]] = []
+        self.violations: list[str] = []
+        self.probes: list[float] = []
+        self.paced_until = 0.0
+        self.carries = bounds.items
+        """What one call should carry, as the portal has shown."""
+        self.unfit = 0
+        """Calls that started while their process had no broker."""
+
+    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        """Import; every item is saved at its own time."""
+        self.calls.append([event.event_id for event in events])
+        self._check(key, events)
+        if self.rng.random() < self.bounds.paced:
+            self.paced_until = now() + self.rng.uniform(0.1, 2.0)
+            self.carries = self.rng.randint(1, self.bounds.items)
+        return await self._import(key, events, now())
+
+    async def find(
+        self, entity_type_id: int, wanted: Sequence[ExternalId]
+    ) -> dict[ExternalId, list[int]]:
+        """Return the ids of the visible items that carry an external id."""
+        await self._cheap()
+        if entity_type_id == CLOSED:
+            raise CallFailed(UNSUPPORTED)
+        found: dict[ExternalId, list[int]] = {}
+        for item in self.ledger:
+            mine = item.entity_type_id == entity_type_id != HIDDEN
+            if mine and item.external_id in wanted and item.seen_from <= now():
+                found.setdefault(item.external_id, []).append(item.item_id)  # type: ignore[arg-type]
+        return found
+
+    async def sees_any(self, entity_type_id: int) -> bool:
+        """Tell whether the type can be read."""
+        await self._cheap()
+        if entity_type_id == CLOSED:
+            raise CallFailed(UNSUPPORTED)
+        return entity_type_id != HIDDEN
+
+    async def probe(self) -> None:
+        """Answer, unless nobody would be answered."""
+        self.probes.append(now())
+        weather = self.weather()
+        await asyncio.sleep(0.05)
+        if weather in {Weather.UNAVAILABLE, Weather.BARRED}:
+            raise CallFailed(REFUSALS[weather])
+        if weather in {Weather.LOST, Weather.HANG}:
+            raise CallFailed(LOST)
+
+    def pace(self) -> tuple[float, str]:
+        """Tell how long an import would wait."""
+        return (max(0.0, self.paced_until - now()), "bucket")
+
+    def most(self, entity_type_id: int, most: int) -> int:  # noqa: ARG002 - the protocol's
+        """Return how many items one call should carry."""
+        return min(most, self.carries)
+
+    def count(self, identity: Identity) -> int:
+        """Return how many items an event has."""
+        return sum(item.identity == identity for item in self.ledger)
+
+    def _check(self, key: BatchKey, events: Sequence[ItemEvent]) -> None:
+        bounds = self.bounds
+        if not 1 <= len(events) <= bounds.items:
+            self.violations.append(f"a call with {len(events)} items")
+        if any(event.batch_key != key for event in events):
+            self.violations.append("a call with events of several keys")
+        if len({event.identity for event in events}) != len(events):
+            self.violations.append("a call with one event twice")
+
+    async def _cheap(self) -> None:
+        weather = self.weather()
+        slow = weather is Weather.SLOW
+        await asyncio.sleep(self.rng.uniform(3.0, 6.0) if slow else self.rng.uniform(0.02, 0.3))
+        if weather in REFUSALS:
+            raise CallFailed(REFUSALS[weather])
+        if weather is Weather.BROKEN:
+            raise CallFailed(BROKEN)
+        if weather is Weather.HANG:
+            await asyncio.sleep(self.bounds.timeout)
+            raise CallFailed(TIMED_OUT)
+        if weather is Weather.LOST:
+            raise CallFailed(LOST)
+
+    async def _import(self, key: BatchKey, events: Sequence[ItemEvent], sent_at: float) -> Report:
+        weather, rng = self.weather(), self.rng
+        if weather in REFUSALS:
+            await asyncio.sleep(rng.uniform(0.02, 0.3))
+            raise CallFailed(REFUSALS[weather])
+        if key.entity_type_id == CLOSED:
+            raise CallFailed(UNSUPPORTED)
+        if any(nature_of(event) is Nature.BINDER for event in events):
+            await asyncio.sleep(0.1)
+            raise CallFailed(BINDER)
+        work = _Work(self, events, patchy=weather is Weather.PATCHY)
+        if weather in {Weather.LOST, Weather.HANG}:
+            work.save_all(rng.choice([0.0, 0.5, 1.0]), self.bounds.settle)
+            hang = weather is Weather.HANG
+            await asyncio.sleep(self.bounds.timeout if hang else rng.uniform(0.05, 3.0))
+            fault = TIMED_OUT if hang else rng.choice([LOST, GATEWAY])
+            raise CallFailed(_sent(fault, sent_at))
+        seconds = rng.uniform(3.0, 6.0) if weather is Weather.SLOW else rng.uniform(0.05, 1.0)
+        work.save_all(rng.random() if weather is Weather.BROKEN else 1.0, seconds)
+        await asyncio.sleep(seconds)
+        if work.broke or weather is Weather.BROKEN:
+            answered = weather is Weather.BROKEN or rng.random() < 0.7
+            raise CallFailed(_sent(BROKEN if answered else GATEWAY, sent_at))
+        return Report(len(events), work.verdicts)
+
+    def save(self, event: ItemEvent) -> int:
+        """Create an item, whether there is one already or not."""
+        item = Item(
+            len(self.ledger) + 1,
+            event.entity_type_id,
+            event.external_id,
+            event.identity,
+            now() + self.rng.uniform(0.0, self.bounds.lag),
+        )
+        self.ledger.append(item)
+        return item.item_id
+
+
+class PortalView:
+    """The portal as one process calls it: counts the calls of that process."""
+
+    def __init__(self, portal: FakePortal, fit: Callable[[float], bool]) -> None:
+        """Look at the portal; `fit` tells whether the process may call."""
+        self._portal = portal
+        self._fit = fit
+        self._in_flight = 0
+
+    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        """Import as the portal does; bounded by the slots."""
+        self._in_flight += 1
+        if self._in_flight > self._portal.bounds.slots:
+            self._portal.violations.append(f"{self._in_flight} calls in flight")
+        if not self._fit(now()):
+            self._portal.unfit += 1
+        try:
+            return await self._portal.import_items(key, events)
+        finally:
+            self._in_flight -= 1
+
+    def pace(self) -> tuple[float, str]:
+        """Tell what the portal does."""
+        return self._portal.pace()
+
+    def most(self, entity_type_id: int, most: int) -> int:
+        """Return what the portal does."""
+        return self._portal.most(entity_type_id, most)
+
+    async def find(
+        self, entity_type_id: int, wanted: Sequence[ExternalId]
+    ) -> dict[ExternalId, list[int]]:
+        """Look up as the portal does."""
+        return await self._portal.find(entity_type_id, wanted)
+
+    async def sees_any(self, entity_type_id: int) -> bool:
+        """Tell what the portal does."""
+        return await self._portal.sees_any(entity_type_id)
+
+    async def probe(self) -> None:
+        """Probe as the portal does."""
+        await self._portal.probe()
+
+
+class _Work:
+    """One call as the portal works through it."""
+
+    def __init__(self, portal: FakePortal, events: Sequence[ItemEvent], *, patchy: bool) -> None:
+        self._portal = portal
+        self._events = events
+        self._patchy = patchy
+        self.verdicts: dict[int, Verdict] = {}
+        self.broke = False
+
+    def save_all(self, share: float, seconds: float) -> None:
+        """Work through a share of the items within a time; stop where one breaks the call."""
+        rng = self._portal.rng
+        many = round(share * len(self._events))
+        times = sorted(rng.uniform(0.0, seconds) for _ in range(many))
+        for position, after in enumerate(times):
+            nature = nature_of(self._events[position])
+            asyncio.get_running_loop().call_later(after, self._one, position)
+            if nature in {Nature.POISON, Nature.SAVED_POISON}:
+                self.broke = True
+                break
+
+    def _one(self, position: int) -> None:
+        event, rng = self._events[position], self._portal.rng
+        nature = nature_of(event)
+        if nature is Nature.GOOD and self._patchy and rng.random() < 0.4:
+            if rng.random() < 0.5:
+                self._portal.save(event)
+        elif nature is Nature.GOOD:
+            self.verdicts[position] = Accepted(self._portal.save(event))
+        elif nature in {Nature.SAVED, Nature.SAVED_POISON}:
+            self._portal.save(event)
+        if nature in REFUSED:
+            self.verdicts[position] = REFUSED[nature]
+
+
+def value(metric: Counter | Gauge) -> float:
+    """Return the value of a metric, or of one of its label sets."""
+    found = next(iter(metric.collect())).samples[0].value
+    return float(found)
+
+
+def failed_results(results: Iterable[Result]) -> list[tuple[Result, Failed]]:
+    """Return the results that are failures."""
+    return [(each, each.outcome) for each in results if isinstance(each.outcome, Failed)]
+
+
+def _sent(fault: Fault, at: float) -> Fault:
+    return Fault(
+        fault.kind,
+        fault.code,
+        fault.message,
+        fault.http_status,
+        fault.pause,
+        answered=fault.answered,
+        sent_at=at,
+    )
+
+
+def _refuse(_: BrokerDelivery) -> None:
+    raise AssertionError("a delivery although nobody accepts any")
+
+
+def _nothing() -> None:
+    """Do nothing: nobody listens."""

@@ -1,0 +1,79 @@
+"""Link: what the client library raises becomes one of our three words, or is a cancellation."""
+
+import asyncio
+import ssl
+
+import pytest
+from aio_pika.exceptions import (
+    AMQPConnectionError,
+    ChannelInvalidStateError,
+    DeliveryError,
+    PublishError,
+)
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from service.rabbit.link import Address, LinkLost, Nacked, Returned, broker_errors
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AMQPConnectionError("gone"),
+        ChannelInvalidStateError("closed"),
+        ChannelNotFoundEntity("404"),
+        ConnectionResetError("reset"),
+        OSError("no route"),
+        TimeoutError("late"),
+        RuntimeError("closed transport"),
+        ssl.SSLError("handshake"),
+    ],
+)
+def test_trouble_of_the_broker_is_a_lost_link(error: Exception) -> None:
+    """Say the same, whatever the library calls it."""
+    with pytest.raises(LinkLost), broker_errors():
+        raise error
+
+
+def test_returned_and_nacked_publishes_are_told_apart() -> None:
+    """Keep them apart from a lost link: the broker has spoken."""
+    with pytest.raises(Returned), broker_errors():
+        raise PublishError.__new__(PublishError)
+    with pytest.raises(Nacked), broker_errors():
+        raise DeliveryError.__new__(DeliveryError)
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), KeyError("bug"), AssertionError("bug")])
+def test_bug_is_let_through(error: Exception) -> None:
+    """Hide nothing that is ours."""
+    with pytest.raises(type(error)), broker_errors():
+        raise error
+
+
+async def test_cancellation_made_by_the_library_is_a_lost_link() -> None:
+    """Do not end a task that nobody cancelled."""
+    confirm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    confirm.cancel()
+    with pytest.raises(LinkLost), broker_errors():
+        await confirm
+
+
+async def test_own_cancellation_is_let_through() -> None:
+    """End when we are told to."""
+    confirm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        with broker_errors():
+            await confirm
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+def test_heartbeat_is_written_into_every_address() -> None:
+    """Hand it over where the client library reads it; at least one second."""
+    address = Address(["amqp://a/", "amqp://b/v?x=1"], heartbeat=0.2)
+    assert ["1", "1"] == [url.query["heartbeat"] for url in address.with_heartbeat()]

@@ -1,0 +1,339 @@
+"""Settings: every name with its default, every mistake at once, no secret shown."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings.environment import SettingsInvalid, injected, known_names, load
+from service.settings.tree import Settings
+
+WEBHOOK = "https://portal.example/rest/1/very-secret/"
+MINIMUM = {"IMPORTER_BITRIX__WEBHOOK_URL": WEBHOOK}
+DEFAULTS: dict[str, Any] = {
+    "RABBIT__CA_FILE": None,
+    "RABBIT__CERT_FILE": None,
+    "RABBIT__KEY_FILE": None,
+    "RABBIT__HEARTBEAT_SECONDS": 15,
+    "RABBIT__MANAGEMENT_URL": None,
+    "RABBIT__INTAKE_EXCHANGE": "crm.items",
+    "RABBIT__INTAKE_QUEUE": "crm.items.import",
+    "RABBIT__DELIVERY_LIMIT": 1000,
+    "RABBIT__RESULTS_EXCHANGE": "crm.items.results",
+    "RABBIT__SUCCEEDED_QUEUE": "crm.items.succeeded",
+    "RABBIT__FAILED_QUEUE": "crm.items.failed",
+    "RABBIT__DEAD_LETTER_EXCHANGE": "crm.items.dlx",
+    "RABBIT__DEAD_LETTER_QUEUE": "crm.items.dlq",
+    "RABBIT__TOPOLOGY": "declare",
+    "RABBIT__HOLD_SECONDS": 600,
+    "RABBIT__MAX_MESSAGE_BYTES": 2_000_000,
+    "BITRIX__ALLOW_HTTP": False,
+    "BITRIX__TIMEOUT_SECONDS": 70,
+    "BITRIX__SETTLE_SECONDS": 65,
+    "BITRIX__REQUESTS_PER_SECOND": 2,
+    "BITRIX__BURST": 50,
+    "BITRIX__OPERATING_LIMIT_SECONDS": 420,
+    "BITRIX__ORIGINATOR": "crm-importer",
+    "BITRIX__EXTERNAL_ID_FIELDS": {},
+    "BATCH__MAX_ITEMS": 20,
+    "BATCH__WINDOW_SECONDS": 2,
+    "BATCH__MAX_BYTES": 16_000_000,
+    "BATCH__SLOTS": 2,
+    "BATCH__PREFETCH": None,
+    "RETRY__BASE_SECONDS": 1,
+    "RETRY__CAP_SECONDS": 60,
+    "RETRY__MAX_ATTEMPTS": 5,
+    "PAUSE__AFTER_SECONDS": 60,
+    "PAUSE__PROBE_SECONDS": 15,
+    "PAUSE__PROBE_CAP_SECONDS": 300,
+    "BRAKE__SHARE": 0.5,
+    "BRAKE__ITEMS": 200,
+    "AMBIGUOUS": "dead_letter",
+    "LOOKUP": "doubtful",
+    "CLAIMS__REMEMBER": 50_000,
+    "SHUTDOWN__DEADLINE_SECONDS": 90,
+    "HTTP__HOST": "0.0.0.0",  # noqa: S104 - the default of the contract
+    "HTTP__PORT": 8080,
+    "LOG__LEVEL": "INFO",
+    "LOG__FORMAT": "json",
+}
+
+
+def mistakes(**named: str) -> list[str]:
+    """Return what is wrong with an environment, names without their prefix."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load(MINIMUM | {f"IMPORTER_{name}": value for name, value in named.items()})
+    return caught.value.mistakes
+
+
+def settings(**named: str) -> Settings:
+    """Return the settings of an environment, names without their prefix."""
+    return load(MINIMUM | {f"IMPORTER_{name}": value for name, value in named.items()})
+
+
+def value_of(tree: Settings, name: str) -> Any:  # noqa: ANN401 - of any setting
+    """Return the value of a setting by its name without the prefix."""
+    found: Any = tree
+    for part in known_names()[f"IMPORTER_{name}"]:
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_setting_has_the_default_of_the_contract(name: str) -> None:
+    """Start from the documented value."""
+    assert DEFAULTS[name] == value_of(settings(), name)
+
+
+def test_addresses_have_the_defaults_of_the_contract() -> None:
+    """Expect a local broker and no portal."""
+    tree = load({}, portal=False)
+    assert "amqp://guest:guest@127.0.0.1:5672/" == tree.rabbit.url.get_secret_value()
+    assert None is tree.bitrix.webhook_url
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """Leave none for the reader to guess."""
+    for path in known_names().values():
+        model: Any = Settings
+        for part in path[:-1]:
+            model = model.model_fields[part].annotation
+        assert model.model_fields[path[-1]].description, path
+
+
+def test_prefetch_follows_from_items_and_slots() -> None:
+    """Compute it where it is not given."""
+    assert 200 == settings().prefetch
+    assert 5 * (3 + 8) == settings(BATCH__MAX_ITEMS="5", BATCH__SLOTS="3").prefetch
+    assert 77 == settings(BATCH__PREFETCH="77").prefetch
+
+
+def test_values_come_from_the_environment() -> None:
+    """Read numbers, choices, booleans, JSON and lists of addresses."""
+    tree = settings(
+        BATCH__WINDOW_SECONDS="0.5",
+        LOOKUP="always",
+        BITRIX__ALLOW_HTTP="true",
+        BITRIX__EXTERNAL_ID_FIELDS='{"7":"ufCrm_123"}',
+        RABBIT__URL="amqp://a:b@one/,amqp://a:b@two/",
+    )
+    assert (0.5, "always", True) == (
+        tree.batch.window_seconds,
+        tree.lookup,
+        tree.bitrix.allow_http,
+    )
+    assert {7: "ufCrm_123"} == tree.bitrix.external_id_fields
+
+
+def test_any_setting_may_be_a_file(tmp_path: Path) -> None:
+    """Read mounted secrets and plain values; white space around them is cut."""
+    secret, items = tmp_path / "url", tmp_path / "items"
+    secret.write_text(WEBHOOK + "\n")
+    items.write_text(" 7\n")
+    tree = load(
+        {
+            "IMPORTER_BITRIX__WEBHOOK_URL_FILE": str(secret),
+            "IMPORTER_BATCH__MAX_ITEMS_FILE": str(items),
+        }
+    )
+    assert tree.bitrix.webhook_url is not None
+    assert (WEBHOOK, 7) == (tree.bitrix.webhook_url.get_secret_value(), tree.batch.max_items)
+
+
+def test_value_and_file_together_are_a_mistake(tmp_path: Path) -> None:
+    """Ask which one is meant."""
+    (tmp_path / "a").write_text("5")
+    (line,) = mistakes(BATCH__MAX_ITEMS="5", BATCH__MAX_ITEMS_FILE=str(tmp_path / "a"))
+    assert "IMPORTER_BATCH__MAX_ITEMS" in line
+    assert "IMPORTER_BATCH__MAX_ITEMS_FILE" in line
+
+
+def test_unreadable_file_is_named_by_its_setting(tmp_path: Path) -> None:
+    """Say which setting and why; show no content."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    missing = str(tmp_path / "missing")
+    lines = mistakes(BATCH__SLOTS_FILE=missing, BATCH__MAX_ITEMS_FILE=str(tmp_path / "binary"))
+    assert 2 == len(lines)
+    assert any(line.startswith("IMPORTER_BATCH__SLOTS_FILE") for line in lines)
+
+
+def test_missing_webhook_is_reported_once(tmp_path: Path) -> None:
+    """Say it is missing only where nothing was said about it."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load({})
+    assert 1 == len(caught.value.mistakes)
+    with pytest.raises(SettingsInvalid) as caught:
+        load({"IMPORTER_BITRIX__WEBHOOK_URL_FILE": str(tmp_path / "missing")})
+    assert 1 == len(caught.value.mistakes)
+    load({}, portal=False)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    """Spare the operator one restart per mistake."""
+    lines = mistakes(
+        BATCH__MAX_ITEMS="21",
+        BATCH__SLOTS="many",
+        LOOKUP="sometimes",
+        RABBIT__URL="http://broker/",
+        TYPO="1",
+        RETRY__BASE_SECONDS="100",
+        LOG__LEVEL="",
+    )
+    named = sorted(re.findall(r"^IMPORTER_\w+", "\n".join(lines), flags=re.MULTILINE))
+    assert [
+        "IMPORTER_BATCH__MAX_ITEMS",
+        "IMPORTER_BATCH__SLOTS",
+        "IMPORTER_LOG__LEVEL",
+        "IMPORTER_LOOKUP",
+        "IMPORTER_RABBIT__URL",
+        "IMPORTER_RETRY__BASE_SECONDS",
+        "IMPORTER_TYPO",
+    ] == named
+    assert all("\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RABBIT__DELIVERY_LIMIT", "-1"),
+        ("RABBIT__DELIVERY_LIMIT", "99"),
+        ("BATCH__MAX_ITEMS", "0"),
+        ("BATCH__MAX_ITEMS", "21"),
+        ("BATCH__WINDOW_SECONDS", "0"),
+        ("BATCH__WINDOW_SECONDS", "nan"),
+        ("BATCH__WINDOW_SECONDS", "inf"),
+        ("RABBIT__TOPOLOGY", "create"),
+        ("RABBIT__URL", "amqp://"),
+        ("RABBIT__URL", "amqp://a/,amqps://b/"),
+        ("RABBIT__CA_FILE", "/no/such/file"),
+        ("BITRIX__EXTERNAL_ID_FIELDS", "{"),
+        ("BITRIX__EXTERNAL_ID_FIELDS", '{"0":"ufCrm_1"}'),
+        ("BITRIX__EXTERNAL_ID_FIELDS", '{"7":"UF CRM"}'),
+        ("BITRIX__WEBHOOK_URL", "https://portal.example/"),
+        ("BITRIX__WEBHOOK_URL", "https://portal.example/rest/1/secret/crm.item.list"),
+        ("BITRIX__WEBHOOK_URL", "ftp://portal.example/rest/1/secret/"),
+        ("AMBIGUOUS", "guess"),
+        ("HTTP__PORT", "65536"),
+        ("LOG__FORMAT", "xml"),
+        ("LOG__LEVEL", "TRACE"),
+    ],
+)
+def test_bad_value_is_one_line_under_its_name(name: str, value: str) -> None:
+    """Name the setting; say nothing else is wrong."""
+    (line,) = mistakes(**{name: value})
+    assert line.startswith(f"IMPORTER_{name} ")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"SHUTDOWN__DEADLINE_SECONDS": "69"},
+        {"BATCH__WINDOW_SECONDS": "465"},
+        {"RABBIT__HOLD_SECONDS": "137"},
+        {"RETRY__BASE_SECONDS": "61"},
+        {"PAUSE__PROBE_SECONDS": "301"},
+        {"RABBIT__MAX_MESSAGE_BYTES": "16000001"},
+        {"BATCH__PREFETCH": "59"},
+        {"BITRIX__WEBHOOK_URL": "http://portal.example/rest/1/secret/"},
+    ],
+)
+def test_broken_rule_is_one_line(named: dict[str, str]) -> None:
+    """Hold values that are fine alone against each other."""
+    assert 1 == len(mistakes(**named))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"SHUTDOWN__DEADLINE_SECONDS": "70"},
+        {"BATCH__WINDOW_SECONDS": "464"},
+        {"RETRY__BASE_SECONDS": "60"},
+        {"PAUSE__PROBE_SECONDS": "300"},
+        {"RABBIT__MAX_MESSAGE_BYTES": "16000000"},
+        {"BATCH__PREFETCH": "60"},
+        {"BITRIX__WEBHOOK_URL": "http://127.0.0.1:8000/rest/1/secret/"},
+        {"BITRIX__WEBHOOK_URL": "http://[::1]:8000/rest/1/secret/"},
+        {"BITRIX__WEBHOOK_URL": "http://localhost/rest/1/secret/"},
+        {
+            "BITRIX__WEBHOOK_URL": "http://portal.example/rest/1/secret/",
+            "BITRIX__ALLOW_HTTP": "true",
+        },
+    ],
+)
+def test_rule_holds_at_its_border(named: dict[str, str]) -> None:
+    """Refuse nothing that the rule allows."""
+    settings(**named)
+
+
+def test_certificate_needs_its_key(tmp_path: Path) -> None:
+    """Report half a pair."""
+    (tmp_path / "cert").write_text("x")
+    (line,) = mistakes(RABBIT__CERT_FILE=str(tmp_path / "cert"))
+    assert "IMPORTER_RABBIT__KEY_FILE" in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMPORTER_SERVICE_HOST",
+        "IMPORTER_SERVICE_PORT",
+        "IMPORTER_SERVICE_PORT_HTTP",
+        "IMPORTER_PORT",
+        "IMPORTER_PORT_8080_TCP",
+        "IMPORTER_PORT_8080_TCP_ADDR",
+        "IMPORTER_METRICS_PORT_8080_TCP_PROTO",
+    ],
+)
+def test_names_injected_by_kubernetes_are_ignored(name: str) -> None:
+    """Start beside a Service of our own name; tell which names were ignored."""
+    environ = MINIMUM | {name: "tcp://10.0.0.1:8080"}
+    load(environ)
+    assert [name] == injected(environ)
+
+
+def test_own_port_is_never_taken_for_an_injected_name() -> None:
+    """Read `HTTP__PORT` although it ends like one of them."""
+    environ = MINIMUM | {"IMPORTER_HTTP__PORT": "9090"}
+    assert (9090, []) == (load(environ).http.port, injected(environ))
+
+
+def test_other_programs_names_are_ignored() -> None:
+    """Look only at our prefix."""
+    load(MINIMUM | {"PATH": "/bin", "IMPORTERX": "1", "OTHER_IMPORTER_X": "1"})
+
+
+def test_secrets_are_masked_in_the_tree() -> None:
+    """Show no password, whoever prints the settings."""
+    tree = settings(
+        RABBIT__URL="amqp://user:rabbit-secret@broker/",
+        RABBIT__MANAGEMENT_URL="http://user:other-secret@broker:15672/",
+    )
+    for text in (repr(tree), str(tree), str(tree.model_dump()), tree.model_dump_json()):
+        assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BITRIX__WEBHOOK_URL", "https://portal.example/rest/secret-1/"),
+        ("RABBIT__URL", "amqp:/user:secret-1@broker"),
+        ("BATCH__SLOTS", "secret-1"),
+        ("BITRIX__EXTERNAL_ID_FIELDS", '{"7":"secret-1'),
+        ("LOG__LEVEL", "secret-1"),
+        ("RABBIT__CA_FILE", "/secret-1"),
+    ],
+)
+def test_value_is_never_part_of_a_mistake(name: str, value: str) -> None:
+    """Show no value: it may be a secret in the wrong place."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load(MINIMUM | {f"IMPORTER_{name}": value})
+    assert "secret-1" not in str(caught.value)
+    assert "secret-1" not in repr(caught.value)
+
+
+def test_settings_cannot_be_changed() -> None:
+    """Freeze the tree: what was checked stays so."""
+    tree = settings()
+    with pytest.raises(ValueError, match="frozen"):
+        tree.batch.slots = 5  # type: ignore[misc]  # that is the point

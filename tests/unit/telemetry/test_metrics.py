@@ -1,0 +1,124 @@
+"""Metrics: everything known is there from the start, and nothing grows without bound."""
+
+from itertools import product
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import choose_encoder
+
+from service.domain.outcomes import PauseReason
+from service.telemetry.catalogue import ALL
+from service.telemetry.declared import Declared
+from service.telemetry.metrics import Metrics
+
+BUDGET = 600
+
+
+def series(metrics: Metrics) -> list[str]:
+    """Return the exposed series."""
+    text = generate_latest(metrics.registry).decode()
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def labels_of(metrics: Metrics, name: str) -> set[tuple[str, ...]]:
+    """Return the label values that a metric exposes."""
+    found = set()
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            if sample.name.removesuffix("_total") == "importer_" + name.removesuffix("_total"):
+                found.add(tuple(value for key, value in sample.labels.items() if key != "le"))
+    return found
+
+
+@pytest.mark.parametrize("declared", ALL, ids=lambda each: each.name)
+def test_every_known_label_set_starts_at_zero(declared: Declared) -> None:
+    """Let a rate see the first increment."""
+    name = declared.name + ("_count" if declared.buckets else "")
+    expected = {tuple(map(str, values)) for values in product(*declared.labels.values())}
+    assert expected <= labels_of(Metrics(), name)
+
+
+def test_series_stay_within_their_budget() -> None:
+    """Hold the budget with five entity types more than are built in."""
+    metrics = Metrics()
+    for entity_type_id in range(128, 133):
+        label = metrics.entity_type(entity_type_id)
+        for outcome in ("imported", "failed", "duplicate", "malformed"):
+            metrics.items.labels(label, outcome).inc()
+    assert BUDGET > len(series(metrics))
+
+
+def test_no_created_series() -> None:
+    """Leave out what nobody reads and everybody stores, in both formats."""
+    metrics = Metrics()
+    for accept in ("text/plain", "application/openmetrics-text"):
+        encode, _ = choose_encoder(accept)
+        assert "_created" not in encode(metrics.registry).decode()
+
+
+def test_entity_types_are_bounded() -> None:
+    """Count whatever comes too late as `other`, for ever."""
+    metrics = Metrics()
+    labels = {metrics.entity_type(number) for number in range(1, 1_000)}
+    assert 40 > len(labels)
+    assert ("other", "other", "2") == (
+        metrics.entity_type(None),
+        metrics.entity_type(999_999),
+        metrics.entity_type(2),
+    )
+
+
+def test_unknown_codes_are_other() -> None:
+    """Keep the portal's inventions out of the labels."""
+    metrics = Metrics()
+    assert ("NOT_FOUND", "other") == (metrics.code("NOT_FOUND"), metrics.code("NEVER_SEEN"))
+
+
+def test_every_declared_metric_has_a_meaning_and_an_advice() -> None:
+    """Leave no number that nobody can act on."""
+    assert [] == [each.name for each in ALL if not each.meaning or not each.advice]
+
+
+def test_catalogue_and_metrics_name_the_same() -> None:
+    """Expose what is declared, and declare what is exposed."""
+    exposed = {
+        family.name.removeprefix("importer_")
+        for family in Metrics().registry.collect()
+        if family.name.startswith("importer_")
+    }
+    declared = {each.name.removesuffix("_total") for each in ALL}
+    assert declared == exposed - {"config", "build"}
+
+
+def test_pause_reasons_are_those_of_the_contract() -> None:
+    """Expose one gauge per reason."""
+    assert (
+        {
+            ("credentials",),
+            ("scope",),
+            ("plan",),
+            ("blocked",),
+            ("portal_deleted",),
+            ("auth_server",),
+            ("unavailable",),
+            ("operating_limit",),
+            ("failure_share",),
+        }
+        == labels_of(Metrics(), "paused")
+        == {(str(reason),) for reason in PauseReason}
+    )
+
+
+def test_closed_by_values_are_those_of_the_contract() -> None:
+    """Expose one counter per reason."""
+    expected = {("size",), ("window",), ("bytes",), ("pressure",), ("drain",)}
+    assert expected == labels_of(Metrics(), "batches_total")
+
+
+def test_two_sets_of_metrics_do_not_share_anything() -> None:
+    """Keep to the registry that was given, and off the global one."""
+    own = CollectorRegistry()
+    first, second = Metrics(own), Metrics()
+    first.joined.inc()
+    assert own is first.registry
+    assert 0.0 == second.registry.get_sample_value("importer_duplicates_joined_total")

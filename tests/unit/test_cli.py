@@ -1,0 +1,91 @@
+"""Command line: help, exit codes, and one readable line for what a user can cause."""
+
+import logging
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from service import __version__, cli
+
+WEBHOOK = "http://127.0.0.1:1/rest/1/very-secret/"
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Put the logging of the tests back."""
+    root, service = logging.getLogger(), logging.getLogger("service")
+    handlers, level, own = root.handlers[:], root.level, service.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    service.setLevel(own)
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["settings", "--help"]])
+def test_help_is_everywhere(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 and write to standard output."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    written = capsys.readouterr()
+    assert (0, "") == (caught.value.code, written.err)
+    assert "crm-importer" in written.out
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Print name and version."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert (0, f"crm-importer {__version__}\n") == (caught.value.code, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--nonsense"]])
+def test_unknown_arguments_exit_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Say so on standard error."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert 2 == caught.value.code
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"]])
+def test_bad_settings_exit_2_with_a_line_each(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Name every mistake at once, without a traceback and without values."""
+    monkeypatch.setenv("IMPORTER_TYPO", "very-secret")
+    monkeypatch.setenv("IMPORTER_BATCH__SLOTS", "very-secret")
+    assert 2 == cli.main(arguments)
+    written = capsys.readouterr()
+    lines = written.err.splitlines()
+    assert ("", 3) == (written.out, len(lines))
+    assert all(line.startswith("error: IMPORTER_") for line in lines)
+    assert "very-secret" not in written.err
+
+
+def test_taken_port_exits_1_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Say what to do; show no traceback and no secret."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("IMPORTER_BITRIX__WEBHOOK_URL", WEBHOOK)
+        monkeypatch.setenv("IMPORTER_HTTP__HOST", "127.0.0.1")
+        monkeypatch.setenv("IMPORTER_HTTP__PORT", str(port))
+        assert 1 == cli.main(["run"])
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error:")]
+    assert "IMPORTER_HTTP__PORT" in line
+    assert "very-secret" not in line
+
+
+def test_interrupt_is_a_clean_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show no traceback to who presses the keys."""
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    assert 0 == cli.main(["run"])

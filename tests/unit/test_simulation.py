@@ -1,0 +1,411 @@
+"""The whole core over thousands of made-up histories: nothing lost, nothing doubled.
+
+A failing history names its seed; `pytest -k simulation` with `SEEDS = [seed]` repeats it exactly.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import prometheus_client as metric
+import pytest
+
+from service.domain.batching import BatchPolicy
+from service.domain.events import Identity, ItemEvent, Malformed
+from service.domain.limits import Limits
+from service.domain.outcomes import FailureKind, Imported
+from service.domain.pausing import PausePolicy
+from service.domain.retry import RetryPolicy
+from service.domain.sequel import Rules
+from service.pipeline import Pipeline
+from service.telemetry.metrics import Metrics
+from tests.fakes import (
+    CLOSED,
+    DEAL,
+    FATAL,
+    HIDDEN,
+    QUOTE,
+    Bounds,
+    BrokerFaults,
+    FakeBroker,
+    FakeConnection,
+    FakePortal,
+    Nature,
+    PortalView,
+    Result,
+    Weather,
+    failed_results,
+    item_event,
+    malformed,
+    nature_of,
+)
+from tests.virtual_time import Standstill, now, run
+
+HISTORIES = 500
+OTHER_BODIES = False
+"""Whether upstream publishes one id with several bodies."""
+STAND_BY = False
+"""Whether a second process takes over while the first one pauses."""
+BREAKERS = False
+"""Whether items break their calls, or have them refused, also while the gate is half-open."""
+UNSENT_IS_KNOWN = False
+"""Whether an event that cannot be looked up must survive being returned unsent."""
+CHUNK = 100
+PATIENCE = 4_000.0
+"""Seconds after the last fault in which everything must have ended."""
+BREAKING = {Nature.BINDER, Nature.DENIED, Nature.POISON, Nature.SAVED_POISON}
+STEADY = (Weather.THROTTLED, Weather.OVER_BUDGET, Weather.UNAVAILABLE, Weather.BARRED)
+PASSING = (
+    Weather.PATCHY,
+    Weather.THROTTLED,
+    Weather.UNAVAILABLE,
+    Weather.BROKEN,
+    Weather.LOST,
+    Weather.HANG,
+    Weather.SLOW,
+)
+
+
+@dataclass
+class Process:
+    """One life of the importer."""
+
+    pipeline: Pipeline
+    connection: FakeConnection
+    metrics: Metrics
+    task: "asyncio.Task[None]"
+
+
+@dataclass
+class History:
+    """One made-up history: what is published, what goes wrong, and when."""
+
+    seed: int
+    rng: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = rng = random.Random(self.seed)
+        self.length = rng.choice([20.0, 60.0, 120.0])
+        self.ask = rng.choice(["doubtful", "doubtful", "always"])
+        self.kills = rng.random() < 0.4
+        self.forgetful = not self.kills and rng.random() < 0.3
+        self.stand_by = STAND_BY and not self.forgetful and rng.random() < 0.2
+        alone = not self.kills and not self.stand_by
+        known = alone or (self.ask == "always" and not self.stand_by)
+        self.repeats = rng.random() < 0.6 and known
+        self.lag = rng.choice([0.0, 0.3]) if alone and not self.forgetful else 0.0
+        self.breakers = 0
+        self.troubles = rng.choice([0, 1, 4])
+        self.sick = rng.choice([0.0, 0.0, 0.1, 0.3, 0.6])
+        self.natures = rng.choice([0.0, 0.1, 0.4])
+        self.outages = self._outages()
+        self.start = 0.0
+
+    def _outages(self) -> list[tuple[float, float, Weather]]:
+        rng = self.rng
+        found = []
+        for _ in range(rng.choice([0, 0, 1, 2])):
+            begin = rng.uniform(0.0, self.length)
+            found.append((begin, begin + rng.uniform(1.0, 40.0), rng.choice(STEADY)))
+        return found
+
+    def weather(self) -> Weather:
+        """Return what the portal does to the next call."""
+        at = now() - self.start
+        if at > self.length:
+            return Weather.FINE
+        for begin, end, weather in self.outages:
+            if begin <= at < end:
+                return weather
+        return self.rng.choice(PASSING) if self.rng.random() < self.sick else Weather.FINE
+
+    def limits(self) -> Limits:
+        """Return small bounds, so that all of them are met."""
+        rng = self.rng
+        items, slots = rng.choice([1, 3, 5, 20]), rng.choice([1, 2, 3])
+        return Limits(
+            batch=BatchPolicy(items, rng.choice([0.05, 0.5, 2.0]), rng.choice([250, 100_000])),
+            pause=PausePolicy(
+                after=rng.choice([1.0, 6.0, 20.0]),
+                probe=1.5,
+                probe_cap=20.0,
+                brake_items=rng.choice([0, 10]) if BREAKERS or self.sick else 0,
+            ),
+            rules=Rules(retry=RetryPolicy(0.2, 6.0, 5), settle=6.5, recheck=0.4),
+            slots=slots,
+            prefetch=items * (slots + rng.choice([1, 8])),
+            hold=40.0,
+            remember=10_000,
+            deadline=rng.choice([7.0, 20.0]),
+            ask=self.ask,
+        )
+
+    def messages(self) -> list[tuple[float, ItemEvent | Malformed]]:
+        """Return what upstream publishes, and when."""
+        rng = self.rng
+        found: list[tuple[float, ItemEvent | Malformed]] = []
+        for number in range(rng.choice([5, 20, 50])):
+            at = rng.choice([0.0, rng.uniform(0.0, self.length)])
+            if rng.random() < 0.03:
+                found.append((at, malformed(f"broken-{number}")))
+                continue
+            event = self._event(f"event-{number}", "first")
+            found.append((at, event))
+            while self.repeats and rng.random() < 0.3:
+                found.append((at + rng.choice([0.0, 0.5, 5.0, 30.0]), self._repeat(event)))
+        return sorted(found, key=lambda each: each[0])
+
+    def _event(self, event_id: str, body: str, entity_type_id: int | None = None) -> ItemEvent:
+        rng = self.rng
+        types = [DEAL] * 8 + [1, 31, QUOTE, HIDDEN, CLOSED]
+        nature = rng.choice(list(Nature)) if rng.random() < self.natures else Nature.GOOD
+        if nature in BREAKING:
+            nature = nature if self._may_break() else Nature.BAD
+        return item_event(event_id, entity_type_id or rng.choice(types), nature=nature, body=body)
+
+    def _may_break(self) -> bool:
+        """Tell whether one more item may break its calls, or have them refused."""
+        self.breakers += 1
+        return BREAKERS or (self.breakers == 1 and not self.sick and not self.outages)
+
+    def _repeat(self, event: ItemEvent) -> ItemEvent:
+        if not OTHER_BODIES or self.rng.random() < 0.5:
+            return event
+        return self._event(event.event_id, f"{self.rng.random()}", event.entity_type_id)
+
+
+class World:
+    """The broker and the portal of one history, and the processes that come and go."""
+
+    def __init__(self, history: History) -> None:
+        """Prepare everything; nothing moves before `live`."""
+        self.history = history
+        self.limits = history.limits()
+        rng = history.rng
+        history.start = now()
+        faults = BrokerFaults(
+            unconfirmed=rng.choice([0.0, 0.0, 0.1, 0.5]),
+            stored_unconfirmed=0.5,
+            slow=rng.choice([0.0, 0.1]),
+            until=now() + history.length,
+        )
+        self.broker = FakeBroker(rng, faults)
+        batch = self.limits.batch
+        bounds = Bounds(
+            batch.max_items,
+            batch.max_bytes,
+            self.limits.slots,
+            lag=history.lag,
+            paced=rng.choice([0.0, 0.3]),
+        )
+        self.portal = FakePortal(rng, weather=history.weather, bounds=bounds)
+        self.violations: list[str] = []
+        self.processes: list[Process] = []
+
+    async def live(self) -> None:
+        """Live through the history, wait until all is done, and stop."""
+        jobs = [asyncio.create_task(self._upstream()), asyncio.create_task(self._trouble())]
+        self._begin()
+        await asyncio.gather(*jobs)
+        self._begin()
+        limit = now() + PATIENCE
+        while now() < limit and not self._idle():  # noqa: ASYNC110 - polls made-up time
+            await asyncio.sleep(1.0)
+        if not self._idle():
+            left = [m.event.event_id for m in self.broker.messages if not m.acked]
+            self.violations.append(f"never ended: {left}")
+        while self.processes:
+            await self._stop(self.processes[0])
+        self._judge()
+
+    def _idle(self) -> bool:
+        held = any(process.pipeline.settler.held for process in self.processes)
+        return self.broker.empty and not held
+
+    def _begin(self) -> None:
+        """Start what should run and does not."""
+        while len(self.processes) < 1 + self.history.stand_by:
+            self._start()
+
+    def _start(self) -> None:
+        connection = FakeConnection(self.broker, early=self.limits.prefetch)
+        metrics = Metrics()
+        pipeline = Pipeline(
+            portal=PortalView(self.portal, connection.fit),
+            intake=connection,
+            publisher=connection,
+            limits=self.limits,
+            metrics=metrics,
+            clock=asyncio.get_running_loop().time,
+        )
+        connection.accept = pipeline.accept
+        connection.on_change = pipeline.wake
+        task = asyncio.create_task(pipeline.run())
+        self.processes.append(Process(pipeline, connection, metrics, task))
+
+    async def _upstream(self) -> None:
+        for at, message in self.history.messages():
+            await asyncio.sleep(max(0.0, self.history.start + at - now()))
+            self.broker.publish(message)
+
+    async def _trouble(self) -> None:
+        history, rng = self.history, self.history.rng
+        moments = sorted(rng.uniform(0.0, history.length) for _ in range(history.troubles))
+        for moment in [*moments, history.length]:
+            await asyncio.sleep(max(0.0, history.start + moment - now()))
+            if moment == history.length:
+                break
+            self._begin()
+            kind, process = rng.random(), rng.choice(self.processes)
+            if history.kills and kind < 0.4:
+                await self._kill(process)
+                await asyncio.sleep(rng.choice([0.0, 1.0, 10.0]))
+            elif history.kills and kind < 0.6:
+                await self._stop(process)
+                await asyncio.sleep(rng.choice([0.0, 1.0, 10.0]))
+            else:
+                process.connection.cut(flag=not history.forgetful)
+                await asyncio.sleep(rng.choice([0.0, 0.3, 5.0]))
+                process.connection.mend()
+
+    async def _kill(self, process: Process) -> None:
+        self.processes.remove(process)
+        process.connection.kill()
+        process.task.cancel()
+        await asyncio.wait([process.task])
+
+    async def _stop(self, process: Process) -> None:
+        """Stop as SIGTERM does; what was received must be accounted for."""
+        self.processes.remove(process)
+        began = now()
+        process.pipeline.stop()
+        await process.task
+        if now() - began > self.limits.deadline + 3.0:
+            self.violations.append(f"the drain took {now() - began:.1f} s")
+        held = len(process.pipeline.settler.held)
+        metrics = process.metrics
+        settled, returned, lost = map(total, (metrics.items, metrics.returned, metrics.lost))
+        received = process.connection.received
+        if received != settled + held + returned + lost:
+            self.violations.append(
+                f"received {received} != {settled} settled + {held} held + {returned} returned "
+                f"+ {lost} lost"
+            )
+        process.connection.kill()
+
+    def _judge(self) -> None:
+        self.violations += self.broker.violations + self.portal.violations
+        good = self._wanted()
+        owners = {item.item_id: item.identity for item in self.portal.ledger}
+        imported = set()
+        for result in self.broker.results:
+            if isinstance(result.outcome, Imported):
+                imported.add(result.identity)
+                if owners.get(result.outcome.item_id) != result.identity:
+                    self.violations.append(f"{result.identity} was told another's item")
+        counts = Counter(item.identity for item in self.portal.ledger)
+        for identity in {*counts, *good}:
+            if identity.entity_type_id not in {QUOTE, HIDDEN}:
+                self._judge_event(identity, counts[identity], identity in imported)
+        self._judge_failures()
+
+    def _judge_event(self, identity: Identity, items: int, imported: bool) -> None:  # noqa: FBT001
+        """Judge one event: in the CRM once, or failed and not in it."""
+        if items > 1:
+            self.violations.append(f"{identity} is in the CRM {items} times")
+        elif items and not imported:
+            self.violations.append(f"{identity} is in the CRM, but its result is failed")
+        elif not imported and identity in self._wanted():
+            self.violations.append(f"{identity} is good, but not imported")
+
+    def _wanted(self) -> set[Identity]:
+        """Return the events that must be imported: the portal would take them."""
+        events = [m.event for m in self.broker.messages if isinstance(m.event, ItemEvent)]
+        return {
+            event.identity
+            for event in events
+            if nature_of(event) not in FATAL
+            and event.entity_type_id not in {QUOTE, HIDDEN, CLOSED}
+        }
+
+    def _judge_failures(self) -> None:
+        """Only an item's own fault fails it."""
+        events = {m.event.digest: m.event for m in self.broker.messages}
+        for result, failed in failed_results(self.broker.results):
+            event = events[result.digest]
+            if isinstance(event, Malformed):
+                continue
+            blind = event.entity_type_id in {QUOTE, HIDDEN}
+            own = nature_of(event) in FATAL or event.entity_type_id == CLOSED
+            if blind and nature_of(event) is Nature.GOOD:
+                own = failed.kind is FailureKind.AMBIGUOUS and self._excused(result)
+            elif blind:
+                own = True
+            if not own:
+                self.violations.append(f"{result.identity} is good and failed: {failed}")
+
+    def _excused(self, result: Result) -> bool:
+        """Tell whether nobody could know that an event was not sent."""
+        history = self.history
+        quiet = history.troubles == 0 and not history.stand_by
+        sent = any(result.identity[1] in call for call in self.portal.calls)
+        return sent or not quiet or not UNSENT_IS_KNOWN
+
+
+def total(counter: metric.Counter) -> int:
+    """Return the sum of a counter over its labels."""
+    samples = next(iter(counter.collect())).samples
+    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
+
+
+def violations_of(seed: int) -> list[str]:
+    """Live through one history and return what went wrong."""
+    random.seed(seed)
+
+    async def live() -> list[str]:
+        world = World(History(seed))
+        await world.live()
+        return world.violations
+
+    try:
+        return run(live())
+    except Standstill as standstill:
+        return [f"standstill: {standstill}"]
+
+
+@pytest.fixture(autouse=True)
+def errors_only() -> Iterator[None]:
+    """Keep the log of a thousand outages out of the way; errors still count."""
+    log = logging.getLogger("service")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    yield
+    log.setLevel(before)
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, CHUNK))
+def test_no_history_loses_doubles_or_blames_anything(first: int) -> None:
+    """Keep every promise of the contract through a chunk of seeded histories."""
+    broken = {
+        seed: found for seed in range(first, first + CHUNK) if (found := violations_of(seed))
+    }
+    assert {} == broken
+
+
+def test_history_repeats_itself_exactly() -> None:
+    """Get the same calls from the same seed."""
+
+    def calls(seed: int) -> list[list[str]]:
+        random.seed(seed)
+
+        async def live() -> list[list[str]]:
+            world = World(History(seed))
+            await world.live()
+            return world.portal.calls
+
+        return run(live())
+
+    assert calls(7) == calls(7)

@@ -1,0 +1,183 @@
+"""Warden: the intake follows the gate, and a shut portal is probed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.domain.outcomes import CallFailed, PauseReason
+from service.domain.pausing import Gate, Mode, PausePolicy
+from service.telemetry.metrics import Metrics
+from service.warden import Warden
+from tests.fakes import REFUSALS, Weather, value
+from tests.virtual_time import START, now, run
+
+
+class Intake:
+    """Notes what it is told, and when."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, int | None]] = []
+
+    def fit(self, now: float) -> bool:  # noqa: ARG002 - the protocol's
+        return True
+
+    async def attach(self, prefetch: int) -> None:
+        self.told.append((now() - START, prefetch))
+
+    async def detach(self) -> None:
+        self.told.append((now() - START, None))
+
+    async def flush(self) -> None:
+        pass
+
+
+class Portal:
+    """Is shut until it is opened."""
+
+    def __init__(self) -> None:
+        self.shut = True
+        self.probes: list[float] = []
+
+    async def probe(self) -> None:
+        self.probes.append(now() - START)
+        if self.shut:
+            raise CallFailed(REFUSALS[Weather.BARRED])
+
+
+class Room:
+    """A warden with all it needs."""
+
+    def __init__(self) -> None:
+        self.gate = Gate(PausePolicy(after=60, probe=15, probe_cap=100))
+        self.intake, self.portal, self.metrics = Intake(), Portal(), Metrics()
+        self.let_go: list[float] = []
+        self.warden = Warden(
+            gate=self.gate,
+            intake=self.intake,
+            portal=self.portal,
+            metrics=self.metrics,
+            let_go=lambda: self.let_go.append(now() - START),
+            prefetch={Mode.FLOWING: 200, Mode.HALF_OPEN: 20},
+        )
+
+    def bar(self, reason: PauseReason = PauseReason.CREDENTIALS) -> None:
+        """Shut the gate."""
+        self.gate.bar(reason, now())
+        self.warden.look()
+
+    def paused(self, reason: PauseReason) -> float:
+        """Return the metric of a reason."""
+        return value(self.metrics.paused.labels(reason))
+
+
+def watch(story: Callable[[Room], Awaitable[None]]) -> Room:
+    """Run a story beside a warden."""
+
+    async def play() -> Room:
+        room = Room()
+        task = asyncio.create_task(room.warden.run())
+        await asyncio.sleep(0)
+        await story(room)
+        task.cancel()
+        await asyncio.wait([task])
+        return room
+
+    return run(play())
+
+
+def test_flowing_attaches_with_the_whole_prefetch() -> None:
+    """Begin at once, and say nothing about it twice."""
+
+    async def story(_: Room) -> None:
+        await asyncio.sleep(1_000)
+
+    assert [(0.0, 200)] == watch(story).intake.told
+
+
+def test_pause_detaches_first_and_lets_go_once() -> None:
+    """Let nothing come back that was just given back."""
+
+    async def story(room: Room) -> None:
+        room.bar()
+        await asyncio.sleep(500)
+
+    room = watch(story)
+    assert [(0.0, 200), (0.0, None)] == room.intake.told
+    assert [0.0] == room.let_go
+
+
+def test_probes_come_at_growing_intervals() -> None:
+    """Double the wait up to its cap."""
+
+    async def story(room: Room) -> None:
+        room.bar()
+        await asyncio.sleep(450)
+
+    probes = watch(story).portal.probes
+    gaps = [round(after - before) for before, after in zip([0.0, *probes], probes, strict=False)]
+    assert [15, 30, 60, 100, 100, 100] == gaps
+
+
+def test_answered_probe_lets_one_batch_in() -> None:
+    """Go half-open, and flow only after an accepted import."""
+
+    async def story(room: Room) -> None:
+        room.bar()
+        room.portal.shut = False
+        await asyncio.sleep(20)
+        room.gate.ended(1, 0, now())
+        room.warden.look()
+        await asyncio.sleep(1)
+
+    assert [(0.0, 200), (0.0, None), (15.0, 20), (20.0, 200)] == watch(story).intake.told
+
+
+def test_pause_for_the_failure_share_asks_nobody() -> None:
+    """Wait for the interval: it is not the portal that we wait for."""
+
+    async def story(room: Room) -> None:
+        room.bar(PauseReason.FAILURE_SHARE)
+        await asyncio.sleep(20)
+
+    room = watch(story)
+    assert ([], [(0.0, 200), (0.0, None), (15.0, 20)]) == (room.portal.probes, room.intake.told)
+
+
+def test_metric_shows_the_one_reason() -> None:
+    """Follow the gate there and back."""
+
+    async def story(room: Room) -> None:
+        room.bar(PauseReason.PLAN)
+        await asyncio.sleep(1)
+        assert (1.0, 0.0) == (room.paused(PauseReason.PLAN), room.paused(PauseReason.SCOPE))
+        room.portal.shut = False
+        await asyncio.sleep(20)
+        room.gate.ended(1, 0, now())
+        room.warden.look()
+        await asyncio.sleep(1)
+
+    assert 0.0 == watch(story).paused(PauseReason.PLAN)
+
+
+def test_every_change_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Say paused, half-open and flowing once each."""
+    caplog.set_level(logging.INFO, "service")
+
+    async def story(room: Room) -> None:
+        room.bar()
+        await asyncio.sleep(50)
+        room.portal.shut = False
+        await asyncio.sleep(100)
+        room.gate.ended(1, 0, now())
+        room.warden.look()
+        await asyncio.sleep(1)
+
+    watch(story)
+    lines = [(each.levelname, each.getMessage()) for each in caplog.records]
+    assert [
+        ("WARNING", "intake paused"),
+        ("INFO", "intake half_open"),
+        ("INFO", "intake flowing"),
+    ] == lines
