@@ -38,11 +38,11 @@ integration: .venv/.stamp broker ## one real neighbour at a time
 e2e: .venv/.stamp broker ## the process as a black box
 	$(PYTEST) -m e2e
 
-chaos: .venv/.stamp broker ## faults under load, for minutes
-	$(PYTEST) -m chaos
+chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of what was lost
+	@$(PYTHON) -m tests.chaos
 
-bench: .venv/.stamp broker ## throughput and latency, against the kept baseline
-	$(PYTHON) -m tests.benchmarks
+bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside peers; ten minutes (BENCH=--quick: one)
+	@$(PYTHON) -m tests.benchmarks $(BENCH)
 
 deploy-test: .venv/.stamp ## manifests, alerts and dashboards
 	$(PYTEST) tests/deploy

@@ -252,5 +252,6 @@ def _limits(settings: Settings) -> Limits:
         hold=settings.rabbit.hold_seconds,
         remember=settings.claims.remember,
         deadline=settings.shutdown.deadline_seconds,
+        call=settings.bitrix.timeout_seconds,
         ask=settings.lookup,
     )

@@ -80,7 +80,11 @@ class Importer(Generic[D]):
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        """Call the portal by the rules; `clock` is the loop's."""
+        """Call the portal by the rules; `clock` is the loop's.
+
+        `may_send`, to be set before use, tells whether a batch is still ours to send.
+        """
+        self.may_send: Callable[[Batch[D]], bool] = _always
         self._portal = portal
         self._gate = gate
         self._rules = rules
@@ -94,9 +98,10 @@ class Importer(Generic[D]):
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
         sequel = await self._carry(batch)
         ends = [outcome for _, outcome in sequel.ended]
-        imported = sum(isinstance(end, Imported) and not end.duplicate for end in ends)
+        found = sum(isinstance(end, Imported) and end.reconciled for end in ends)
+        imported = sum(isinstance(end, Imported) for end in ends) - found
         refused = sum(isinstance(end, Failed) and end.kind is FailureKind.REJECTED for end in ends)
-        self._gate.ended(imported, refused, self._clock())
+        self._gate.ended(imported, refused, self._clock(), found=found)
         return sequel
 
     async def _carry(self, batch: Batch[D]) -> Sequel[D]:
@@ -104,13 +109,17 @@ class Importer(Generic[D]):
         ready: Batch[D] | None = batch
         if any(claim.known.doubt for claim in batch.claims):
             try:
-                cleared = await self._recovery.clear(batch.claims, tries=batch.tries)
+                cleared = await self._recovery.clear(batch.claims, tries=batch.look_ups)
             except CallFailed as failed:
                 return self._look_up_failed(batch, failed.fault)
             sequel, ready = after_look_up(
                 batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
             )
         if ready is None:
+            return sequel
+        if not self.may_send(ready):
+            ready.due = self._clock()
+            sequel.again.append(ready)
             return sequel
         return sequel.add(await self._import(ready))
 
@@ -182,17 +191,21 @@ class Importer(Generic[D]):
         if fault.kind in NEVER_RAN:
             for claim in batch.claims:
                 claim.known.attempts -= 1
-        if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
-            for claim in batch.claims:
-                claim.known.first_failed_at = claim.known.first_failed_at or now
         if fault.kind is CallKind.SUSPECT and len(batch.claims) == 1:
             return await self._judge.suspect(batch, fault)
+        # First of all the doubt: whatever happens next, these claims were perhaps sent.
+        sequel = after_fault(batch, fault, rules=self._rules, now=now, chance=_chance())
+        its_own = False
         if fault.kind is CallKind.AMBIGUOUS:
             self._metrics.ambiguous.inc()
-            await self._judge.broken(batch)
-        if fault.kind is not CallKind.SUSPECT:
+            its_own = await self._judge.broken(batch)
+        if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
+            for claim in batch.claims:
+                alone = len(batch.claims) == 1
+                claim.known.failed_at = now if alone else claim.known.failed_at or now
+        if fault.kind is not CallKind.SUSPECT and not its_own:
             self._judge.portal_failed(fault)
-        return after_fault(batch, fault, rules=self._rules, now=self._clock(), chance=_chance())
+        return sequel
 
     def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
         log.warning("look-up failed", extra={"kind": fault.kind, "code": fault.code})
@@ -204,6 +217,10 @@ class Importer(Generic[D]):
 
 def _code(verdict: object) -> str | None:
     return verdict.code if isinstance(verdict, Refused) else None
+
+
+def _always(_: object) -> bool:
+    return True
 
 
 def _chance() -> float:

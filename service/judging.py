@@ -12,12 +12,11 @@ from service.domain.outcomes import (
     Failed,
     FailureKind,
     Fault,
-    Outcome,
     PauseReason,
     Refused,
     Standing,
 )
-from service.domain.pausing import Gate, Mode
+from service.domain.pausing import Gate
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Sequel, rejected
 
@@ -69,30 +68,39 @@ class Judge(Generic[D]):
             for claim, verdict in verdicts
             if isinstance(verdict, Refused) and verdict.standing is Standing.DENIED
         ]
+        ended = [
+            (c, rejected(verdict)) for c, verdict in denied if others or self._passed_since(c)
+        ]
+        denied = [each for each in denied if not others and not self._passed_since(each[0])]
+        sequel: Sequel[D] = Sequel(ended=[*ended])
         if not denied:
-            return Sequel()
-        if others:
-            return Sequel(ended=[(claim, rejected(verdict)) for claim, verdict in denied])
+            return sequel
         now = self._clock()
         again = batch.part([claim for claim, _ in denied], now)
         if len(denied) > 1:
+            for claim, _ in denied:
+                claim.known.failed_at = now
             self._gate.bar(PauseReason.SCOPE, now)
             again.due = now + self._retry.cap
-            return Sequel(again=[again])
-        return self._lone_suspect(again, rejected(denied[0][1]), PauseReason.SCOPE)
+            sequel.again.append(again)
+            return sequel
+        failure = rejected(denied[0][1])
+        return sequel.add(self._lone_suspect(again, failure, PauseReason.SCOPE, own=False))
 
-    async def broken(self, batch: Batch[D]) -> None:
+    async def broken(self, batch: Batch[D]) -> bool:
         """Count a broken call against an item tried alone, if the portal is otherwise healthy.
 
         It is when other items passed meanwhile, or when this is the only one that breaks its
-        calls and the portal answers a probe.
+        calls and the portal answers a probe. Tells whether it was counted.
         """
         if len(batch.claims) != 1:
-            return
+            return False
         claim = batch.claims[0]
         others = self._gate.broke_alone(claim.event.identity) > 1
         if self._passed_since(claim) or (not others and await self._probe() is None):
             claim.known.solo_failures += 1
+            return True
+        return False
 
     async def suspect(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
         """Judge a refusal of one item that may be its own fault, or everybody's."""
@@ -102,30 +110,38 @@ class Judge(Generic[D]):
             self.portal_failed(shut)
             batch.due = self._clock() + self._retry.cap
             return Sequel(again=[batch])
-        return self._lone_suspect(batch, fault.failed(FailureKind.REJECTED), reason)
+        own = fault.code.lower() != "access_denied"
+        failure = fault.failed(FailureKind.REJECTED)
+        return self._lone_suspect(batch, failure, reason, own=own)
 
-    def _lone_suspect(self, batch: Batch[D], failure: Failed, reason: PauseReason) -> Sequel[D]:
-        """End an item that is refused alone while others pass; pause when a second one is too."""
+    def _lone_suspect(
+        self, batch: Batch[D], failure: Failed, reason: PauseReason, *, own: bool
+    ) -> Sequel[D]:
+        """End an item that is refused alone while others pass; pause when a second one is too.
+
+        `own`: nothing but the item can be the reason, so it ends after enough tries as well.
+        """
         claim, now = batch.claims[0], self._clock()
         known = claim.known
-        known.first_failed_at = known.first_failed_at or now
+        passed = self._passed_since(claim)
+        known.failed_at = now
+        known.solo_failures += 1
+        ended: Sequel[D] = Sequel(ended=[(claim, failure)])
+        if passed:
+            return ended
+        if own and known.solo_failures >= self._retry.max_attempts:
+            return ended
         if self._gate.suspect(failure.code, claim.event.identity) > 1:
             self._gate.bar(reason, now)
             batch.due = now + self._retry.cap
-            return Sequel(again=[batch])
-        if self._gate.mode is Mode.FLOWING:
-            known.solo_failures += 1
-        worn_out = known.solo_failures >= self._retry.max_attempts
-        if self._passed_since(claim) or worn_out:
-            ended: list[tuple[Claim[D], Outcome]] = [(claim, failure)]
-            return Sequel(ended=ended)
-        batch.due = now + self._retry.delay(known.solo_failures, _chance())
+        else:
+            batch.due = now + self._retry.delay(known.solo_failures, _chance())
         return Sequel(again=[batch])
 
     def _passed_since(self, claim: Claim[D]) -> bool:
-        """Tell whether other items were imported since this one first failed."""
-        first, last = claim.known.first_failed_at, self._gate.last_success
-        return first is not None and last is not None and last > first
+        """Tell whether other items were imported since this one last failed."""
+        before, last = claim.known.failed_at, self._gate.last_success
+        return before is not None and last is not None and last > before
 
     async def _probe(self) -> Fault | None:
         """Return what keeps the portal from answering a cheap call; None when it answers."""

@@ -64,12 +64,10 @@ class Pipeline:
             intake=intake,
             portal=portal,
             metrics=metrics,
-            let_go=self._let_go,
-            prefetch={
-                Mode.HALF_OPEN: limits.batch.max_items,
-                Mode.FLOWING: limits.prefetch,
-            },
+            room=self,
+            prefetch=limits.prefetch,
         )
+        self._importer.may_send = self._may_send
         self._flying: set[asyncio.Task[None]] = set()
         self._aside = Aside(on_end=self.wake)
         self._wake = asyncio.Event()
@@ -90,9 +88,7 @@ class Pipeline:
         """Take one delivery in; called for each, in order of arrival, while `run` runs."""
         event = delivery.event
         self.settler.held[delivery] = None
-        if self.gate.mode is Mode.PAUSED:
-            self._aside.start(self.settler.give_back([delivery]))
-        elif isinstance(event, Malformed):
+        if isinstance(event, Malformed):
             failed = Failed(FailureKind.MALFORMED, event.code, event.message)
             self._aside.start(self.settler.settle_message(delivery, failed))
         else:
@@ -142,7 +138,8 @@ class Pipeline:
             self._sweep(now)
         while len(self._flying) < self._slots(now) and not self._waits_for_portal(now):
             pressure = len(self.settler.held) >= self._limits.prefetch
-            batch = self._agenda.take(now, pressure=pressure)
+            half_open = self.gate.mode is Mode.HALF_OPEN
+            batch = self._agenda.take(now, pressure=pressure, unsuspected_first=half_open)
             if batch is None:
                 break
             self._launch(batch, now)
@@ -158,13 +155,16 @@ class Pipeline:
         self._paced_until = now + seconds
         return seconds > 0
 
+    def _may_send(self, batch: Batch[Delivery]) -> bool:
+        """Tell, just before a call, whether the broker is there and the messages still ours."""
+        return self._intake.fit(self._clock()) and all(map(_live, batch.claims))
+
     def _launch(self, batch: Batch[Delivery], now: float) -> None:
         dead = [claim for claim in batch.claims if not _live(claim)]
         self._release(dead)
         batch.claims = [claim for claim in batch.claims if claim not in dead]
         if not batch.claims:
             return
-        batch = self._fitting(batch, now)
         if not batch.tries and batch.fault is None:
             closed_by = str(batch.closed_by)
             self._metrics.batches.labels(closed_by).inc()
@@ -173,14 +173,6 @@ class Pipeline:
         task = self._tasks.create_task(self._process(batch), name="batch")
         self._flying.add(task)
         task.add_done_callback(self._landed)
-
-    def _fitting(self, batch: Batch[Delivery], now: float) -> Batch[Delivery]:
-        """Put back what the portal could not work off in one call, as it has shown lately."""
-        most = self._portal.most(batch.key.entity_type_id, self._limits.batch.max_items)
-        if len(batch.claims) <= most or batch.fault is not None:
-            return batch
-        self._agenda.put(batch.part(batch.claims[most:], now))
-        return batch.part(batch.claims[:most], now)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._flying.discard(task)
@@ -201,7 +193,7 @@ class Pipeline:
             self._release(claims)
 
     def _again(self, batch: Batch[Delivery]) -> None:
-        if self.gate.mode is Mode.PAUSED:
+        if self._warden.shut:
             self._release(batch.claims)
         else:
             self._agenda.put(batch)
@@ -222,7 +214,11 @@ class Pipeline:
         if back:
             self._aside.start(self.settler.give_back(back))
 
-    def _let_go(self) -> None:
+    def busy(self) -> bool:
+        """Tell whether any delivery is held."""
+        return bool(self.settler.held)
+
+    def let_go(self) -> None:
         """Give up everything that waits."""
         self._release(self._agenda.prune(lambda _claim, _due: False))
 
@@ -271,7 +267,13 @@ class Pipeline:
 
     def _return_on_drain(self, deadline: float) -> None:
         """Return what is not due before the deadline."""
-        rest = self._agenda.prune(lambda _, due: due < deadline)
+        cut = self._clock() + self._limits.call > deadline
+
+        def in_time(claim: Claim[Delivery], due: float) -> bool:
+            # A call that the deadline may cut leaves doubt, which only asking can clear.
+            return due < deadline and not (cut and claim.event.external_id is None)
+
+        rest = self._agenda.prune(in_time)
         self._metrics.returned_on_drain.inc(len(rest))
         self._release(rest)
 

@@ -167,6 +167,7 @@ class Recovery(Generic[D]):
                 )
             )
             return
+        known.unproved = known.doubt is Doubt.STRONG
         known.surely_absent()
         cleared.absent.append(claim)
 

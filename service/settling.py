@@ -29,13 +29,17 @@ class Delivery(Protocol):
     copy: bool
     resubmitted: bool
     early: bool
+    times: int
 
     @property
     def live(self) -> bool:
         """Whether it can still be acknowledged."""
 
-    async def ack(self) -> None:
-        """Acknowledge it; never raises."""
+    def ack(self) -> None:
+        """Acknowledge it with the next `flush`."""
+
+    async def flush(self) -> None:
+        """Send what was acknowledged on its channel; never raises."""
 
     async def give_back(self) -> None:
         """Return it to its queue; never raises."""
@@ -70,6 +74,7 @@ class Settler:
         self._clock = clock
         self._items = cache(metrics.items.labels)
         self._latency = {name: metrics.latency.labels(name) for name in OUTCOMES}
+        self._alone: dict[Delivery, asyncio.Task[None]] = {}
         self._settling: set[Claim[Delivery]] = set()
         self.held: dict[Delivery, None] = {}
 
@@ -96,14 +101,17 @@ class Settler:
         while pending:
             confirmed = await self._publisher.publish([each for _, each in pending])
             left = []
+            settled: list[Delivery] = []
             for (claim, settlement), done in zip(pending, confirmed, strict=True):
                 if done:
                     outcome = settlement.outcome
                     self._settling.discard(claim)
                     resolved(self._claims.resolve(claim, outcome), outcome)
-                    await self._end(claim.deliveries, outcome)
+                    self._end(claim.deliveries, outcome)
+                    settled += claim.deliveries
                 else:
                     left.append((claim, settlement))
+            await _flush(settled)
             pending = left
             if pending:
                 await _back_off(tries)
@@ -112,15 +120,21 @@ class Settler:
     async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
         """Settle a delivery that needs no claim: malformed, or of an event that ended before."""
         tries = 0
+        task = asyncio.current_task()
+        if task is not None:
+            self._alone[delivery] = task
+            task.add_done_callback(lambda _: self._alone.pop(delivery, None))
         settlement = Settlement(delivery.event, delivery, outcome)
         while not (await self._publisher.publish([settlement]))[0]:
             await _back_off(tries)
             tries += 1
-        await self._end([delivery], outcome)
+        self._end([delivery], outcome)
+        await delivery.flush()
 
     async def acknowledge(self, delivery: Delivery) -> None:
         """Acknowledge a copy of a message whose outcome is out already."""
-        await self._end([delivery], None)
+        self._end([delivery], None)
+        await delivery.flush()
 
     def overdue(self, before: float) -> list[Delivery]:
         """Take out deliveries received before a time whose outcome cannot be published.
@@ -128,9 +142,14 @@ class Settler:
         They must go back before the broker takes them back; their copies join the claim.
         """
         late: list[Delivery] = []
-        for claim in self._settling:
-            late += [each for each in claim.deliveries if each.received_at < before]
-            claim.deliveries = [each for each in claim.deliveries if each.received_at >= before]
+        for holder in self._settling:
+            for claim in (holder, *holder.heirs):
+                late += [each for each in claim.deliveries if each.received_at < before]
+                claim.deliveries = [e for e in claim.deliveries if e.received_at >= before]
+        for delivery, task in list(self._alone.items()):
+            if delivery.received_at < before:
+                task.cancel()
+                late.append(delivery)
         return late
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
@@ -143,12 +162,12 @@ class Settler:
             else:
                 self._metrics.lost.inc()
 
-    async def _end(self, deliveries: Sequence[Delivery], outcome: Outcome | None) -> None:
+    def _end(self, deliveries: Sequence[Delivery], outcome: Outcome | None) -> None:
         """Acknowledge and count: the first carries the outcome, the others are copies."""
         for position, delivery in enumerate(deliveries):
             self._count(delivery, None if position else outcome)
             self.held.pop(delivery, None)
-            await delivery.ack()
+            delivery.ack()
 
     def _count(self, delivery: Delivery, outcome: Outcome | None) -> None:
         match outcome:
@@ -190,6 +209,12 @@ class Settler:
 def _settlement(claim: Claim[Delivery], outcome: Outcome) -> Settlement[Delivery]:
     known = claim.known
     return Settlement(claim.event, claim.deliveries[0], outcome, known.attempts, known.batch_id)
+
+
+async def _flush(deliveries: Sequence[Delivery]) -> None:
+    """Send the acknowledgements of deliveries, whatever channels they came on."""
+    for delivery in deliveries:
+        await delivery.flush()
 
 
 async def _back_off(tries: int) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from service.domain.outcomes import CallFailed, PauseReason
 from service.domain.pausing import Gate, Mode
 from service.telemetry.metrics import Metrics
+
+IDLE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,21 @@ class Probe(Protocol):
         """Make the cheapest call there is; raises CallFailed."""
 
 
+class Room(Protocol):
+    """What is held here."""
+
+    def busy(self) -> bool:
+        """Tell whether any delivery is held."""
+
+    def let_go(self) -> None:
+        """Give up everything that waits."""
+
+
 class Warden:
     """Follows the gate: one announcement, one change of the intake per change of mode.
 
-    Paused: the intake is detached and `let_go` returns what is held, once. Half-open: one
-    batch's worth comes. Flowing: the whole prefetch.
+    Paused: the intake is detached, then the room lets go of what is held, once; `shut` tells that
+    this is so. Half-open and flowing: deliveries come, and the gate says how many calls may leave.
     """
 
     def __init__(
@@ -49,17 +60,19 @@ class Warden:
         intake: Intake,
         portal: Probe,
         metrics: Metrics,
-        let_go: Callable[[], None],
-        prefetch: Mapping[Mode, int],
+        room: Room,
+        prefetch: int,
     ) -> None:
         """Take the gate to follow, and what to do when it moves."""
         self._gate = gate
         self._intake = intake
         self._portal = portal
         self._metrics = metrics
-        self._let_go = let_go
+        self._room = room
         self._prefetch = prefetch
         self._moved = asyncio.Event()
+        self.shut = False
+        self._attached = False
 
     def look(self) -> None:
         """Look at the gate: it may have moved."""
@@ -78,15 +91,27 @@ class Warden:
                 await asyncio.sleep(max(0.0, self._gate.probe_at - _now()))
                 await self._probe()
             else:
-                await self._moved.wait()
-                self._moved.clear()
+                await self._wait(mode)
 
     async def _follow(self, mode: Mode) -> None:
         if mode is Mode.PAUSED:
             await self._intake.detach()
-            self._let_go()
-        else:
-            await self._intake.attach(self._prefetch[mode])
+            # Not before: what goes back to a queue that is still consumed comes again at once.
+            self.shut = True
+            self._room.let_go()
+        elif self.shut or not self._attached:
+            self.shut, self._attached = False, True
+            await self._intake.attach(self._prefetch)
+
+    async def _wait(self, mode: Mode) -> None:
+        """Wait until the gate may have moved; half-open with nothing to try is open."""
+        try:
+            async with asyncio.timeout(IDLE_SECONDS if mode is Mode.HALF_OPEN else None):
+                await self._moved.wait()
+        except TimeoutError:
+            if not self._room.busy():
+                self._gate.idle()
+        self._moved.clear()
 
     async def _probe(self) -> None:
         """Ask the portal, unless it is not the portal that we wait for."""

@@ -123,11 +123,16 @@ class FakeDelivery:
     resubmitted: bool = False
     early: bool = False
     live: bool = True
+    times: int = 0
     acked: int = 0
+    flushed: int = 0
     returned: int = 0
 
-    async def ack(self) -> None:
+    def ack(self) -> None:
         self.acked += 1
+
+    async def flush(self) -> None:
+        self.flushed += 1
 
     async def give_back(self) -> None:
         self.returned += 1
@@ -139,6 +144,7 @@ class _Message:
     event: ItemEvent | Malformed
     flagged: bool = False
     acked: bool = False
+    times: int = 0
 
 
 @dataclass(eq=False)
@@ -174,6 +180,15 @@ class BrokerDelivery:
     resubmitted: bool = False
 
     @property
+    def times(self) -> int:
+        """How often the message came back before."""
+        return self.message.times
+
+    @times.setter
+    def times(self, _: int) -> None:
+        raise AttributeError
+
+    @property
     def event(self) -> ItemEvent | Malformed:
         return self.message.event
 
@@ -185,8 +200,11 @@ class BrokerDelivery:
     def live(self) -> bool:
         return self.session.live
 
-    async def ack(self) -> None:
+    def ack(self) -> None:
         self.connection.settle(self, acked=True)
+
+    async def flush(self) -> None:
+        """Do nothing: this broker hears at once."""
 
     async def give_back(self) -> None:
         self.connection.settle(self, acked=False)
@@ -258,6 +276,7 @@ class FakeBroker:
         back = [message for message in messages if not message.acked]
         for message in back:
             message.flagged = message.flagged or flag
+            message.times += 1
         self.ready = deque(sorted({*self.ready, *back}, key=lambda each: each.number))
         self.serve()
 

@@ -22,6 +22,8 @@ from service.telemetry.metrics import Metrics
 CONNECT_SECONDS = 10.0
 PAGE = 50
 MOST_PAGES = 20
+MOST_SECONDS = 1e11
+"""Counters of an answer beyond this are none: it is far after any time or total."""
 METHODS = {"crm.item.batchImport": "import", "crm.item.list": "list", "profile": "probe"}
 
 log = logging.getLogger(__name__)
@@ -210,11 +212,11 @@ class Portal:
     def _note_budget(self, label: str, answer: Mapping[str, Any]) -> None:
         """Hand the counters of a good answer on; self-hosted portals send none."""
         timing = answer.get("time")
-        total = timing.get("operating") if isinstance(timing, dict) else None
-        reset_at = timing.get("operating_reset_at") if isinstance(timing, dict) else None
-        if isinstance(total, int | float) and total >= 0:
-            reset = float(reset_at) if isinstance(reset_at, int | float) else None
-            self._throttle.answered(label, float(total), reset)
+        if not isinstance(timing, dict):
+            return
+        total = _number(timing.get("operating"))
+        if total is not None:
+            self._throttle.answered(label, total, _number(timing.get("operating_reset_at")))
 
 
 def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
@@ -274,5 +276,11 @@ def _owner(row: Mapping[str, Any], originator: str | None) -> str | None:
 def _duration(answer: Mapping[str, Any]) -> float:
     """Return how long the portal says that it worked; 0 when it does not say."""
     timing = answer.get("time")
-    value = timing.get("duration") if isinstance(timing, dict) else None
-    return float(value) if isinstance(value, int | float) and value > 0 else 0.0
+    return (_number(timing.get("duration")) if isinstance(timing, dict) else None) or 0.0
+
+
+def _number(value: object) -> float | None:
+    """Return a counter of an answer; None for anything that cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < MOST_SECONDS else None

@@ -38,7 +38,8 @@ class Batch(Generic[D]):
     """Claims of one key in arrival order.
 
     `due` is the loop time from which it may leave. `tries` counts calls that were refused
-    before execution; `fault` is the whole-call failure after which its claims are in doubt.
+    before execution, `look_ups` those that failed; `fault` is the whole-call failure after which
+    its claims are in doubt.
     """
 
     key: BatchKey
@@ -48,7 +49,13 @@ class Batch(Generic[D]):
     size: int = 0
     closed_by: ClosedBy | None = None
     tries: int = 0
+    look_ups: int = 0
     fault: Fault | None = None
+
+    @property
+    def suspected(self) -> bool:
+        """Whether one of its claims was part of a call that broke or was refused whole."""
+        return any(claim.known.failed_at is not None for claim in self.claims)
 
     def part(self, claims: list[Claim[D]], due: float) -> "Batch[D]":
         """Return a batch of some of its claims that keeps its age."""
@@ -110,21 +117,27 @@ class Agenda(Generic[D]):
         """Let a batch leave, as it is, from its due time on."""
         self._batches.append(batch)
 
-    def take(self, now: float, *, pressure: bool = False) -> Batch[D] | None:
-        """Return the oldest batch that may leave now; under pressure the oldest open one."""
+    def take(
+        self, now: float, *, pressure: bool = False, unsuspected_first: bool = False
+    ) -> Batch[D] | None:
+        """Return the oldest batch that may leave now; under pressure the oldest open one.
+
+        `unsuspected_first`: batches without an item that was part of a broken call go first.
+        """
         while self._deferred and self._deferred[0][0] <= now:
             self.add(heapq.heappop(self._deferred)[2], now)
         due = [batch for batch in self._batches if batch.due <= now]
-        reason = ClosedBy.WINDOW
+        if unsuspected_first and due and all(batch.suspected for batch in due):
+            due += [batch for batch in self._open.values() if not batch.suspected]
         if not due and pressure:
-            due, reason = list(self._open.values()), ClosedBy.PRESSURE
+            due = list(self._open.values())
         if not due:
             return None
-        batch = min(due, key=lambda each: each.opened_at)
+        batch = min(due, key=lambda each: (unsuspected_first and each.suspected, each.opened_at))
         if batch.closed_by is None:
-            self._close(batch, reason, now)
+            self._close(batch, ClosedBy.WINDOW if batch.due <= now else ClosedBy.PRESSURE, now)
         self._batches.remove(batch)
-        return batch
+        return self._fitting(batch, now)
 
     def next_time(self) -> float | None:
         """Return the loop time at which something becomes due; None when nothing waits."""
@@ -154,6 +167,14 @@ class Agenda(Generic[D]):
             self._deferred = [entry for entry in self._deferred if entry not in lone]
             heapq.heapify(self._deferred)
         return removed
+
+    def _fitting(self, batch: Batch[D], now: float) -> Batch[D]:
+        """Put back what the portal could not work off in one call, as it has shown lately."""
+        most = self.most(batch.key.entity_type_id, self.policy.max_items)
+        if len(batch.claims) <= most or batch.fault is not None:
+            return batch
+        self.put(batch.part(batch.claims[most:], now))
+        return batch.part(batch.claims[:most], now)
 
     def _close(self, batch: Batch[D], reason: ClosedBy, now: float) -> None:
         batch.closed_by = reason

@@ -42,12 +42,7 @@ class Claim(Generic[D]):
 
     def same_message(self, event: ItemEvent) -> bool:
         """Tell whether a message is a copy of the one this claim was made for."""
-        ours = self.event
-        return (
-            ours.digest == event.digest
-            and ours.identity == event.identity
-            and ours.origin.redrive_count == event.origin.redrive_count
-        )
+        return self.event.identity == event.identity and self.event.message == event.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +71,7 @@ class Handed(Protocol):
     copy: bool
     resubmitted: bool
     early: bool
+    times: int
 
 
 H = TypeVar("H", bound=Handed)
@@ -95,7 +91,7 @@ def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim
     )
     askable = doubt is Doubt.STRONG and event.external_id is not None
     look_at = delivery.received_at + (settle if askable else 0.0)
-    known = Knowledge(doubt=doubt, look_at=look_at)
+    known = Knowledge(delivery.times, doubt=doubt, look_at=look_at)
     return Claim(event, [delivery], delivery.received_at, delivery.size, known)
 
 
@@ -150,8 +146,9 @@ class Claims(Generic[D]):
         """Start with nothing claimed and nothing remembered."""
         self._holders: dict[Key, Claim[D]] = {}
         self._imported: Remembered[Identity, int] = Remembered(remember)
-        self._failed: Remembered[tuple[Identity, str, int], None] = Remembered(remember)
-        self._released: Remembered[Identity, Knowledge] = Remembered(remember)
+        self._failed: Remembered[tuple[Identity, str], None] = Remembered(remember)
+        self._released: Remembered[tuple[Identity, str], Knowledge] = Remembered(remember)
+        self._doubts: Remembered[Identity, float] = Remembered(remember)
         self._owners: Remembered[tuple[int, int], str] = Remembered(remember)
 
     def __len__(self) -> int:
@@ -169,22 +166,25 @@ class Claims(Generic[D]):
         item_id = self._imported.get(event.identity)
         if item_id is not None:
             return Repeat(Imported(item_id, duplicate=True))
-        if copy and self._failed.forget(_message_key(event)):
+        if copy and self._failed.forget((event.identity, event.message)):
             return Repeat(None)
-        known = self._released.pop(event.identity)
+        known = self._released.pop((event.identity, event.message))
         if known is not None:
-            known.doubt = max(known.doubt, min(claim.known.doubt, Doubt.WEAK))
-            claim.known = known
+            claim.known = known.for_copy(claim.known)
+        doubt = self._doubts.get(event.identity)
+        if doubt is not None:
+            claim.known.suspected(Doubt.STRONG, doubt)
         return claim if self._start_or_join(claim) else None
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
         """End a claim whose outcome the broker has confirmed."""
         identity = claim.event.identity
         heirs = self._drop(claim)
+        self._doubts.pop(identity)
         if isinstance(outcome, Imported):
             self._imported.put(identity, outcome.item_id)
         else:
-            self._failed.put(_message_key(claim.event), None)
+            self._failed.put((claim.event.identity, claim.event.message), None)
         resolved: Resolved[D] = Resolved([], [])
         for heir in heirs:
             if isinstance(outcome, Imported) and heir.event.identity == identity:
@@ -197,9 +197,10 @@ class Claims(Generic[D]):
         """Give a claim up unsettled; return its deliveries and those of its heirs."""
         deliveries: list[D] = []
         for each in (claim, *self._drop(claim)):
-            identity = each.event.identity
-            earlier = self._released.get(identity)
-            self._released.put(identity, each.known.joined(earlier) if earlier else each.known)
+            event = each.event
+            self._released.put((event.identity, event.message), each.known)
+            if each.known.doubt is Doubt.STRONG:
+                self._doubts.put(event.identity, each.known.look_at)
             deliveries += each.deliveries
         return deliveries
 
@@ -223,6 +224,9 @@ class Claims(Generic[D]):
         for each in (holder, *holder.heirs):
             if each.same_message(claim.event):
                 each.deliveries += claim.deliveries
+                if claim.known.times > each.known.times + 1:
+                    each.known.suspected(claim.known.doubt, claim.known.look_at)
+                each.known.times = max(each.known.times, claim.known.times)
                 return False
         holder.heirs.append(claim)
         return False
@@ -242,7 +246,3 @@ def _keys(event: ItemEvent) -> list[Key]:
     if event.external_id is None:
         return [event.identity]
     return [event.identity, (event.entity_type_id, event.external_id)]
-
-
-def _message_key(event: ItemEvent) -> tuple[Identity, str, int]:
-    return (event.identity, event.digest[:16], event.origin.redrive_count)

@@ -22,20 +22,23 @@ class Doubt(IntEnum):
 class Knowledge:
     """What this process knows of an unsettled event; survives the return of its deliveries.
 
-    `look_at`: loop time before which a look-up proves nothing; `absent_once`: one look-up found
-    nothing already; `fault`: why its last call failed; `refusal`: what stands if the item turns
-    out to be absent; `solo_failures`: calls with this event alone that failed while the portal
-    was otherwise healthy.
+    `times`: how often its message had been delivered before; `look_at`: loop time before which a
+    look-up proves nothing; `absent_once`: one look-up found nothing already; `fault`: why its
+    last call failed; `refusal`: what stands if the item turns out to be absent; `unproved`: it was
+    sent again although it may exist; `solo_failures`:
+    calls with this event alone that failed while the portal was otherwise healthy.
     """
 
+    times: int = 0
     doubt: Doubt = Doubt.NONE
     look_at: float = 0.0
     absent_once: bool = False
     fault: Failed | None = None
     refusal: Failed | None = None
+    unproved: bool = False
     attempts: int = 0
     solo_failures: int = 0
-    first_failed_at: float | None = None
+    failed_at: float | None = None
     batch_id: str | None = None
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
@@ -46,14 +49,19 @@ class Knowledge:
         self.doubt, self.absent_once, self.look_at = Doubt.STRONG, False, look_at
         self.fault, self.refusal = fault, fault if stands else None
 
-    def joined(self, other: "Knowledge") -> "Knowledge":
-        """Return the more doubtful of two things known of one event."""
-        first, second = (self, other) if self.doubt >= other.doubt else (other, self)
-        return replace(
-            first,
-            look_at=max(first.look_at, second.look_at),
-            solo_failures=max(first.solo_failures, second.solo_failures),
-        )
+    def for_copy(self, copy: "Knowledge") -> "Knowledge":
+        """Return what this knowledge means for a copy of the message that came later.
+
+        A message that was returned unsent is doubtful only if somebody else held it meanwhile.
+        """
+        held_elsewhere = copy.times > self.times + 1
+        floor = copy.doubt if held_elsewhere else min(copy.doubt, Doubt.WEAK)
+        look_at = max(self.look_at, copy.look_at if held_elsewhere else 0.0)
+        return replace(self, doubt=max(self.doubt, floor), look_at=look_at, times=copy.times)
+
+    def suspected(self, doubt: Doubt, look_at: float) -> None:
+        """Note that another message of the event was perhaps sent."""
+        self.doubt, self.look_at = max(self.doubt, doubt), max(self.look_at, look_at)
 
     def surely_absent(self) -> None:
         """Note that the item does not exist."""

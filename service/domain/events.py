@@ -65,6 +65,11 @@ class ItemEvent:
         return Identity(self.entity_type_id, self.event_id)
 
     @property
+    def message(self) -> str:
+        """What tells one message of the event from another: its body, and how often redriven."""
+        return f"{self.digest[:16]}/{self.origin.redrive_count}"
+
+    @property
     def batch_key(self) -> BatchKey:
         """The key of the batches this event may join."""
         return BatchKey(self.entity_type_id, self.original_names)

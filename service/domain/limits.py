@@ -11,8 +11,8 @@ from service.domain.sequel import Rules
 class Limits:
     """The pipeline's bounds; seconds where times.
 
-    `hold`: longest time a delivery waits here; `remember`: ended events remembered; `ask`: the
-    setting `LOOKUP`.
+    `hold`: longest time a delivery waits here; `call`: longest time a call takes; `remember`:
+    ended events remembered; `ask`: the setting `LOOKUP`.
     """
 
     batch: BatchPolicy
@@ -23,4 +23,5 @@ class Limits:
     hold: float
     remember: int
     deadline: float
+    call: float
     ask: str

@@ -78,17 +78,21 @@ class OperatingBudget:
     refusals: int = 0
     _spent: deque[tuple[float, float]] = field(default_factory=deque)
     _oldest: float = 0.0
+    _phase: float = 0.0
     _shut_until: float = 0.0
 
     def wait(self, now: float) -> float:
         """Return the seconds until a call may leave, or until it is worth asking again."""
         if self._shut_until > now:
-            return self._shut_until - now
+            return min(self._shut_until - now, self.window)
         if self.refusals and self.reserved:
             return MOMENT
         if not self.limit or self.used(now) + CAUTION * self.reserved <= self.limit:
             return 0.0
-        return max(MOMENT, self._next_release(now) - now) if self._spent else MOMENT
+        if not self._spent:
+            return MOMENT
+        # A clock that was set back must not make us wait for ever.
+        return min(max(MOMENT, self._next_release(now) - now), self.window)
 
     def reserve(self, cost: float) -> None:
         """Set a call's expected cost aside while it is on its way."""
@@ -113,12 +117,15 @@ class OperatingBudget:
             self._spent.append((now, -surplus))
         self.total = total
         if reset_at is not None and self._spent:
+            # The portal's minutes need not begin where ours do.
+            self._phase = reset_at % (self.window / BUCKETS)
             self.reset_at, self._oldest = reset_at, self._bucket(self._spent[0][0])
 
     def refused(self, now: float) -> None:
         """Note that the portal finds the budget spent: wait, then one probe at a time."""
         buckets = BACK_OFF_BUCKETS[min(self.refusals, len(BACK_OFF_BUCKETS) - 1)]
-        self._shut_until = max(self.reset_at, now + buckets * self.window / BUCKETS)
+        told = self.reset_at if self.reset_at <= now + self.window else 0.0
+        self._shut_until = max(told, now + buckets * self.window / BUCKETS)
         self.refusals += 1
         self.total = 0.0
         self._spent.clear()
@@ -140,7 +147,7 @@ class OperatingBudget:
     def _bucket(self, at: float) -> float:
         """Return the start of the bucket that a time falls into."""
         width = self.window / BUCKETS
-        return at // width * width
+        return (at - self._phase) // width * width + self._phase
 
     def _next_release(self, now: float) -> float:
         known = self._bucket(self._spent[0][0]) + self.window

@@ -7,6 +7,9 @@ from enum import StrEnum
 from service.domain.events import Identity
 from service.domain.outcomes import PauseReason
 
+UNSURE_BORNE = 3
+"""So many calls in a row may break before that can become a pause."""
+
 
 class Mode(StrEnum):
     """How much may leave for the portal."""
@@ -40,6 +43,7 @@ class Gate:
         self._policy = policy
         self._interval = policy.probe
         self._trouble_since: float | None = None
+        self._unsure = 0
         self._answers: deque[bool] = deque(maxlen=max(policy.brake_items, 1))
         self._suspects: dict[str, set[Identity]] = {}
         self._breakers: set[Identity] = set()
@@ -51,9 +55,10 @@ class Gate:
     def trouble(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
         """Note a call that failed for a portal-wide reason which may pass by itself.
 
-        Not `sure`: it may be one item's fault as well, so that half-open goes on for a while and
-        the item can be found.
+        Not `sure`: it may be one item's fault as well, so that some are borne, also half-open,
+        while the item is being found.
         """
+        self._unsure = 0 if sure else self._unsure + 1
         if self.mode is Mode.HALF_OPEN and sure:
             self._pause(self.reason or reason, now)
             return
@@ -61,7 +66,8 @@ class Gate:
             return
         if self._trouble_since is None:
             self._trouble_since = now
-        if now - self._trouble_since >= self._policy.after:
+        borne = not sure and self._unsure < UNSURE_BORNE
+        if now - self._trouble_since >= self._policy.after and not borne:
             self._pause(self.reason or reason, now)
 
     def bar(self, reason: PauseReason, now: float) -> None:
@@ -82,12 +88,15 @@ class Gate:
         self._breakers.add(identity)
         return len(self._breakers)
 
-    def ended(self, imported: int, rejected: int, now: float) -> None:
-        """Note how many items the portal has accepted and refused by name."""
+    def ended(self, imported: int, rejected: int, now: float, *, found: int = 0) -> None:
+        """Note how many items the portal has accepted and refused by name.
+
+        `found` were accepted by an earlier call: that tells nothing of the portal now.
+        """
+        self._answers.extend([False] * (imported + found) + [True] * rejected)
         if not imported and not rejected:
             return
-        self._answers.extend([False] * imported + [True] * rejected)
-        self._trouble_since = None
+        self._trouble_since, self._unsure = None, 0
         if imported:
             self._suspects.clear()
             self._breakers.clear()
@@ -107,6 +116,11 @@ class Gate:
         self.reason = reason or self.reason
         self.probe_at = now + self._interval
         self._grow()
+
+    def idle(self) -> None:
+        """Note that half-open has nothing to try: the probe's word is all there is."""
+        if self.mode is Mode.HALF_OPEN:
+            self.mode, self.reason = Mode.FLOWING, None
 
     def limit(self, slots: int) -> int:
         """Return how many calls may be in flight."""
@@ -133,7 +147,7 @@ class Gate:
     def _pause(self, reason: PauseReason, now: float) -> None:
         self.mode, self.reason = Mode.PAUSED, reason
         self.probe_at = now + self._interval
-        self._trouble_since = None
+        self._trouble_since, self._unsure = None, 0
         self._suspects.clear()
         self._grow()
 

@@ -142,6 +142,7 @@ def after_failed_look_up(
     batch: Batch[D], fault: Fault, *, rules: Rules, now: float, chance: float
 ) -> Sequel[D]:
     """Return what follows a look-up that failed: it changes nothing on the portal, so again."""
+    batch.look_ups += 1
     return Sequel(again=[_refused(batch, fault, rules, now, chance)])
 
 
@@ -182,7 +183,7 @@ def _without_worn_out(
     for claim in absent:
         fault = claim.known.fault
         if claim.known.solo_failures >= rules.retry.max_attempts and fault:
-            if claim.event.external_id is None:
+            if claim.known.unproved:
                 fault = replace(fault, kind=FailureKind.AMBIGUOUS)
             sequel.ended.append((claim, fault))
         else:

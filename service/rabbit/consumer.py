@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -13,6 +12,7 @@ from pamqp.commands import Basic
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.decoder import Decoder, Incoming
 from service.rabbit.link import Link, LinkLost, broker_errors
+from service.rabbit.tags import Tags
 from service.rabbit.topology import RPC_SECONDS
 from service.telemetry.metrics import Metrics
 
@@ -29,8 +29,7 @@ class Delivery:
     """
 
     __slots__ = (
-        "_channel",
-        "_metrics",
+        "_tags",
         "copy",
         "early",
         "event",
@@ -38,6 +37,7 @@ class Delivery:
         "received_at",
         "resubmitted",
         "size",
+        "times",
     )
 
     def __init__(
@@ -45,8 +45,7 @@ class Delivery:
         message: DeliveredMessage,
         event: ItemEvent | Malformed,
         *,
-        channel: Channel,
-        metrics: Metrics,
+        tags: Tags,
         received_at: float,
         early: bool,
     ) -> None:
@@ -57,34 +56,32 @@ class Delivery:
         self.received_at = received_at
         self.size = len(message.body)
         self.early = early
-        self.copy = bool(message.redelivered) or _count(headers.get("x-delivery-count")) > 0
+        self.times = _count(headers.get("x-delivery-count"))
+        self.copy = bool(message.redelivered) or self.times > 0
         self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
-        self._channel = channel
-        self._metrics = metrics
+        self._tags = tags
+        tags.add(self._tag)
 
     @property
     def live(self) -> bool:
         """Whether it can still be acknowledged; if not, the broker delivers it again."""
-        return not self._channel.is_closed
+        return self._tags.live
 
-    async def ack(self) -> None:
-        """Acknowledge; too late for its connection is counted, not raised."""
-        await self._answer(self._channel.basic_ack(self._tag, wait=False))
+    def ack(self) -> None:
+        """Acknowledge with the next `flush`."""
+        self._tags.ack(self._tag)
+
+    async def flush(self) -> None:
+        """Send what was acknowledged on its channel; too late is counted, not raised."""
+        await self._tags.flush()
 
     async def give_back(self) -> None:
         """Return the message to its queue, unsettled."""
-        await self._answer(self._channel.basic_nack(self._tag, requeue=True, wait=False))
+        await self._tags.give_back(self._tag)
 
     @property
     def _tag(self) -> int:
         return self.message.delivery_tag or 0
-
-    async def _answer(self, answer: Any) -> None:  # noqa: ANN401 - a coroutine of the library
-        try:
-            with broker_errors():
-                await answer
-        except LinkLost:
-            self._metrics.stale_acks.inc()
 
 
 class Consumer:
@@ -111,6 +108,7 @@ class Consumer:
         self._link: Link | None = None
         self._prefetch: int | None = None
         self._channel: Channel | None = None
+        self._tags: Tags | None = None
         self._tag: str | None = None
         self._seen = 0
         self._received = {
@@ -145,6 +143,7 @@ class Consumer:
         """Take a new channel and consume on it if that is wanted; raises LinkLost."""
         async with self._changing:
             self._channel, self._tag = channel, None
+            self._tags = Tags(channel, self._metrics)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
             self.last_heard = asyncio.get_running_loop().time()
             if self._prefetch is not None:
@@ -180,6 +179,8 @@ class Consumer:
         if self._channel is not None:
             try:
                 with broker_errors():
+                    if self._tags is not None:
+                        await self._tags.flush()
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
             except LinkLost:
                 log.warning("acknowledgements not flushed: no connection")
@@ -202,9 +203,10 @@ class Consumer:
 
     async def _consume(self, channel: Channel, prefetch: int) -> None:
         self._seen = 0
+        tags = self._tags or Tags(channel, self._metrics)
 
         async def receive(message: DeliveredMessage) -> None:
-            self._receive(channel, message)
+            self._receive(tags, message)
 
         with broker_errors():
             await channel.basic_qos(prefetch_count=prefetch, timeout=RPC_SECONDS)
@@ -213,7 +215,7 @@ class Consumer:
         self._metrics.consumer_alive.set(1)
         log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
 
-    def _receive(self, channel: Channel, message: DeliveredMessage) -> None:
+    def _receive(self, tags: Tags, message: DeliveredMessage) -> None:
         """Decode a message and hand it over; runs in the library's task, so it only passes on."""
         now = asyncio.get_running_loop().time()
         self.last_heard = now
@@ -232,8 +234,7 @@ class Consumer:
         delivery = Delivery(
             message,
             event,
-            channel=channel,
-            metrics=self._metrics,
+            tags=tags,
             received_at=now,
             early=self._seen <= self._early,
         )

@@ -145,12 +145,18 @@ def _wrong(message: str) -> _Unreadable:
 
 def _gunzip(body: bytes, limit: int) -> bytes:
     """Decompress at most one byte more than the limit."""
-    inflate = zlib.decompressobj(wbits=31)
+    plain, rest = b"", body
     try:
-        plain = inflate.decompress(body, limit + 1)
+        while rest and len(plain) <= limit:
+            inflate = zlib.decompressobj(wbits=31)
+            plain += inflate.decompress(rest, limit + 1 - len(plain))
+            if not inflate.eof:
+                break
+            rest = inflate.unused_data
+        whole = bool(body) and not rest
     except zlib.error:
-        plain = b""
-    if len(plain) <= limit and not inflate.eof:
+        plain, whole = b"", False
+    if len(plain) <= limit and not whole:
         raise _Unreadable(
             MalformedCode.UNKNOWN_ENCODING,
             "content_encoding says gzip, but the body is not a whole gzip stream",

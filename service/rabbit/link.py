@@ -4,12 +4,12 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aio_pika
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
@@ -20,7 +20,11 @@ from service.domain.retry import RetryPolicy
 
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
+LAST_WORDS_SECONDS = 0.2
+"""What a closed channel still has to say of its calls, it says at once."""
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,24 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
                 raise LinkLost(f"{type(error).__name__}: {error}") from None
             case _:
                 return
+
+
+async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
+    """Await a call of the client library; raise LinkLost when its channel ends first.
+
+    A call that waits for room in the library's write queue would wait for ever once the
+    connection is gone: nobody empties that queue any more.
+    """
+    work = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait({work, channel.closing}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await asyncio.wait({work}, timeout=LAST_WORDS_SECONDS)
+        if work.done():
+            return work.result()
+    finally:
+        work.cancel()
+    raise LinkLost("the channel was closed")
 
 
 @dataclass(frozen=True, slots=True)

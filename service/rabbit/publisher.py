@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from aiormq import Channel
 
-from service.rabbit.link import Link, LinkLost, Nacked, Returned, broker_errors
+from service.rabbit.link import Link, LinkLost, Nacked, Returned, broker_errors, unless_lost
 from service.rabbit.results import Outgoing, Settled, Writer
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
@@ -70,7 +70,9 @@ class Publisher:
         now = self._now()
         messages = [self._writer.write(settlement, now) for settlement in settlements]
         flat = [message for each in messages for message in each]
-        results = await asyncio.gather(*(self._one(channel, each) for each in flat))
+        results = ["lost"] * len(flat)
+        with suppress(LinkLost):
+            await unless_lost(channel, self._all(channel, flat, results))
         await self._complain(Counter(result for result in results if result != "confirmed"))
         answers = iter(results)
         return [{next(answers) for _ in each} == {"confirmed"} for each in messages]
@@ -100,6 +102,14 @@ class Publisher:
                 self._published[each.target, "timeout"].inc()
             if not await self._link.blocked():
                 self._link.fail("a publish was not confirmed in time")
+
+    async def _all(self, channel: Channel, flat: list[Outgoing], results: list[str]) -> None:
+        """Publish messages at once and write down what the broker says of each."""
+
+        async def one(position: int) -> None:
+            results[position] = await self._one(channel, flat[position])
+
+        await asyncio.gather(*map(one, range(len(flat))))
 
     async def _one(self, channel: Channel, message: Outgoing) -> str:
         """Publish one message and return what the broker said of it."""

@@ -182,7 +182,10 @@ def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, An
 
 def _fit(properties: Basic.Properties) -> None:
     """Drop original headers, largest first, until the rest can be written and fits the frame."""
-    headers = dict(properties.headers or {})
+    headers: dict[str, Any] = {
+        name: bytearray(value) if isinstance(value, bytes) else value
+        for name, value in (properties.headers or {}).items()
+    }
     dropped: list[str] = []
     sizes = {name: _written(value) for name, value in headers.items()}
     for name in [name for name, size in sizes.items() if size is None]:

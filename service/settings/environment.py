@@ -54,7 +54,10 @@ def injected(environ: Mapping[str, str] = os.environ) -> list[str]:
     return [
         name
         for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known and _INJECTED.search(name)
+        if name.startswith(PREFIX)
+        and name not in known
+        and _INJECTED.search(name)
+        and not (name.endswith("_PORT") and environ[name].isdigit())
     ]
 
 

@@ -1,5 +1,6 @@
 """Configures the logs: to standard error, without secrets."""
 
+import json
 import logging
 import sys
 from collections.abc import Iterable
@@ -27,7 +28,9 @@ class _Masking(logging.Formatter):
     def __init__(self, inner: logging.Formatter, secrets: Iterable[str]) -> None:
         super().__init__()
         self._inner = inner
-        self._secrets = sorted((text for text in secrets if text), key=len, reverse=True)
+        plain = {text for text in secrets if text}
+        escaped = {json.dumps(text)[1:-1] for text in plain}
+        self._secrets = sorted(plain | escaped, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._inner.format(record)
@@ -46,7 +49,9 @@ def configure_logs(
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     before: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,

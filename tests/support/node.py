@@ -31,14 +31,12 @@ disk_free_limit.absolute = 50MB
 """
 # Asks each queue itself: every statistic of a quorum queue is up to five seconds old.
 DEPTHS = """
-Quorum = fun(State) ->
-    {{rabbit_fifo:query_messages_ready(State), rabbit_fifo:query_messages_checked_out(State)}}
-end,
 Count = fun(Queue) ->
     case amqqueue:get_type(Queue) of
         rabbit_quorum_queue ->
-            {{ok, {{_, Counts}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), Quorum),
-            Counts;
+            {{ok, {{_, All}}, _}} =
+                ra:leader_query(amqqueue:get_pid(Queue), {{rabbit_fifo, overview, []}}),
+            {{maps:get(num_ready_messages, All), maps:get(num_checked_out, All)}};
         _ ->
             Items = rabbit_amqqueue:info(Queue, [messages_ready, messages_unacknowledged]),
             {{proplists:get_value(messages_ready, Items),

@@ -13,6 +13,9 @@ GREETING_BYTES = 8
 HEADER = struct.Struct(">BHI")
 METHOD = struct.Struct(">HH")
 METHOD_FRAME = 1
+BODY_FRAME = 3
+ARRIVAL_SECONDS = 0.02
+END_SECONDS = 5.0
 
 
 class Moment(Enum):
@@ -26,10 +29,14 @@ class Moment(Enum):
 
 @dataclass(slots=True)
 class Trap:
-    """Cuts the connection at the n-th frame of a kind, instead of passing it on."""
+    """Cuts the connection at the n-th frame of a kind, instead of passing it on.
+
+    `passing`: the frame, and the body that follows it, arrive first.
+    """
 
     moment: Moment
     left: int
+    passing: bool = False
 
 
 class Proxy:
@@ -43,6 +50,7 @@ class Proxy:
         self._parts = urlsplit(amqp_url)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self._trap: Trap | None = None
@@ -69,14 +77,16 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         """Close everything."""
-        self.release()
-        self.cut()
         if self._server is not None:
             self._server.close()
+        self.release()
+        self.cut()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=END_SECONDS)
 
-    def set_trap(self, moment: Moment, after: int = 1) -> None:
-        """Cut at the n-th frame of a kind from now on."""
-        self._trap = Trap(moment, after)
+    def set_trap(self, moment: Moment, after: int = 1, *, passing: bool = False) -> None:
+        """Cut at the n-th frame of a kind from now on; `passing`: just after it has arrived."""
+        self._trap = Trap(moment, after, passing)
 
     @property
     def sprung(self) -> bool:
@@ -98,6 +108,9 @@ class Proxy:
         self._flows.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         try:
             there, back = await asyncio.open_connection(
                 self._parts.hostname, self._parts.port or 5672
@@ -121,28 +134,35 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sender: str
     ) -> None:
         """Forward frame by frame until the connection ends."""
+        sprung: Trap | None = None
         try:
             while True:
                 header = await reader.readexactly(HEADER.size)
                 kind, _, size = HEADER.unpack(header)
                 rest = await reader.readexactly(size + 1)
                 await self._flows.wait()
-                if self._springs(sender, kind, rest):
+                sprung = sprung or self._sprung_by(sender, kind, rest)
+                if sprung is not None and not sprung.passing:
                     self.cut()
                     return
                 writer.write(header + rest)
                 await writer.drain()
+                if sprung is not None and kind == BODY_FRAME:
+                    await asyncio.sleep(ARRIVAL_SECONDS)
+                    self.cut()
+                    return
         except (OSError, asyncio.IncompleteReadError):
             writer.transport.abort()
 
-    def _springs(self, sender: str, kind: int, payload: bytes) -> bool:
+    def _sprung_by(self, sender: str, kind: int, payload: bytes) -> Trap | None:
+        """Return the trap that this frame springs; it is gone then."""
         trap = self._trap
         if trap is None or kind != METHOD_FRAME or trap.moment.value[0] != sender:
-            return False
+            return None
         if METHOD.unpack_from(payload) != trap.moment.value[1:]:
-            return False
+            return None
         trap.left -= 1
         if trap.left > 0:
-            return False
+            return None
         self._trap = None
-        return True
+        return trap

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -45,6 +45,22 @@ class Dead:
 
     body: bytes
     headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What became of the deliveries of one process, by its own metrics."""
+
+    received: float
+    settled: float
+    held: float
+    returned: float
+    lost: float
+
+    @property
+    def balanced(self) -> bool:
+        """Tell whether every delivery is accounted for."""
+        return self.received == self.settled + self.held + self.returned + self.lost
 
 
 @dataclass(slots=True)
@@ -153,13 +169,13 @@ class World:
         """Read what lies in the result and dead-letter queues; return how much that was."""
         count = 0
         async with Upstream(self.broker.url(self.vhost)) as upstream:
-            for message in await _take_all(upstream, SUCCEEDED):
+            async for message in _taken(upstream, SUCCEEDED):
                 self.books.succeeded.append(json.loads(message.body))
                 count += 1
-            for message in await _take_all(upstream, FAILED):
+            async for message in _taken(upstream, FAILED):
                 self.books.failed.append(json.loads(message.body))
                 count += 1
-            for message in await _take_all(upstream, DEAD_LETTERS):
+            async for message in _taken(upstream, DEAD_LETTERS):
                 self.books.dead.append(Dead(message.body, message.headers))
                 count += 1
         return count
@@ -188,6 +204,38 @@ class World:
             return depth is not None and depth.ready == 0 and depth.unacked == 0
 
         await wait_until(idle, timeout, what="an empty intake queue")
+
+    def flow(self, service: ServiceProcess | None = None) -> Flow:
+        """Read what became of the deliveries of a living service, by default the last one."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for sample, value in (service or self.service).metrics().items():
+            sums[sample.partition("{")[0].removeprefix("importer_")] += value
+        return Flow(
+            received=sums["messages_received_total"],
+            settled=sums["items_total"],
+            held=sums["held_messages"],
+            returned=sums["messages_returned_total"],
+            lost=sums["messages_lost_with_session_total"],
+        )
+
+    def logs(self) -> str:
+        """Return what every service wrote, one after the other."""
+        return "".join(
+            f"---- service {number} ----\n{service.stderr()}"
+            for number, service in enumerate(self._services, start=1)
+        )
+
+    def survivors(self) -> list[ServiceProcess]:
+        """Return the services that still run."""
+        return [service for service in self._services if service.alive]
+
+    async def wait_balanced(self, timeout: float = 10.0) -> None:
+        """Wait until every living service accounts for each of its deliveries and holds none."""
+        deadline = time.monotonic() + timeout
+        for service in self.survivors():
+            while not ((flow := self.flow(service)).balanced and flow.held == 0):
+                assert time.monotonic() < deadline, f"the books do not balance: {flow}"
+                await asyncio.sleep(POLL_SECONDS)
 
     def external_ids(self) -> Counter[str]:
         """Count the portal's items by the external id they carry."""
@@ -228,12 +276,13 @@ def deals(*event_ids: str, entity_type: int = 2) -> list[dict[str, Any]]:
     ]
 
 
-async def _take_all(upstream: Upstream, name: str) -> list[aio_pika.abc.AbstractIncomingMessage]:
+async def _taken(
+    upstream: Upstream, name: str
+) -> AsyncIterator[aio_pika.abc.AbstractIncomingMessage]:
+    """Yield what a queue holds; each is acknowledged after it was looked at."""
     if not await upstream.exists(name):
-        return []
+        return
     queue = await upstream.queue(name)
-    got = []
     while (message := await queue.get(fail=False)) is not None:
+        yield message
         await message.ack()
-        got.append(message)
-    return got

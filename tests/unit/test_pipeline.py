@@ -39,6 +39,7 @@ LIMITS = Limits(
     hold=600,
     remember=1_000,
     deadline=90,
+    call=70,
     ask="doubtful",
 )
 
@@ -415,7 +416,7 @@ def test_pause_lets_go_once_and_probes_until_one_batch_is_accepted() -> None:
         assert Mode.FLOWING == room.mode()
 
     room = play(story)
-    assert [200, None, 20, 200, None] == [prefetch for _, prefetch in room.intake.told]
+    assert [200, None, 200, None] == [prefetch for _, prefetch in room.intake.told]
 
 
 def test_half_open_sends_one_batch_at_a_time() -> None:

@@ -112,9 +112,9 @@ def test_claim_is_resolved_before_its_deliveries_are_acknowledged() -> None:
     seen: list[int] = []
 
     class Late(FakeDelivery):
-        async def ack(self) -> None:
+        def ack(self) -> None:
             seen.append(len(room.claims))
-            await super().ack()
+            super().ack()
 
     message = Late(item_event("a"), received_at=START)
     run(room.settler.settle([(room.claim(message), DONE)], room.note))

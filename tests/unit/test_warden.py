@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.domain.outcomes import CallFailed, PauseReason
-from service.domain.pausing import Gate, Mode, PausePolicy
+from service.domain.pausing import Gate, PausePolicy
 from service.telemetry.metrics import Metrics
 from service.warden import Warden
 from tests.fakes import REFUSALS, Weather, value
@@ -52,15 +52,22 @@ class Room:
     def __init__(self) -> None:
         self.gate = Gate(PausePolicy(after=60, probe=15, probe_cap=100))
         self.intake, self.portal, self.metrics = Intake(), Portal(), Metrics()
-        self.let_go: list[float] = []
+        self.released: list[float] = []
+        self.held = False
         self.warden = Warden(
             gate=self.gate,
             intake=self.intake,
             portal=self.portal,
             metrics=self.metrics,
-            let_go=lambda: self.let_go.append(now() - START),
-            prefetch={Mode.FLOWING: 200, Mode.HALF_OPEN: 20},
+            room=self,
+            prefetch=200,
         )
+
+    def busy(self) -> bool:
+        return self.held
+
+    def let_go(self) -> None:
+        self.released.append(now() - START)
 
     def bar(self, reason: PauseReason = PauseReason.CREDENTIALS) -> None:
         """Shut the gate."""
@@ -105,7 +112,7 @@ def test_pause_detaches_first_and_lets_go_once() -> None:
 
     room = watch(story)
     assert [(0.0, 200), (0.0, None)] == room.intake.told
-    assert [0.0] == room.let_go
+    assert [0.0] == room.released
 
 
 def test_probes_come_at_growing_intervals() -> None:
@@ -131,7 +138,7 @@ def test_answered_probe_lets_one_batch_in() -> None:
         room.warden.look()
         await asyncio.sleep(1)
 
-    assert [(0.0, 200), (0.0, None), (15.0, 20), (20.0, 200)] == watch(story).intake.told
+    assert [(0.0, 200), (0.0, None), (15.0, 200)] == watch(story).intake.told
 
 
 def test_pause_for_the_failure_share_asks_nobody() -> None:
@@ -142,7 +149,7 @@ def test_pause_for_the_failure_share_asks_nobody() -> None:
         await asyncio.sleep(20)
 
     room = watch(story)
-    assert ([], [(0.0, 200), (0.0, None), (15.0, 20)]) == (room.portal.probes, room.intake.told)
+    assert ([], [(0.0, 200), (0.0, None), (15.0, 200)]) == (room.portal.probes, room.intake.told)
 
 
 def test_metric_shows_the_one_reason() -> None:

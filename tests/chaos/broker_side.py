@@ -1,0 +1,183 @@
+"""Does to the importer what brokers, networks and operators of machines do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from tests.chaos.trial import REJECTED, Scenario, Trial, event
+from tests.support.amqp import Upstream, wait_until
+from tests.support.processes import ServiceProcess
+from tests.support.proxy import Moment
+from tests.support.world import DEAD_LETTERS, INTAKE_QUEUE, SUCCEEDED, World
+
+EVENTS = 120
+TRAP_SECONDS = 5.0
+SILENT_SECONDS = 5.0
+Harm = Callable[[Trial], Awaitable[None]]
+
+
+def under_load(harm: Harm, *, times: int = 1, events: int = EVENTS) -> Harm:
+    """Return an act: publish, and do harm so many times while the portal is at work."""
+
+    async def act(trial: Trial) -> None:
+        await trial.start()
+        await trial.publish(events)
+        for number in range(times):
+            floor = number * events // (times + 1)
+            await trial.imported(floor + trial.dice.randrange(1, events // (times + 1)))
+            await harm(trial)
+
+    return act
+
+
+def cut_at(moment: Moment, *, passing: bool = False) -> Harm:
+    """Return a harm: the line is cut when a frame of a kind passes, or has just passed."""
+
+    async def harm(trial: Trial) -> None:
+        trial.proxy.set_trap(moment, trial.dice.randrange(1, 12), passing=passing)
+        await trial.publish(EVENTS // 2)
+        try:
+            await wait_until(lambda: trial.proxy.sprung, TRAP_SECONDS, what="the cut")
+        except AssertionError:
+            # A broker may confirm many publishes with one frame: then fewer pass than we chose.
+            trial.proxy.cut()
+
+    return harm
+
+
+async def kill_service(trial: Trial) -> None:
+    """Kill the service that works, and start another at once."""
+    _active(trial.world).kill()
+    await trial.start()
+
+
+async def kill_broker(trial: Trial) -> None:
+    """Kill the broker as a lost machine does, and start it again."""
+    trial.node.kill()
+    await asyncio.sleep(trial.dice.uniform(0.0, 2.0))
+    trial.node.restart()
+
+
+async def freeze_broker(trial: Trial) -> None:
+    """Stop the broker where it stands: it says nothing, and soon no call is made any more."""
+    seconds = trial.dice.uniform(1.0, 9.0)
+    trial.node.freeze()
+    await asyncio.sleep(min(seconds, SILENT_SECONDS))
+    calls = len(trial.world.import_calls())
+    await asyncio.sleep(max(0.0, seconds - SILENT_SECONDS))
+    later = len(trial.world.import_calls())
+    trial.node.thaw()
+    assert calls == later, f"{later - calls} calls were made although the broker was silent"
+
+
+async def alarm(trial: Trial) -> None:
+    """Raise the broker's memory alarm for a while: it takes no publishes."""
+    await asyncio.to_thread(trial.node.memory_alarm, on=True)
+    await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
+    await asyncio.to_thread(trial.node.memory_alarm, on=False)
+
+
+async def close_connections(trial: Trial) -> None:
+    """Close every connection, as an operator does."""
+    await asyncio.to_thread(trial.node.close_connections, trial.world.vhost)
+
+
+async def cut_line(trial: Trial) -> None:
+    """Cut every connection once."""
+    trial.proxy.cut()
+    await asyncio.sleep(trial.dice.uniform(0.1, 1.0))
+
+
+async def dead_network(trial: Trial) -> None:
+    """Let nothing pass for a while, and tell nobody."""
+    trial.proxy.hold()
+    await asyncio.sleep(trial.dice.uniform(1.0, 6.0))
+    trial.proxy.release()
+
+
+async def storm(trial: Trial) -> None:
+    """Cut the line a dozen times in a row: every message is delivered again and again."""
+    for _ in range(12):
+        await asyncio.sleep(trial.dice.uniform(0.05, 0.5))
+        trial.proxy.cut()
+
+
+async def replicas(trial: Trial) -> None:
+    """Kill the active one of two replicas, twice; the stand-by goes on with what is new."""
+    await trial.start()
+    await trial.start()
+    await trial.publish(EVENTS)
+    for number in range(2):
+        await trial.imported(EVENTS * number // 2 + trial.dice.randrange(1, EVENTS // 2))
+        _active(trial.world).kill()
+        await trial.publish(10)
+        await trial.start()
+
+
+async def results_deleted(trial: Trial) -> None:
+    """Delete the queue of results: they wait until it is there again."""
+    await trial.start()
+    await trial.world.settle(await trial.publish(EVENTS // 3))
+    await _delete(trial.world, SUCCEEDED)
+    await trial.publish(EVENTS // 2)
+
+
+async def dead_letters_deleted(trial: Trial) -> None:
+    """Delete the queue of dead letters: refused events wait until it is there again."""
+    trial.world.portal.settings({"required": {"2": ["comments"]}})
+    await trial.start()
+    await trial.world.settle(await trial.publish(5, types=(2,), may_end=REJECTED))
+    await _delete(trial.world, DEAD_LETTERS)
+    await trial.publish(15, types=(2,), may_end=REJECTED)
+    await trial.publish(EVENTS // 2, types=(128,))
+
+
+async def intake_deleted(trial: Trial) -> None:
+    """Delete the intake under load; upstream publishes all of it again, to be safe."""
+    await trial.start()
+    ids = await trial.publish(EVENTS)
+    await trial.imported(trial.dice.randrange(1, EVENTS - 20))
+    await _delete(trial.world, INTAKE_QUEUE)
+    async with Upstream(trial.world.broker.url(trial.world.vhost)) as upstream:
+        await wait_until(lambda: upstream.exists(INTAKE_QUEUE), what="a new intake queue")
+    await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
+
+
+async def _delete(world: World, queue: str) -> None:
+    async with Upstream(world.broker.url(world.vhost)) as upstream:
+        await (await upstream.queue(queue)).delete(if_unused=False, if_empty=False)
+
+
+def _active(world: World) -> ServiceProcess:
+    """Return the replica that is given messages, or any that lives."""
+    living = world.survivors()
+    return next((each for each in living if each.metrics()["importer_consumer_active"]), living[0])
+
+
+PROXIED: Mapping[str, Harm] = {
+    "cut before deliver": cut_at(Moment.DELIVER),
+    "cut after deliver": cut_at(Moment.DELIVER, passing=True),
+    "cut before publish": cut_at(Moment.PUBLISH),
+    "cut before confirm": cut_at(Moment.CONFIRM),
+    "cut after confirm, before ack": cut_at(Moment.ACK),
+    "dead network": dead_network,
+    "redelivery storm": storm,
+}
+OWN_NODE: Mapping[str, Harm] = {
+    "SIGKILL broker": kill_broker,
+    "SIGSTOP broker": freeze_broker,
+    "memory alarm": alarm,
+    "connections closed": close_connections,
+}
+
+SCENARIOS = (
+    Scenario(name="SIGKILL service", act=under_load(kill_service, times=2)),
+    *(
+        Scenario(name=name, act=under_load(harm), own_node=True, patience=90)
+        for name, harm in OWN_NODE.items()
+    ),
+    *(Scenario(name=name, act=under_load(harm), proxied=True) for name, harm in PROXIED.items()),
+    Scenario(name="two replicas, kills", act=replicas),
+    Scenario(name="result queue deleted", act=results_deleted),
+    Scenario(name="dead-letter queue deleted", act=dead_letters_deleted),
+    Scenario(name="intake queue deleted", act=intake_deleted),
+)

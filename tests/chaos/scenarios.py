@@ -1,0 +1,12 @@
+"""Lists every scenario once: the tests run each shortly, `make chaos` for minutes."""
+
+from collections.abc import Mapping
+
+from tests.chaos import broker_side, mixtures, portal_side, upstream_side
+from tests.chaos.trial import Scenario
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for side in (broker_side, portal_side, upstream_side, mixtures)
+    for scenario in side.SCENARIOS
+}

@@ -1,0 +1,235 @@
+"""Proves the pauses: what stops the intake, how it shows, what it costs, how it goes on."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from tests.support.amqp import wait_until
+from tests.support.broker import Broker
+from tests.support.processes import ServiceProcess
+from tests.support.world import INTAKE_QUEUE, World, deals
+
+BRAKE = 20
+BATCH = 20
+SLOTS = 2
+PROBE = 0.5
+MARK = "the odd one"
+REASONS = {
+    "credentials": "credentials",
+    "scope": "scope",
+    "plan": "plan",
+    "overload": "blocked",
+    "deleted": "portal_deleted",
+    "auth_server": "auth_server",
+    "html503": "unavailable",
+}
+"""The portal's states, and what a pause for each is called."""
+
+
+async def test_a_bad_upstream_fills_about_as_many_dead_letters_as_the_brake_allows(
+    broker: Broker, vhost: str
+) -> None:
+    """The brake stops the intake; then one batch per growing interval, until one is accepted."""
+    ids = [f"e{n}" for n in range(300)]
+    async with World(broker, vhost, portal={"required": {"2": ["comments"]}}) as world:
+        service = await world.start_service(
+            BRAKE__ITEMS=str(BRAKE), PAUSE__PROBE_SECONDS=str(PROBE), PAUSE__PROBE_CAP_SECONDS="2"
+        )
+        await world.publish(deals(*ids))
+        await _paused(service, "failure_share")
+        await world.read()
+        assert BRAKE <= len(world.books.dead) <= BRAKE + SLOTS * BATCH
+        braked = len(world.import_calls())
+        await wait_until(lambda: len(world.import_calls()) >= braked + 3, what="half-open batches")
+        starts = [call["wall"] for call in world.import_calls()[braked - 1 :]]
+        gaps = [later - sooner for sooner, later in itertools.pairwise(starts)]
+        assert [True, True, True] == [gap > 0.9 * PROBE * 2**n for n, gap in enumerate(gaps[:3])]
+        await world.read()
+        refused = {letter.headers["import_event_id"] for letter in world.books.dead}
+        assert len(refused) <= BRAKE + (SLOTS + 4) * BATCH
+        world.portal.settings({"required": {}})
+        await world.settle(ids)
+        refused = {letter.headers["import_event_id"] for letter in world.books.dead}
+        assert len(refused) < len(ids) / 2
+        world.assert_effectively_once(ids, failed=dict.fromkeys(refused, "rejected"))
+        await _flowing(service)
+        await world.wait_balanced()
+
+
+async def test_a_refused_share_below_the_brake_pauses_nothing(broker: Broker, vhost: str) -> None:
+    """Four in ten refused is upstream's affair: nobody waits for them."""
+    ids = [f"e{n}" for n in range(200)]
+    bad = {each for n, each in enumerate(ids) if n % 5 < 2}
+    bodies = deals(*ids)
+    for body in bodies:
+        if body["id"] not in bad:
+            body["fields"]["comments"] = "complete"
+    async with World(broker, vhost, portal={"required": {"2": ["comments"]}}) as world:
+        await world.start_service(BRAKE__ITEMS="20")
+        await world.publish(bodies)
+        await world.settle(ids)
+        world.assert_effectively_once(ids, failed=dict.fromkeys(bad, "rejected"))
+        assert [] == _pauses(world.service)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "description"),
+    [
+        ("ACCESS_DENIED", 401, "REST is available only by subscription"),
+        ("NO_AUTH_FOUND", 401, "Wrong authorization data"),
+        ("100", 400, "Could not find value for parameter {data}"),
+    ],
+)
+async def test_one_item_that_breaks_its_call_pauses_nothing(
+    broker: Broker, vhost: str, code: str, status: int, description: str
+) -> None:
+    """A refusal of the whole call that follows one item around is that item's own."""
+    ids = [f"e{n}" for n in range(60)]
+    bodies = deals(*ids)
+    bodies[7]["fields"]["comments"] = MARK
+    script = {
+        "kind": "refuse",
+        "match": MARK,
+        "code": code,
+        "status": status,
+        "description": description,
+        "times": -1,
+    }
+    async with World(broker, vhost) as world:
+        world.portal.faults([script])
+        await world.start_service()
+        await world.publish(bodies)
+        await world.settle(ids)
+        world.assert_effectively_once(ids, failed={"e7": "rejected"})
+        assert {code: 1} == world.books.codes()
+        assert [] == _pauses(world.service)
+
+
+async def test_one_denied_item_among_others_is_rejected(broker: Broker, vhost: str) -> None:
+    """A per-item ACCESS_DENIED while its neighbours pass is its own fault."""
+    ids = [f"e{n}" for n in range(40)]
+    script = {"kind": "item_error", "match": '"originId":"e7"', "code": "ACCESS_DENIED"}
+    async with World(broker, vhost) as world:
+        world.portal.faults([{**script, "times": -1}])
+        await world.start_service()
+        await world.publish(deals(*ids))
+        await world.settle(ids)
+        world.assert_effectively_once(ids, failed={"e7": "rejected"})
+        assert [] == _pauses(world.service)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ({"kind": "refuse", "code": "NO_AUTH_FOUND", "status": 401}, "credentials"),
+        ({"kind": "refuse", "code": "ACCESS_DENIED", "status": 401}, "plan"),
+        ({"kind": "item_error", "match": '"originId"', "code": "ACCESS_DENIED"}, "scope"),
+    ],
+)
+async def test_two_different_items_refused_pause(
+    broker: Broker, vhost: str, script: dict[str, Any], reason: str
+) -> None:
+    """What two items get and no other passes is the portal's; nothing is dead-lettered."""
+    async with World(broker, vhost) as world:
+        world.portal.faults([{**script, "times": -1}])
+        service = await world.start_service()
+        await world.publish(deals("one", "two"))
+        await _paused(service, reason)
+        world.portal.faults([])
+        await world.settle(["one", "two"])
+        world.assert_effectively_once(["one", "two"])
+        assert [] == world.books.dead
+        await _flowing(service)
+
+
+async def test_every_reason_shows_and_passes(broker: Broker, vhost: str) -> None:
+    """What only a person or time can mend pauses the intake, says why, and resumes by itself."""
+    ids: list[str] = []
+    async with World(broker, vhost) as world:
+        service = await world.start_service(PAUSE__AFTER_SECONDS="1")
+        for state, reason in REASONS.items():
+            ids += [f"{state}-{n}" for n in range(3)]
+            world.portal.settings({"state": state})
+            await world.publish(deals(*ids[-3:]))
+            await _paused(service, reason)
+            world.portal.settings({"state": "ok"})
+            await world.settle(ids)
+            await _flowing(service)
+        world.assert_effectively_once(ids)
+        assert [] == world.books.dead
+        assert ["paused", "half_open", "flowing"] * len(REASONS) == _pauses(service)
+
+
+@pytest.mark.parametrize("state", ["credentials", "html503"])
+async def test_a_pause_returns_what_is_held_once(broker: Broker, vhost: str, state: str) -> None:
+    """However long a pause lasts and however often it is probed, deliveries go back once."""
+    ids = [f"e{n}" for n in range(150)]
+    slow = {"call_seconds": {"crm.item.batchimport": 1.0}}
+    async with World(broker, vhost, portal=slow) as world:
+        service = await world.start_service()
+        await world.publish(deals(*ids))
+        await wait_until(lambda: world.flow().held == len(ids), what="all being held")
+        world.portal.settings({"state": state})
+        await _paused(service, "credentials" if state == "credentials" else "unavailable")
+        await wait_until(lambda: world.flow().held == 0, what="letting go")
+        flow = world.flow()
+        assert flow.balanced
+        assert flow.received == len(ids)
+        assert flow.returned == len(ids) - flow.settled
+        depth = broker.queues(vhost)[INTAKE_QUEUE]
+        assert (flow.returned, 0) == (depth.ready, depth.unacked)
+        await asyncio.sleep(3)
+        assert flow == world.flow()
+        world.portal.settings({"state": "ok"})
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert [] == world.books.dead
+        await world.wait_balanced()
+        after = world.flow()
+        assert flow.returned == after.returned
+        assert after.received == len(ids) + after.returned
+        assert ["paused", "half_open", "flowing"] == _pauses(service)
+
+
+async def test_a_spent_budget_pauses_visibly_and_resumes(broker: Broker, vhost: str) -> None:
+    """OPERATION_TIME_LIMIT pauses as `operating_limit`; with the next window all goes on."""
+    ids = [f"e{n}" for n in range(120)]
+    spending = {"speed": 120, "default_item_seconds": 1.2, "operating_limit": 48}
+    async with World(broker, vhost, portal=spending) as world:
+        service = await world.start_service(
+            PAUSE__AFTER_SECONDS="0",
+            BITRIX__OPERATING_LIMIT_SECONDS="0",
+            BITRIX__OPERATING_WINDOW_SECONDS="5",
+        )
+        await world.publish(deals(*ids))
+        await _paused(service, "operating_limit")
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert [] == world.books.dead
+        await _flowing(service)
+
+
+async def _paused(service: ServiceProcess, reason: str) -> None:
+    """Wait until the service says everywhere that it is paused, and why."""
+    await wait_until(lambda: service.probe("readyz")[1].get("paused") == reason, what=reason)
+    assert 200 == service.probe("readyz")[0]
+    await wait_until(
+        lambda: service.metrics()[f'importer_paused{{reason="{reason}"}}'] == 1.0,
+        what="the metric",
+    )
+    assert [] != service.logs(event="intake paused", reason=reason)
+
+
+async def _flowing(service: ServiceProcess) -> None:
+    """Wait until nothing says that the service is paused."""
+    await wait_until(lambda: service.probe("readyz")[1].get("paused") is None, what="the flow")
+    paused = [name for name in service.metrics() if name.startswith("importer_paused{")]
+    assert {0.0} == {service.metrics()[name] for name in paused}
+
+
+def _pauses(service: ServiceProcess) -> list[str]:
+    """Return the modes of the intake in the order in which they were announced."""
+    announced = [line["event"] for line in service.logs(logger="service.warden")]
+    return [line.removeprefix("intake ") for line in announced if line.startswith("intake ")]

@@ -1,0 +1,256 @@
+"""Tests what goes to the portal byte for byte, and that no answer is unreadable.
+
+How it goes over the wire is tested against the simulated portal, in `tests/integration`.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.bitrix.auth import Webhook
+from service.bitrix.client import Portal, encode_import
+from service.bitrix.throttle import BUDGETED, Throttle
+from service.domain.events import BatchKey, ExternalId, ItemEvent
+from service.domain.external_id import ExternalIds
+from service.domain.outcomes import MISSING, Accepted, CallFailed, CallKind, Fault
+from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.telemetry.metrics import Metrics
+
+DEALS = BatchKey(2, original_names=False)
+EXTERNAL = ExternalId("originId", "a", "crm-importer")
+Answering = Callable[[bytes, int, dict[bytes, bytes]], Portal]
+
+
+class OneAnswer:
+    """Stands in for the HTTP client: whatever is asked, this is the answer."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        """Keep the answer."""
+        self._answer = answer
+
+    async def post(self, _: str, *, content: bytes) -> httpx.Response:
+        """Answer."""
+        assert content
+        return self._answer
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
+    """Give the test a way to make a portal that gives one answer to everything."""
+
+    def portal(content: bytes, status: int, headers: dict[bytes, bytes]) -> Portal:
+        answer = httpx.Response(status, content=content, headers=headers)
+
+        def client(**_: Any) -> OneAnswer:
+            return OneAnswer(answer)
+
+        monkeypatch.setattr(httpx, "AsyncClient", client)
+        metrics = Metrics()
+        throttle = Throttle(
+            bucket=LeakyBucket(rate=2.0, burst=50.0),
+            budgets={method: OperatingBudget(420.0) for method in BUDGETED},
+            metrics=metrics,
+        )
+        webhook = Webhook("https://portal.example/rest/1/very-secret/")
+        return Portal(webhook, throttle=throttle, metrics=metrics, timeout=60.0, slots=1)
+
+    return portal
+
+
+async def fault_of(portal: Portal) -> Fault:
+    """Return what is known of an import call that fails."""
+    with pytest.raises(CallFailed) as failed:
+        await portal.import_items(DEALS, [sent(b'{"title":"x"}')])
+    return failed.value.fault
+
+
+def sent(fields: bytes, stamp: bytes = b"") -> ItemEvent:
+    """Return an event with these raw fields."""
+    return ItemEvent(2, "a", memoryview(fields), original_names=False, digest="0", stamp=stamp)
+
+
+def test_a_call_is_written_to_the_byte() -> None:
+    """Keys that are no numbers, so that the answer mirrors them."""
+    events = [sent(b'{"title":"x"}', b'"originId":"a",'), sent(b'{"title":"y"}')]
+    assert (
+        b'{"entityTypeId":2,"useOriginalUfNames":"N","data":'
+        b'{"m00":{"originId":"a","title":"x"},"m01":{"title":"y"}}}'
+    ) == encode_import(DEALS, events)
+
+
+def test_original_names_are_asked_for_with_a_letter() -> None:
+    """A JSON boolean would fail the portal's type check."""
+    body = encode_import(BatchKey(31, original_names=True), [sent(b'{"UF_CRM_1":1}')])
+    assert body.startswith(b'{"entityTypeId":31,"useOriginalUfNames":"Y","data":')
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b'{"sum":0.10000000000000000000001}',
+        b'{"sum":1E400,"n":-0,"big":123456789012345678901234567890}',
+        b'{"a" : [1 , 2] ,\n"b":{"c":null}}',
+        b'{"t":"\\u00e9 \\/ \xc3\xa9"}',
+    ],
+)
+def test_fields_go_in_untouched(fields: bytes) -> None:
+    """Digits, escapes and spaces stay as the event gave them."""
+    assert b'{"m00":' + fields + b"}}" == encode_import(DEALS, [sent(fields)])[-len(fields) - 9 :]
+
+
+def test_spaces_before_the_fields_do_not_break_the_call() -> None:
+    """The slice of a message may begin with them."""
+    assert encode_import(DEALS, [sent(b'{"a":1}')]) == encode_import(
+        DEALS, [sent(b' \r\n\t{"a":1}')]
+    )
+
+
+def test_twenty_items_have_twenty_keys_in_order() -> None:
+    """From `m00` to `m19`."""
+    body = json.loads(encode_import(DEALS, [sent(b'{"n":%d}' % n) for n in range(20)]))
+    assert [(f"m{n:02}", {"n": n}) for n in range(20)] == list(body["data"].items())
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(min_size=1, max_size=8).filter(lambda name: name != "originId"),
+            st.text(max_size=8) | st.integers() | st.none(),
+            min_size=1,
+            max_size=3,
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+)
+def test_any_fields_arrive_with_their_stamp(
+    items: list[dict[str, str | int | None]], event_id: str
+) -> None:
+    """What the portal reads is what the event said, and the external id."""
+    ids = ExternalIds("crm-importer")
+    events: list[ItemEvent] = []
+    expected: list[dict[str, str | int | None]] = []
+    for fields in items:
+        stamped = ids.stamp(2, event_id, fields, original_names=False)
+        events.append(sent(json.dumps(fields).encode(), stamped.stamp))
+        expected.append({"originId": event_id, "originatorId": "crm-importer", **fields})
+    body = json.loads(encode_import(DEALS, events))
+    assert expected == list(body["data"].values())
+
+
+def nested(depth: int) -> bytes:
+    """Return JSON of so many lists."""
+    return b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize("depth", [100, 900, 960, 990, 1_000, 100_000])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"%b",
+        b'{"result":%b}',
+        b'{"error":%b}',
+        b'{"error":{"code":%b}}',
+        b'{"error":"0","error_description":%b}',
+        b'{"result":{"items":{"m00":{"error":%b}}}}',
+        b'{"result":{"items":{"m00":{"item":{"id":%b}}}},"time":{"operating":%b}}',
+        b'{"result":{"items":[{"id":%b,"originId":%b}]}}',
+    ],
+)
+async def test_an_answer_nested_too_deep_is_unreadable_at_most(
+    answering: Answering, answer: bytes, depth: int
+) -> None:
+    """Imports, look-ups and probes bring a report, rows or a failed call; nothing else."""
+    filled = answer.replace(b"%b", nested(depth))
+    portal = answering(filled, 200, {})
+    calls: list[Callable[[], Any]] = [
+        lambda: portal.import_items(DEALS, [sent(b'{"title":"x"}')]),
+        lambda: portal.find(2, [EXTERNAL]),
+        lambda: portal.sees_any(2),
+        portal.probe,
+    ]
+    for call in calls:
+        try:
+            await call()
+        except CallFailed as failed:
+            assert failed.fault.kind is CallKind.AMBIGUOUS  # noqa: PT017 - or it does not fail
+
+
+@pytest.mark.parametrize("digits", [19, 4_000, 10_000, 1_000_000])
+async def test_a_huge_number_is_no_accident(answering: Answering, digits: int) -> None:
+    """As text it is no id; as a number it is what JSON says, or the answer is unreadable."""
+    number = b"9" * digits
+    item = b'{"result":{"items":{"m00":{"item":{"id":%b}}}}}'
+    items = [sent(b'{"title":"x"}')]
+    text = await answering(item % (b'"%b"' % number), 200, {}).import_items(DEALS, items)
+    assert [MISSING] == list(text)
+    portal = answering(item % number, 200, {})
+    if digits < 4_300:
+        assert [Accepted(10**digits - 1)] == list(await portal.import_items(DEALS, items))
+    else:
+        fault = await fault_of(portal)
+        assert (CallKind.AMBIGUOUS, "UNREADABLE_ANSWER") == (fault.kind, fault.code)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b'"ok"',
+        b"{",
+        b'{"result":1e999}',
+        b'{"result":NaN}',
+        b"\xff\xfe",
+        b'{"a":"\xff"}',
+        b"{}",
+    ],
+)
+async def test_what_is_no_answer_is_ambiguous(answering: Answering, content: bytes) -> None:
+    """The call may have been executed."""
+    fault = await fault_of(answering(content, 200, {}))
+    assert (CallKind.AMBIGUOUS, "UNREADABLE_ANSWER") == (fault.kind, fault.code)
+    assert not fault.answered
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_an_unknown_json_error_of_a_gateway_was_perhaps_executed(
+    answering: Answering, status: int
+) -> None:
+    """The portal may still work on it."""
+    fault = await fault_of(answering(b'{"error":"GATEWAY","error_description":"x"}', status, {}))
+    assert (CallKind.AMBIGUOUS, "GATEWAY", False) == (fault.kind, fault.code, fault.answered)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (b"7", 7.0),
+        (b" 7 ", 7.0),
+        (b"0", 0.0),
+        (b"\xb2", None),
+        ("²".encode(), None),
+        ("\u0667".encode(), None),
+        (b"-7", None),
+        (b"7.5", None),
+        (b"1e9", None),
+        (b"9" * 10, None),
+        (b"", None),
+        (b"Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+async def test_a_hint_is_seconds_in_plain_digits(
+    answering: Answering, header: bytes, seconds: float | None
+) -> None:
+    """Anything else is ignored; it must not break the reading of the answer."""
+    body = b'{"error":"QUERY_LIMIT_EXCEEDED"}'
+    fault = await fault_of(answering(body, 503, {b"Retry-After": header}))
+    assert (CallKind.THROTTLED, seconds) == (fault.kind, fault.retry_after)

@@ -1,0 +1,276 @@
+"""Tests what every error of the portal means, row by row of `bitrix24.md` §8."""
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.bitrix.errors import (
+    CALL_CODES,
+    ITEM_CODES,
+    classify_call,
+    classify_item,
+    classify_status,
+    classify_transport,
+)
+from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
+
+WHOLE_CALL = [
+    ("QUERY_LIMIT_EXCEEDED", 503, "throttled", None),
+    ("OPERATION_TIME_LIMIT", 429, "over_budget", "operating_limit"),
+    ("OVERLOAD_LIMIT", 503, "barred", "blocked"),
+    ("OVERLOAD_LIMIT", 401, "barred", "blocked"),
+    ("expired_token", 401, "barred", "credentials"),
+    ("invalid_token", 401, "barred", "credentials"),
+    ("NO_AUTH_FOUND", 401, "suspect", "credentials"),
+    ("INVALID_CREDENTIALS", 401, "barred", "credentials"),
+    ("INVALID_CREDENTIALS", 403, "barred", "credentials"),
+    ("insufficient_scope", 403, "barred", "scope"),
+    ("insufficient_scope", 401, "barred", "scope"),
+    ("invalid_scope", 401, "barred", "scope"),
+    ("user_access_error", 403, "barred", "credentials"),
+    ("authorization_error", 401, "barred", "credentials"),
+    ("APPLICATION_NOT_FOUND", 401, "barred", "credentials"),
+    ("ERROR_OAUTH", 401, "barred", "credentials"),
+    ("NOT_INSTALLED", 401, "barred", "credentials"),
+    ("WRONG_AUTH_TYPE", 403, "barred", "credentials"),
+    ("wrong_client", 200, "barred", "credentials"),
+    ("invalid_client", 401, "barred", "credentials"),
+    ("invalid_grant", 400, "barred", "credentials"),
+    ("CONNECTION_ERROR", 401, "unavailable", "auth_server"),
+    ("ACCESS_DENIED", 403, "suspect", "plan"),
+    ("ACCESS_DENIED", 401, "suspect", "plan"),
+    ("ACCESS_DENIED", 400, "suspect", "scope"),
+    ("PAYMENT_REQUIRED", 401, "barred", "plan"),
+    ("WRONG_LICENSE", 403, "barred", "plan"),
+    ("METHOD_CONFIRM_WAITING", 401, "barred", "scope"),
+    ("METHOD_CONFIRM_DENIED", 403, "barred", "scope"),
+    ("allowed_only_intranet_user", 403, "barred", "credentials"),
+    ("allowed_only_intranet_user", 400, "barred", "credentials"),
+    ("PORTAL_DELETED", 500, "barred", "portal_deleted"),
+    ("PORTAL_DELETED", 403, "barred", "portal_deleted"),
+    ("INVALID_REQUEST", 400, "barred", "credentials"),
+    ("ERROR_METHOD_NOT_FOUND", 404, "barred", "unavailable"),
+    ("NOT_FOUND", 400, "unsupported", None),
+    ("ENTITY_TYPE_NOT_SUPPORTED", 400, "unsupported", None),
+    ("CREATE_DYNAMIC_ITEM_RESTRICTED", 400, "barred", "plan"),
+    ("MAX_IMPORT_BATCH_SIZE_EXCEEDED", 400, "too_large", None),
+    ("0", 400, "ambiguous", None),
+    ("", 400, "ambiguous", None),
+    ("100", 400, "ambiguous", None),
+    ("400", 400, "ambiguous", None),
+    ("ERROR_CORE", 400, "ambiguous", None),
+    ("ERROR_ARGUMENT", 400, "ambiguous", None),
+    ("CRM_FIELD_ERROR_VALUE_NOT_VALID", 400, "ambiguous", None),
+    ("WRONG_ENCODING", 200, "ambiguous", None),
+    ("INTERNAL_SERVER_ERROR", 500, "ambiguous", None),
+    ("ERROR_UNEXPECTED_ANSWER", 500, "ambiguous", None),
+    ("ERROR_BATCH_LENGTH_EXCEEDED", 400, "barred", "unavailable"),
+    ("ERROR_BATCH_METHOD_NOT_ALLOWED", 405, "barred", "unavailable"),
+    ("ERROR_MANIFEST_IS_NOT_AVAILABLE", 404, "barred", "unavailable"),
+    ("SOMETHING_NEW", 400, "ambiguous", None),
+]
+WITHOUT_CODE = [
+    (302, "unavailable", None),
+    (307, "unavailable", None),
+    (408, "ambiguous", None),
+    (413, "too_large", None),
+    (429, "over_budget", "operating_limit"),
+    (500, "ambiguous", None),
+    (502, "ambiguous", None),
+    (503, "ambiguous", None),
+    (504, "ambiguous", None),
+    (400, "ambiguous", None),
+    (404, "ambiguous", None),
+    (200, "ambiguous", None),
+]
+ITEMS: list[tuple[object, str]] = [
+    ("CRM_FIELD_ERROR_REQUIRED", "rejected"),
+    ("BX_EMPTY_REQUIRED", "rejected"),
+    ("CRM_FIELD_ERROR_VALUE_NOT_VALID", "rejected"),
+    ("BX_INVALID_VALUE", "rejected"),
+    ("BX_ERROR", "rejected"),
+    (100, "rejected"),
+    ("100", "rejected"),
+    ("CRM_FIELD_ERROR_VALUE_NOT_UNIQUE", "rejected"),
+    ("CRM_FIELD_ERROR_CATEGORY_NOT_AVAILABLE", "rejected"),
+    ("CRM_FIELD_ERROR_PRODUCTS_NOT_FETCHED", "rejected"),
+    ("CRM_DEAL_CREATION_CANCELED", "rejected"),
+    ("CRM_LEAD_CREATION_CANCELLED", "rejected"),
+    ("ACCESS_DENIED", "denied"),
+    ("CRM_ITEM_IMPORT_ACCESS_DENIED", "denied"),
+    ("CREATE_DYNAMIC_ITEM_RESTRICTED", "plan"),
+    (None, "refused_unclear"),
+    (0, "refused_unclear"),
+    ("0", "refused_unclear"),
+    ("", "refused_unclear"),
+    ("SOMETHING_NEW", "refused_unclear"),
+]
+TEXT = st.text(st.characters(max_codepoint=0x2FF), max_size=20)
+
+
+@pytest.mark.parametrize(("code", "status", "kind", "pause"), WHOLE_CALL)
+def test_a_code_decides_whatever_its_case(
+    code: str, status: int, kind: str, pause: str | None
+) -> None:
+    """Code first; the status only tells a lost plan from a missing right."""
+    for spelt in (code, code.lower(), code.upper(), f" {code} ".rstrip(" ") if code else code):
+        fault = classify_call(spelt, "said so", status, retry_after=3.0)
+        assert (kind, pause) == (fault.kind, fault.pause)
+        assert (status, 3.0, "said so") == (fault.http_status, fault.retry_after, fault.message)
+        assert fault.answered
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Could not find value for parameter {entityTypeId}", CallKind.SUSPECT),
+        ("Invalid value {x} to match with parameter {data}", CallKind.SUSPECT),
+        ("Expected iterable value", CallKind.AMBIGUOUS),
+        ("", CallKind.AMBIGUOUS),
+    ],
+)
+def test_an_argument_error_of_the_binder_came_before_execution(text: str, kind: CallKind) -> None:
+    """The same code may come from inside the loop, with another text."""
+    assert kind is classify_call("100", text, 400).kind
+    assert CallKind.AMBIGUOUS is classify_call("0", text, 400).kind
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("code", ["SOMETHING_NEW", "", "0", "100", "INTERNAL_SERVER_ERROR"])
+def test_an_unknown_error_of_a_gateway_is_no_answer_of_the_portal(code: str, status: int) -> None:
+    """It may have written JSON of its own while the portal works on."""
+    fault = classify_call(code, "said so", status)
+    assert (CallKind.AMBIGUOUS, False) == (fault.kind, fault.answered)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("code", sorted(CALL_CODES))
+def test_a_known_code_is_the_portals_whatever_its_status(code: str, status: int) -> None:
+    """Limits are said with 503; nothing was executed."""
+    assert classify_call(code, "said so", status).answered
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 500, 501])
+def test_an_unknown_error_with_another_status_is_the_portals_own(status: int) -> None:
+    """It works on the call no longer."""
+    assert classify_call("SOMETHING_NEW", "said so", status).answered
+
+
+def test_a_missing_code_is_called_zero() -> None:
+    """A failed event has a code."""
+    assert "0" == classify_call("", "", 400).code
+
+
+@pytest.mark.parametrize(("status", "kind", "pause"), WITHOUT_CODE)
+def test_a_status_decides_where_there_is_no_code(
+    status: int, kind: str, pause: str | None
+) -> None:
+    """Only redirects, 413 and 429 were surely answered before execution."""
+    fault = classify_status(status, retry_after=3.0)
+    assert (kind, pause, status, 3.0) == (
+        fault.kind,
+        fault.pause,
+        fault.http_status,
+        fault.retry_after,
+    )
+    assert not fault.answered
+
+
+def test_a_status_becomes_a_code_of_ours() -> None:
+    """As the contract names them."""
+    assert ["HTTP_504", "UNREADABLE_ANSWER"] == [classify_status(each).code for each in (504, 200)]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [
+        (httpx.ConnectError("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (httpx.ConnectTimeout("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (httpx.PoolTimeout("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (httpx.ReadTimeout("x"), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
+        (httpx.WriteTimeout("x"), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
+        (TimeoutError(), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
+        (httpx.ReadError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
+        (httpx.WriteError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
+        (httpx.RemoteProtocolError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
+        (httpx.DecodingError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
+    ],
+)
+def test_a_broken_exchange_tells_not_sent_from_perhaps_applied(
+    error: Exception, kind: CallKind, code: str
+) -> None:
+    """Only what failed before anything was sent is surely not applied."""
+    fault = classify_transport(error)
+    assert (kind, code, None, False) == (fault.kind, fault.code, fault.http_status, fault.answered)
+
+
+def test_a_broken_exchange_keeps_the_secret() -> None:
+    """The library's text may hold the webhook's address."""
+    secret = "https://portal/rest/1/secret/"
+    for error in (httpx.ConnectError(secret), httpx.ReadTimeout(secret), httpx.ReadError(secret)):
+        assert "secret" not in repr(classify_transport(error))
+
+
+@pytest.mark.parametrize(("code", "standing"), ITEMS)
+def test_an_items_code_decides_its_standing(code: object, standing: str) -> None:
+    """As number or text, in any case; an unknown one may hide a saved item."""
+    text = "0" if code is None else str(code) or "0"
+    expected = Refused(Standing(standing), text, "said so")
+    assert expected == classify_item(code, "said so")
+    assert standing == classify_item(str(code).lower(), "said so").standing
+
+
+def test_the_tables_hold_lower_case_codes_only() -> None:
+    """Codes are compared in lower case."""
+    for code in (*CALL_CODES, *ITEM_CODES):
+        assert code == code.strip().lower()
+
+
+def test_no_row_of_the_tables_is_untested() -> None:
+    """A new row needs its line here, written out from the facts."""
+    assert set(CALL_CODES) <= {code.lower() for code, *_ in WHOLE_CALL}
+    assert set(ITEM_CODES) <= {str(code).lower() for code, _ in ITEMS}
+
+
+@given(TEXT, TEXT, st.integers(100, 599), st.none() | st.floats(0, 1e6))
+def test_any_whole_call_error_has_a_meaning(
+    code: str, text: str, status: int, retry_after: float | None
+) -> None:
+    """Unknown means perhaps executed."""
+    fault = classify_call(code, text, status, retry_after=retry_after)
+    assert isinstance(fault, Fault)
+    if code.strip().lower() not in CALL_CODES and code.strip() != "100":
+        assert (CallKind.AMBIGUOUS, None) == (fault.kind, fault.pause)
+
+
+@given(st.integers(100, 599))
+def test_any_status_has_a_meaning(status: int) -> None:
+    """Unknown means perhaps executed."""
+    known = status in {413, 429} or 300 <= status < 400
+    assert known == (classify_status(status).kind is not CallKind.AMBIGUOUS)
+
+
+@given(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64)
+    | st.floats()
+    | TEXT
+    | st.lists(st.integers(), max_size=3)
+    | st.dictionaries(TEXT, TEXT, max_size=3),
+    TEXT,
+)
+def test_any_items_error_has_a_standing(code: object, text: str) -> None:
+    """Unknown means: may have been saved, else the refusal stands."""
+    refused = classify_item(code, text)
+    assert refused.code
+    known = {*ITEM_CODES}
+    if str(code).strip().lower() not in known and "creation_cancel" not in str(code).lower():
+        assert Standing.REFUSED_UNCLEAR is refused.standing
+
+
+def test_every_pause_reason_of_a_code_is_one_of_the_contract() -> None:
+    """The label of `importer_paused` is bounded."""
+    reasons = {pause for _, pause in CALL_CODES.values() if pause is not None}
+    assert reasons <= set(PauseReason) - {PauseReason.FAILURE_SHARE}

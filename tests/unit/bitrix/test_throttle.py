@@ -1,0 +1,165 @@
+"""Tests the one gate that every call to the portal passes, on a made-up clock."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from service.bitrix.throttle import Throttle
+from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.telemetry.metrics import Metrics
+from tests.virtual_time import now, run
+
+WALL = 1_700_000_000.0 // 60 * 60
+"""The wall clock at loop time 0: the start of a minute."""
+
+
+def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test on a clock of its own."""
+
+    @wraps(test)
+    def on_virtual_time() -> None:
+        run(test())
+
+    return on_virtual_time
+
+
+class Bench:
+    """One throttle with its limits, made inside the running loop."""
+
+    def __init__(self, *, rate: float = 2.0, burst: float = 50.0, limit: float = 420.0) -> None:
+        """Set the limits; the budget is that of imports and of look-ups each."""
+        self.metrics = Metrics()
+        self.started = now()
+        self.throttle = Throttle(
+            bucket=LeakyBucket(rate=rate, burst=burst),
+            budgets={method: OperatingBudget(limit) for method in ("import", "list")},
+            metrics=self.metrics,
+            wall=lambda: WALL + now() - self.started,
+        )
+
+    async def call(
+        self, method: str = "import", *, seconds: float = 0.0, cost: float = 0
+    ) -> float:
+        """Make a call that lasts so long; return when it left, counted from the start."""
+        async with self.throttle.call(method, cost=cost):
+            left = now() - self.started
+            await asyncio.sleep(seconds)
+        return left
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric."""
+        return self.metrics.registry.get_sample_value(f"importer_{name}", labels)
+
+
+@virtual
+async def test_a_burst_passes_and_the_rest_follows_at_the_rate() -> None:
+    """Each as soon as it fits, and what it waited is counted."""
+    bench = Bench(rate=2.0, burst=3.0)
+    left = [await bench.call("probe") for _ in range(5)]
+    assert [0.0, 0.0, 0.0, 0.5, 1.0] == pytest.approx(left, abs=1e-3)
+    waited = bench.value("pacer_wait_seconds_total", reason="bucket")
+    assert 1.0 == pytest.approx(waited, abs=1e-3)
+
+
+@virtual
+async def test_callers_pass_in_order_of_arrival() -> None:
+    """Nobody is overtaken."""
+    bench = Bench(rate=2.0, burst=1.0)
+    passed: list[int] = []
+
+    async def call(number: int) -> None:
+        await bench.call("probe")
+        passed.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(5):
+            tasks.create_task(call(number))
+    assert [0, 1, 2, 3, 4] == passed
+
+
+@virtual
+async def test_a_refusal_makes_the_next_call_wait() -> None:
+    """Somebody else drinks from the portal's bucket: we take half."""
+    bench = Bench(rate=2.0, burst=50.0)
+    bench.throttle.refused()
+    assert (1.0, "bucket") == bench.throttle.pace()
+    assert 1.0 == pytest.approx(await bench.call("probe"), abs=1e-3)
+
+
+@virtual
+async def test_who_gives_up_waiting_takes_nothing_and_blocks_nobody() -> None:
+    """A cancelled caller leaves the limits as they were."""
+    bench = Bench(rate=2.0, burst=1.0)
+    await bench.call(cost=10.0)
+    first = asyncio.create_task(bench.call(cost=10.0))
+    second = asyncio.create_task(bench.call(cost=10.0))
+    await asyncio.sleep(0.1)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert 0.5 == pytest.approx(await second, abs=1e-3)
+    assert (0.0, "bucket") == (bench.throttle.pace()[0] // 1, bench.throttle.pace()[1])
+
+
+@virtual
+async def test_a_spent_budget_stops_its_own_method_only() -> None:
+    """Look-ups and probes go on."""
+    bench = Bench(limit=100.0)
+    bench.throttle.answered("import", 101.0, None)
+    assert (600.0, "budget") == bench.throttle.pace()
+    assert [0.0, 0.0] == [await bench.call("list"), await bench.call("probe")]
+    assert 600.0 == pytest.approx(await bench.call("import"), abs=1e-3)
+    waited = bench.value("pacer_wait_seconds_total", reason="budget")
+    assert 600.0 == pytest.approx(waited, abs=1e-3)
+
+
+@virtual
+async def test_what_is_in_flight_counts_by_its_expected_cost() -> None:
+    """Two that together exceed the budget do not fly together."""
+    bench = Bench(limit=100.0)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(bench.call(seconds=5.0, cost=101.0))
+        second = tasks.create_task(bench.call(cost=101.0))
+    assert (0.0, 5.0) == pytest.approx((first.result(), second.result()), abs=0.1)
+
+
+@virtual
+async def test_after_a_refusal_one_call_at_a_time_probes_the_budget() -> None:
+    """A minute later, and the others only when it has ended."""
+    bench = Bench(limit=420.0)
+    bench.throttle.over_budget("import")
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(bench.call(seconds=5.0))
+        second = tasks.create_task(bench.call())
+    assert (60.0, 65.0) == pytest.approx((first.result(), second.result()), abs=0.1)
+
+
+@virtual
+async def test_the_size_of_a_call_follows_the_learnt_cost() -> None:
+    """Unknown types are trusted; what lasts long is split."""
+    bench = Bench()
+    assert (20, 0.0) == (bench.throttle.most(2, 20), bench.throttle.expected(2, 20))
+    bench.throttle.learn(2, 10, 30.0, whole=True)
+    assert (12, 60.0) == (bench.throttle.most(2, 20), bench.throttle.expected(2, 20))
+    bench.throttle.learn(2, 12, 60.0, whole=False)
+    assert (7, 20) == (bench.throttle.most(2, 20), bench.throttle.most(3, 20))
+
+
+@virtual
+async def test_what_is_not_budgeted_is_ignored() -> None:
+    """A probe has counters too; nobody paces by them."""
+    bench = Bench()
+    bench.throttle.answered("probe", 1000.0, None)
+    bench.throttle.over_budget("probe")
+    assert 0.0 == await bench.call("probe")
+
+
+@virtual
+async def test_the_limits_are_shown() -> None:
+    """What the portal counts, as it said it last."""
+    bench = Bench(limit=420.0)
+    bench.throttle.answered("import", 37.5, WALL + 60)
+    assert 37.5 == bench.value("operating_seconds", method="import")

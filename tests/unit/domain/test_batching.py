@@ -1,0 +1,375 @@
+"""Tests which claims travel together, and when they leave."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.batching import Agenda, Batch, BatchPolicy, ClosedBy
+from service.domain.claims import Claim
+from service.domain.events import BatchKey
+from tests.unit.domain.samples import DEAL, batch, claim, event, fault
+
+POLICY = BatchPolicy(max_items=3, window=2.0, max_bytes=100)
+KEY = BatchKey(DEAL, original_names=False)
+
+
+@pytest.fixture
+def agenda() -> Agenda[str]:
+    """Give the test an empty agenda: three items, two seconds, a hundred bytes."""
+    return Agenda(POLICY)
+
+
+def names(taken: Batch[str] | None) -> list[str]:
+    """Return the event ids of a batch in its order; empty for none."""
+    return [] if taken is None else [each.event.event_id for each in taken.claims]
+
+
+def lead(name: str) -> Claim[str]:
+    """Return a claim of another entity type."""
+    return claim(event(name, entity_type_id=1))
+
+
+def test_window_opens_with_the_first_item(agenda: Agenda[str]) -> None:
+    """After a long silence the first item still waits for company."""
+    agenda.add(claim("a"), 1000.0)
+    agenda.add(claim("b"), 1001.9)
+    assert agenda.take(1001.9) is None
+    taken = agenda.take(1002.0)
+    assert ["a", "b"] == names(taken)
+    assert taken is not None
+    assert (ClosedBy.WINDOW, 1000.0, 2) == (taken.closed_by, taken.opened_at, taken.size)
+
+
+def test_a_full_batch_leaves_at_once(agenda: Agenda[str]) -> None:
+    """The last item that fits closes it."""
+    for name in "abc":
+        agenda.add(claim(name), 5.0)
+    taken = agenda.take(5.0)
+    assert ["a", "b", "c"] == names(taken)
+    assert taken is not None
+    assert ClosedBy.SIZE is taken.closed_by
+
+
+def test_a_batch_of_dear_items_is_full_earlier() -> None:
+    """What a call may carry is asked for each entity type."""
+    agenda: Agenda[str] = Agenda(POLICY, most=lambda kind, most: 1 if kind == DEAL else most)
+    agenda.add(claim("a"), 0.0)
+    agenda.add(lead("b"), 0.0)
+    assert ["a"] == names(agenda.take(0.0))
+    assert agenda.take(0.0) is None
+
+
+def test_the_item_after_a_full_batch_opens_the_next(agenda: Agenda[str]) -> None:
+    """It brings a window of its own."""
+    for name in "abcd":
+        agenda.add(claim(name), 5.0)
+    assert ["a", "b", "c"] == names(agenda.take(5.0))
+    assert agenda.take(6.9) is None
+    assert ["d"] == names(agenda.take(7.0))
+
+
+def test_bytes_close_a_batch_before_they_are_too_many(agenda: Agenda[str]) -> None:
+    """The claim that does not fit opens the next batch."""
+    agenda.add(claim("a", size=60), 0.0)
+    agenda.add(claim("b", size=41), 0.0)
+    taken = agenda.take(0.0)
+    assert taken is not None
+    assert (["a"], ClosedBy.BYTES, 60) == (names(taken), taken.closed_by, taken.size)
+    assert ["b"] == names(agenda.take(2.0))
+
+
+def test_bytes_that_just_fit_travel_together(agenda: Agenda[str]) -> None:
+    """The bound is the largest that may leave."""
+    agenda.add(claim("a", size=60), 0.0)
+    agenda.add(claim("b", size=40), 0.0)
+    assert ["a", "b"] == names(agenda.take(2.0))
+
+
+def test_an_oversize_claim_travels_alone(agenda: Agenda[str]) -> None:
+    """It was admitted, so it is tried."""
+    for name, size in (("a", 1), ("big", 500), ("b", 1)):
+        agenda.add(claim(name, size=size), 0.0)
+    assert [["a"], ["big"], ["b"]] == [names(agenda.take(2.0)) for _ in range(3)]
+
+
+def test_a_batch_has_one_entity_type_and_one_spelling(agenda: Agenda[str]) -> None:
+    """The call has one of each."""
+    agenda.add(claim("a"), 0.0)
+    agenda.add(lead("b"), 0.0)
+    agenda.add(claim(event("c", original_names=True)), 0.0)
+    agenda.add(claim("d"), 0.0)
+    assert [["a", "d"], ["b"], ["c"]] == [names(agenda.take(2.0)) for _ in range(3)]
+
+
+def test_what_arrives_while_no_slot_is_free_still_travels_along(agenda: Agenda[str]) -> None:
+    """A batch stays open until it is taken, even past its window."""
+    agenda.add(claim("a"), 0.0)
+    agenda.add(claim("b"), 9.0)
+    assert ["a", "b"] == names(agenda.take(9.0))
+
+
+def test_the_oldest_batch_goes_first(agenda: Agenda[str]) -> None:
+    """Age counts from the first item, not from the closing."""
+    agenda.add(lead("old"), 0.0)
+    for name in "abc":
+        agenda.add(claim(name), 1.0)
+    assert ["a", "b", "c"] == names(agenda.take(1.0))
+    for name in "def":
+        agenda.add(claim(name), 1.0)
+    assert ["old"] == names(agenda.take(2.0))
+    assert ["d", "e", "f"] == names(agenda.take(2.0))
+
+
+def test_pressure_takes_the_oldest_open_batch(agenda: Agenda[str]) -> None:
+    """When nothing more can arrive, waiting for company is vain."""
+    agenda.add(lead("a"), 0.0)
+    agenda.add(claim("b"), 0.1)
+    taken = agenda.take(0.2, pressure=True)
+    assert taken is not None
+    assert (["a"], ClosedBy.PRESSURE) == (names(taken), taken.closed_by)
+
+
+def test_pressure_does_not_hurry_what_waits_for_a_reason(agenda: Agenda[str]) -> None:
+    """A batch put back, or a claim deferred, keeps its time."""
+    again = batch(claim("a"))
+    again.due, again.closed_by = 10.0, ClosedBy.SIZE
+    agenda.put(again)
+    agenda.defer(claim("b"), 10.0)
+    assert agenda.take(9.9, pressure=True) is None
+
+
+def test_what_is_due_goes_before_what_pressure_would_take(agenda: Agenda[str]) -> None:
+    """Pressure closes nothing while something may leave anyway."""
+    agenda.add(lead("a"), 0.0)
+    for name in "bcd":
+        agenda.add(claim(name), 0.1)
+    assert ["b", "c", "d"] == names(agenda.take(0.2, pressure=True))
+    assert ["a"] == names(agenda.take(0.2, pressure=True))
+
+
+def test_drain_lets_everything_open_leave_at_once(agenda: Agenda[str]) -> None:
+    """At a stop no window is waited for."""
+    agenda.add(lead("a"), 0.0)
+    agenda.add(claim("b"), 0.0)
+    agenda.drain(0.1)
+    taken = [agenda.take(0.1), agenda.take(0.1)]
+    assert [["a"], ["b"]] == [names(each) for each in taken]
+    assert [ClosedBy.DRAIN] * 2 == [each.closed_by for each in taken if each is not None]
+
+
+def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(agenda: Agenda[str]) -> None:
+    """Nothing joins it, and it keeps why it closed."""
+    again = batch(claim("a"))
+    again.due, again.closed_by = 10.0, ClosedBy.SIZE
+    agenda.put(again)
+    agenda.add(claim("b"), 5.0)
+    assert ["b"] == names(agenda.take(9.9))
+    assert agenda.take(10.0) is again
+    assert ClosedBy.SIZE is again.closed_by
+
+
+def test_a_batch_put_back_never_shuts_the_open_one(agenda: Agenda[str]) -> None:
+    """It was not closed before, and is none of the open batch's business."""
+    again = batch(claim("a"))
+    agenda.add(claim("b"), 5.0)
+    agenda.put(again)
+    assert agenda.take(5.0) is again
+    assert ClosedBy.WINDOW is again.closed_by
+    agenda.add(claim("c"), 6.0)
+    assert ["b", "c"] == names(agenda.take(7.0))
+
+
+def test_a_deferred_claim_joins_the_open_batch_when_its_time_comes(agenda: Agenda[str]) -> None:
+    """Until then it waits beside the batches."""
+    agenda.defer(claim("late"), 6.0)
+    agenda.defer(claim("later"), 6.5)
+    agenda.add(claim("a"), 5.0)
+    assert agenda.take(6.0) is None
+    assert ["a", "late", "later"] == names(agenda.take(7.0))
+
+
+def test_equal_times_keep_the_order_of_arrival(agenda: Agenda[str]) -> None:
+    """Claims themselves are never compared."""
+    for name in "abc":
+        agenda.defer(claim(name), 6.0)
+    assert ["a", "b", "c"] == names(agenda.take(6.0))
+
+
+def test_the_next_time_is_the_earliest_of_all(agenda: Agenda[str]) -> None:
+    """The loop sleeps exactly until something may leave."""
+    assert agenda.next_time() is None
+    agenda.defer(claim("a"), 20.0)
+    assert 20.0 == agenda.next_time()
+    agenda.add(claim("b"), 10.0)
+    assert 12.0 == agenda.next_time()
+    agenda.defer(claim("c"), 11.0)
+    assert 11.0 == agenda.next_time()
+    agenda.drain(10.5)
+    assert 10.5 == agenda.next_time()
+
+
+def test_closing_late_keeps_the_time_it_was_due(agenda: Agenda[str]) -> None:
+    """A batch never becomes due later by filling up."""
+    for at, name in enumerate("abc"):
+        agenda.add(claim(name), 4.0 * at)
+    assert 2.0 == agenda.next_time()
+
+
+def test_len_counts_all_that_waits(agenda: Agenda[str]) -> None:
+    """Open, closed, put back, deferred."""
+    assert 0 == len(agenda)
+    for name in "abcd":
+        agenda.add(claim(name), 0.0)
+    agenda.put(batch(claim("e"), claim("f")))
+    agenda.defer(claim("g"), 1.0)
+    assert 7 == len(agenda)
+
+
+def test_prune_takes_out_what_is_not_kept(agenda: Agenda[str]) -> None:
+    """Each claim is judged by itself and by the time it would leave."""
+    for name in "ab":
+        agenda.add(claim(name, size=10), 0.0)
+    agenda.add(lead("c"), 1.0)
+    agenda.defer(claim("d"), 30.0)
+    agenda.defer(claim("e"), 40.0)
+    asked: list[tuple[str, float]] = []
+
+    def keep(each: Claim[str], due: float) -> bool:
+        asked.append((each.event.event_id, due))
+        return each.event.event_id in "be"
+
+    assert ["a", "c", "d"] == [each.event.event_id for each in agenda.prune(keep)]
+    assert [("a", 2.0), ("b", 2.0), ("c", 3.0), ("d", 30.0), ("e", 40.0)] == asked
+    left = agenda.take(2.0)
+    assert left is not None
+    assert (["b"], 10) == (names(left), left.size)
+    assert (1, 40.0) == (len(agenda), agenda.next_time())
+
+
+def test_pruning_keeps_the_order_of_the_deferred(agenda: Agenda[str]) -> None:
+    """The earliest of those that stay still comes first."""
+    for until, name in ((1, "a"), (7, "b"), (2, "c"), (9, "d"), (8, "e"), (3, "f"), (4, "g")):
+        agenda.defer(claim(name), float(until))
+    agenda.prune(lambda each, _: each.event.event_id not in "ac")
+    times = []
+    while (due := agenda.next_time()) is not None:
+        times.append(due)
+        agenda.prune(lambda _, until, due=due: until != due)  # type: ignore[misc]  # bound here
+    assert [3.0, 4.0, 7.0, 8.0, 9.0] == times
+
+
+def test_pruning_nothing_changes_nothing(agenda: Agenda[str]) -> None:
+    """What is kept keeps its place."""
+    agenda.add(claim("a"), 0.0)
+    agenda.defer(claim("b"), 1.5)
+    assert [] == agenda.prune(lambda _claim, _due: True)
+    assert ["a", "b"] == names(agenda.take(2.0))
+
+
+def test_an_emptied_open_batch_is_forgotten(agenda: Agenda[str]) -> None:
+    """The next claim opens a window of its own."""
+    agenda.add(claim("a"), 0.0)
+    agenda.prune(lambda _claim, _due: False)
+    assert (0, None) == (len(agenda), agenda.next_time())
+    agenda.add(claim("b"), 1.5)
+    assert agenda.take(2.0) is None
+    assert ["b"] == names(agenda.take(3.5))
+
+
+def test_a_part_keeps_its_age_and_forgets_the_failure() -> None:
+    """Who waited longest still goes first."""
+    whole = batch(claim("a", size=3), claim("b", size=4), fault=fault(), opened_at=7.0)
+    whole.tries, whole.closed_by = 3, ClosedBy.BYTES
+    part = whole.part(whole.claims[1:], 9.0)
+    assert (["b"], 7.0, 9.0, 4) == (names(part), part.opened_at, part.due, part.size)
+    assert (KEY, ClosedBy.BYTES, 0, None) == (part.key, part.closed_by, part.tries, part.fault)
+
+
+@dataclass
+class Played:
+    """What a random run of an agenda has brought."""
+
+    agenda: Agenda[str]
+    now: float = 0.0
+    serial: int = 0
+    joined_at: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    pruned: list[str] = field(default_factory=list)
+
+    def arrive(self, entity_type_id: int, size: int, delay: float) -> None:
+        """Let a claim arrive; some are deferred."""
+        item = event(f"{self.serial:04}", entity_type_id=entity_type_id)
+        self.serial += 1
+        self.joined_at[item.event_id], self.sizes[item.event_id] = self.now + delay, size
+        if delay:
+            self.agenda.defer(claim(item, size=size), self.now + delay)
+        else:
+            self.agenda.add(claim(item, size=size), self.now)
+
+    def poll(self, *, pressure: bool) -> None:
+        """Take everything that may leave now, as the loop does with free slots."""
+        while (taken := self.agenda.take(self.now, pressure=pressure)) is not None:
+            self._check(taken)
+            self.taken += names(taken)
+
+    def drop(self, digit: str) -> None:
+        """Prune some."""
+        gone = self.agenda.prune(lambda each, _: not each.event.event_id.endswith(digit))
+        self.pruned += [each.event.event_id for each in gone]
+
+    def step(self, seconds: float) -> None:
+        """Let time pass as the loop does: never asleep when something becomes due."""
+        end = self.now + seconds
+        while (due := self.agenda.next_time()) is not None and due <= end:
+            self.now = max(self.now, due)
+            self.poll(pressure=False)
+        self.now = end
+
+    def _check(self, taken: Batch[str]) -> None:
+        ids = names(taken)
+        assert ids
+        assert len({each.event.batch_key for each in taken.claims}) == 1
+        assert len(ids) <= POLICY.max_items
+        assert taken.size == sum(self.sizes[each] for each in ids)
+        assert taken.size <= POLICY.max_bytes or len(ids) == 1
+        joined = [self.joined_at[each] for each in ids]
+        assert joined == sorted(joined)
+        assert all(self.now - at <= POLICY.window + 1e-6 for at in joined)
+        assert taken.closed_by is not None
+
+
+ARRIVALS = st.tuples(
+    st.just("arrive"), st.sampled_from([1, 2]), st.integers(1, 130), st.sampled_from([0, 0, 0, 3])
+)
+STEPS = st.one_of(
+    ARRIVALS,
+    ARRIVALS,
+    st.tuples(st.just("step"), st.floats(0, 3)),
+    st.tuples(st.just("poll"), st.booleans()),
+    st.tuples(st.just("drop"), st.sampled_from("0123456789")),
+)
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_nothing_is_lost_doubled_oversized_or_late(steps: list[tuple[object, ...]]) -> None:
+    """Whatever comes whenever: every claim leaves once, in time, in order, within bounds."""
+    run = Played(Agenda(POLICY))
+    for step in steps:
+        match step:
+            case ("arrive", int(entity_type), int(size), int(delay)):
+                run.arrive(entity_type, size, float(delay))
+            case ("step", float(seconds)):
+                run.step(seconds)
+            case ("poll", bool(pressure)):
+                run.poll(pressure=pressure)
+            case ("drop", str(digit)):
+                run.drop(digit)
+            case _:
+                raise AssertionError(step)
+        assert run.serial == len(run.agenda) + len(run.taken) + len(run.pruned)
+    run.step(10.0)
+    assert 0 == len(run.agenda)
+    assert sorted(run.joined_at) == sorted(run.taken + run.pruned)

@@ -1,0 +1,544 @@
+"""Tests whose turn an event is, who joins, and what is remembered of it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.claims import Claim, Claims, Remembered, Repeat, claim_of
+from service.domain.doubt import Doubt, Knowledge
+from service.domain.events import Identity
+from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from tests.unit.domain.samples import claim, event
+
+REJECTED = Failed(FailureKind.REJECTED, "100", "no", 200)
+
+
+@pytest.fixture
+def claims() -> Claims[str]:
+    """Give the test an empty register that remembers ten of everything."""
+    return Claims(remember=10)
+
+
+def start(claims: Claims[str], each: Claim[str]) -> Claim[str]:
+    """Admit a claim that nobody else holds."""
+    assert claims.admit(each, copy=False) is each
+    return each
+
+
+def test_a_new_event_may_start(claims: Claims[str]) -> None:
+    """Nobody works on it."""
+    start(claims, claim("a"))
+    assert 1 == len(claims)
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_copy_joins_the_first_and_shares_its_outcome(claims: Claims[str], *, copy: bool) -> None:
+    """All its deliveries end together."""
+    first = start(claims, claim("a", "one"))
+    assert claims.admit(claim("a", "two"), copy=copy) is None
+    assert ["one", "two"] == first.deliveries
+    assert ([], []) == _ends(claims, first, Imported(5))
+
+
+def test_the_same_id_with_another_body_waits(claims: Claims[str]) -> None:
+    """It starts when the first has failed: a new publish is a new try."""
+    first = start(claims, claim(event("a", body="one")))
+    other = claim(event("a", body="two"))
+    assert claims.admit(other, copy=False) is None
+    assert ([other], []) == _ends(claims, first, REJECTED)
+    assert 1 == len(claims)
+
+
+def test_the_same_id_with_another_body_shares_a_success(claims: Claims[str]) -> None:
+    """The event is in the CRM; importing it again would double it."""
+    first = start(claims, claim(event("a", body="one")))
+    other = claim(event("a", body="two"))
+    claims.admit(other, copy=False)
+    assert ([], [other]) == _ends(claims, first, Imported(5))
+    assert 0 == len(claims)
+
+
+def test_a_redriven_message_is_no_copy(claims: Claims[str]) -> None:
+    """It was failed once more than the one in flight."""
+    first = start(claims, claim("a"))
+    redriven = claim(event("a", redriven=1))
+    assert claims.admit(redriven, copy=False) is None
+    assert ([redriven], []) == _ends(claims, first, REJECTED)
+
+
+def test_events_that_share_an_external_id_go_one_after_another(claims: Claims[str]) -> None:
+    """The second starts only when the first has ended, whichever way."""
+    first = start(claims, claim(event("a", external="shared")))
+    second = claim(event("b", external="shared"))
+    third = claim(event("c", external="shared"))
+    assert claims.admit(second, copy=False) is None
+    assert claims.admit(third, copy=False) is None
+    assert ([second], []) == _ends(claims, first, Imported(5))
+    assert ([third], []) == _ends(claims, second, Imported(6))
+    assert ([], []) == _ends(claims, third, REJECTED)
+
+
+def test_an_event_waits_for_one_that_waits_with_its_external_id(claims: Claims[str]) -> None:
+    """Another body has another external id: it is taken from the moment its event waits."""
+    first = start(claims, claim(event("a", body="one", external="p")))
+    other = claim(event("a", body="two", external="q"))
+    third = claim(event("c", external="q"))
+    assert claims.admit(other, copy=False) is None
+    assert claims.admit(third, copy=False) is None
+    assert 1 == len(claims)
+    assert ([other], []) == _ends(claims, first, REJECTED)
+    assert [third] == other.heirs
+    assert ([third], []) == _ends(claims, other, REJECTED)
+
+
+def test_an_event_starts_when_the_one_it_waited_with_shares_a_success(
+    claims: Claims[str],
+) -> None:
+    """The external id of the other body was never used."""
+    first = start(claims, claim(event("a", body="one", external="p")))
+    other = claim(event("a", body="two", external="q"))
+    third = claim(event("c", external="q"))
+    claims.admit(other, copy=False)
+    claims.admit(third, copy=False)
+    assert ([third], [other]) == _ends(claims, first, Imported(5))
+
+
+def test_an_heir_starts_only_when_nobody_holds_its_other_key(claims: Claims[str]) -> None:
+    """Its id came free, but its external id is another's: it waits on, now for that one."""
+    first = start(claims, claim(event("a", body="one", external="p")))
+    second = start(claims, claim(event("b", external="q")))
+    heir = claim(event("a", body="two", external="q"))
+    assert claims.admit(heir, copy=False) is None
+    assert ([], []) == _ends(claims, first, REJECTED)
+    assert [heir] == second.heirs
+    late = claim(event("a", body="three", external="r"))
+    assert claims.admit(late, copy=False) is None
+    assert ([heir], []) == _ends(claims, second, Imported(5))
+    assert ([], [late]) == _ends(claims, heir, Imported(6))
+
+
+def test_heirs_that_share_nothing_start_together(claims: Claims[str]) -> None:
+    """Only what they waited for held them up."""
+    first = start(claims, claim(event("a", body="one", external="p")))
+    other = claim(event("a", body="two", external="q"))
+    third = claim(event("c", external="p"))
+    claims.admit(other, copy=False)
+    claims.admit(third, copy=False)
+    assert ([other, third], []) == _ends(claims, first, REJECTED)
+    assert 2 == len(claims)
+
+
+def test_a_release_frees_the_external_ids_of_the_waiting(claims: Claims[str]) -> None:
+    """Nothing stays taken by a claim that is gone."""
+    first = start(claims, claim(event("a", body="one", external="p")))
+    claims.admit(claim(event("a", body="two", external="q")), copy=False)
+    claims.release(first)
+    start(claims, claim(event("c", external="q")))
+    start(claims, claim(event("d", external="p")))
+
+
+def test_an_external_id_is_shared_within_one_entity_type_only(claims: Claims[str]) -> None:
+    """A lead and a deal may carry the same one."""
+    start(claims, claim(event("a", external="shared")))
+    start(claims, claim(event("b", external="shared", entity_type_id=1)))
+    assert 2 == len(claims)
+
+
+def test_events_without_external_id_never_wait_for_each_other(claims: Claims[str]) -> None:
+    """There is nothing to share."""
+    first = start(claims, claim(event("a", external=None)))
+    start(claims, claim(event("b", external=None)))
+    assert ([], []) == _ends(claims, first, Imported(5))
+    assert 1 == len(claims)
+
+
+def test_a_copy_of_one_that_waits_joins_it(claims: Claims[str]) -> None:
+    """It waits once, with both deliveries."""
+    first = start(claims, claim(event("a", external="shared")))
+    second = claim(event("b", external="shared"), "one")
+    claims.admit(second, copy=False)
+    claims.admit(claim(event("b", external="shared"), "two"), copy=True)
+    assert ([second], []) == _ends(claims, first, REJECTED)
+    assert ["one", "two"] == second.deliveries
+
+
+def test_a_publish_of_an_imported_id_gets_its_success_again(claims: Claims[str]) -> None:
+    """Marked as a duplicate; the portal is not asked."""
+    _ends(claims, start(claims, claim("a")), Imported(5, reconciled=True))
+    assert Repeat(Imported(5, duplicate=True)) == claims.admit(claim("a"), copy=False)
+    other = claim(event("a", body="other"))
+    assert Repeat(Imported(5, duplicate=True)) == claims.admit(other, copy=True)
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_imported_id_always_gets_its_success_again(
+    claims: Claims[str], *, copy: bool, times: int
+) -> None:
+    """A copy may be a second publish that was delivered before: a result too many harms nobody."""
+    _ends(claims, start(claims, claim("a")), Imported(5))
+    again = [claims.admit(claim("a"), copy=copy) for _ in range(times)]
+    assert [Repeat(Imported(5, duplicate=True))] * times == again
+
+
+def test_a_copy_of_a_failed_message_is_only_acknowledged(claims: Claims[str]) -> None:
+    """One failure has one dead letter."""
+    _ends(claims, start(claims, claim("a")), REJECTED)
+    assert Repeat(None) == claims.admit(claim("a"), copy=True)
+
+
+def test_a_failure_swallows_one_copy_at_most(claims: Claims[str]) -> None:
+    """The next one is a second publish, and an event of its own."""
+    _ends(claims, start(claims, claim("a")), REJECTED)
+    assert Repeat(None) == claims.admit(claim("a"), copy=True)
+    second = claim("a")
+    assert claims.admit(second, copy=True) is second
+    _ends(claims, second, REJECTED)
+    assert Repeat(None) == claims.admit(claim("a"), copy=True)
+
+
+def test_only_success_is_final(claims: Claims[str]) -> None:
+    """A new publish, another body or a redrive of a failed id is a new try."""
+    _ends(claims, start(claims, claim("a")), REJECTED)
+    _ends(claims, start(claims, claim("a")), REJECTED)
+    other = claim(event("a", body="other"))
+    assert claims.admit(other, copy=True) is other
+    _ends(claims, other, REJECTED)
+    redriven = claim(event("a", redriven=1))
+    assert claims.admit(redriven, copy=True) is redriven
+
+
+def test_the_memory_of_ended_events_is_bounded() -> None:
+    """The oldest is forgotten first; then it is a new event."""
+    claims: Claims[str] = Claims(remember=2)
+    for name in "abc":
+        _ends(claims, start(claims, claim(name)), Imported(ord(name)))
+    start(claims, claim("a"))
+    assert Repeat(Imported(ord("b"), duplicate=True)) == claims.admit(claim("b"), copy=False)
+
+
+def test_release_returns_the_deliveries_of_the_claim_and_of_its_heirs(claims: Claims[str]) -> None:
+    """Nobody is left waiting for a claim that is gone."""
+    first = start(claims, claim(event("a", external="shared"), "one"))
+    claims.admit(claim(event("a", external="shared"), "two"), copy=True)
+    claims.admit(claim(event("b", external="shared"), "three"), copy=False)
+    assert ["one", "two", "three"] == claims.release(first)
+    assert (0, []) == (len(claims), first.heirs)
+    start(claims, claim(event("b", external="shared")))
+
+
+def test_what_is_known_survives_the_return_of_the_deliveries(claims: Claims[str]) -> None:
+    """Perhaps sent stays perhaps sent, with its attempts, until it is settled."""
+    first = start(claims, claim("a"))
+    first.known.perhaps_sent(REJECTED, look_at=99.0)
+    first.known.attempts = 3
+    known = first.known
+    claims.release(first)
+    back = claim("a", doubt=Doubt.STRONG)
+    assert claims.admit(back, copy=True) is back
+    assert (Doubt.STRONG, 99.0, 3) == (back.known.doubt, back.known.look_at, back.known.attempts)
+    assert known.fault == back.known.fault == REJECTED
+
+
+@pytest.mark.parametrize(
+    ("ours", "its", "doubt"),
+    [
+        (Doubt.NONE, Doubt.NONE, Doubt.NONE),
+        (Doubt.NONE, Doubt.WEAK, Doubt.WEAK),
+        (Doubt.NONE, Doubt.STRONG, Doubt.WEAK),
+        (Doubt.STRONG, Doubt.NONE, Doubt.STRONG),
+    ],
+)
+def test_our_own_knowledge_outweighs_the_doubt_of_the_copy(
+    claims: Claims[str], ours: Doubt, its: Doubt, doubt: Doubt
+) -> None:
+    """What this process returned unsent does not wait; another may have had it since."""
+    first = start(claims, claim("a", doubt=ours))
+    claims.release(first)
+    back = claim("a", doubt=its)
+    claims.admit(back, copy=True)
+    assert doubt is back.known.doubt
+
+
+def test_what_is_known_is_handed_over_once(claims: Claims[str]) -> None:
+    """A later event of the same id starts afresh."""
+    first = start(claims, claim("a", doubt=Doubt.STRONG))
+    claims.release(first)
+    _ends(claims, start(claims, claim("a")), REJECTED)
+    again = start(claims, claim("a"))
+    assert Doubt.NONE is again.known.doubt
+
+
+def test_what_the_waiting_know_survives_too(claims: Claims[str]) -> None:
+    """Each by its own id."""
+    first = start(claims, claim(event("a", external="shared")))
+    second = claim(event("b", external="shared"), doubt=Doubt.STRONG)
+    claims.admit(second, copy=False)
+    claims.release(first)
+    back = start(claims, claim(event("b", external="shared")))
+    assert Doubt.STRONG is back.known.doubt
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(Doubt.STRONG, Doubt.NONE), (Doubt.NONE, Doubt.STRONG)]
+)
+def test_what_is_known_of_two_bodies_of_one_id_is_joined_on_release(
+    claims: Claims[str], first: Doubt, second: Doubt
+) -> None:
+    """The more doubtful wins, and the later look."""
+    one = start(claims, claim(event("a", body="one"), doubt=first))
+    one.known.look_at = 5.0
+    two = claim(event("a", body="two"), doubt=second)
+    two.known.look_at = 9.0
+    claims.admit(two, copy=True)
+    claims.release(one)
+    back = start(claims, claim(event("a", body="one")))
+    assert (Doubt.STRONG, 9.0) == (back.known.doubt, back.known.look_at)
+
+
+def test_an_item_belongs_to_the_first_event_that_names_it(claims: Claims[str]) -> None:
+    """One CRM item settles at most one event."""
+    assert claims.own(event("a"), 5)
+    assert claims.own(event("a", body="other"), 5)
+    assert not claims.own(event("b"), 5)
+    assert claims.own(event("b"), 6)
+    assert claims.own(event("b", entity_type_id=1), 5)
+
+
+def test_a_memory_forgets_the_oldest_first() -> None:
+    """Putting an entry again makes it the newest."""
+    memory: Remembered[str, int] = Remembered(2)
+    for key, value in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
+        memory.put(key, value)
+    assert [3, None, 4] == [memory.get(key) for key in "abc"]
+    assert ("a" in memory, "b" in memory, 2) == (True, False, len(memory))
+
+
+def test_a_memory_forgets_on_request() -> None:
+    """Popping what is not there is nothing special."""
+    memory: Remembered[str, int] = Remembered(2)
+    memory.put("a", 1)
+    assert [1, None] == [memory.pop("a"), memory.pop("a")]
+    assert 0 == len(memory)
+
+
+@given(st.integers(0, 5), st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=50))
+def test_a_memory_never_outgrows_its_limit(limit: int, steps: list[tuple[int, bool]]) -> None:
+    """Whatever is put and popped."""
+    memory: Remembered[int, None] = Remembered(limit)
+    for key, put in steps:
+        if put:
+            memory.put(key, None)
+        else:
+            memory.pop(key)
+        assert len(memory) <= limit
+
+
+BODIES = st.tuples(st.sampled_from("xyz"), st.sampled_from(["p", "q", "r", None]))
+"""What a body says, and the external id it brings."""
+
+
+@dataclass
+class Played:
+    """A random history of messages; knows where every delivery is, and how doubtful each id."""
+
+    claims: Claims[str] = field(default_factory=lambda: Claims(remember=1000))
+    working: list[Claim[str]] = field(default_factory=list)
+    waiting: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    back: Counter[str] = field(default_factory=Counter)
+    known: dict[Identity, Knowledge] = field(default_factory=dict)
+    tickets: Iterator[int] = field(default_factory=count)
+
+    def arrive(self, name: str, body: str, external: str | None, *, copy: bool) -> None:
+        """Let a message arrive; a body is the same bytes whenever it comes."""
+        delivery = f"delivery {next(self.tickets)}"
+        item = event(name, body=f"{body} {external}", external=external)
+        each = claim(item, delivery, doubt=Doubt.STRONG if copy else Doubt.NONE)
+        admitted = self.claims.admit(each, copy=copy)
+        if isinstance(admitted, Repeat):
+            self.ended[delivery] += 1
+            return
+        if (known := self.known.pop(item.identity, None)) is not None:
+            assert known.doubt <= each.known.doubt
+            assert known.look_at <= each.known.look_at
+        if admitted is None:
+            self.waiting[delivery] += 1
+        else:
+            self._begin(admitted)
+
+    def send(self, position: int, now: float) -> None:
+        """Let one of the claims in work make a call of unknown outcome."""
+        if self.working:
+            self.working[position % len(self.working)].known.perhaps_sent(REJECTED, now)
+
+    def end(self, position: int, outcome: Outcome) -> None:
+        """Let one of the claims in work end."""
+        if not self.working:
+            return
+        each = self.working.pop(position % len(self.working))
+        resolved = self.claims.resolve(each, outcome)
+        for done in (each, *resolved.repeats):
+            self._leave(done.deliveries, self.ended)
+        for heir in resolved.starts:
+            self._begin(heir)
+
+    def give_up(self, position: int) -> None:
+        """Let one of the claims in work go back."""
+        if not self.working:
+            return
+        each = self.working.pop(position % len(self.working))
+        for one in (each, *each.heirs):
+            noted = self.known.setdefault(one.event.identity, replace(one.known))
+            noted.doubt = max(noted.doubt, one.known.doubt)
+            noted.look_at = max(noted.look_at, one.known.look_at)
+        self._leave(self.claims.release(each), self.back)
+
+    def check(self) -> None:
+        """Nothing twice in work, nothing lost, nothing doubled."""
+        assert len(self.working) == len(self.claims)
+        assert len({each.event.identity for each in self.working}) == len(self.working)
+        external = [e.event.external_id for e in self.working if e.event.external_id is not None]
+        assert len(set(external)) == len(external)
+        places = self.waiting + self.ended + self.back
+        assert all(times == 1 for times in places.values())
+        held = [d for each in self.working for c in (each, *each.heirs) for d in c.deliveries]
+        assert sorted(self.waiting) == sorted(held)
+
+    def _begin(self, each: Claim[str]) -> None:
+        self.working.append(each)
+        for delivery in each.deliveries:
+            self.waiting[delivery] = 1
+
+    def _leave(self, deliveries: list[str], place: Counter[str]) -> None:
+        for delivery in deliveries:
+            del self.waiting[delivery]
+            place[delivery] += 1
+
+
+HISTORY = st.lists(
+    st.one_of(
+        st.tuples(st.just("arrive"), st.sampled_from("abcd"), BODIES, st.booleans()),
+        st.tuples(st.just("arrive"), st.sampled_from("ab"), BODIES, st.booleans()),
+        st.tuples(st.just("send"), st.integers(0, 3)),
+        st.tuples(st.just("end"), st.integers(0, 3), st.booleans()),
+        st.tuples(st.just("give up"), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
+@given(HISTORY, st.sampled_from([0, 1, 3, 1000]))
+def test_no_id_and_no_external_id_is_worked_on_twice_at_once(
+    history: list[tuple[object, ...]], remember: int
+) -> None:
+    """Every delivery is in work, waits for one in work, has ended, or went back: exactly once."""
+    run = Played(Claims(remember=remember))
+    for number, step in enumerate(history):
+        match step:
+            case ("arrive", str(name), (str(body), None | str() as external), bool(copy)):
+                run.arrive(name, body, external, copy=copy)
+            case ("send", int(position)):
+                run.send(position, float(number))
+            case ("end", int(position), bool(good)):
+                run.end(position, Imported(number + 1) if good else REJECTED)
+            case ("give up", int(position)):
+                run.give_up(position)
+            case _:
+                raise AssertionError(step)
+        run.check()
+        if remember < 1000:
+            run.known.clear()
+    while run.working:
+        run.end(0, REJECTED)
+        run.check()
+    assert 0 == len(run.claims)
+
+
+@given(st.lists(st.sampled_from(["send", "return", "redeliver", "fail"]), max_size=30))
+def test_an_unsettled_send_is_never_forgotten(steps: list[str]) -> None:
+    """However often its delivery goes back and comes again: once sent, in doubt until ended."""
+    claims: Claims[str] = Claims(remember=10)
+    current: Claim[str] | None = start(claims, claim("a"))
+    sent, redriven = False, 0
+    for step in steps:
+        match step:
+            case "send" if current is not None:
+                current.known.perhaps_sent(REJECTED, look_at=1.0)
+                sent = True
+            case "return" if current is not None:
+                claims.release(current)
+                current = None
+            case "redeliver" if current is None:
+                current = claim(event("a", redriven=redriven), doubt=Doubt.STRONG)
+                assert claims.admit(current, copy=True) is current
+            case "fail" if current is not None:
+                _ends(claims, current, REJECTED)
+                sent, current, redriven = False, None, redriven + 1
+                current = start(claims, claim(event("a", redriven=redriven)))
+            case _:
+                pass
+        if current is not None and sent:
+            assert Doubt.STRONG is current.known.doubt
+        elif current is not None:
+            assert Doubt.STRONG > current.known.doubt
+
+
+@dataclass
+class Delivery:
+    """What a delivery says of itself."""
+
+    received_at: float = 1000.0
+    size: int = 70
+    copy: bool = False
+    resubmitted: bool = False
+    early: bool = False
+    times: int = 0
+
+
+def test_a_claim_is_made_of_its_delivery() -> None:
+    """Its age and size are the message's; nothing is known against sending it."""
+    delivery = Delivery()
+    each = claim_of(delivery, event("a"), ask="doubtful", settle=65.0)
+    assert (1000.0, 70, [delivery]) == (each.since, each.size, each.deliveries)
+    assert (Doubt.NONE, 1000.0) == (each.known.doubt, each.known.look_at)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "external", "doubt", "look_at"),
+    [
+        (Delivery(copy=True), "", Doubt.STRONG, 1065.0),
+        (Delivery(copy=True), None, Doubt.STRONG, 1000.0),
+        (Delivery(resubmitted=True), "", Doubt.WEAK, 1000.0),
+        (Delivery(early=True), "", Doubt.WEAK, 1000.0),
+    ],
+)
+def test_only_a_copy_that_can_be_asked_for_waits(
+    delivery: Delivery, external: str | None, doubt: Doubt, look_at: float
+) -> None:
+    """Whoever had it before may still work on it; for the rest waiting proves nothing."""
+    each = claim_of(delivery, event("a", external=external), ask="doubtful", settle=65.0)
+    assert (doubt, look_at) == (each.known.doubt, each.known.look_at)
+
+
+def test_a_message_is_known_by_body_id_and_redrives() -> None:
+    """Anything else is another message."""
+    ours = claim("a")
+    assert ours.same_message(event("a"))
+    assert not ours.same_message(event("a", body="other"))
+    assert not ours.same_message(event("a", redriven=1))
+    assert not ours.same_message(replace(event("a"), entity_type_id=1))
+
+
+def _ends(
+    claims: Claims[str], each: Claim[str], outcome: Outcome
+) -> tuple[list[Claim[str]], list[Claim[str]]]:
+    """Resolve a claim; return what starts and what shares its success."""
+    resolved = claims.resolve(each, outcome)
+    assert [] == each.heirs
+    return resolved.starts, resolved.repeats

@@ -1,0 +1,303 @@
+"""Tests whose fault a refusal is: the item's, or the portal's."""
+
+import pytest
+
+from service.domain.claims import Claim
+from service.domain.events import Identity
+from service.domain.outcomes import (
+    Accepted,
+    CallKind,
+    Failed,
+    FailureKind,
+    Fault,
+    PauseReason,
+    Refused,
+    Standing,
+)
+from service.domain.pausing import Gate, Mode, PausePolicy
+from service.domain.sequel import Sequel
+from service.judging import Judge, standing_of
+from tests.unit.bitrix.scripted import Clock, ScriptedPortal
+from tests.unit.domain.samples import RULES, batch, claim, fault
+
+RETRY = RULES.retry
+POLICY = PausePolicy(after=60, probe=15, probe_cap=300)
+BINDER = fault(CallKind.SUSPECT, "100", 400)
+NO_AUTH = fault(CallKind.SUSPECT, "NO_AUTH_FOUND", 401, pause=PauseReason.CREDENTIALS)
+UNREACHABLE = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
+TIMED_OUT = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
+DENIED = Refused(Standing.DENIED, "ACCESS_DENIED", "no right")
+DENIAL = Failed(FailureKind.REJECTED, "ACCESS_DENIED", "no right", 200)
+OTHER = Identity(2, "other")
+
+
+class Bench:
+    """One judge, the gate it tells, and the portal it probes."""
+
+    def __init__(self) -> None:
+        """Start with a healthy portal and a flowing gate."""
+        self.portal = ScriptedPortal()
+        self.clock = Clock()
+        self.gate = Gate(POLICY)
+        self.judge: Judge[str] = Judge(
+            portal=self.portal, gate=self.gate, retry=RETRY, clock=self.clock
+        )
+
+    async def broke(self, *claims: Claim[str]) -> list[int]:
+        """Let a call of claims break; return how often each has failed alone."""
+        self.clock.now += 1.0
+        for each in claims:
+            each.known.first_failed_at = each.known.first_failed_at or self.clock.now
+        await self.judge.broken(batch(*claims))
+        return [each.known.solo_failures for each in claims]
+
+    async def suspected(self, each: Claim[str], why: Fault = BINDER) -> Sequel[str]:
+        """Let the call of one claim be refused for what may be its own fault."""
+        self.clock.now += 1.0
+        return await self.judge.suspect(batch(each), why)
+
+    def denied(self, *verdicts: object, others: bool = False) -> Sequel[str]:
+        """Let a report say this of the items `a`, `b` and so on."""
+        claims = [claim(name) for name in "abcdef"[: len(verdicts)]]
+        said = list(zip(claims, verdicts, strict=True))
+        return self.judge.denied(batch(*claims), said, others=others)
+
+    def pass_others(self) -> None:
+        """Let other items be imported."""
+        self.clock.now += 1.0
+        self.gate.ended(1, 0, self.clock.now)
+
+    def open_by_half(self) -> None:
+        """Pause, and let the probe succeed."""
+        self.gate.bar(PauseReason.CREDENTIALS, self.clock.now)
+        self.gate.probed(self.clock.now, ok=True)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Give the test a judge with its neighbours."""
+    return Bench()
+
+
+@pytest.mark.parametrize(
+    ("why", "mode", "reason"),
+    [
+        (fault(CallKind.BARRED, pause=PauseReason.PLAN), Mode.PAUSED, PauseReason.PLAN),
+        (fault(CallKind.BARRED), Mode.PAUSED, PauseReason.UNAVAILABLE),
+        (NO_AUTH, Mode.PAUSED, PauseReason.CREDENTIALS),
+        (BINDER, Mode.PAUSED, PauseReason.UNAVAILABLE),
+        (UNREACHABLE, Mode.FLOWING, None),
+        (fault(CallKind.OVER_BUDGET, pause=PauseReason.OPERATING_LIMIT), Mode.FLOWING, None),
+        (fault(CallKind.AMBIGUOUS), Mode.FLOWING, None),
+        (fault(CallKind.THROTTLED), Mode.FLOWING, None),
+        (fault(CallKind.TOO_LARGE), Mode.FLOWING, None),
+        (fault(CallKind.UNSUPPORTED), Mode.FLOWING, None),
+    ],
+)
+def test_only_what_a_person_must_mend_pauses_at_once(
+    bench: Bench, why: Fault, mode: Mode, reason: PauseReason | None
+) -> None:
+    """Under the name of what must be mended."""
+    bench.judge.portal_failed(why)
+    assert (mode, reason) == (bench.gate.mode, bench.gate.reason)
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (UNREACHABLE, PauseReason.UNAVAILABLE),
+        (fault(CallKind.UNAVAILABLE, pause=PauseReason.AUTH_SERVER), PauseReason.AUTH_SERVER),
+        (
+            fault(CallKind.OVER_BUDGET, pause=PauseReason.OPERATING_LIMIT),
+            PauseReason.OPERATING_LIMIT,
+        ),
+        (fault(CallKind.AMBIGUOUS, "INTERNAL_SERVER_ERROR", 500), PauseReason.UNAVAILABLE),
+        (TIMED_OUT, PauseReason.UNAVAILABLE),
+        (fault(CallKind.THROTTLED), None),
+        (fault(CallKind.TOO_LARGE), None),
+        (fault(CallKind.UNSUPPORTED), None),
+    ],
+)
+def test_trouble_of_the_portal_pauses_when_it_lasts(
+    bench: Bench, why: Fault, reason: PauseReason | None
+) -> None:
+    """An answered failure too: a portal that answers nothing but errors is ill."""
+    for _ in range(3):
+        bench.judge.portal_failed(why)
+        bench.clock.now += POLICY.after / 2
+    assert reason == bench.gate.reason
+
+
+@pytest.mark.parametrize(
+    ("why", "mode"),
+    [
+        (UNREACHABLE, Mode.PAUSED),
+        (TIMED_OUT, Mode.HALF_OPEN),
+        (fault(CallKind.AMBIGUOUS, "400", 400), Mode.HALF_OPEN),
+    ],
+)
+def test_a_half_open_gate_is_not_shut_by_what_may_be_one_items_fault(
+    bench: Bench, why: Fault, mode: Mode
+) -> None:
+    """Else the poison item in the first batch would never be found."""
+    bench.open_by_half()
+    bench.judge.portal_failed(why)
+    assert mode is bench.gate.mode
+
+
+def test_nothing_follows_where_nobody_is_denied(bench: Bench) -> None:
+    """Other refusals are no concern of the judge."""
+    assert Sequel() == bench.denied(Accepted(1), Refused(Standing.PLAN, "X", "no"))
+    assert Mode.FLOWING is bench.gate.mode
+
+
+def test_items_denied_beside_others_that_pass_are_rejected(bench: Bench) -> None:
+    """The right is there; theirs is missing."""
+    sequel = bench.denied(DENIED, Accepted(1), DENIED, others=True)
+    assert [("a", DENIAL), ("c", DENIAL)] == [(c.event.event_id, why) for c, why in sequel.ended]
+    assert ([], Mode.FLOWING) == (sequel.again, bench.gate.mode)
+
+
+def test_two_items_denied_without_others_pause(bench: Bench) -> None:
+    """It is the right to import that is missing; nothing is rejected."""
+    sequel = bench.denied(DENIED, DENIED)
+    assert (Mode.PAUSED, PauseReason.SCOPE) == (bench.gate.mode, bench.gate.reason)
+    assert [bench.clock.now + RETRY.cap] == [each.due for each in sequel.again]
+    assert ([], 2) == (sequel.ended, len(sequel.again[0].claims))
+    assert [0, 0] == [each.known.solo_failures for each in sequel.again[0].claims]
+
+
+def test_one_item_denied_without_others_goes_again(bench: Bench) -> None:
+    """Alone, later; it is counted."""
+    (again,) = bench.denied(DENIED).again
+    assert [1] == [each.known.solo_failures for each in again.claims]
+    assert bench.clock.now <= again.due <= bench.clock.now + RETRY.base * 2
+    assert Mode.FLOWING is bench.gate.mode
+
+
+async def test_a_broken_call_of_several_counts_against_nobody(bench: Bench) -> None:
+    """Nobody knows which one it was."""
+    assert [0, 0] == await bench.broke(claim("a"), claim("b"))
+    assert 0 == bench.portal.probes
+    assert 1 == bench.gate.broke_alone(OTHER)
+
+
+async def test_the_only_item_that_breaks_its_calls_is_counted_while_the_portal_answers(
+    bench: Bench,
+) -> None:
+    """However often: one message can never hold up the intake."""
+    a = claim("a")
+    assert [[1], [2], [3]] == [await bench.broke(a) for _ in range(3)]
+    assert 3 == bench.portal.probes
+
+
+async def test_a_broken_call_in_an_outage_counts_against_nobody(bench: Bench) -> None:
+    """The probe fails too."""
+    bench.portal.probe_faults.extend([UNREACHABLE, TIMED_OUT])
+    a = claim("a")
+    assert [[0], [0], [1]] == [await bench.broke(a) for _ in range(3)]
+
+
+async def test_two_items_that_break_their_calls_count_for_nothing(bench: Bench) -> None:
+    """It is the portal then, whatever it says to a probe; nobody is even asked."""
+    a, b = claim("a"), claim("b")
+    assert [1] == await bench.broke(a)
+    assert [[0], [1], [0]] == [await bench.broke(each) for each in (b, a, b)]
+    assert 1 == bench.portal.probes
+
+
+async def test_others_that_pass_show_whose_fault_a_broken_call_is(bench: Bench) -> None:
+    """No probe is needed, and other breakers do not matter."""
+    a, b = claim("a"), claim("b")
+    bench.portal.probe_faults.append(UNREACHABLE)
+    await bench.broke(a)
+    await bench.broke(b)
+    bench.pass_others()
+    assert [[1], [1]] == [await bench.broke(each) for each in (a, b)]
+    assert 1 == bench.portal.probes
+
+
+async def test_a_success_before_the_first_broken_call_proves_nothing(bench: Bench) -> None:
+    """The portal may have fallen ill since."""
+    bench.pass_others()
+    bench.portal.probe_faults.append(UNREACHABLE)
+    assert [0] == await bench.broke(claim("a"))
+
+
+async def test_a_suspect_is_judged_when_the_probe_has_answered(bench: Bench) -> None:
+    """Counted, and tried again with growing waits."""
+    a = claim("a")
+    for times in range(1, RETRY.max_attempts):
+        (again,) = (await bench.suspected(a)).again
+        assert (times, times) == (a.known.solo_failures, bench.portal.probes)
+        assert bench.clock.now <= again.due <= bench.clock.now + RETRY.base * 2**times
+    failure = Failed(FailureKind.REJECTED, "100", "said so", 400)
+    assert Sequel(ended=[(a, failure)]) == await bench.suspected(a)
+    assert Mode.FLOWING is bench.gate.mode
+
+
+async def test_a_suspect_of_a_shut_portal_is_no_suspect(bench: Bench) -> None:
+    """What the probe says counts, under its own name."""
+    bench.portal.probe_faults.append(fault(CallKind.BARRED, "X", 401, pause=PauseReason.PLAN))
+    a = claim("a")
+    sequel = await bench.suspected(a, NO_AUTH)
+    assert (Mode.PAUSED, PauseReason.PLAN) == (bench.gate.mode, bench.gate.reason)
+    assert ([bench.clock.now + RETRY.cap], []) == ([e.due for e in sequel.again], sequel.ended)
+    assert (0, None) == (a.known.solo_failures, a.known.first_failed_at)
+    assert 1 == bench.gate.suspect("NO_AUTH_FOUND", OTHER)
+
+
+@pytest.mark.parametrize("why", [UNREACHABLE, TIMED_OUT])
+async def test_a_suspect_waits_while_the_portal_cannot_be_probed(bench: Bench, why: Fault) -> None:
+    """The probe says nothing about the item."""
+    bench.portal.probe_faults.append(why)
+    a = claim("a")
+    assert [] == (await bench.suspected(a)).ended
+    assert (Mode.FLOWING, 0) == (bench.gate.mode, a.known.solo_failures)
+
+
+async def test_a_second_suspect_with_the_same_code_pauses(bench: Bench) -> None:
+    """Then it is not the item; nothing is rejected."""
+    await bench.suspected(claim("a"), NO_AUTH)
+    sequel = await bench.suspected(claim("b"), NO_AUTH)
+    assert (Mode.PAUSED, PauseReason.CREDENTIALS) == (bench.gate.mode, bench.gate.reason)
+    assert ([], bench.clock.now + RETRY.cap) == (sequel.ended, sequel.again[0].due)
+
+
+async def test_suspects_with_different_codes_do_not_accuse_the_portal(bench: Bench) -> None:
+    """Each may be its own fault."""
+    await bench.suspected(claim("a"), NO_AUTH)
+    await bench.suspected(claim("b"), BINDER)
+    assert Mode.FLOWING is bench.gate.mode
+
+
+async def test_a_suspect_is_rejected_while_others_pass(bench: Bench) -> None:
+    """At its second refusal: the portal takes the others."""
+    a = claim("a")
+    assert [] == (await bench.suspected(a)).ended
+    bench.pass_others()
+    assert [a] == [each for each, _ in (await bench.suspected(a)).ended]
+
+
+async def test_a_success_before_the_first_refusal_proves_nothing(bench: Bench) -> None:
+    """The portal may have shut since."""
+    bench.pass_others()
+    assert [] == (await bench.suspected(claim("a"))).ended
+
+
+@pytest.mark.parametrize("mode", [Mode.HALF_OPEN, Mode.PAUSED])
+async def test_a_lone_suspect_is_not_counted_while_the_gate_is_not_flowing(
+    bench: Bench, mode: Mode
+) -> None:
+    """No other item could pass and clear the portal."""
+    bench.open_by_half()
+    bench.gate.mode = mode
+    a = claim("a")
+    for _ in range(RETRY.max_attempts + 1):
+        assert [] == (await bench.suspected(a)).ended
+    assert (0, mode) == (a.known.solo_failures, bench.gate.mode)
+
+
+def test_only_a_refusal_has_a_standing() -> None:
+    """What was accepted has none."""
+    assert [Standing.DENIED, None, None] == [standing_of(v) for v in (DENIED, Accepted(1), "x")]
