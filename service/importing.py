@@ -91,7 +91,7 @@ class Importer(Generic[D]):
         self._claims = claims
         self._metrics = metrics
         self._clock = clock
-        self._judge: Judge[D] = Judge(portal=portal, gate=gate, retry=rules.retry, clock=clock)
+        self._judge: Judge[D] = Judge(portal=portal, gate=gate, rules=rules, clock=clock)
         self._recovery = Recovery(portal=portal, claims=claims, rules=rules, metrics=metrics)
 
     async def carry(self, batch: Batch[D]) -> Sequel[D]:
@@ -201,8 +201,7 @@ class Importer(Generic[D]):
             its_own = await self._judge.broken(batch)
         if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
             for claim in batch.claims:
-                alone = len(batch.claims) == 1
-                claim.known.failed_at = now if alone else claim.known.failed_at or now
+                claim.known.first_failed_at = claim.known.first_failed_at or now
         if fault.kind is not CallKind.SUSPECT and not its_own:
             self._judge.portal_failed(fault)
         return sequel

@@ -17,8 +17,7 @@ from service.domain.outcomes import (
     Standing,
 )
 from service.domain.pausing import Gate
-from service.domain.retry import RetryPolicy
-from service.domain.sequel import Sequel, rejected
+from service.domain.sequel import Rules, Sequel, rejected
 
 D = TypeVar("D")
 
@@ -38,12 +37,14 @@ class Judge(Generic[D]):
     """
 
     def __init__(
-        self, *, portal: Probe, gate: Gate, retry: RetryPolicy, clock: Callable[[], float]
+        self, *, portal: Probe, gate: Gate, rules: Rules, clock: Callable[[], float]
     ) -> None:
         """Judge by what the gate has seen and what a probe of the portal says."""
         self._portal = portal
         self._gate = gate
-        self._retry = retry
+        self._retry = rules.retry
+        tries = rules.retry.max_attempts
+        self._fresh = tries * (rules.settle + rules.recheck + rules.retry.delay(tries, 1.0))
         self._clock = clock
 
     def portal_failed(self, fault: Fault) -> None:
@@ -79,7 +80,7 @@ class Judge(Generic[D]):
         again = batch.part([claim for claim, _ in denied], now)
         if len(denied) > 1:
             for claim, _ in denied:
-                claim.known.failed_at = now
+                claim.known.first_failed_at = claim.known.first_failed_at or now
             self._gate.bar(PauseReason.SCOPE, now)
             again.due = now + self._retry.cap
             sequel.again.append(again)
@@ -90,17 +91,18 @@ class Judge(Generic[D]):
     async def broken(self, batch: Batch[D]) -> bool:
         """Count a broken call against an item tried alone, if the portal is otherwise healthy.
 
-        It is when other items passed meanwhile, or when this is the only one that breaks its
-        calls and the portal answers a probe. Tells whether it was counted.
+        It is when the portal answers a probe, and other items passed meanwhile or this is the
+        only one that breaks its calls. Tells whether it was counted.
         """
         if len(batch.claims) != 1:
             return False
         claim = batch.claims[0]
         others = self._gate.broke_alone(claim.event.identity) > 1
-        if self._passed_since(claim) or (not others and await self._probe() is None):
-            claim.known.solo_failures += 1
-            return True
-        return False
+        healthy = self._passed_since(claim) or not others
+        if not healthy or await self._probe() is not None:
+            return False
+        claim.known.solo_failures += 1
+        return True
 
     async def suspect(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
         """Judge a refusal of one item that may be its own fault, or everybody's."""
@@ -124,7 +126,7 @@ class Judge(Generic[D]):
         claim, now = batch.claims[0], self._clock()
         known = claim.known
         passed = self._passed_since(claim)
-        known.failed_at = now
+        known.first_failed_at = known.first_failed_at or now
         known.solo_failures += 1
         ended: Sequel[D] = Sequel(ended=[(claim, failure)])
         if passed:
@@ -139,9 +141,14 @@ class Judge(Generic[D]):
         return Sequel(again=[batch])
 
     def _passed_since(self, claim: Claim[D]) -> bool:
-        """Tell whether other items were imported since this one last failed."""
-        before, last = claim.known.failed_at, self._gate.last_success
-        return before is not None and last is not None and last > before
+        """Tell whether others were imported since this item first failed, and not too long ago.
+
+        An old success says nothing of the portal now; all tries of an item must fit, though.
+        """
+        first, last = claim.known.first_failed_at, self._gate.last_success
+        if first is None or last is None:
+            return False
+        return last > first and self._clock() - last <= self._fresh
 
     async def _probe(self) -> Fault | None:
         """Return what keeps the portal from answering a cheap call; None when it answers."""

@@ -55,7 +55,7 @@ class Batch(Generic[D]):
     @property
     def suspected(self) -> bool:
         """Whether one of its claims was part of a call that broke or was refused whole."""
-        return any(claim.known.failed_at is not None for claim in self.claims)
+        return any(claim.known.first_failed_at is not None for claim in self.claims)
 
     def part(self, claims: list[Claim[D]], due: float) -> "Batch[D]":
         """Return a batch of some of its claims that keeps its age."""

@@ -38,7 +38,7 @@ class Knowledge:
     unproved: bool = False
     attempts: int = 0
     solo_failures: int = 0
-    failed_at: float | None = None
+    first_failed_at: float | None = None
     batch_id: str | None = None
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
