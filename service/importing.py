@@ -98,8 +98,9 @@ class Importer(Generic[D]):
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
         sequel = await self._carry(batch)
         ends = [outcome for _, outcome in sequel.ended]
-        found = sum(isinstance(end, Imported) and end.reconciled for end in ends)
-        imported = sum(isinstance(end, Imported) for end in ends) - found
+        done = [end for end in ends if isinstance(end, Imported)]
+        imported = sum(not end.reconciled for end in done)
+        found = sum(end.reconciled and not end.duplicate for end in done)
         refused = sum(isinstance(end, Failed) and end.kind is FailureKind.REJECTED for end in ends)
         self._gate.ended(imported, refused, self._clock(), found=found)
         return sequel

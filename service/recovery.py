@@ -167,7 +167,7 @@ class Recovery(Generic[D]):
                 )
             )
             return
-        known.unproved = known.doubt is Doubt.STRONG
+        known.unproved = known.unproved or known.doubt is Doubt.STRONG
         known.surely_absent()
         cleared.absent.append(claim)
 

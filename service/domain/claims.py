@@ -200,7 +200,8 @@ class Claims(Generic[D]):
             event = each.event
             self._released.put((event.identity, event.message), each.known)
             if each.known.doubt is Doubt.STRONG:
-                self._doubts.put(event.identity, each.known.look_at)
+                earlier = self._doubts.get(event.identity) or 0.0
+                self._doubts.put(event.identity, max(earlier, each.known.look_at))
             deliveries += each.deliveries
         return deliveries
 

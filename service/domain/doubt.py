@@ -57,11 +57,19 @@ class Knowledge:
         held_elsewhere = copy.times > self.times + 1
         floor = copy.doubt if held_elsewhere else min(copy.doubt, Doubt.WEAK)
         look_at = max(self.look_at, copy.look_at if held_elsewhere else 0.0)
-        return replace(self, doubt=max(self.doubt, floor), look_at=look_at, times=copy.times)
+        once = self.absent_once and not held_elsewhere
+        return replace(
+            self,
+            doubt=max(self.doubt, floor),
+            look_at=look_at,
+            absent_once=once,
+            times=copy.times,
+        )
 
     def suspected(self, doubt: Doubt, look_at: float) -> None:
         """Note that another message of the event was perhaps sent."""
         self.doubt, self.look_at = max(self.doubt, doubt), max(self.look_at, look_at)
+        self.absent_once = False
 
     def surely_absent(self) -> None:
         """Note that the item does not exist."""

@@ -91,9 +91,12 @@ class Gate:
     def ended(self, imported: int, rejected: int, now: float, *, found: int = 0) -> None:
         """Note how many items the portal has accepted and refused by name.
 
-        `found` were accepted by an earlier call: that tells nothing of the portal now.
+        `found` were accepted by a call that broke: that shows whose fault a broken call may be,
+        but opens nothing.
         """
         self._answers.extend([False] * (imported + found) + [True] * rejected)
+        if found:
+            self.last_success = now
         if not imported and not rejected:
             return
         self._trouble_since, self._unsure = None, 0

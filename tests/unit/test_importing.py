@@ -220,13 +220,13 @@ async def test_a_poison_item_is_found_and_set_aside() -> None:
 
 
 async def test_several_poison_items_are_found_one_after_another() -> None:
-    """The others are imported once."""
+    """The others are imported once; the last of them shows that the portal is well."""
     bench = Bench()
     for name in "adf":
         bench.portal.poison[name] = BROKE
-    outcomes = await bench.settle(*some("abcdef"))
+    outcomes = await bench.settle(*some("abcdefg"))
     assert set("adf") == {n for n, outcome in outcomes.items() if isinstance(outcome, Failed)}
-    assert {"b", "c", "e"} == {n for n, ids in bench.portal.created.items() if len(ids) == 1}
+    assert {"b", "c", "e", "g"} == {n for n, ids in bench.portal.created.items() if len(ids) == 1}
 
 
 async def test_one_suspect_among_others_is_found_by_halving_and_rejected() -> None:
@@ -673,8 +673,8 @@ async def test_a_failure_in_an_outage_counts_against_nobody() -> None:
     assert 0 == a.known.solo_failures
 
 
-async def test_a_failure_while_others_pass_counts_without_a_probe() -> None:
-    """Their success is proof enough."""
+async def test_a_failure_while_others_pass_counts_when_the_portal_answers() -> None:
+    """Their success alone proves nothing of the portal now."""
     bench = Bench(Breaks(TIMED_OUT), Says({}), Breaks(TIMED_OUT))
     bench.portal.probe_faults.append(UNREACHABLE)
     a, b = some("ab")
@@ -683,7 +683,23 @@ async def test_a_failure_while_others_pass_counts_without_a_probe() -> None:
     await bench.carry(b)
     a.known.doubt = Doubt.NONE
     await bench.carry(a)
-    assert (1, 1) == (a.known.solo_failures, bench.portal.probes)
+    assert (1, 2) == (a.known.solo_failures, bench.portal.probes)
+
+
+async def test_a_broken_call_is_in_doubt_before_anybody_is_asked_about_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever becomes of the probe, the item was perhaps sent."""
+    bench = Bench(Breaks(TIMED_OUT))
+
+    async def broken() -> None:
+        raise Bug
+
+    monkeypatch.setattr(bench.portal, "probe", broken)
+    (a,) = some("a")
+    with pytest.raises(Bug):
+        await bench.carry(a)
+    assert (Doubt.STRONG, 0) == (a.known.doubt, a.known.solo_failures)
 
 
 async def test_mostly_rejected_items_brake_the_intake() -> None:

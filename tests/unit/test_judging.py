@@ -29,6 +29,7 @@ TIMED_OUT = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
 DENIED = Refused(Standing.DENIED, "ACCESS_DENIED", "no right")
 DENIAL = Failed(FailureKind.REJECTED, "ACCESS_DENIED", "no right", 200)
 OTHER = Identity(2, "other")
+FRESH = RETRY.max_attempts * (RULES.settle + RULES.recheck + RETRY.delay(RETRY.max_attempts, 1.0))
 
 
 class Bench:
@@ -40,7 +41,7 @@ class Bench:
         self.clock = Clock()
         self.gate = Gate(POLICY)
         self.judge: Judge[str] = Judge(
-            portal=self.portal, gate=self.gate, retry=RETRY, clock=self.clock
+            portal=self.portal, gate=self.gate, rules=RULES, clock=self.clock
         )
 
     async def broke(self, *claims: Claim[str]) -> list[int]:
@@ -207,14 +208,33 @@ async def test_two_items_that_break_their_calls_count_for_nothing(bench: Bench) 
 
 
 async def test_others_that_pass_show_whose_fault_a_broken_call_is(bench: Bench) -> None:
-    """No probe is needed, and other breakers do not matter."""
+    """Other breakers do not matter then; the portal must answer a probe all the same."""
     a, b = claim("a"), claim("b")
     bench.portal.probe_faults.append(UNREACHABLE)
     await bench.broke(a)
     await bench.broke(b)
     bench.pass_others()
     assert [[1], [1]] == [await bench.broke(each) for each in (a, b)]
-    assert 1 == bench.portal.probes
+    assert 3 == bench.portal.probes
+
+
+async def test_a_broken_call_counts_for_nothing_while_no_probe_is_answered(bench: Bench) -> None:
+    """Others passed before the portal fell ill."""
+    a = claim("a")
+    bench.portal.probe_faults.extend([UNREACHABLE, UNREACHABLE])
+    await bench.broke(a)
+    bench.pass_others()
+    assert [[0], [1]] == [await bench.broke(a) for _ in range(2)]
+
+
+async def test_an_old_success_shows_nothing_of_the_portal_now(bench: Bench) -> None:
+    """It is fresh for as long as all tries of an item may take."""
+    a, b = claim("a"), claim("b")
+    await bench.broke(a)
+    bench.pass_others()
+    await bench.broke(b)
+    bench.clock.now += FRESH - 2.0
+    assert [[2], [2]] == [await bench.broke(a) for _ in range(2)]
 
 
 async def test_a_success_before_the_first_broken_call_proves_nothing(bench: Bench) -> None:
@@ -285,17 +305,36 @@ async def test_a_success_before_the_first_refusal_proves_nothing(bench: Bench) -
     assert [] == (await bench.suspected(claim("a"))).ended
 
 
-@pytest.mark.parametrize("mode", [Mode.HALF_OPEN, Mode.PAUSED])
-async def test_a_lone_suspect_is_not_counted_while_the_gate_is_not_flowing(
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_lone_suspect_ends_after_all_its_tries_whatever_the_mode(
     bench: Bench, mode: Mode
 ) -> None:
-    """No other item could pass and clear the portal."""
+    """One message never holds up the intake; the gate does not move."""
     bench.open_by_half()
     bench.gate.mode = mode
     a = claim("a")
+    ended = [len((await bench.suspected(a)).ended) for _ in range(RETRY.max_attempts)]
+    assert [0] * (RETRY.max_attempts - 1) + [1] == ended
+    assert mode is bench.gate.mode
+
+
+async def test_a_lone_item_without_the_right_never_ends_for_its_tries_alone(bench: Bench) -> None:
+    """The right may be missing for everybody; others that pass show that it is not."""
+    a, why = claim("a"), fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.SCOPE)
     for _ in range(RETRY.max_attempts + 1):
-        assert [] == (await bench.suspected(a)).ended
-    assert (0, mode) == (a.known.solo_failures, bench.gate.mode)
+        assert [] == (await bench.suspected(a, why)).ended
+    bench.pass_others()
+    assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
+
+
+def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
+    """Each for itself: the one that is denied for the first time goes again."""
+    a, b = claim("a"), claim("b")
+    a.known.first_failed_at = bench.clock.now
+    bench.pass_others()
+    sequel = bench.judge.denied(batch(a, b), [(a, DENIED), (b, DENIED)], others=False)
+    assert ([(a, DENIAL)], [[b]]) == (sequel.ended, [each.claims for each in sequel.again])
+    assert Mode.FLOWING is bench.gate.mode
 
 
 def test_only_a_refusal_has_a_standing() -> None:

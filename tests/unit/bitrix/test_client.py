@@ -199,6 +199,29 @@ async def test_a_huge_number_is_no_accident(answering: Answering, digits: int) -
 
 
 @pytest.mark.parametrize(
+    ("total", "reset_at", "waits"),
+    [
+        (b"421", b"null", True),
+        (b"421", b"1e300", True),
+        (b"421", b"-1", True),
+        (b"1e11", b"null", False),
+        (b"1e300", b"null", False),
+        (b"-421", b"null", False),
+        (b"true", b"null", False),
+    ],
+)
+async def test_a_counter_that_cannot_be_one_is_none(
+    answering: Answering, total: bytes, reset_at: bytes, *, waits: bool
+) -> None:
+    """The budget goes by the others; no wait is longer than its window."""
+    timing = b'{"operating":%b,"operating_reset_at":%b}' % (total, reset_at)
+    portal = answering(b'{"result":{"items":{}},"time":%b}' % timing, 200, {})
+    await portal.import_items(DEALS, [sent(b'{"title":"x"}')])
+    seconds, _ = portal.pace()
+    assert waits is (0.0 < seconds <= 600.0)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from service.domain.batching import Agenda, Batch, BatchPolicy, ClosedBy
 from service.domain.claims import Claim
 from service.domain.events import BatchKey
+from service.domain.outcomes import Fault
 from tests.unit.domain.samples import DEAL, batch, claim, event, fault
 
 POLICY = BatchPolicy(max_items=3, window=2.0, max_bytes=100)
@@ -147,6 +148,49 @@ def test_what_is_due_goes_before_what_pressure_would_take(agenda: Agenda[str]) -
         agenda.add(claim(name), 0.1)
     assert ["b", "c", "d"] == names(agenda.take(0.2, pressure=True))
     assert ["a"] == names(agenda.take(0.2, pressure=True))
+
+
+def suspect(name: str) -> Claim[str]:
+    """Return a claim that was part of a call that broke."""
+    each = claim(name)
+    each.known.first_failed_at = 0.0
+    return each
+
+
+def test_what_broke_no_call_goes_first_if_asked(agenda: Agenda[str]) -> None:
+    """Though it is younger; a suspect goes when nothing else may."""
+    agenda.put(batch(suspect("a"), claim("b")))
+    agenda.put(batch(claim("c"), opened_at=1.0))
+    assert [["c"], ["a", "b"], []] == [
+        names(agenda.take(2.0, unsuspected_first=True)) for _ in range(3)
+    ]
+    agenda.put(batch(suspect("a")))
+    agenda.put(batch(claim("c"), opened_at=1.0))
+    assert ["a"] == names(agenda.take(2.0))
+
+
+def test_an_open_batch_leaves_early_rather_than_a_suspect(agenda: Agenda[str]) -> None:
+    """Only then: where no suspect is due its window is waited for."""
+    agenda.add(claim("b"), 1.0)
+    assert agenda.take(1.1, unsuspected_first=True) is None
+    agenda.put(batch(suspect("a")))
+    taken = agenda.take(1.1, unsuspected_first=True)
+    assert taken is not None
+    assert (["b"], ClosedBy.PRESSURE) == (names(taken), taken.closed_by)
+    assert ["a"] == names(agenda.take(1.1, unsuspected_first=True))
+
+
+@pytest.mark.parametrize(
+    ("why", "taken"), [(None, [["a", "b"], ["c"], []]), (fault(), [["a", "b", "c"], [], []])]
+)
+def test_a_batch_that_has_become_too_dear_leaves_in_parts(
+    why: Fault | None, taken: list[list[str]]
+) -> None:
+    """In order, and nothing is lost; what must be looked up together stays together."""
+    agenda: Agenda[str] = Agenda(POLICY, most=lambda _kind, _most: 2)
+    agenda.put(batch(*(claim(name) for name in "abc"), fault=why))
+    assert taken == [names(agenda.take(0.0)) for _ in range(3)]
+    assert 0 == len(agenda)
 
 
 def test_drain_lets_everything_open_leave_at_once(agenda: Agenda[str]) -> None:

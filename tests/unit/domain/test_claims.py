@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.claims import Claim, Claims, Remembered, Repeat, claim_of
-from service.domain.doubt import Doubt, Knowledge
-from service.domain.events import Identity
+from service.domain.doubt import Doubt
+from service.domain.events import Identity, ItemEvent
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from tests.unit.domain.samples import claim, event
 
@@ -284,21 +284,70 @@ def test_what_the_waiting_know_survives_too(claims: Claims[str]) -> None:
     assert Doubt.STRONG is back.known.doubt
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [(Doubt.STRONG, Doubt.NONE), (Doubt.NONE, Doubt.STRONG)]
-)
-def test_what_is_known_of_two_bodies_of_one_id_is_joined_on_release(
-    claims: Claims[str], first: Doubt, second: Doubt
-) -> None:
-    """The more doubtful wins, and the later look."""
-    one = start(claims, claim(event("a", body="one"), doubt=first))
-    one.known.look_at = 5.0
-    two = claim(event("a", body="two"), doubt=second)
-    two.known.look_at = 9.0
+def test_what_is_known_of_two_bodies_of_one_id_is_kept_apart(claims: Claims[str]) -> None:
+    """Each has its own attempts and its own weak doubt."""
+    one = start(claims, claim(event("a", body="one")))
+    two = claim(event("a", body="two"), doubt=Doubt.WEAK)
+    one.known.attempts, two.known.attempts = 3, 1
     claims.admit(two, copy=True)
     claims.release(one)
     back = start(claims, claim(event("a", body="one")))
-    assert (Doubt.STRONG, 9.0) == (back.known.doubt, back.known.look_at)
+    assert (Doubt.NONE, 3) == (back.known.doubt, back.known.attempts)
+    heir = claim(event("a", body="two"))
+    claims.admit(heir, copy=True)
+    assert (Doubt.WEAK, 1) == (heir.known.doubt, heir.known.attempts)
+
+
+@pytest.mark.parametrize("later", [event("a", body="two"), event("a", redriven=1)])
+def test_one_perhaps_sent_message_puts_every_message_of_its_id_in_doubt(
+    claims: Claims[str], later: ItemEvent
+) -> None:
+    """Until the id has ended: the item may be in the CRM under another body."""
+    first = start(claims, claim("a"))
+    first.known.perhaps_sent(REJECTED, look_at=9.0)
+    claims.release(first)
+    other = start(claims, claim(later))
+    assert (Doubt.STRONG, 9.0) == (other.known.doubt, other.known.look_at)
+    assert (None, 0) == (other.known.fault, other.known.attempts)
+    _ends(claims, other, REJECTED)
+    assert Doubt.NONE is start(claims, claim(event("a", body="three"))).known.doubt
+
+
+def test_of_two_messages_of_an_id_perhaps_sent_the_later_look_counts(claims: Claims[str]) -> None:
+    """A look-up before it proves nothing about the call that the other was part of."""
+    one = start(claims, claim(event("a", body="one")))
+    two = claim(event("a", body="two"), doubt=Doubt.STRONG)
+    two.known.look_at = 5.0
+    claims.admit(two, copy=True)
+    one.known.perhaps_sent(REJECTED, look_at=65.0)
+    claims.release(one)
+    back = start(claims, claim(event("a", body="two")))
+    assert (Doubt.STRONG, 65.0) == (back.known.doubt, back.known.look_at)
+
+
+@pytest.mark.parametrize("external", ["", "shared"])
+def test_another_id_is_in_no_doubt(claims: Claims[str], external: str) -> None:
+    """Only the id of what was perhaps sent."""
+    first = start(claims, claim(event("a", external=external)))
+    first.known.perhaps_sent(REJECTED, look_at=9.0)
+    claims.release(first)
+    assert Doubt.NONE is start(claims, claim(event("b", external=external))).known.doubt
+
+
+@pytest.mark.parametrize(
+    ("times", "doubt", "look_at"), [(3, Doubt.NONE, 0.0), (4, Doubt.STRONG, 9.0)]
+)
+def test_a_copy_that_somebody_else_held_brings_its_doubt_along(
+    claims: Claims[str], times: int, doubt: Doubt, look_at: float
+) -> None:
+    """It joins, and what is worked on is in doubt from then on."""
+    first = start(claims, claim("a"))
+    first.known.times = 2
+    copy = claim("a", doubt=Doubt.STRONG)
+    copy.known.times, copy.known.look_at = times, 9.0
+    assert claims.admit(copy, copy=True) is None
+    known = first.known
+    assert (times, doubt, look_at) == (known.times, known.doubt, known.look_at)
 
 
 def test_an_item_belongs_to_the_first_event_that_names_it(claims: Claims[str]) -> None:
@@ -352,7 +401,8 @@ class Played:
     waiting: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     back: Counter[str] = field(default_factory=Counter)
-    known: dict[Identity, Knowledge] = field(default_factory=dict)
+    doubts: dict[Identity, Doubt] = field(default_factory=dict)
+    looks: dict[tuple[Identity, str], float] = field(default_factory=dict)
     tickets: Iterator[int] = field(default_factory=count)
 
     def arrive(self, name: str, body: str, external: str | None, *, copy: bool) -> None:
@@ -364,9 +414,8 @@ class Played:
         if isinstance(admitted, Repeat):
             self.ended[delivery] += 1
             return
-        if (known := self.known.pop(item.identity, None)) is not None:
-            assert known.doubt <= each.known.doubt
-            assert known.look_at <= each.known.look_at
+        assert self.doubts.pop(item.identity, Doubt.NONE) <= each.known.doubt
+        assert self.looks.pop((item.identity, item.message), 0.0) <= each.known.look_at
         if admitted is None:
             self.waiting[delivery] += 1
         else:
@@ -394,9 +443,11 @@ class Played:
             return
         each = self.working.pop(position % len(self.working))
         for one in (each, *each.heirs):
-            noted = self.known.setdefault(one.event.identity, replace(one.known))
-            noted.doubt = max(noted.doubt, one.known.doubt)
-            noted.look_at = max(noted.look_at, one.known.look_at)
+            item, known = one.event, one.known
+            self.doubts[item.identity] = max(
+                self.doubts.get(item.identity, Doubt.NONE), known.doubt
+            )
+            self.looks[item.identity, item.message] = known.look_at
         self._leave(self.claims.release(each), self.back)
 
     def check(self) -> None:
@@ -453,7 +504,8 @@ def test_no_id_and_no_external_id_is_worked_on_twice_at_once(
                 raise AssertionError(step)
         run.check()
         if remember < 1000:
-            run.known.clear()
+            run.doubts.clear()
+            run.looks.clear()
     while run.working:
         run.end(0, REJECTED)
         run.check()

@@ -57,22 +57,37 @@ def test_a_refusal_that_may_hide_an_item_stands_if_there_is_none() -> None:
     assert Knowledge(look_at=9.0, fault=REJECTED) == known
 
 
-def test_of_two_things_known_of_one_event_the_more_doubtful_wins() -> None:
-    """With its fault, its refusal and its attempts; whichever is asked."""
-    sent = Knowledge(doubt=Doubt.STRONG, look_at=5.0, fault=REJECTED, refusal=REJECTED, attempts=3)
-    unsent = Knowledge(doubt=Doubt.WEAK, look_at=2.0, absent_once=True, attempts=1)
-    assert sent == sent.joined(unsent) == unsent.joined(sent)
+@pytest.mark.parametrize(
+    ("times", "ours", "its", "doubt", "look_at"),
+    [
+        (3, Doubt.NONE, Doubt.NONE, Doubt.NONE, 5.0),
+        (3, Doubt.NONE, Doubt.STRONG, Doubt.WEAK, 5.0),
+        (3, Doubt.WEAK, Doubt.STRONG, Doubt.WEAK, 5.0),
+        (3, Doubt.STRONG, Doubt.NONE, Doubt.STRONG, 5.0),
+        (4, Doubt.NONE, Doubt.STRONG, Doubt.STRONG, 9.0),
+        (4, Doubt.NONE, Doubt.WEAK, Doubt.WEAK, 9.0),
+        (4, Doubt.STRONG, Doubt.NONE, Doubt.STRONG, 9.0),
+    ],
+)
+def test_a_copy_is_in_its_own_doubt_only_if_somebody_else_held_it(
+    times: int, ours: Doubt, its: Doubt, doubt: Doubt, look_at: float
+) -> None:
+    """We returned it after its second redelivery; the third one is ours again."""
+    known = Knowledge(2, doubt=ours, look_at=5.0, fault=REJECTED, attempts=3)
+    copy = Knowledge(times, doubt=its, look_at=9.0)
+    expected = Knowledge(times, doubt=doubt, look_at=look_at, fault=REJECTED, attempts=3)
+    assert expected == known.for_copy(copy)
 
 
-def test_of_two_things_known_of_one_event_the_later_look_counts() -> None:
-    """A look-up before it proves nothing about the call that the other has seen."""
-    sent = Knowledge(doubt=Doubt.STRONG, look_at=5.0)
-    copy = Knowledge(doubt=Doubt.WEAK, look_at=9.0)
-    assert [9.0, 9.0] == [sent.joined(copy).look_at, copy.joined(sent).look_at]
+def test_an_earlier_absent_proves_nothing_of_what_somebody_else_held() -> None:
+    """Two looks again, both after it came back."""
+    known = Knowledge(2, doubt=Doubt.STRONG, absent_once=True)
+    assert not known.for_copy(Knowledge(4, doubt=Doubt.STRONG, look_at=9.0)).absent_once
 
 
 KNOWLEDGE = st.builds(
     Knowledge,
+    times=st.integers(0, 3),
     doubt=st.sampled_from(Doubt),
     look_at=st.sampled_from([0.0, 5.0, 9.0]),
     solo_failures=st.integers(0, 5),
@@ -81,11 +96,23 @@ KNOWLEDGE = st.builds(
 
 
 @given(KNOWLEDGE, KNOWLEDGE)
-def test_joining_makes_no_knowledge_weaker(one: Knowledge, other: Knowledge) -> None:
+def test_a_copy_makes_no_knowledge_weaker(known: Knowledge, copy: Knowledge) -> None:
     """And changes neither of the two."""
-    before = (replace(one), replace(other))
-    both = one.joined(other)
-    assert both.doubt is max(one.doubt, other.doubt)
-    assert both.look_at == max(one.look_at, other.look_at)
-    assert both.solo_failures == max(one.solo_failures, other.solo_failures)
-    assert before == (one, other)
+    before = (replace(known), replace(copy))
+    both = known.for_copy(copy)
+    assert max(known.doubt, min(copy.doubt, Doubt.WEAK)) <= both.doubt
+    assert both.doubt <= max(known.doubt, copy.doubt)
+    assert known.look_at <= both.look_at
+    assert (known.solo_failures, known.attempts) == (both.solo_failures, both.attempts)
+    assert before == (known, copy)
+
+
+@given(KNOWLEDGE, st.sampled_from(Doubt), st.sampled_from([0.0, 7.0]))
+def test_a_suspicion_makes_no_knowledge_weaker(
+    known: Knowledge, doubt: Doubt, look_at: float
+) -> None:
+    """The greater doubt, the later look."""
+    before = replace(known)
+    known.suspected(doubt, look_at)
+    expected = (max(before.doubt, doubt), max(before.look_at, look_at))
+    assert expected == (known.doubt, known.look_at)

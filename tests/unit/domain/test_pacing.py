@@ -263,17 +263,35 @@ def test_the_portals_word_on_its_oldest_bucket_is_for_that_bucket() -> None:
     """What was spent later stays, and its word counts once."""
     budget = OperatingBudget(limit=420.0)
     budget.answered(100.0, None, 30.0)
-    budget.answered(300.0, 500.0, 70.0)
-    assert [300.0, 200.0, 200.0, 0.0] == [budget.used(at) for at in (499.0, 500.0, 659.0, 660.0)]
+    budget.answered(300.0, 480.0, 70.0)
+    assert [300.0, 200.0, 200.0, 0.0] == [budget.used(at) for at in (479.0, 480.0, 659.0, 660.0)]
+
+
+def test_the_portals_minutes_begin_where_its_word_says() -> None:
+    """At :20 here: what was spent at :10 and :30 falls into two of them."""
+    budget = OperatingBudget(limit=420.0)
+    budget.answered(100.0, 620.0, 70.0)
+    budget.answered(300.0, None, 90.0)
+    assert [300.0, 200.0, 200.0, 0.0] == [budget.used(at) for at in (619.0, 620.0, 679.0, 680.0)]
+
+
+def test_a_word_further_away_than_the_window_is_no_reason_to_wait() -> None:
+    """No bucket lives so long; neither full nor refused do we wait longer than the window."""
+    budget = OperatingBudget(limit=420.0)
+    budget.answered(421.0, 1e9, 0.0)
+    assert 600.0 >= budget.wait(0.0)
+    budget.refused(0.0)
+    assert 60.0 == budget.wait(0.0)
+    assert 600.0 == budget.wait(-1e6)
 
 
 def test_a_word_about_the_past_is_no_word() -> None:
-    """A portal whose clock is behind: our own count goes on."""
+    """A portal whose clock is behind: our own count goes on, by the minutes it told."""
     budget = OperatingBudget(limit=420.0)
     budget.answered(421.0, 10.0, 30.0)
     assert 0.0 == budget.wait(30.0)
     budget.answered(421.0, None, 31.0)
-    assert 569.0 == budget.wait(31.0)
+    assert 579.0 == budget.wait(31.0)
 
 
 def test_a_clock_that_jumps_forward_empties_the_count() -> None:

@@ -102,6 +102,51 @@ def test_a_half_open_gate_is_shut_at_once_by_sure_trouble_only(gate: Gate) -> No
     assert 0 == gate.limit(7)
 
 
+@pytest.mark.parametrize(("calls", "mode"), [(2, Mode.FLOWING), (3, Mode.PAUSED)])
+def test_unsure_trouble_pauses_only_from_the_third_in_a_row(
+    gate: Gate, calls: int, mode: Mode
+) -> None:
+    """However long it lasts: two slow calls may be one item's fault."""
+    for number in range(calls):
+        gate.trouble(PauseReason.UNAVAILABLE, 100.0 + 500.0 * number, sure=False)
+    assert mode is gate.mode
+
+
+def test_sure_trouble_and_success_break_a_row_of_unsure_trouble(gate: Gate) -> None:
+    """It is counted afresh."""
+    for _ in range(2):
+        gate.trouble(PauseReason.UNAVAILABLE, 100.0, sure=False)
+    gate.trouble(PauseReason.UNAVAILABLE, 101.0)
+    for _ in range(2):
+        gate.trouble(PauseReason.UNAVAILABLE, 200.0, sure=False)
+    gate.ended(1, 0, 201.0)
+    for now in (300.0, 400.0):
+        gate.trouble(PauseReason.UNAVAILABLE, now, sure=False)
+    assert Mode.FLOWING is gate.mode
+
+
+def test_what_was_found_is_evidence_and_opens_nothing(gate: Gate) -> None:
+    """An earlier call accepted it: the portal may be ill now, but the items are good."""
+    gate.suspect("100", A)
+    gate.trouble(PauseReason.UNAVAILABLE, 100.0)
+    gate.ended(0, 0, 101.0, found=2)
+    assert (101.0, 2) == (gate.last_success, gate.suspect("100", B))
+    gate.ended(0, 2, 102.0)
+    assert Mode.FLOWING is gate.mode
+    gate.ended(0, 1, 103.0)
+    assert (Mode.PAUSED, PauseReason.FAILURE_SHARE) == (gate.mode, gate.reason)
+
+
+def test_a_half_open_gate_with_nothing_to_try_flows(gate: Gate) -> None:
+    """A paused one does not."""
+    gate.bar(PauseReason.CREDENTIALS, 0.0)
+    gate.idle()
+    assert Mode.PAUSED is gate.mode
+    gate.probed(15.0, ok=True)
+    gate.idle()
+    assert (Mode.FLOWING, None, None) == (gate.mode, gate.reason, gate.last_success)
+
+
 def test_trouble_in_a_pause_does_not_shut_the_gate_after_it(gate: Gate) -> None:
     """It belongs to calls from before."""
     gate.bar(PauseReason.CREDENTIALS, 0.0)

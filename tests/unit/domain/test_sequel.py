@@ -211,13 +211,14 @@ def test_an_unclear_verdict_among_others_counts_against_nobody(verdict: Verdict)
 
 
 @pytest.mark.parametrize(
-    ("external", "kind"), [("", FailureKind.REJECTED), (None, FailureKind.AMBIGUOUS)]
+    ("unproved", "kind"), [(False, FailureKind.REJECTED), (True, FailureKind.AMBIGUOUS)]
 )
-def test_a_worn_out_item_that_cannot_be_asked_for_is_ambiguous(
-    external: str | None, kind: FailureKind
+def test_a_worn_out_item_that_was_sent_again_without_proof_is_ambiguous(
+    *, unproved: bool, kind: FailureKind
 ) -> None:
-    """Each of its tries may have been executed; with an external id it was seen to be absent."""
-    a = claim(event("a", external=external))
+    """Each of its tries may have been executed, unless it was seen to be absent."""
+    a = claim("a")
+    a.known.unproved = unproved
     a.known.solo_failures = RULES.retry.max_attempts
     a.known.fault = Failed(FailureKind.REJECTED, "400", "said so", 400)
     sequel, ready = look_up(batch(a, fault=fault()), Cleared(absent=[a]))
@@ -283,6 +284,14 @@ def test_what_was_refused_before_execution_goes_again_as_it_is(kind: CallKind) -
         assert ([whole], []) == (sequel.again, sequel.ended)
         assert (NOW + wait, None) == (whole.due, whole.fault)
     assert (8, Doubt.NONE) == (whole.tries, whole.claims[0].known.doubt)
+
+
+def test_failed_look_ups_are_counted_by_themselves() -> None:
+    """A batch whose import was refused has not been looked up in vain."""
+    whole = batch(claim("a"))
+    failed(whole, fault(CallKind.THROTTLED))
+    after_failed_look_up(whole, fault(CallKind.THROTTLED), rules=RULES, now=NOW, chance=1.0)
+    assert (2, 1) == (whole.tries, whole.look_ups)
 
 
 def test_a_hint_of_the_portal_is_kept() -> None:

@@ -1,0 +1,1 @@
+"""Measures the importer side by side with what else could do its job; `make bench` runs it."""

@@ -1,0 +1,106 @@
+"""Runs the bench: `python -m tests.benchmarks [--quick] [--only PART ...]`."""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from tests.benchmarks import (
+    environment,
+    latency,
+    makespan,
+    memory,
+    profile,
+    starts,
+    throughput,
+)
+from tests.benchmarks.figures import BASELINE, RESULTS, Figure, draw, show_in_readme, write
+from tests.benchmarks.rig import Rig, open_rig
+from tests.support.node import open_broker
+
+PARTS = {
+    "latency": latency.measure,
+    "throughput": throughput.measure,
+    "memory": memory.measure,
+    "starts": starts.measure,
+    "makespan": makespan.measure,
+    "profile": profile.measure,
+}
+ON_REQUEST = {"profile"}
+BUSY = 0.5
+
+
+def main() -> int:
+    """Measure what is asked for, print the table, and keep it as JSON."""
+    options = _options()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    environment.ensure()
+    started, when, load = time.monotonic(), datetime.now(UTC), os.getloadavg()[0]
+    if load > BUSY:
+        console.print(f"[red]the machine is busy (load {load:.1f}): figures will be noisy[/]")
+    figures: list[Figure] = []
+    with open_broker() as broker, open_rig(broker) as rig:
+        for name in options.only or [part for part in PARTS if part not in ON_REQUEST]:
+            console.print(f"[bold]{name}[/]", highlight=False)
+            figures += _measure(rig, name, quick=options.quick, console=console)
+    seconds = round(time.monotonic() - started)
+    draw(figures, console)
+    path = RESULTS / f"{when:%Y-%m-%d-%H%M%S}.json"
+    about = {
+        "when": f"{when:%Y-%m-%dT%H:%M:%SZ}",
+        "seconds": seconds,
+        "load": round(load, 1),
+        "quick": options.quick,
+        **_machine(),
+    }
+    write(figures, about, path)
+    if options.keep:
+        write(figures, about, BASELINE)
+        show_in_readme(figures, about)
+    missed = [f"{each.part}: {each.name}" for each in figures if each.verdict == "NO"]
+    console.print(f"\n{seconds} s; {path}", highlight=False)
+    if options.quick:
+        console.print("a quick run only shows that everything runs; its bars mean nothing")
+        return 0
+    for each in missed:
+        console.print(f"[red]bar not reached:[/] {each}", highlight=False)
+    return 0
+
+
+def _measure(rig: Rig, name: str, *, quick: bool, console: Console) -> list[Figure]:
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        at = time.monotonic() - started
+        console.print(f"  [dim]{at:6.1f} s[/]  {text}", highlight=False, soft_wrap=True)
+
+    part: Callable[..., list[Figure]] = PARTS[name]
+    return part(rig, quick=quick, say=say)
+
+
+def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run, a minute at most")
+    parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be repeated")
+    parser.add_argument("--keep", action="store_true", help="make this the kept baseline")
+    options = parser.parse_args(arguments)
+    if options.keep and (options.quick or options.only):
+        parser.error("only a whole run can be the kept baseline")
+    return options
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

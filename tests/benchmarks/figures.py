@@ -1,0 +1,169 @@
+"""Holds what was measured: each figure with its bar, its single runs, and its command."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+ROOM = Path(__file__).parent
+BASELINE = ROOM / "baseline.json"
+RESULTS = ROOM / "results"
+README = ROOM / "README.md"
+MARKS = ("<!-- table -->", "<!-- end of table -->")
+SMALL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure must reach."""
+
+    side: Literal["at least", "at most"]
+    value: float
+
+    def reached(self, value: float) -> bool:
+        """Tell whether a figure is on the right side."""
+        return value >= self.value if self.side == "at least" else value <= self.value
+
+    def __str__(self) -> str:
+        sign = "≥" if self.side == "at least" else "≤"
+        return f"{sign} {shown(self.value)}"
+
+
+def at_least(value: float) -> Bar:
+    """Return a lower bar."""
+    return Bar("at least", value)
+
+
+def at_most(value: float) -> Bar:
+    """Return an upper bar."""
+    return Bar("at most", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value; `runs` are the single runs that it is the median of."""
+
+    part: str
+    name: str
+    value: float
+    unit: str
+    command: str
+    bar: Bar | None = None
+    runs: Sequence[float] = field(default_factory=tuple)
+
+    @property
+    def verdict(self) -> str:
+        """Say whether the bar is reached."""
+        if self.bar is None:
+            return ""
+        return "yes" if self.bar.reached(self.value) else "NO"
+
+
+def median(
+    part: str, name: str, runs: Sequence[float], unit: str, command: str, bar: Bar | None = None
+) -> Figure:
+    """Return the median of several runs as a figure."""
+    return Figure(part, name, statistics.median(runs), unit, command, bar, tuple(runs))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that so large a share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def shown(value: float) -> str:
+    """Write a value as a person reads it."""
+    if abs(value) >= SMALL * SMALL:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= SMALL else f"{value:.2f}"
+
+
+def draw(figures: Sequence[Figure], console: Console) -> None:
+    """Print the table: each figure, its bar, the spread of its runs, and the kept baseline."""
+    before = _baseline()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, side in (
+        ("figure", "left"),
+        ("value", "right"),
+        ("unit", "left"),
+        ("bar", "right"),
+        ("reached", "left"),
+        ("runs", "left"),
+        ("kept", "right"),
+    ):
+        table.add_column(column, justify="right" if side == "right" else "left")
+    part = ""
+    for each in figures:
+        if each.part != part:
+            part = each.part
+            table.add_section()
+            table.add_row(f"[bold]{part}[/]")
+        kept = before.get((each.part, each.name))
+        table.add_row(
+            f"  {each.name}",
+            shown(each.value),
+            each.unit,
+            str(each.bar or ""),
+            f"[bold red]{each.verdict}[/]" if each.verdict == "NO" else each.verdict,
+            _spread(each.runs),
+            "" if kept is None else shown(kept),
+        )
+    console.print(table)
+    for command in dict.fromkeys(each.command for each in figures):
+        console.print(f"  [dim]{command}[/]", soft_wrap=True, highlight=False)
+
+
+def write(figures: Sequence[Figure], about: Mapping[str, Any], path: Path) -> None:
+    """Write the figures as JSON."""
+    path.parent.mkdir(exist_ok=True)
+    rows = [{**asdict(each), "reached": each.verdict or None} for each in figures]
+    path.write_text(json.dumps({**about, "figures": rows}, indent=1, ensure_ascii=False) + "\n")
+
+
+def show_in_readme(figures: Sequence[Figure], about: Mapping[str, Any]) -> None:
+    """Put the table between the two marks of the README."""
+    when, cores, python = about["when"][:10], about["cores"], about["python"]
+    load, seconds = about["load"], about["seconds"]
+    lines = [
+        f"{when}; {cores} cores, shared, load {load} before; Python {python}; {seconds} s in all.",
+        "",
+        "| figure | value | bar | reached | runs |",
+        "|---|---|---|---|---|",
+    ]
+    part = ""
+    for each in figures:
+        if each.part != part:
+            part = each.part
+            lines.append(f"| **{part}** | | | | |")
+        cells = (
+            each.name,
+            f"{shown(each.value)} {each.unit}",
+            str(each.bar or ""),
+            f"**{each.verdict}**" if each.verdict == "NO" else each.verdict,
+            _spread(each.runs),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    commands = dict.fromkeys(each.command for each in figures)
+    lines += ["", "The commands behind it:", "", "```", *commands, "```"]
+    before, _, rest = README.read_text().partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    table = "\n".join((MARKS[0], *lines, MARKS[1]))
+    README.write_text(f"{before}{table}{after}")
+
+
+def _spread(runs: Sequence[float]) -> str:
+    return f"{len(runs)}: {shown(min(runs))} … {shown(max(runs))}" if len(runs) > 1 else ""
+
+
+def _baseline() -> dict[tuple[str, str], float]:
+    if not BASELINE.exists():
+        return {}
+    rows = json.loads(BASELINE.read_text())["figures"]
+    return {(row["part"], row["name"]): row["value"] for row in rows}

@@ -1,0 +1,136 @@
+"""Measures memory and CPU over the length of a run: both must stay flat."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.benchmarks import events
+from tests.benchmarks.contestants import SERVICE
+from tests.benchmarks.figures import Figure, at_most, median
+from tests.benchmarks.gauges import cpu_seconds, rss_mib
+from tests.benchmarks.rig import Consumer, Rig
+
+PART = "memory and CPU over length"
+WARM = 240
+SETTLED_SECONDS = 2.0
+TICK_SECONDS = 0.02
+STALL_SECONDS = 60.0
+MOST_GROWTH_MIB = 1.0
+STEP = 1_000
+PATIENT = {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "300", "IMPORTER_SHUTDOWN__DEADLINE_SECONDS": "300"}
+"""Filling the queue takes longer than the usual timeout of a call, and answers are held back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much to measure; `lengths` are the runs whose CPU per event is compared."""
+
+    waiting: int
+    total: int
+    lengths: tuple[int, ...]
+    repeats: tuple[int, ...]
+
+
+FULL = Scale(waiting=100_000, total=200_000, lengths=(1_000, 10_000), repeats=(5, 3))
+QUICK = Scale(waiting=1_500, total=3_000, lengths=(1_000,), repeats=(1,))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process had used when so many items were through."""
+
+    items: int
+    cpu: float
+    rss: float
+
+
+def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
+    """Let one process meet a long queue, and others short ones."""
+    scale = QUICK if quick else FULL
+    per_event: dict[int, list[float]] = {}
+    for length, repeats in zip(scale.lengths, scale.repeats, strict=True):
+        for _ in range(repeats):
+            run = rig.run(SERVICE, length, WARM)
+            per_event.setdefault(length, []).append(run.micros)
+            say(f"{length} events: {run.micros:.0f} µs each")
+    idle, waiting, samples = _long_run(rig, scale, say)
+    per_event[scale.waiting] = [_micros(samples, scale.waiting)]
+    return _memory(idle, waiting, samples, scale) + _cpu(per_event)
+
+
+def _long_run(
+    rig: Rig, scale: Scale, say: Callable[[str], None]
+) -> tuple[float, float, list[Sample]]:
+    """Return the memory when idle and before a full queue, and samples along the way."""
+    with rig.vhost() as url, rig.consumer(SERVICE, url, **PATIENT) as consumer:
+        consumer.wait_ready()
+        time.sleep(SETTLED_SECONDS)
+        idle = rss_mib(consumer.pid)
+        before = rig.portal.seen().items
+        rig.portal.hold()
+        try:
+            asyncio.run(events.fill(url, range(scale.waiting)))
+            waiting = rss_mib(consumer.pid)
+            say(f"idle {idle:.1f} MiB, with {scale.waiting} waiting {waiting:.1f} MiB")
+            asyncio.run(events.fill(url, range(scale.waiting, scale.total)))
+        finally:
+            rig.portal.release()
+        samples = _follow(rig, consumer, before, scale.total)
+        say(f"after {scale.total}: {samples[-1].rss:.1f} MiB")
+        return idle, waiting, samples
+
+
+def _follow(rig: Rig, consumer: Consumer, before: int, total: int) -> list[Sample]:
+    samples: list[Sample] = []
+    moved = time.monotonic()
+    while not samples or samples[-1].items < total:
+        if not consumer.alive or time.monotonic() - moved > STALL_SECONDS:
+            raise RuntimeError(f"the long run stands still:\n{consumer.process.tail()}")
+        items = rig.portal.seen().items - before
+        if not samples or items > samples[-1].items:
+            samples.append(Sample(items, cpu_seconds(consumer.pid), rss_mib(consumer.pid)))
+            moved = time.monotonic()
+        time.sleep(TICK_SECONDS)
+    return samples
+
+
+def _micros(samples: list[Sample], length: int) -> float:
+    """Return the median CPU per event over steps of a thousand, from the warm-up to a length."""
+    steps = [next(s for s in samples if s.items >= at) for at in range(WARM, length, STEP)]
+    return statistics.median(
+        (later.cpu - first.cpu) / (later.items - first.items) * 1e6
+        for first, later in pairwise(steps)
+    )
+
+
+def _memory(idle: float, waiting: float, samples: list[Sample], scale: Scale) -> list[Figure]:
+    def near(share: float) -> float:
+        """Return the median memory around a share of the run."""
+        middle = share * scale.total
+        width = scale.total / 20
+        return statistics.median(s.rss for s in samples if abs(s.items - middle) <= width)
+
+    rows = (
+        ("resident when idle", idle, at_most(60)),
+        (f"more with {scale.waiting:,} messages waiting", waiting - idle, at_most(25)),
+        (f"resident after {scale.total // 2:,} events", near(0.5), None),
+        (f"resident after {scale.total:,} events", near(1.0), None),
+        ("growth over the second half", near(1.0) - near(0.5), at_most(MOST_GROWTH_MIB)),
+    )
+    return [Figure(PART, name, value, "MiB", SERVICE.command, bar) for name, value, bar in rows]
+
+
+def _cpu(per_event: dict[int, list[float]]) -> list[Figure]:
+    rows = [
+        median(PART, f"CPU per event, {length:,} events", runs, "µs", SERVICE.command)
+        for length, runs in sorted(per_event.items())
+    ]
+    values = [row.value for row in rows]
+    spread = (max(values) / min(values) - 1) * 100
+    return [
+        *rows,
+        Figure(PART, "largest above smallest", spread, "%", SERVICE.command, at_most(10)),
+    ]
