@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from service import __version__, app
+from service.bitrix import errors
 from service.cli import main
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
-from service.domain.outcomes import Imported, PauseReason
+from service.domain.outcomes import CallKind, Imported, PauseReason, Standing
 from service.rabbit.decoder import Decoder, Incoming
 from service.rabbit.results import Writer
 from service.settings import reference
@@ -58,7 +59,45 @@ def metrics_table() -> str:
     return _table(rows)
 
 
-TABLES = {"settings": lambda: reference.write("markdown"), "metrics": metrics_table}
+def errors_table() -> str:
+    """Return what every code of the portal means, as a whole-call error and for one item."""
+    rows = [("code", "whole call", "one item", "what follows")]
+    for code in sorted(errors.CALL_CODES.keys() | errors.ITEM_CODES.keys()):
+        kind, pause = errors.CALL_CODES.get(code, (CallKind.AMBIGUOUS, None))
+        standing = errors.ITEM_CODES.get(code, Standing.REFUSED_UNCLEAR)
+        named = code in errors.CALL_CODES
+        follows = FOLLOWS[kind] + (f" (`{pause}`)" if pause else "") if named else ""
+        cell = str(standing) if code in errors.ITEM_CODES else ""
+        rows.append((f"`{code}`", str(kind) if named else "", cell, follows))
+    for status, kind in errors.STATUSES.items():
+        rows.append((f"HTTP {status} without a code", str(kind), "", FOLLOWS[kind]))
+    rows.append(
+        (
+            "any other, or no answer",
+            str(CallKind.AMBIGUOUS),
+            "refused_unclear",
+            FOLLOWS[CallKind.AMBIGUOUS],
+        )
+    )
+    return _table(rows)
+
+
+FOLLOWS = {
+    CallKind.THROTTLED: "sent again later, more slowly",
+    CallKind.OVER_BUDGET: "sent again when the budget has room",
+    CallKind.UNAVAILABLE: "sent again later; a pause when it lasts",
+    CallKind.BARRED: "pause",
+    CallKind.SUSPECT: "halved until one item is alone; that item fails if others pass, else pause",
+    CallKind.UNSUPPORTED: "the events fail as `unsupported`",
+    CallKind.TOO_LARGE: "halved",
+    CallKind.AMBIGUOUS: "looked up, then what is absent is sent again",
+}
+
+TABLES = {
+    "settings": lambda: reference.write("markdown"),
+    "metrics": metrics_table,
+    "errors": errors_table,
+}
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
