@@ -91,3 +91,25 @@ async def test_a_closed_channel_swallows_no_flush() -> None:
     async with asyncio.timeout(2):
         await tags.flush()
     assert not line.sent
+
+
+async def test_a_mark_made_just_as_a_flush_ends_is_sent_by_it() -> None:
+    """The flush that comes too late to run has its work done by the one that is running."""
+    line = Line()
+    tags = tags_of(line, 2)
+    late: list[asyncio.Task[None]] = []
+
+    def settle_second() -> None:
+        tags.ack(2)
+        late.append(asyncio.get_running_loop().create_task(tags.flush()))
+
+    async def ack(tag: int, *, multiple: bool = False, wait: bool) -> None:
+        line.sent.append((tag, multiple))
+        if tag == 1:
+            asyncio.get_running_loop().call_soon(settle_second)
+
+    line.basic_ack = ack  # type: ignore[method-assign]
+    tags.ack(1)
+    await tags.flush()
+    await asyncio.gather(*late)
+    assert [(1, False), (2, False)] == line.sent
