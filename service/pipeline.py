@@ -183,14 +183,15 @@ class Pipeline:
         claims = list(batch.claims)
         try:
             sequel = await self._importer.carry(batch)
-            claims = []
+            claims = [claim for claim, _ in sequel.ended]
             self._warden.look()
             for again in sequel.again:
                 self._again(again)
             await self.settler.settle(sequel.ended, self._resolved)
         except Exception:
             log.exception("unexpected error: the deliveries go back to the queue")
-            self._release(claims)
+            held = self.settler.held
+            self._release([c for c in claims if any(each in held for each in c.deliveries)])
 
     def _again(self, batch: Batch[Delivery]) -> None:
         if self._warden.shut:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from aiormq import Channel
 
 from service.rabbit.link import Link, LinkLost, Nacked, Returned, broker_errors, unless_lost
-from service.rabbit.results import Outgoing, Settled, Writer
+from service.rabbit.results import Outgoing, Settled, Writer, bare
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
@@ -121,6 +122,8 @@ class Publisher:
         pending = self._in_flight[unique] = _Pending(message.target, _now())
         try:
             result = await _confirmed(channel, message)
+            if result == "unwritable" and message.target == "dead_letter":
+                result = await _confirmed(channel, bare(message))
         finally:
             del self._in_flight[unique]
             if pending.gone is not None:
@@ -149,6 +152,8 @@ async def _confirmed(channel: Channel, message: Outgoing) -> str:
         return "nacked"
     except LinkLost:
         return "lost"
+    except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
+        return "unwritable"
     return "confirmed"
 
 

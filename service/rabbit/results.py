@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -158,6 +158,17 @@ class Writer:
             message.body,
             properties,
         )
+
+
+def bare(message: Outgoing) -> Outgoing:
+    """Return a dead letter that can always be written: of the original only the body."""
+    headers = message.properties.headers or {}
+    ours = {name: value for name, value in headers.items() if name.startswith(_OURS)}
+    ours["import_dropped_headers"] = "all, and every property: they could not be written"
+    properties = Basic.Properties(
+        headers=ours, delivery_mode=2, message_id=message.properties.message_id
+    )
+    return replace(message, properties=properties)
 
 
 def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, Any]:

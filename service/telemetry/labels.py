@@ -11,7 +11,7 @@ OUTCOMES = ("imported", "duplicate", "failed", "malformed")
 METHODS = ("import", "list", "fields", "probe")
 CALL_RESULTS = ("ok", *CallKind)
 TARGETS = ("succeeded", "failed", "dead_letter")
-PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost")
+PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
 KNOWN_CODES = (
     "NOT_JSON",
