@@ -1,72 +1,77 @@
-"""Reads the command line, calls, prints; nothing else."""
+"""Runs the command that the command line names; nothing else."""
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
-from service import __version__
+from service.arguments import parser
 from service.settings import reference
 from service.settings.environment import SettingsInvalid, injected, load
 
+FAILED = 1
 BAD_SETTINGS = 2
+_COMMANDS = {
+    "check": "service.preflight",
+    "publish": "service.feed",
+    "dlq": "service.dead_letters",
+    "asyncapi": "service.asyncapi",
+}
+"""Commands beside the service: each module has `main(options)`, which returns the exit code.
 
-_DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
-_EPILOG = """\
-Settings come from the environment (IMPORTER_*). The least that `run` needs:
-
-  IMPORTER_RABBIT__URL=amqp://user:password@broker:5672/
-  IMPORTER_BITRIX__WEBHOOK_URL=https://portal.bitrix24.com/rest/1/secret/
-
-Any setting may be given as a file instead (mounted secrets): NAME_FILE=/path.
+They are loaded when they are called, so that none waits for the parts of another.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        return _settings(options.format) if options.command == "settings" else _run()
+        return _command(options)(options)
     except SettingsInvalid as invalid:
         for mistake in invalid.mistakes:
             _complain(mistake)
         return BAD_SETTINGS
     except KeyboardInterrupt:
-        return 0
+        return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="crm-importer",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"crm-importer {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser(
-        "run",
-        help="consume until SIGTERM (the default)",
-        description="Consume item events until SIGTERM or SIGINT, then drain. Exits 0 after a "
-        "clean drain, 2 on bad settings, 1 on anything else.",
-    )
-    settings = commands.add_parser(
-        "settings",
-        help="list every setting",
-        description="List every setting: name, type, default, meaning. Reads no environment.",
-    )
-    settings.add_argument(
-        "--format",
-        choices=("table", "markdown", "env"),
-        default="table",
-        help="table for reading (the default), markdown for a page, env for a file to fill in",
-    )
-    parser.set_defaults(command="run")
-    return parser
+def _command(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    match options.command:
+        case "run":
+            return _run
+        case "settings":
+            return _settings
+        case name:
+            return _beside(name)
 
 
-def _run() -> int:
-    from service import app  # noqa: PLC0415 - other commands start without the service's parts
+def _beside(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that people read: it logs nothing and says why it cannot go on."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    module = import_module(_COMMANDS[name])
+    parts = import_module("service.parts")
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            code: int = module.main(options)
+            sys.stdout.flush()
+        except parts.CannotStart as reason:
+            _complain(str(reason))
+            return FAILED
+        except BrokenPipeError:
+            # Nobody reads any more: keep the interpreter from flushing into the closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        return code
+
+    return run
+
+
+def _run(_: argparse.Namespace) -> int:
+    from service import app, parts  # noqa: PLC0415 - other commands start without the service
     from service.telemetry.logs import configure_logs  # noqa: PLC0415 - as above
     from service.telemetry.metrics import Metrics  # noqa: PLC0415 - as above
 
@@ -75,21 +80,21 @@ def _run() -> int:
     configure_logs(
         level=settings.log.level,
         style=settings.log.format,
-        secrets=app.secrets(settings),
+        secrets=parts.secrets(settings),
         metrics=metrics,
     )
     for name in injected(os.environ):
         app.log.warning("setting ignored: injected by Kubernetes", extra={"name_of_setting": name})
     try:
         app.run(settings, metrics)
-    except app.CannotStart as reason:
+    except parts.CannotStart as reason:
         _complain(str(reason))
-        return 1
+        return FAILED
     return 0
 
 
-def _settings(style: reference.Style) -> int:
-    sys.stdout.write(reference.write(style) + "\n")
+def _settings(options: argparse.Namespace) -> int:
+    sys.stdout.write(reference.write(options.format) + "\n")
     return 0
 
 

@@ -1,17 +1,17 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.doubt import Doubt, Knowledge, doubt_of
 from service.domain.events import ExternalId, Identity, ItemEvent, Malformed
 from service.domain.outcomes import Imported, Outcome
+from service.domain.remembering import Remembered
 
-K = TypeVar("K")
-V = TypeVar("V")
 D = TypeVar("D")
 Key = Identity | tuple[int, ExternalId]
+TYPE_BITS = 31
+"""An entity type fits into these, so that a number of it and an item is one of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,45 +95,6 @@ def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim
     return Claim(event, [delivery], delivery.received_at, delivery.size, known)
 
 
-class Remembered(Generic[K, V]):
-    """A bounded memory that forgets the oldest entry first."""
-
-    def __init__(self, limit: int) -> None:
-        """Start empty; hold at most `limit` entries."""
-        self._limit = limit
-        self._entries: OrderedDict[K, V] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Return the number of entries held."""
-        return len(self._entries)
-
-    def __contains__(self, key: K) -> bool:
-        """Tell whether something is remembered under the key."""
-        return key in self._entries
-
-    def get(self, key: K) -> V | None:
-        """Return what is remembered, or None."""
-        return self._entries.get(key)
-
-    def pop(self, key: K) -> V | None:
-        """Return what is remembered, or None, and forget it."""
-        return self._entries.pop(key, None)
-
-    def forget(self, key: K) -> bool:
-        """Forget an entry; tell whether there was one."""
-        if key not in self._entries:
-            return False
-        del self._entries[key]
-        return True
-
-    def put(self, key: K, value: V) -> None:
-        """Remember; the newest entry is forgotten last."""
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
-
-
 class Claims(Generic[D]):
     """Every event being worked on, and the recently ended ones.
 
@@ -149,7 +110,7 @@ class Claims(Generic[D]):
         self._failed: Remembered[tuple[Identity, str], None] = Remembered(remember)
         self._released: Remembered[tuple[Identity, str], Knowledge] = Remembered(remember)
         self._doubts: Remembered[Identity, float] = Remembered(remember)
-        self._owners: Remembered[tuple[int, int], str] = Remembered(remember)
+        self._owners: Remembered[int, str] = Remembered(remember)
 
     def __len__(self) -> int:
         """Return the number of events being worked on, heirs not counted."""
@@ -207,7 +168,7 @@ class Claims(Generic[D]):
 
     def own(self, event: ItemEvent, item_id: int) -> bool:
         """Settle a CRM item on an event; False when it belongs to another event already."""
-        key = (event.entity_type_id, item_id)
+        key = item_id << TYPE_BITS | event.entity_type_id
         owner = self._owners.get(key)
         if owner is None:
             self._owners.put(key, event.event_id)

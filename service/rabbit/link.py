@@ -84,14 +84,17 @@ async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
     connection is gone: nobody empties that queue any more.
     """
     work = asyncio.ensure_future(call)
+    # Each `closing` is an observer that stays with the channel until it is cancelled.
+    closing = channel.closing
     try:
-        await asyncio.wait({work, channel.closing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             await asyncio.wait({work}, timeout=LAST_WORDS_SECONDS)
         if work.done():
             return work.result()
     finally:
         work.cancel()
+        closing.cancel()
     raise LinkLost("the channel was closed")
 
 
@@ -168,7 +171,7 @@ class Link:
         try:
             yield channel
         finally:
-            await _quietly(channel.close())
+            await close_quietly(channel.close())
 
     async def blocked(self) -> bool:
         """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
@@ -226,7 +229,7 @@ class Link:
         finally:
             self._up.clear()
             self._life = None
-            await _quietly(connection.close())
+            await close_quietly(connection.close())
 
     async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> str:
         with broker_errors():
@@ -261,7 +264,7 @@ def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:
     life.ended.set_result(f"{type(error).__name__}: {error}" if error else "closed")
 
 
-async def _quietly(closing: Awaitable[Any]) -> None:
+async def close_quietly(closing: Awaitable[Any]) -> None:
     """Await the closing of something that may be dead already, for a short time."""
     try:
         with broker_errors():

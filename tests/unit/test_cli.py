@@ -81,11 +81,11 @@ def test_taken_port_exits_1_with_one_line(
     assert "very-secret" not in line
 
 
-def test_interrupt_is_a_clean_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Show no traceback to who presses the keys."""
+def test_interrupt_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever presses the keys before the service can drain had nothing done."""
 
-    def interrupted() -> int:
+    def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_run", interrupted)
-    assert 0 == cli.main(["run"])
+    assert 1 == cli.main(["run"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from service import __version__, app
+from service import __version__, parts
 from service.bitrix import errors
 from service.cli import main
 from service.domain.claims import Settlement
@@ -199,7 +199,7 @@ def test_the_result_in_the_readme_is_what_we_write() -> None:
     """The example has the members that a result has, in their order, and its fixed values."""
     shown = _examples()[1]
     settlement = Settlement(_example_event(), None, Imported(shown["data"]["itemId"]), 1, "9b1f")
-    topology = app.topology(Settings().rabbit)
+    topology = parts.topology(Settings().rabbit)
     writer = Writer(topology, portal_host="portal.bitrix24.com")
     (message,) = writer.write(settlement, datetime(2026, 3, 1, 12, 0, 3, 120_000, tzinfo=UTC))
     written = json.loads(message.body)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.claims import Claim, Claims, Remembered, Repeat, claim_of
+from service.domain.claims import Claim, Claims, Repeat, claim_of
 from service.domain.doubt import Doubt
 from service.domain.events import Identity, ItemEvent
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
@@ -215,8 +215,8 @@ def test_only_success_is_final(claims: Claims[str]) -> None:
 
 def test_the_memory_of_ended_events_is_bounded() -> None:
     """The oldest is forgotten first; then it is a new event."""
-    claims: Claims[str] = Claims(remember=2)
-    for name in "abc":
+    claims: Claims[str] = Claims(remember=4)
+    for name in "abcdef":
         _ends(claims, start(claims, claim(name)), Imported(ord(name)))
     start(claims, claim("a"))
     assert Repeat(Imported(ord("b"), duplicate=True)) == claims.admit(claim("b"), copy=False)
@@ -357,35 +357,6 @@ def test_an_item_belongs_to_the_first_event_that_names_it(claims: Claims[str]) -
     assert not claims.own(event("b"), 5)
     assert claims.own(event("b"), 6)
     assert claims.own(event("b", entity_type_id=1), 5)
-
-
-def test_a_memory_forgets_the_oldest_first() -> None:
-    """Putting an entry again makes it the newest."""
-    memory: Remembered[str, int] = Remembered(2)
-    for key, value in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
-        memory.put(key, value)
-    assert [3, None, 4] == [memory.get(key) for key in "abc"]
-    assert ("a" in memory, "b" in memory, 2) == (True, False, len(memory))
-
-
-def test_a_memory_forgets_on_request() -> None:
-    """Popping what is not there is nothing special."""
-    memory: Remembered[str, int] = Remembered(2)
-    memory.put("a", 1)
-    assert [1, None] == [memory.pop("a"), memory.pop("a")]
-    assert 0 == len(memory)
-
-
-@given(st.integers(0, 5), st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=50))
-def test_a_memory_never_outgrows_its_limit(limit: int, steps: list[tuple[int, bool]]) -> None:
-    """Whatever is put and popped."""
-    memory: Remembered[int, None] = Remembered(limit)
-    for key, put in steps:
-        if put:
-            memory.put(key, None)
-        else:
-            memory.pop(key)
-        assert len(memory) <= limit
 
 
 BODIES = st.tuples(st.sampled_from("xyz"), st.sampled_from(["p", "q", "r", None]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import cast
 
 import pytest
 from aio_pika.exceptions import (
@@ -10,9 +11,10 @@ from aio_pika.exceptions import (
     DeliveryError,
     PublishError,
 )
+from aiormq import Channel
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.rabbit.link import Address, LinkLost, Nacked, Returned, broker_errors
+from service.rabbit.link import Address, LinkLost, Nacked, Returned, broker_errors, unless_lost
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,38 @@ def test_heartbeat_is_written_into_every_address() -> None:
     """Hand it over where the client library reads it; at least one second."""
     address = Address(["amqp://a/", "amqp://b/v?x=1"], heartbeat=0.2)
     assert ["1", "1"] == [url.query["heartbeat"] for url in address.with_heartbeat()]
+
+
+class Closable:
+    """A channel as `unless_lost` sees it: every look at `closing` leaves an observer behind."""
+
+    def __init__(self) -> None:
+        self.observers: list[asyncio.Future[None]] = []
+
+    @property
+    def closing(self) -> "asyncio.Future[None]":
+        """Return a new observer, as the client library does."""
+        self.observers.append(asyncio.get_running_loop().create_future())
+        return self.observers[-1]
+
+
+async def _said(word: str) -> str:
+    return word
+
+
+async def test_call_on_a_channel_leaves_nothing_behind() -> None:
+    """A channel lives for weeks: an observer a call would fill the memory."""
+    channel = Closable()
+    said = [await unless_lost(cast("Channel", channel), _said("done")) for _ in range(3)]
+    assert ["done"] * 3 == said
+    assert [True] * 3 == [observer.cancelled() for observer in channel.observers]
+
+
+async def test_call_ends_with_its_channel() -> None:
+    """Wait no longer than the channel lives."""
+    channel, never = Closable(), asyncio.Event()
+    call = asyncio.ensure_future(unless_lost(cast("Channel", channel), never.wait()))
+    await asyncio.sleep(0)
+    channel.observers[0].set_result(None)
+    with pytest.raises(LinkLost):
+        await call

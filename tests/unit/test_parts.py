@@ -1,8 +1,8 @@
-"""App: what it reads out of the settings."""
+"""Parts: what they read out of the settings."""
 
 import pytest
 
-from service import app
+from service import parts
 from service.settings.environment import load
 
 WEBHOOK = "https://portal.example/rest/1/hook-secret/"
@@ -11,7 +11,7 @@ WEBHOOK = "https://portal.example/rest/1/hook-secret/"
 def secrets(**named: str) -> set[str]:
     """Return the secrets of an environment, names without their prefix."""
     given = {"BITRIX__WEBHOOK_URL": WEBHOOK} | named
-    return set(app.secrets(load({f"IMPORTER_{name}": text for name, text in given.items()})))
+    return set(parts.secrets(load({f"IMPORTER_{name}": text for name, text in given.items()})))
 
 
 def test_webhook_secret_is_a_secret() -> None:

@@ -1,0 +1,93 @@
+"""Builds the parts that settings describe, for the service and for the commands beside it."""
+
+import ssl
+from urllib.parse import unquote, urlsplit
+
+from service.bitrix.auth import Webhook
+from service.bitrix.client import Portal
+from service.bitrix.throttle import BUDGETED, Throttle
+from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.rabbit.link import Address
+from service.rabbit.topology import Topology
+from service.settings.tree import Rabbit, Settings
+from service.telemetry.metrics import Metrics
+
+
+class CannotStart(Exception):  # noqa: N818 - reads as what it says
+    """Something outside keeps a command from its work; the text says what to do."""
+
+
+def secrets(settings: Settings) -> list[str]:
+    """Return every text that must never be shown."""
+    found: list[str] = []
+    for url in settings.rabbit.url.get_secret_value().split(","):
+        password = urlsplit(url.strip()).password
+        if password and password != "guest":  # noqa: S105 - the public default
+            found += [password, unquote(password)]
+    if settings.bitrix.webhook_url is not None:
+        found.append(urlsplit(settings.bitrix.webhook_url.get_secret_value()).path.split("/")[3])
+    if settings.rabbit.management_url is not None:
+        found.append(urlsplit(settings.rabbit.management_url.get_secret_value()).password or "")
+    return [secret for secret in found if secret]
+
+
+def webhook(settings: Settings) -> Webhook:
+    """Return the portal's credentials; raises CannotStart when there are none."""
+    url = settings.bitrix.webhook_url
+    if url is None:
+        raise CannotStart("IMPORTER_BITRIX__WEBHOOK_URL is missing")
+    return Webhook(url.get_secret_value())
+
+
+def portal(settings: Settings, metrics: Metrics) -> Portal:
+    """Return the portal, with its one throttle."""
+    bitrix = settings.bitrix
+    # One less than the portal holds: two calls may arrive closer together than they left.
+    bucket = LeakyBucket(rate=bitrix.requests_per_second, burst=max(1.0, bitrix.burst - 1.0))
+    budgets = {
+        method: OperatingBudget(bitrix.operating_limit_seconds, bitrix.operating_window_seconds)
+        for method in BUDGETED
+    }
+    return Portal(
+        webhook(settings),
+        throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
+        metrics=metrics,
+        timeout=bitrix.timeout_seconds,
+        slots=settings.batch.slots,
+    )
+
+
+def address(rabbit: Rabbit) -> Address:
+    """Return where the broker is; raises CannotStart when its certificates cannot be used."""
+    return Address(
+        urls=[url.strip() for url in rabbit.url.get_secret_value().split(",")],
+        heartbeat=rabbit.heartbeat_seconds,
+        tls=_tls(rabbit),
+    )
+
+
+def topology(rabbit: Rabbit) -> Topology:
+    """Return the exchanges and queues that the settings name."""
+    return Topology(
+        intake_exchange=rabbit.intake_exchange,
+        intake_queue=rabbit.intake_queue,
+        results_exchange=rabbit.results_exchange,
+        succeeded_queue=rabbit.succeeded_queue,
+        failed_queue=rabbit.failed_queue,
+        dead_letter_exchange=rabbit.dead_letter_exchange,
+        dead_letter_queue=rabbit.dead_letter_queue,
+        delivery_limit=rabbit.delivery_limit,
+        declare=rabbit.topology == "declare",
+    )
+
+
+def _tls(rabbit: Rabbit) -> ssl.SSLContext | None:
+    if not rabbit.url.get_secret_value().startswith("amqps"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=rabbit.ca_file)
+        if rabbit.cert_file is not None:
+            context.load_cert_chain(rabbit.cert_file, rabbit.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CannotStart(f"the broker's certificates cannot be used: {error}") from None
+    return context
