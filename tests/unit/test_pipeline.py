@@ -519,3 +519,17 @@ def test_drain_ends_at_its_deadline_whatever_happens() -> None:
     room = play(story)
     assert 95.0 >= value(room.metrics.drain_seconds)
     assert [] == room.publisher.kept
+
+
+def test_a_rare_type_waits_for_what_is_older_and_for_nothing_else() -> None:
+    """A flood of one type keeps every slot busy; the two of the other type go in their turn."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 5.0
+        room.bring(*events(100))
+        room.bring(*events(2, 31, first=100))
+        room.bring(*events(98, first=200))
+        await asyncio.sleep(60)
+
+    room = play(story, policy(window=0.5))
+    assert 5 == [call[0] for call in room.portal.calls].index("e100")

@@ -1,0 +1,98 @@
+"""Proves the pacing against a portal that enforces its limits: alone, and beside somebody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from tests.support.amqp import wait_until
+from tests.support.broker import Broker
+from tests.support.world import World, deals
+
+SPEED = 30.0
+RATE, BURST = 2.0, 10
+BUDGET, WINDOW = 60.0, 600.0
+ITEM, CALL = 0.14, 0.4
+SPENT = 2 * BUDGET
+"""What the events of a test cost the portal: more than one window allows."""
+REFUSALS = ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
+TIMES = {
+    "IMPORTER_BITRIX__TIMEOUT_SECONDS": 70 / SPEED,
+    "IMPORTER_BITRIX__SETTLE_SECONDS": 65 / SPEED,
+    "IMPORTER_BITRIX__OPERATING_LIMIT_SECONDS": BUDGET / SPEED,
+    "IMPORTER_BITRIX__OPERATING_WINDOW_SECONDS": WINDOW / SPEED,
+    "IMPORTER_BITRIX__REQUESTS_PER_SECOND": RATE * SPEED,
+    "IMPORTER_BITRIX__BURST": BURST,
+}
+PORTAL = {
+    "speed": SPEED,
+    "report": "real",
+    "rate": RATE,
+    "burst": BURST,
+    "operating_limit": BUDGET,
+    "default_item_seconds": ITEM,
+    "call_seconds": {"crm.item.batchimport": CALL},
+}
+"""The portal's own time runs `SPEED` times as fast; what it tells is in ours."""
+
+
+def world(broker: Broker, vhost: str, **portal: object) -> World:
+    """Return a world whose portal has limits, known to the service."""
+    times = {name: f"{value:g}" for name, value in TIMES.items()}
+    return World(broker, vhost, settings=times, portal={**PORTAL, **portal})
+
+
+def refusals(world: World) -> int:
+    """Count the calls that the portal refused for one of its limits."""
+    errors: dict[str, int] = world.portal.summary()["errors"]
+    return sum(errors.get(code, 0) for code in REFUSALS)
+
+
+@asynccontextmanager
+async def somebody_else(portal: World, per_second: float) -> AsyncIterator[None]:
+    """Make calls of the same address, so many a second of our time, that cost us our bucket."""
+
+    async def call() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                await client.post(f"{portal.portal.webhook_url}profile", json={})
+                await asyncio.sleep(1 / per_second)
+
+    task = asyncio.create_task(call())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def test_who_is_alone_is_never_refused(broker: Broker, vhost: str) -> None:
+    """More than one window's budget and far more than the burst: all of it without one refusal."""
+    per_batch = CALL + 20 * ITEM
+    ids = [f"e{number}" for number in range(20 * int(SPENT / per_batch))]
+    async with world(broker, vhost) as there:
+        await there.start_service()
+        await there.publish(deals(*ids[::2]) + deals(*ids[1::2], entity_type=1))
+        await there.settle(ids, timeout=90)
+        assert 0 == refusals(there)
+        there.assert_effectively_once(ids)
+        waited = there.service.metrics()
+        assert 0 < waited['importer_pacer_wait_seconds_total{reason="budget"}']
+
+
+async def test_nothing_is_lost_while_somebody_else_drains_the_bucket(
+    broker: Broker, vhost: str
+) -> None:
+    """Refusals slow us down, cost no event and pause nothing; alone again, we are fast again."""
+    ids = [f"e{number}" for number in range(400)]
+    async with world(broker, vhost, operating_limit=None) as there:
+        service = await there.start_service()
+        async with somebody_else(there, per_second=1.5 * RATE * SPEED):
+            await there.publish(deals(*ids))
+            await wait_until(lambda: refusals(there) >= 5, what="refusals")
+            slowed = service.metrics()["importer_request_rate_share"]
+        await there.settle(ids)
+        there.assert_effectively_once(ids)
+        assert slowed < 1.0
+        assert [] == service.logs(event="intake paused")
+        assert 0 == len(there.books.dead)
