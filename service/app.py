@@ -17,7 +17,7 @@ from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
 from service.health import HealthPort, Status
-from service.parts import CannotStart, address, portal, topology, webhook
+from service.parts import CannotStart, address, portal, portal_host, topology
 from service.pipeline import Pipeline
 from service.rabbit.broker import Broker
 from service.rabbit.decoder import Decoder
@@ -160,7 +160,7 @@ def _broker(settings: Settings, metrics: Metrics) -> Broker:
             external_ids=ExternalIds(bitrix.originator, bitrix.external_id_fields),
             max_bytes=rabbit.max_message_bytes,
         ),
-        writer=Writer(names, portal_host=webhook(settings).host),
+        writer=Writer(names, portal_host=portal_host(settings)),
         early=settings.prefetch,
         metrics=metrics,
     )
@@ -182,6 +182,7 @@ def _limits(settings: Settings) -> Limits:
             settle=settings.bitrix.settle_seconds,
             recheck=settings.bitrix.recheck_seconds,
             resend=settings.ambiguous == "resend",
+            validation=settings.validation,
         ),
         slots=batch.slots,
         prefetch=settings.prefetch,

@@ -35,6 +35,7 @@ from service.domain.sequel import (
 from service.judging import Judge, standing_of
 from service.recovery import Lookup, Recovery
 from service.telemetry.metrics import Metrics
+from service.validating import Describing, Validator
 
 D = TypeVar("D")
 
@@ -51,7 +52,7 @@ UNFINISHED = Failed(
 log = logging.getLogger(__name__)
 
 
-class Portal(Lookup, Protocol):
+class Portal(Lookup, Describing, Protocol):
     """What the importer needs of the portal; every method raises CallFailed."""
 
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
@@ -93,6 +94,9 @@ class Importer(Generic[D]):
         self._clock = clock
         self._judge: Judge[D] = Judge(portal=portal, gate=gate, rules=rules, clock=clock)
         self._recovery = Recovery(portal=portal, claims=claims, rules=rules, metrics=metrics)
+        self._validator: Validator[D] = Validator(
+            portal=portal, policy=rules.validation, metrics=metrics, clock=clock
+        )
 
     async def carry(self, batch: Batch[D]) -> Sequel[D]:
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
@@ -116,6 +120,7 @@ class Importer(Generic[D]):
             sequel, ready = after_look_up(
                 batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
             )
+        ready = await self._validated(ready, sequel) if ready is not None else None
         if ready is None:
             return sequel
         if not self.may_send(ready):
@@ -123,6 +128,16 @@ class Importer(Generic[D]):
             sequel.again.append(ready)
             return sequel
         return sequel.add(await self._import(ready))
+
+    async def _validated(self, batch: Batch[D], sequel: Sequel[D]) -> Batch[D] | None:
+        """Return what of a batch may be sent; the rest ends without a call."""
+        refused = await self._validator.refused(batch)
+        if not refused:
+            return batch
+        sequel.ended += refused
+        out = [claim for claim, _ in refused]
+        left = [claim for claim in batch.claims if claim not in out]
+        return batch.part(left, batch.due) if left else None
 
     async def _import(self, batch: Batch[D]) -> Sequel[D]:
         if len(batch.claims) == 1 and batch.claims[0].known.solo_failures:

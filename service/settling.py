@@ -208,7 +208,14 @@ class Settler:
 
 def _settlement(claim: Claim[Delivery], outcome: Outcome) -> Settlement[Delivery]:
     known = claim.known
-    return Settlement(claim.event, claim.deliveries[0], outcome, known.attempts, known.batch_id)
+    return Settlement(
+        claim.event,
+        claim.deliveries[0],
+        outcome,
+        known.attempts,
+        known.batch_id,
+        known.warnings or (),
+    )
 
 
 async def _flush(deliveries: Sequence[Delivery]) -> None:

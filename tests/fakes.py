@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -20,6 +20,7 @@ from service.domain.events import (
     MalformedCode,
     Origin,
 )
+from service.domain.fields import Field
 from service.domain.outcomes import (
     Accepted,
     CallFailed,
@@ -594,6 +595,11 @@ class FakePortal:
         if weather in {Weather.LOST, Weather.HANG}:
             raise CallFailed(LOST)
 
+    async def fields(self, key: BatchKey) -> Mapping[str, Field]:  # noqa: ARG002 - the protocol's
+        """Describe no field, so that every field is complained of."""
+        await self._cheap()
+        return {}
+
     def pace(self) -> tuple[float, str]:
         """Tell how long an import would wait."""
         return (max(0.0, self.paced_until - now()), "bucket")
@@ -687,6 +693,10 @@ class PortalView:
             return await self._portal.import_items(key, events)
         finally:
             self._in_flight -= 1
+
+    async def fields(self, key: BatchKey) -> Mapping[str, Field]:
+        """Describe what the portal does."""
+        return await self._portal.fields(key)
 
     def pace(self) -> tuple[float, str]:
         """Tell what the portal does."""

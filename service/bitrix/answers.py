@@ -1,10 +1,11 @@
-"""Reads the answer of an import into a report, whatever its shape."""
+"""Reads answers, whatever their shape: of an import into a report, of a description into fields."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from service.bitrix.errors import classify_item
+from service.domain.fields import Field
 from service.domain.outcomes import MISSING, Accepted, Report, Verdict
 
 _KEY = re.compile(r"m([0-9]{2})")
@@ -28,6 +29,23 @@ def read_report(answer: Mapping[str, Any], size: int) -> Report:
             if match is not None:
                 verdicts[int(match[1])] = _verdict(entry)
     return Report(size, _once(verdicts))
+
+
+def read_fields(answer: Mapping[str, Any]) -> dict[str, Field] | None:
+    """Return the fields that `crm.item.fields` describes, by name; None where it does not."""
+    result = answer.get("result")
+    told = result.get("fields") if isinstance(result, dict) else None
+    if not isinstance(told, dict):
+        return None
+    return {name: _field(each) for name, each in told.items() if isinstance(each, dict)}
+
+
+def _field(told: Mapping[str, Any]) -> Field:
+    listed = told.get("items")
+    choices = None
+    if isinstance(listed, list) and all(isinstance(each, dict) for each in listed):
+        choices = frozenset(str(each.get("ID")) for each in listed)
+    return Field(str(told.get("type")), told.get("isMultiple") is True, choices)
 
 
 def _verdict(entry: object) -> Verdict:

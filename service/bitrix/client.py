@@ -1,32 +1,30 @@
 """Makes one call to the portal: no retry, no memory; an answer or a `CallFailed`."""
 
-import asyncio
-import logging
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import httpx
 import msgspec
 
-from service import __version__
-from service.bitrix.answers import positive_id, read_report
-from service.bitrix.auth import Webhook
-from service.bitrix.errors import classify_call, classify_status, classify_transport
+from service.bitrix.answers import positive_id, read_fields, read_report
+from service.bitrix.errors import classify_status
+from service.bitrix.exchange import Auth, Exchange
 from service.bitrix.throttle import Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
+from service.domain.fields import Field
 from service.domain.outcomes import CallFailed, CallKind, Fault, Report
 from service.telemetry.metrics import Metrics
 
-CONNECT_SECONDS = 10.0
 PAGE = 50
 MOST_PAGES = 20
 MOST_SECONDS = 1e11
 """Counters of an answer beyond this are none: it is far after any time or total."""
-METHODS = {"crm.item.batchImport": "import", "crm.item.list": "list", "profile": "probe"}
-
-log = logging.getLogger(__name__)
+METHODS = {
+    "crm.item.batchImport": "import",
+    "crm.item.list": "list",
+    "crm.item.fields": "fields",
+    "profile": "probe",
+}
 
 
 class Portal:
@@ -37,39 +35,29 @@ class Portal:
 
     def __init__(
         self,
-        webhook: Webhook,
+        auth: Auth,
         *,
         throttle: Throttle,
         metrics: Metrics,
         timeout: float,
         slots: int,
     ) -> None:
-        """Prepare the HTTP client; `timeout` bounds a whole call, in seconds."""
-        self._webhook = webhook
+        """Prepare the exchange; `timeout` bounds a post, in seconds."""
         self._throttle = throttle
         self._metrics = metrics
-        self._timeout = timeout
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
-            limits=httpx.Limits(
-                max_connections=slots + 2,
-                max_keepalive_connections=slots + 2,
-                keepalive_expiry=30,
-            ),
-            headers={
-                "User-Agent": f"crm-importer/{__version__}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
-            follow_redirects=False,
-            trust_env=False,
+        self._exchange = Exchange(
+            auth,
+            timeout=timeout,
+            connections=slots + 2,
+            watch=self._watch,
+            toll=self._toll,
         )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._exchange.close()
 
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import up to 20 events of one key; the report has one verdict for each, in order."""
@@ -129,6 +117,17 @@ class Portal:
             if not fault.answered or (fault.kind in shut and not unknown_here):
                 raise
 
+    async def fields(self, key: BatchKey) -> dict[str, Field]:
+        """Return the fields of a type by the names that events of the key use."""
+        asked = {
+            "entityTypeId": key.entity_type_id,
+            "useOriginalUfNames": "Y" if key.original_names else "N",
+        }
+        told = read_fields(await self._call("crm.item.fields", msgspec.json.encode(asked)))
+        if told is None:
+            raise CallFailed(classify_status(httpx.codes.OK))
+        return told
+
     async def _rows(
         self, entity_type_id: int, field: str, originator: str | None, values: list[str]
     ) -> list[dict[str, Any]]:
@@ -174,40 +173,30 @@ class Portal:
         """Pass the throttle, post, and return the answer's JSON object."""
         label = METHODS[method]
         async with self._throttle.call(label, cost=cost):
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            result = "ok"
             try:
                 answer = await self._exchange(method, body)
             except CallFailed as failed:
-                lasted = loop.time() - started
-                fault = replace(failed.fault, sent_at=started, lasted=lasted)
-                result = str(fault.kind)
-                self._tell_throttle(label, fault)
-                raise CallFailed(fault) from None
-            finally:
-                self._metrics.requests.labels(label, result).inc()
-                self._metrics.request_duration.labels(label).observe(loop.time() - started)
+                self._tell_throttle(label, failed.fault)
+                raise
             self._note_budget(label, answer)
             return answer
+
+    async def _toll(self) -> None:
+        """Pay for a post that goes again: it counts for the portal's bucket, and nothing else."""
+        async with self._throttle.call("repeat"):
+            return
+
+    def _watch(self, method: str, result: str, seconds: float) -> None:
+        label = METHODS.get(method)
+        if label is not None:
+            self._metrics.requests.labels(label, result).inc()
+            self._metrics.request_duration.labels(label).observe(seconds)
 
     def _tell_throttle(self, label: str, fault: Fault) -> None:
         if fault.kind is CallKind.THROTTLED:
             self._throttle.refused()
         elif fault.kind is CallKind.OVER_BUDGET:
             self._throttle.over_budget(label)
-
-    async def _exchange(self, method: str, body: bytes) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._http.post(self._webhook.address(method), content=body)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise CallFailed(classify_transport(error)) from None
-        answer = _object(response)
-        fault = _fault(response, answer)
-        if fault is not None:
-            raise CallFailed(fault)
-        return answer or {}
 
     def _note_budget(self, label: str, answer: Mapping[str, Any]) -> None:
         """Hand the counters of a good answer on; self-hosted portals send none."""
@@ -233,35 +222,6 @@ def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
         b"Y" if key.original_names else b"N",
         b",".join(items),
     )
-
-
-def _object(response: httpx.Response) -> dict[str, Any] | None:
-    """Return the answer's JSON object; None where it is none."""
-    try:
-        document = msgspec.json.decode(response.content)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _fault(response: httpx.Response, answer: Mapping[str, Any] | None) -> Fault | None:
-    """Return what is wrong with an answer; None for a result."""
-    retry_after = _seconds(response.headers.get("Retry-After"))
-    if answer is None:
-        return classify_status(response.status_code, retry_after=retry_after)
-    if "error" in answer:
-        error = answer["error"]
-        code = error.get("code", "") if isinstance(error, dict) else error
-        text = answer.get("error_description", "")
-        return classify_call(str(code), str(text), response.status_code, retry_after=retry_after)
-    if response.status_code != httpx.codes.OK or "result" not in answer:
-        return classify_status(response.status_code, retry_after=retry_after)
-    return None
-
-
-def _seconds(value: str | None) -> float | None:
-    """Read a Retry-After header given in seconds; a date is not worth the trouble."""
-    return float(value) if value and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else None
 
 
 def _item_id(row: Mapping[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ class Settlement(Generic[D]):
     outcome: Outcome
     attempts: int = 0
     batch_id: str | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -26,7 +26,8 @@ class Knowledge:
     look-up proves nothing; `absent_once`: one look-up found nothing already; `fault`: why its
     last call failed; `refusal`: what stands if the item turns out to be absent; `unproved`: it was
     sent again although it may exist; `solo_failures`:
-    calls with this event alone that failed while the portal was otherwise healthy.
+    calls with this event alone that failed while the portal was otherwise healthy; `warnings`:
+    what the portal would drop of it without a word, None while nobody has looked.
     """
 
     times: int = 0
@@ -40,6 +41,7 @@ class Knowledge:
     solo_failures: int = 0
     first_failed_at: float | None = None
     batch_id: str | None = None
+    warnings: tuple[str, ...] | None = None
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
+from service.domain.fields import Policy
 from service.domain.outcomes import (
     Accepted,
     CallKind,
@@ -30,13 +31,15 @@ class Rules:
     """What the decisions depend on; seconds.
 
     `settle`: how long an unanswered call may still work; `recheck`: wait before an absent item
-    is looked up once more; `resend`: send again what may exist and cannot be asked for.
+    is looked up once more; `resend`: send again what may exist and cannot be asked for;
+    `validation`: what follows when the portal would drop a part of an item without a word.
     """
 
     retry: RetryPolicy
     settle: float
     recheck: float
     resend: bool = False
+    validation: Policy = "off"
 
 
 @dataclass(slots=True)

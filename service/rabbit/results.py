@@ -61,7 +61,7 @@ class Writer:
 
     def _succeeded(self, settlement: Settled, outcome: Imported, now: datetime) -> Outgoing:
         event = settlement.event
-        data = {
+        data: dict[str, Any] = {
             "eventId": event.event_id,
             "entityTypeId": event.entity_type_id,
             "itemId": outcome.item_id,
@@ -71,6 +71,8 @@ class Writer:
             "reconciled": outcome.reconciled,
             "duplicate": outcome.duplicate,
         }
+        if settlement.warnings:
+            data["warnings"] = list(settlement.warnings)
         unique = _digest(event.entity_type_id, event.event_id, "succeeded")
         return self._result("succeeded", unique, settlement, data, now)
 

@@ -37,17 +37,30 @@ def _amqp_urls(value: SecretStr) -> SecretStr:
 
 
 def _webhook_url(value: SecretStr) -> SecretStr:
+    message = "must be https://portal/rest/<user>/<secret>/ as the portal shows it"
+    _http_address(value.get_secret_value(), r"/rest/\d+/[^/]+/?", message)
+    return value
+
+
+def _client_endpoint(value: str) -> str:
+    return _http_address(value, r"/rest/?", "must be https://portal/rest/, the client_endpoint")
+
+
+def _oauth_url(value: str) -> str:
+    return _http_address(value, r"/.+", "must be https://host/oauth/token/")
+
+
+def _http_address(value: str, path: str, message: str) -> str:
     try:
-        parts = urlsplit(value.get_secret_value())
+        parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
         usable = usable and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     else:
-        usable = usable and re.fullmatch(r"/rest/\d+/[^/]+/?", parts.path) is not None
+        usable = usable and re.fullmatch(path, parts.path) is not None and "@" not in parts.netloc
         usable = usable and not parts.query and not parts.fragment
     if not usable:
-        message = "must be https://portal/rest/<user>/<secret>/ as the portal shows it"
         raise ValueError(message)
     return value
 
@@ -63,6 +76,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
 File = Annotated[Path, AfterValidator(_readable)]
 
 
@@ -114,6 +128,23 @@ class Bitrix(Section):
 
     webhook_url: Annotated[SecretStr, AfterValidator(_webhook_url)] | None = Field(
         None, description="incoming webhook, https://portal/rest/1/secret/"
+    )
+    client_endpoint: Annotated[str, AfterValidator(_client_endpoint)] | None = Field(
+        None, description="the portal, for an OAuth application: https://portal/rest/"
+    )
+    client_id: Name | None = Field(None, description="OAuth application: its client_id")
+    client_secret: Secret | None = Field(None, description="OAuth application: its client_secret")
+    oauth_url: Annotated[str, AfterValidator(_oauth_url)] = Field(
+        "https://oauth.bitrix24.tech/oauth/token/",
+        description="where an OAuth application renews its tokens",
+    )
+    token_file: Path | None = Field(
+        None,
+        description="file that keeps an OAuth application's pair of tokens (path, in a folder "
+        "that this process may write to and that outlives it)",
+    )
+    refresh_token: Secret | None = Field(
+        None, description="first refresh token; used only while there is no token file"
     )
     allow_http: bool = Field(default=False, description="allow plain HTTP to other than loopback")
     timeout_seconds: Seconds = Field(70, description="whole call; the cloud cuts at 60")
@@ -240,6 +271,10 @@ class Settings(BaseSettings):
     )
     lookup: Literal["doubtful", "always", "never"] = Field(
         "doubtful", description="ask the portal before sending"
+    )
+    validation: Literal["off", "warn", "reject"] = Field(
+        "warn",
+        description="what to do with an item of which the portal would drop fields silently",
     )
 
     @classmethod

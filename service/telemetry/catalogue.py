@@ -1,6 +1,7 @@
 """Lists every metric: name, meaning, and what to do when it moves."""
 
 from service.domain.batching import ClosedBy
+from service.domain.fields import Flaw
 from service.domain.outcomes import FailureKind, PauseReason
 from service.telemetry.declared import Declared
 from service.telemetry.labels import (
@@ -64,6 +65,12 @@ ALL = (
         "events_without_id_total",
         "events identified by a digest of their body",
         "ask upstream to send an id: two equal bodies without one are one event",
+    ),
+    Declared(
+        "field_complaints_total",
+        "fields that the portal would drop or change without a word, by flaw",
+        "read the warnings of the succeeded events and tell the upstream team",
+        labels={"flaw": tuple(Flaw)},
     ),
     Declared(
         "messages_returned_total",
@@ -245,4 +252,5 @@ ALL = (
         "near SHUTDOWN__DEADLINE_SECONDS: work was returned",
     ),
     Declared("returned_on_drain_total", "deliveries given back at a stop", "nothing to do"),
+    Declared("memory_limit_bytes", "memory limit of the container; 0: none", "raise it near 85 %"),
 )

@@ -3,11 +3,15 @@
 import json
 import logging
 import sys
+from collections import deque
 from collections.abc import Iterable
 
 import structlog
 
 from service.telemetry.metrics import Metrics
+
+LEARNT = 32
+"""So many secrets learnt at run time are masked: the last pairs of tokens."""
 
 
 class _Counting(logging.Filter):
@@ -28,15 +32,33 @@ class _Masking(logging.Formatter):
     def __init__(self, inner: logging.Formatter, secrets: Iterable[str]) -> None:
         super().__init__()
         self._inner = inner
-        plain = {text for text in secrets if text}
-        escaped = {json.dumps(text)[1:-1] for text in plain}
-        self._secrets = sorted(plain | escaped, key=len, reverse=True)
+        self._given = tuple(secrets)
+        self._learnt: deque[str] = deque(maxlen=LEARNT)
+        self._secrets = self._longest_first()
+
+    def learn(self, secret: str) -> None:
+        """Mask one more text; the oldest learnt is forgotten, for tokens end."""
+        if secret not in self._learnt:
+            self._learnt.append(secret)
+            self._secrets = self._longest_first()
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._inner.format(record)
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+    def _longest_first(self) -> list[str]:
+        plain = {text for text in (*self._given, *self._learnt) if text}
+        escaped = {json.dumps(text)[1:-1] for text in plain}
+        return sorted(plain | escaped, key=len, reverse=True)
+
+
+def mask(secret: str) -> None:
+    """Mask a secret that was learnt at run time, in every log configured here."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Masking):
+            handler.formatter.learn(secret)
 
 
 def configure_logs(

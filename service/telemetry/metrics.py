@@ -20,6 +20,7 @@ from service import __version__
 from service.telemetry.catalogue import ALL
 from service.telemetry.declared import Declared
 from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER
+from service.telemetry.memory import memory_limit
 
 PREFIX = "importer_"
 _DECLARED = {each.name: each for each in ALL}
@@ -53,6 +54,7 @@ class Metrics:
         self.batch_fill = self._histogram("batch_fill_seconds")
         self.latency = self._histogram("end_to_end_latency_seconds")
         self.without_id = self._counter("events_without_id_total")
+        self.field_complaints = self._counter("field_complaints_total")
         self.returned = self._counter("messages_returned_total")
         self.lost = self._counter("messages_lost_with_session_total")
         self.held = self._gauge("held_messages")
@@ -91,6 +93,7 @@ class Metrics:
         self.log_lines = self._counter("log_lines_total")
         self.drain_seconds = self._gauge("shutdown_seconds")
         self.returned_on_drain = self._counter("returned_on_drain_total")
+        self._gauge("memory_limit_bytes").set(memory_limit())
 
     def entity_type(self, entity_type_id: int | None) -> str:
         """Return the label value for an entity type; the set of values is bounded."""

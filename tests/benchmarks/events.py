@@ -18,6 +18,14 @@ FAILED, DEAD_QUEUE = "crm.items.failed", "crm.items.dlq"
 AT_ONCE = 500
 _FILLER = "The customer asked for an offer, two samples and a call back next week. " * 7
 
+KINDS = {
+    "opportunity": "double",
+    "isManualOpportunity": "boolean",
+    "opened": "boolean",
+    "assignedById": "user",
+    "begindate": "datetime",
+    "closedate": "datetime",
+}
 Encode = Callable[[int], tuple[bytes, Mapping[str, Any]]]
 """Makes the body and the headers of an event by its number."""
 
@@ -42,6 +50,13 @@ def event(number: int) -> dict[str, Any]:
         "comments": _FILLER,
     }
     return {"entityTypeId": ENTITY_TYPE, "id": f"order-{number}", "fields": fields}
+
+
+FIELDS = {
+    name: {"type": KINDS.get(name, "string"), "isMultiple": isinstance(value, list)}
+    for name, value in event(0)["fields"].items()
+}
+"""How the portal describes the fields of these events: nothing to complain of."""
 
 
 def plain(number: int) -> tuple[bytes, Mapping[str, Any]]:

@@ -107,6 +107,24 @@ class Bench:
         return self.metrics.registry.get_sample_value(f"importer_{name}") or 0.0
 
 
+async def test_flawed_item_ends_without_a_call_and_its_neighbours_go_on() -> None:
+    """Validation refuses before anything is sent."""
+    bench = Bench(rules=replace(RULES, validation="reject"))
+    flawed = replace(event("b"), fields=memoryview(b'{"titel":"x"}'))
+    outcomes = await bench.settle(claim("a"), claim(flawed), claim("c"))
+    assert [["a", "c"]] == bench.portal.calls
+    failed = outcomes["b"]
+    assert isinstance(failed, Failed)
+    assert "VALIDATION_FAILED" == failed.code
+
+
+async def test_batch_of_flawed_items_makes_no_call() -> None:
+    """There is nothing to send."""
+    bench = Bench(rules=replace(RULES, validation="reject"))
+    await bench.settle(claim(replace(event("a"), fields=memoryview(b'{"titel":"x"}'))))
+    assert [] == bench.portal.calls
+
+
 def some(names: str) -> list[Claim[str]]:
     """Return a claim for each letter."""
     return [claim(name) for name in names]

@@ -15,6 +15,7 @@ import pytest
 
 from service.domain.batching import BatchPolicy
 from service.domain.events import Identity, ItemEvent, Malformed
+from service.domain.fields import Policy
 from service.domain.limits import Limits
 from service.domain.outcomes import FailureKind, Imported
 from service.domain.pausing import PausePolicy
@@ -91,6 +92,7 @@ class History:
         self.rng = rng = random.Random(self.seed)
         self.length = rng.choice([20.0, 60.0, 120.0])
         self.ask = rng.choice(["doubtful", "doubtful", "always"])
+        self.validation: Policy = "warn" if self.seed % 2 else "off"
         self.kills = rng.random() < 0.4
         self.forgetful = not self.kills and rng.random() < 0.3
         self.stand_by = STAND_BY and not self.forgetful and rng.random() < 0.2
@@ -135,7 +137,9 @@ class History:
                 probe_cap=20.0,
                 brake_items=rng.choice([0, 10]) if BREAKERS or self.sick else 0,
             ),
-            rules=Rules(retry=RetryPolicy(0.2, 6.0, 5), settle=6.5, recheck=0.4),
+            rules=Rules(
+                retry=RetryPolicy(0.2, 6.0, 5), settle=6.5, recheck=0.4, validation=self.validation
+            ),
             slots=slots,
             # As many denied messages as the prefetch holds do stop the intake: that is a pause.
             prefetch=items * (slots + rng.choice([1, 8])) + (40 if self.natures else 0),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from service.domain.events import BatchKey, ExternalId, ItemEvent
+from service.domain.fields import Field
 from service.domain.outcomes import Accepted, CallFailed, CallKind, Fault, Report, Verdict
 
 
@@ -40,6 +41,9 @@ class ScriptedPortal:
         self.script = deque(script)
         self.look_up_faults: deque[Fault | None] = deque()
         self.probe_faults: deque[Fault | None] = deque()
+        self.field_faults: deque[Fault | None] = deque()
+        self.known_fields: dict[str, Field] = {"title": Field("string")}
+        self.described: list[BatchKey] = []
         self.readable: bool | Fault = True
         self.poison: dict[str, Fault] = {}
         self.calls: list[list[str]] = []
@@ -96,6 +100,12 @@ class ScriptedPortal:
         if isinstance(self.readable, Fault):
             raise CallFailed(self.readable)
         return self.readable
+
+    async def fields(self, key: BatchKey) -> Mapping[str, Field]:
+        """Describe the fields of a type, unless a fault is due."""
+        self.described.append(key)
+        _raise(self.field_faults)
+        return self.known_fields
 
     def pace(self) -> tuple[float, str]:
         """Tell that no limit is in the way."""

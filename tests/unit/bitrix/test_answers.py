@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bitrix.answers import read_report
+from service.bitrix.answers import read_fields, read_report
+from service.domain.fields import Field
 from service.domain.outcomes import MISSING, Accepted, Refused, Standing, Verdict
 
 GOOD = {"item": {"id": 7}}
@@ -197,3 +198,22 @@ def test_any_answer_becomes_exactly_one_verdict_for_each_item(
     ids = [verdict.item_id for verdict in verdicts if isinstance(verdict, Accepted)]
     assert all(type(each) is int and each > 0 for each in ids)
     assert len(ids) == len(set(ids))
+
+
+def test_fields_are_read_as_the_portal_describes_them() -> None:
+    """An enumeration tells its ids."""
+    told = {
+        "title": {"type": "string", "isMultiple": False},
+        "ufCrm_size": {"type": "enumeration", "isMultiple": True, "items": [{"ID": "41"}]},
+        "odd": "no description",
+    }
+    assert {
+        "title": Field("string"),
+        "ufCrm_size": Field("enumeration", multiple=True, choices=frozenset({"41"})),
+    } == read_fields({"result": {"fields": told}})
+
+
+@pytest.mark.parametrize("answer", [{}, {"result": []}, {"result": {"fields": []}}])
+def test_answer_without_fields_describes_none(answer: dict[str, Any]) -> None:
+    """Then nobody knows them: that is not the same as no fields."""
+    assert None is read_fields(answer)

@@ -100,6 +100,17 @@ def test_succeeded_event_is_written_as_promised() -> None:
     } == written
 
 
+def test_succeeded_event_tells_what_was_dropped() -> None:
+    """Only where something was."""
+    writer = Writer(TOPOLOGY, portal_host="portal.example")
+    delivery: Any = Delivered()
+    settlement = Settlement(item_event("order 1"), delivery, Succeeded, 1, "b1", ("x is unknown",))
+    (message,) = writer.write(settlement, NOW)
+    assert ["x is unknown"] == msgspec.json.decode(message.body)["data"]["warnings"]
+    (message,) = write(Succeeded)
+    assert "warnings" not in msgspec.json.decode(message.body)["data"]
+
+
 def test_failed_event_is_written_as_promised() -> None:
     """Fill every member of the contract."""
     event, letter = write(REJECTED)

@@ -1,0 +1,183 @@
+"""Exchanges a call for an answer over HTTP, signed and addressed; JSON or a `CallFailed`."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import httpx
+import msgspec
+
+from service import __version__
+from service.bitrix.errors import (
+    TOKEN_CODES,
+    classify_call,
+    classify_status,
+    classify_transport,
+)
+from service.domain.outcomes import CallFailed, Fault
+
+CONNECT_SECONDS = 10.0
+Watch = Callable[[str, str, float], None]
+"""Is told the method, the result and the seconds of every post."""
+
+
+class Auth(Protocol):
+    """What gives calls their address and credentials, and mends them; may raise CallFailed."""
+
+    def address(self, method: str) -> str:
+        """Return where to post a call."""
+
+    async def token(self) -> str:
+        """Return the token that goes with a call; empty if there is none."""
+
+    async def renew(self, refused: str, code: str) -> bool:
+        """Get another token than the one refused; False if that would not help."""
+
+    async def follow(self, location: str) -> bool:
+        """Go where a redirect leads; False if that is nowhere else."""
+
+    async def close(self) -> None:
+        """Let what is under way come to its end."""
+
+
+class Attempt(NamedTuple):
+    """One post: how it was addressed and signed, and what came back."""
+
+    method: str
+    address: str
+    token: str
+    document: dict[str, Any]
+    fault: Fault | None
+    location: str
+
+
+class Exchange:
+    """Posts calls to the portal and reads its answers: one HTTP client, one pool."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        *,
+        timeout: float,
+        connections: int,
+        watch: Watch,
+        toll: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Prepare the HTTP client; `timeout` bounds each post, in seconds.
+
+        `watch` is told every post; `toll` is paid before a call is posted once more.
+        """
+        self._auth = auth
+        self._timeout = timeout
+        self._watch = watch
+        self._toll = toll
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
+            limits=httpx.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections,
+                keepalive_expiry=30,
+            ),
+            headers={
+                "User-Agent": f"crm-importer/{__version__}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._auth.close()
+        await self._http.aclose()
+
+    async def __call__(self, method: str, body: bytes) -> dict[str, Any]:
+        """Post a call and return the answer's JSON object, which has a result.
+
+        A call that was refused before execution for its token or its address goes again, once for
+        each; for its token once more, as the first was perhaps another process's, and old as well.
+        """
+        remedies = [self._renew, self._follow, self._renew]
+        while True:
+            attempt = await self._attempt(method, body)
+            if attempt.fault is None:
+                return attempt.document
+            for remedy in remedies:
+                if await remedy(attempt, attempt.fault):
+                    remedies.remove(remedy)
+                    break
+            else:
+                raise CallFailed(attempt.fault)
+            await self._toll()
+
+    async def _renew(self, attempt: Attempt, fault: Fault) -> bool:
+        mendable = attempt.token and fault.code.lower() in TOKEN_CODES
+        return bool(mendable) and await self._auth.renew(attempt.token, fault.code)
+
+    async def _follow(self, attempt: Attempt, _: Fault) -> bool:
+        if not attempt.location:
+            return False
+        moved = self._auth.address(attempt.method) != attempt.address
+        return moved or await self._auth.follow(attempt.location)
+
+    async def _attempt(self, method: str, body: bytes) -> Attempt:
+        """Post once; what it brought is told, whatever it is."""
+        token = await self._auth.token()
+        address = self._auth.address(method)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        document, location = None, ""
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.post(address, content=_signed(body, token))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            fault: Fault | None = classify_transport(error)
+        else:
+            document = _object(response)
+            fault = _fault(response, document)
+            location = response.headers.get("Location", "") if response.is_redirect else ""
+        lasted = loop.time() - started
+        self._watch(method, "ok" if fault is None else str(fault.kind), lasted)
+        if fault is not None:
+            fault = replace(fault, sent_at=started, lasted=lasted)
+        return Attempt(method, address, token, document or {}, fault, location)
+
+
+def _signed(body: bytes, token: str) -> bytes:
+    """Put the token into a JSON object, where neither a log of addresses nor of headers is."""
+    if not token:
+        return body
+    more = b"" if body == b"{}" else b","
+    return b'{"auth":%b%b%b' % (msgspec.json.encode(token), more, body[1:])
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the answer's JSON object; None where it is none."""
+    try:
+        document = msgspec.json.decode(response.content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _fault(response: httpx.Response, answer: Mapping[str, Any] | None) -> Fault | None:
+    """Return what is wrong with an answer; None for a result."""
+    retry_after = _seconds(response.headers.get("Retry-After"))
+    if answer is None:
+        return classify_status(response.status_code, retry_after=retry_after)
+    if "error" in answer:
+        error = answer["error"]
+        code = error.get("code", "") if isinstance(error, dict) else error
+        text = answer.get("error_description", "")
+        return classify_call(str(code), str(text), response.status_code, retry_after=retry_after)
+    if response.status_code != httpx.codes.OK or "result" not in answer:
+        return classify_status(response.status_code, retry_after=retry_after)
+    return None
+
+
+def _seconds(value: str | None) -> float | None:
+    """Read a Retry-After header given in seconds; a date is not worth the trouble."""
+    return float(value) if value and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else None

@@ -1,0 +1,70 @@
+"""Proves that no data is lost in silence: what the portal drops is said, or refused."""
+
+from typing import Any
+
+from tests.support.broker import Broker
+from tests.support.world import World, deals
+
+DROPPED: dict[str, dict[str, Any]] = {
+    "unknown": {"titel": "misspelt"},
+    "boolean": {"title": "x", "opened": 1},
+    "date": {"title": "x", "begindate": "31.01.2026"},
+    "length": {"title": "x" * 300},
+}
+SECRET = "31.01.2026"
+
+
+def events() -> list[dict[str, Any]]:
+    """Return one event of each flaw, and a good one."""
+    flawed = [{"entityTypeId": 2, "id": name, "fields": f} for name, f in DROPPED.items()]
+    return [*flawed, *deals("good")]
+
+
+async def test_succeeded_event_says_what_the_portal_dropped(broker: Broker, vhost: str) -> None:
+    """The item is imported; the warnings name its fields, and no value is logged."""
+    ids = [*DROPPED, "good"]
+    async with World(broker, vhost) as world:
+        service = await world.start_service()
+        await world.publish(events())
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        told = {e["data"]["eventId"]: e["data"].get("warnings") for e in world.books.succeeded}
+        assert None is told.pop("good")
+        assert ["titel", "opened", "begindate", "title"] == [
+            told[name][0].split()[0] for name in DROPPED
+        ]
+        counted = service.metrics()
+        assert [1.0] * 4 == [
+            counted[f'importer_field_complaints_total{{flaw="{name}"}}'] for name in DROPPED
+        ]
+        assert 1.0 == sum(
+            number
+            for name, number in counted.items()
+            if name.startswith("importer_requests_total") and 'method="fields"' in name
+        )
+        assert SECRET not in service.stderr()
+
+
+async def test_flawed_item_is_refused_without_a_call_if_asked(broker: Broker, vhost: str) -> None:
+    """The dead letter says what is wrong; the neighbours are imported."""
+    ids = [*DROPPED, "good"]
+    async with World(broker, vhost) as world:
+        await world.start_service(VALIDATION="reject")
+        await world.publish(events())
+        await world.settle(ids)
+        world.assert_effectively_once(ids, failed=dict.fromkeys(DROPPED, "rejected"))
+        assert {"VALIDATION_FAILED": 4} == world.books.codes()
+        failed = {e["data"]["eventId"]: e["data"] for e in world.books.failed}
+        assert (0, None) == (failed["date"]["attempts"], failed["date"]["batchId"])
+        assert "begindate is no ISO date" in failed["date"]["error"]["message"]
+        assert [1] == [call["size"] for call in world.import_calls()]
+
+
+async def test_import_goes_on_where_fields_are_not_described(broker: Broker, vhost: str) -> None:
+    """Without the right to read nobody can judge: then nobody is refused either."""
+    async with World(broker, vhost, portal={"read_denied": [2]}) as world:
+        service = await world.start_service(VALIDATION="reject")
+        await world.publish(events())
+        await world.settle([*DROPPED, "good"])
+        assert {"succeeded"} == set().union(*world.books.outcomes().values())
+        assert 1 == len(service.logs(event="fields not described, items go unjudged"))

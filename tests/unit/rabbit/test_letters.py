@@ -1,0 +1,133 @@
+"""Proves what is read out of a dead letter, and what goes back."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from service.rabbit.letters import redriven, renewed
+from tests.unit.dead_letters.samples import FAILED_AT, body, letter, ours
+
+DEATH = {
+    "queue": "crm.items.import",
+    "reason": "delivery_limit",
+    "exchange": "crm.items",
+    "routing-keys": ["item.9"],
+    "time": datetime(2026, 1, 1, tzinfo=UTC),
+}
+
+
+def test_a_letter_of_ours_says_why_it_failed() -> None:
+    """Kind, code, time, original key and id come from our headers."""
+    read = letter()
+    assert ("rejected", "CRM_FIELD_ERROR_REQUIRED", FAILED_AT) == (
+        read.kind,
+        read.code,
+        read.failed_at,
+    )
+    assert (("crm.items", "item.2"), "m-1", "e", 2) == (
+        read.origin,
+        read.message_id,
+        read.event_id,
+        read.entity_type_id,
+    )
+
+
+def test_a_letter_of_the_broker_says_it_by_its_death() -> None:
+    """Kind `undelivered`, the reason as code, key and time of the death."""
+    read = letter(headers={"x-death": [DEATH]}, message_id="theirs")
+    assert ("undelivered", "delivery_limit", DEATH["time"]) == (
+        read.kind,
+        read.code,
+        read.failed_at,
+    )
+    assert (("crm.items", "item.9"), "theirs", None) == (
+        read.origin,
+        read.message_id,
+        read.unique,
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-death": "nonsense"},
+        {"x-death": []},
+        {"x-death": [1]},
+        {"import_error_kind": 5, "import_failed_at": "yesterday", "import_redrive_count": "x"},
+        {"import_error_kind": b"\xff", "import_error_code": bytearray(b"c")},
+    ],
+)
+def test_no_letter_is_too_strange_to_read(headers: dict[str, object]) -> None:
+    """Whatever lies in the queue has a kind, a code, a key and an id."""
+    read = letter(b"\xff", headers)
+    assert all(isinstance(each, str) for each in (read.kind, read.code, read.event_id))
+    assert isinstance(read.origin, tuple)
+    assert (None, 0) == (read.failed_at, read.redrives)
+
+
+def test_a_redriven_message_has_id_and_count_of_ours_and_nothing_else() -> None:
+    """What the broker and we have added goes, what upstream sent stays."""
+    added = {
+        "x-death": [DEATH],
+        "x-first-death-queue": "q",
+        "x-last-death-reason": "r",
+        "x-delivery-count": 3,
+        "x-acquired-count": 3,
+        "CC": ["a"],
+        "BCC": ["b"],
+    }
+    theirs = {"traceparent": "00-1", "x-own": 1, "raw": b"\xff"}
+    message = redriven(
+        letter(
+            headers={**ours(redrive_count=4), **added, **theirs},
+            correlation_id="c",
+            app_id="shop",
+            content_type="application/json",
+        ),
+        "crm.items",
+        b"new body",
+    )
+    assert ("crm.items", "item.2", b"new body") == (
+        message.exchange,
+        message.routing_key,
+        message.body,
+    )
+    properties = message.properties
+    assert {**theirs, "import_event_id": "e", "import_redrive_count": 5} == properties.headers
+    assert ("m-1", "c", "shop", 2) == (
+        properties.message_id,
+        properties.correlation_id,
+        properties.app_id,
+        properties.delivery_mode,
+    )
+
+
+def test_an_event_keeps_its_name_when_its_body_changes() -> None:
+    """Named by its content, it would be another event after a patch: the header wins."""
+    nameless = letter(body(id=None), headers={"x-death": [DEATH]}, message_id=None)
+    message = redriven(nameless, "crm.items", b"patched")
+    assert nameless.event_id.startswith("sha256:")
+    assert nameless.event_id == (message.properties.headers or {})["import_event_id"]
+
+
+def test_an_id_that_fits_no_header_is_left_in_the_body() -> None:
+    """It would not fit the frame; the body says it as well."""
+    long = letter(body(id="x" * 2000), headers=ours(event_id=None))
+    assert "import_event_id" not in (redriven(long, "crm.items", b"").properties.headers or {})
+
+
+def test_a_renewed_letter_goes_to_its_queue_alone() -> None:
+    """Through the default exchange, without copies elsewhere, its returns forgotten."""
+    read = letter(headers={"x-death": [DEATH], "x-delivery-count": 9, "CC": ["elsewhere"]})
+    message = renewed(read, "crm.items.dlq")
+    assert ("", "crm.items.dlq", read.body) == (
+        message.exchange,
+        message.routing_key,
+        message.body,
+    )
+    assert {
+        "x-death": [DEATH],
+        "import_original_exchange": "crm.items",
+        "import_original_routing_key": "item.9",
+    } == message.properties.headers
