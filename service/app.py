@@ -17,7 +17,7 @@ from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
 from service.health import HealthPort, Status
-from service.parts import CannotStart, address, portal, portal_host, topology
+from service.parts import CannotStart, address, portal, portal_host, topology, tracer
 from service.pipeline import Pipeline
 from service.rabbit.broker import Broker
 from service.rabbit.decoder import Decoder
@@ -59,10 +59,12 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
             metrics=metrics,
             clock=loop.time,
         )
+        pipeline.tracer = remote.tracer = traced = tracer(settings)
         _tell_config(settings, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pipeline.stop)
         await _run_parts(settings, broker, pipeline, metrics)
+    traced.close()
     log.info("stopped")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from service.aside import Aside
 from service.domain.batching import Agenda, Batch
@@ -14,6 +15,7 @@ from service.domain.pausing import Gate, Mode
 from service.importing import Importer, Portal
 from service.settling import Delivery, Publisher, Settler
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import UNTRACED, Tracer
 from service.warden import Intake, Warden
 
 SWEEP_SECONDS = 1.0
@@ -39,7 +41,7 @@ class Pipeline:
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        """Put the parts together; nothing happens before `run`."""
+        """Put the parts together; nothing happens before `run`; `tracer` may be set until then."""
         self._intake = intake
         self._limits = limits
         self._metrics = metrics
@@ -71,8 +73,8 @@ class Pipeline:
         self._flying: set[asyncio.Task[None]] = set()
         self._aside = Aside(on_end=self.wake)
         self._wake = asyncio.Event()
-        self._next_sweep = self._paced_until = 0.0
-        self._paced_by = "bucket"
+        self.tracer: Tracer = UNTRACED
+        self._next_sweep, self._paced_until, self._paced_by = 0.0, 0.0, "bucket"
         self.stopping = False
 
     def wake(self) -> None:
@@ -88,6 +90,7 @@ class Pipeline:
         """Take one delivery in; called for each, in order of arrival, while `run` runs."""
         event = delivery.event
         self.settler.held[delivery] = None
+        self.tracer.received(event)
         if isinstance(event, Malformed):
             failed = Failed(FailureKind.MALFORMED, event.code, event.message)
             self._aside.start(self.settler.settle_message(delivery, failed))
@@ -166,10 +169,8 @@ class Pipeline:
         if not batch.claims:
             return
         if not batch.tries and batch.fault is None:
-            closed_by = str(batch.closed_by)
-            self._metrics.batches.labels(closed_by).inc()
-            self._metrics.batch_size.observe(len(batch.claims))
-            self._metrics.batch_fill.labels(closed_by).observe(now - batch.opened_at)
+            filled = now - batch.opened_at
+            self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled)
         task = self._tasks.create_task(self._process(batch), name="batch")
         self._flying.add(task)
         task.add_done_callback(self._landed)
@@ -182,12 +183,14 @@ class Pipeline:
         """Carry one batch to what follows; the one place that catches everything."""
         claims = list(batch.claims)
         try:
-            sequel = await self._importer.carry(batch)
-            claims = [claim for claim, _ in sequel.ended]
-            self._warden.look()
-            for again in sequel.again:
-                self._again(again)
-            await self.settler.settle(sequel.ended, self._resolved)
+            with self.tracer.batch([claim.event for claim in claims]):
+                sequel = await self._importer.carry(batch)
+                claims = [claim for claim, _ in sequel.ended]
+                self._warden.look()
+                for again in sequel.again:
+                    self._again(again)
+                with self.tracer.settle(len(claims)):
+                    await self.settler.settle(sequel.ended, self._resolved)
         except Exception:
             log.exception("unexpected error: the deliveries go back to the queue")
             held = self.settler.held
@@ -237,11 +240,9 @@ class Pipeline:
         now = self._clock()
         if due is not None and len(self._flying) < self._slots(now):
             until = min(until, max(due, self._paced_until))
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(max(until, now + 0.001)):
                 await self._wake.wait()
-        except TimeoutError:
-            pass
         self._wake.clear()
         if due is not None and due <= now < self._paced_until:
             self._metrics.pacer_wait.labels(self._paced_by).inc(self._clock() - now)

@@ -21,6 +21,7 @@ from service.telemetry.catalogue import ALL
 from service.telemetry.declared import Declared
 from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER
 from service.telemetry.memory import memory_limit
+from service.telemetry.revision import revision
 
 PREFIX = "importer_"
 _DECLARED = {each.name: each for each in ALL}
@@ -43,7 +44,13 @@ class Metrics:
         self._declare_rest()
         self.config = Info(PREFIX + "config", "effective settings", registry=self.registry)
         self.build = Info(PREFIX + "build", "what runs", registry=self.registry)
-        self.build.info({"version": __version__, "python": platform.python_version()})
+        self.build.info(
+            {
+                "version": __version__,
+                "revision": revision(),
+                "python": platform.python_version(),
+            }
+        )
 
     def _declare_flow(self) -> None:
         self.received = self._counter("messages_received_total")
@@ -94,6 +101,12 @@ class Metrics:
         self.drain_seconds = self._gauge("shutdown_seconds")
         self.returned_on_drain = self._counter("returned_on_drain_total")
         self._gauge("memory_limit_bytes").set(memory_limit())
+
+    def batch_left(self, closed_by: str, items: int, filled: float) -> None:
+        """Count a batch that left for the first time, `filled` seconds after it was opened."""
+        self.batches.labels(closed_by).inc()
+        self.batch_size.observe(items)
+        self.batch_fill.labels(closed_by).observe(filled)
 
     def entity_type(self, entity_type_id: int | None) -> str:
         """Return the label value for an entity type; the set of values is bounded."""

@@ -14,10 +14,14 @@ compile() { # SOURCE FILE OPTION...
     sed -i "1i # Made by 'make lock' from $source; hashes, and no places." "$file"
 }
 
-locks=(deploy/requirements.txt tests/requirements.txt tests/benchmarks/requirements.txt)
+locks=(
+    deploy/requirements.txt deploy/requirements-tracing.txt
+    tests/requirements.txt tests/benchmarks/requirements.txt
+)
 compile pyproject.toml "${locks[0]}" "$@"
-compile pyproject.toml "${locks[1]}" --group dev --constraint "${locks[0]}" "$@"
-compile tests/benchmarks/requirements.in "${locks[2]}" --constraint "${locks[0]}" "$@"
+compile pyproject.toml "${locks[1]}" --extra tracing --constraint "${locks[0]}" "$@"
+compile pyproject.toml "${locks[2]}" --extra tracing --group dev --constraint "${locks[1]}" "$@"
+compile tests/benchmarks/requirements.in "${locks[3]}" --constraint "${locks[0]}" "$@"
 
 if grep -nE '://|--(extra-)?index-url|--find-links' "${locks[@]}"; then
     echo "lock: a lock names a place (above); resolve again without it" >&2
