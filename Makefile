@@ -6,7 +6,7 @@ PYTEST := $(PYTHON) -m pytest
 export RABBITMQ ?= host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker run check fmt test unit integration e2e chaos bench demo deploy-test lock
+.PHONY: help setup broker programs run check fmt test unit integration e2e chaos bench demo deploy-test lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ setup: .venv/.stamp ## build .venv from the hashed lock
 demo: .venv/.stamp broker ## the main job on real parts, in two minutes
 	@$(PYTHON) -m tests.demo
 
-test: .venv/.stamp broker ## all tests: unit, integration, e2e, chaos in short
+test: .venv/.stamp broker programs ## all tests: unit, integration, e2e, chaos in short
 	$(PYTEST)
 
 check: .venv/.stamp ## lint, format, types, import floors, sizes; changes nothing
@@ -44,14 +44,20 @@ chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of wha
 bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside peers; ten minutes (BENCH=--quick: one)
 	@$(PYTHON) -m tests.benchmarks $(BENCH)
 
-deploy-test: .venv/.stamp ## manifests, alerts and dashboards
-	$(PYTEST) tests/deploy
+deploy-test: .venv/.stamp broker programs ## the image, pods and the compose stack in real containers; as root on Debian
+	$(PYTEST) -m stack tests/deploy
 
 lock: .venv/.stamp ## resolve the ranges of pyproject.toml anew
 	@tests/tools/lock.sh
 
 broker:
 	@tests/tools/rabbitmq.sh
+
+# What some tests need besides; whoever cannot install it has them skipped by name (in CI they fail).
+programs: .venv/.stamp
+	@tests/tools/prometheus.sh || true
+	@tests/tools/kustomize.sh >/dev/null || true
+	@tests/tools/node.sh >/dev/null || true
 
 .venv/.stamp: tests/requirements.txt
 	@tests/tools/setup.sh

@@ -13,14 +13,16 @@ from tests.support.node import RabbitNode, open_broker
 
 ROOM = Path(__file__).parent
 FLOORS = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
+STACK = ("deploy/image", "deploy/stack")
+"""Folders whose tests need containers; only `make deploy-test` runs them."""
 WATCHED = ("unit", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder, and run the quick floors first."""
     for item in items:
-        if (floor := _floor(item)) in ("unit", "integration", "e2e", "chaos"):
-            item.add_marker(floor)
+        if (floor := _floor(item)) in FLOORS:
+            item.add_marker("stack" if _room(item) in STACK else floor)
     items.sort(key=lambda item: FLOORS.index(_floor(item)) if _floor(item) in FLOORS else 0)
 
 
@@ -90,6 +92,12 @@ class _Watch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.errors.append(f"{record.name}: {record.getMessage()}")
+
+
+def _room(item: pytest.Item) -> str:
+    """Return the folder below tests/ that holds a test, if it is in one of a floor's."""
+    parts = item.path.relative_to(ROOM).parts if item.path.is_relative_to(ROOM) else ()
+    return "/".join(parts[:2])
 
 
 def _floor(item: pytest.Item) -> str:

@@ -1,13 +1,13 @@
 """Proves that the pages say what the code does; run as a program, writes the tables anew.
 
-`python -m tests.unit.test_docs` replaces what stands between the marks in deploy/README.md.
+`python -m tests.unit.test_docs` replaces what stands between the marks in the pages of deploy/.
 """
 
 import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from service import __version__, parts
 from service.bitrix import errors
 from service.cli import main
+from service.dead_letters import advice
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
@@ -32,6 +33,7 @@ from tests.demo import samples
 
 ROOT = Path(__file__).parents[2]
 OPERATOR = ROOT / "deploy/README.md"
+UPSTREAM = ROOT / "deploy/upstream.md"
 ROOMS = (".github", "deploy", "service", "tests")
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for room in ROOMS for page in ROOT.glob(f"{room}/**/*.md"))]
@@ -93,10 +95,20 @@ FOLLOWS = {
     CallKind.AMBIGUOUS: "looked up, then what is absent is sent again",
 }
 
-TABLES = {
-    "settings": lambda: reference.write("markdown"),
-    "metrics": metrics_table,
-    "errors": errors_table,
+
+def codes_table() -> str:
+    """Return what every code of a failed event means, who must act, and what to do."""
+    rows = [("code", "means", "who must act", "what to do")]
+    for code, advised in sorted(advice.CODES.items()):
+        rows.append((f"`{code.upper()}`", advised.meaning, advised.who, advised.action))
+    return _table(rows)
+
+
+TABLES: Mapping[str, tuple[Path, Callable[[], str]]] = {
+    "settings": (OPERATOR, lambda: reference.write("markdown")),
+    "metrics": (OPERATOR, metrics_table),
+    "errors": (OPERATOR, errors_table),
+    "codes": (UPSTREAM, codes_table),
 }
 
 
@@ -116,12 +128,11 @@ def _between_marks(page: str, name: str) -> tuple[int, int]:
 
 
 def write() -> None:
-    """Replace the tables in the operator's page."""
-    page = OPERATOR.read_text()
-    for name, table in TABLES.items():
+    """Replace the tables in their pages."""
+    for name, (place, table) in TABLES.items():
+        page = place.read_text()
         start, end = _between_marks(page, name)
-        page = page[:start] + table() + page[end:]
-    OPERATOR.write_text(page)
+        place.write_text(page[:start] + table() + page[end:])
 
 
 # ---- the tests ----
@@ -129,10 +140,11 @@ def write() -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_what_the_code_says(name: str) -> None:
-    """The operator's tables are made anew by `python -m tests.unit.test_docs`."""
-    page = OPERATOR.read_text()
+    """The tables are made anew by `python -m tests.unit.test_docs`."""
+    place, table = TABLES[name]
+    page = place.read_text()
     start, end = _between_marks(page, name)
-    assert TABLES[name]() == page[start:end]
+    assert table() == page[start:end]
 
 
 def test_every_setting_has_a_meaning() -> None:
@@ -285,4 +297,5 @@ def _anchors(text: str) -> set[str]:
 
 if __name__ == "__main__":
     write()
-    sys.stdout.write(f"written: {OPERATOR.relative_to(ROOT)}\n")
+    pages = sorted({str(place.relative_to(ROOT)) for place, _ in TABLES.values()})
+    sys.stdout.write(f"written: {', '.join(pages)}\n")

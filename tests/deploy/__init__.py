@@ -1,0 +1,1 @@
+"""Proves what is deployed: manifests, rules, dashboards, the image."""

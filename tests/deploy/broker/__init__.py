@@ -1,0 +1,1 @@
+"""Gives what is deployed to a broker to a real one."""

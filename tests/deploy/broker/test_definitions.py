@@ -1,0 +1,66 @@
+"""Proves on a broker that the definitions are enough to work with, and the policy is accepted."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.deploy.static.manifests import ROOT, render
+from tests.support.broker import Broker
+from tests.support.world import World, deals
+
+DEFINITIONS = ROOT / "deploy/definitions/rabbitmq.json"
+POLICY = ROOT / "deploy/policies/results.json"
+PASSWORD = "made-up"
+TITLE_REQUIRED = {"required": {"2": ["title"]}}
+CHECK = {"IMPORTER_RABBIT__TOPOLOGY": "check"}
+
+
+@pytest.fixture
+def user(broker: Broker, vhost: str) -> Iterator[str]:
+    """Lend a user with the rights that the operator would grant, and no others."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    (permission,) = render("broker-topology").all("Permission")
+    broker.api("PUT", f"users/{name}", {"password": PASSWORD, "tags": ""})
+    broker.api("PUT", f"permissions/{quote(vhost)}/{name}", permission["spec"]["permissions"])
+    yield name
+    broker.api("DELETE", f"users/{name}")
+
+
+async def test_the_importer_works_on_what_it_did_not_declare(
+    broker: Broker, vhost: str, user: str
+) -> None:
+    """With imported definitions and the operator's narrow user, every event has its outcome."""
+    _import(broker, vhost, json.loads(DEFINITIONS.read_text()))
+    ids = [f"deal-{n}" for n in range(25)]
+    bad = {"entityTypeId": 2, "id": "bad", "fields": {"comments": "no title"}}
+    url = f"amqp://{user}:{PASSWORD}@{broker.address.host}:{broker.address.amqp_port}/{vhost}"
+    async with World(broker, vhost, settings=CHECK, portal=TITLE_REQUIRED, amqp_url=url) as world:
+        await world.start_service()
+        await world.publish([*deals(*ids), bad])
+        await world.settle([*ids, "bad"])
+        world.assert_effectively_once([*ids, "bad"], failed={"bad": "rejected"})
+        assert 1 == len(world.books.dead)
+
+
+def test_the_example_policy_bounds_the_results_alone(broker: Broker, vhost: str) -> None:
+    """The broker accepts it, and applies it to two queues of four."""
+    _import(broker, vhost, json.loads(DEFINITIONS.read_text()))
+    _import(broker, vhost, json.loads(POLICY.read_text()))
+    (policy,) = broker.api("GET", f"policies/{quote(vhost)}")
+    (wanted,) = json.loads(POLICY.read_text())["policies"]
+    assert wanted["definition"] == policy["definition"]
+    plain = "?disable_stats=true&enable_queue_totals=true"
+    queues = broker.api("GET", f"queues/{quote(vhost)}{plain}")
+    bound = {each["name"] for each in queues if each.get("policy") == wanted["name"]}
+    assert {"crm.items.succeeded", "crm.items.failed"} == bound
+
+
+def _import(broker: Broker, vhost: str, definitions: dict[str, list[dict[str, Any]]]) -> None:
+    """Import definitions into a virtual host that is there already."""
+    definitions.pop("vhosts", None)
+    moved = {kind: [{**e, "vhost": vhost} for e in each] for kind, each in definitions.items()}
+    broker.api("POST", "definitions", moved)

@@ -1,0 +1,1 @@
+"""Reads what would be applied to a cluster, without one."""

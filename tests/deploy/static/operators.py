@@ -1,0 +1,146 @@
+"""Judges what operators and controllers of a cluster are told: each policy yields its faults."""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from tests.deploy.static.environment import settings
+from tests.deploy.static.manifests import Manifest, Rendered
+
+# The keys that KEDA's rabbitmq scaler reads; its schema takes any.
+SCALER_KEYS = {
+    "activationValue",
+    "excludeUnacknowledged",
+    "mode",
+    "protocol",
+    "queueName",
+    "value",
+    "vhostName",
+}
+DNS, AMQP, HTTPS = 53, {5671, 5672}, 443
+CLOSED = [
+    "10.1.2.3",
+    "100.64.1.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "172.31.0.1",
+    "192.168.1.1",
+    "::1",
+    "fd00::1",
+    "fe80::1",
+]
+OPEN = ["93.184.216.34", "2606:4700::1111"]
+
+
+def the_autoscaler_stops_nothing_at_work(rendered: Rendered) -> Iterator[str]:
+    """Judge whether the pod outlives everything it may hold, and a dead management API."""
+    for scaled in rendered.all("ScaledObject"):
+        spec = scaled["spec"]
+        (trigger,) = spec["triggers"]
+        given = settings(rendered)
+        metadata = trigger["metadata"]
+        found = {key: metadata.get(key) for key in ("protocol", "excludeUnacknowledged")}
+        if found != {"protocol": "http", "excludeUnacknowledged": "false"}:
+            yield f"held messages are not counted: {found}"
+        if not set(metadata) <= SCALER_KEYS:
+            yield f"keys that no scaler reads: {set(metadata) - SCALER_KEYS}"
+        if metadata.get("queueName") != given.rabbit.intake_queue:
+            yield f"queue {metadata.get('queueName')}"
+        longest = given.rabbit.hold_seconds + given.batch.window_seconds
+        if spec.get("cooldownPeriod", 0) <= longest + spec["pollingInterval"]:
+            yield f"cooldown {spec.get('cooldownPeriod')}"
+        if (spec.get("minReplicaCount"), spec.get("maxReplicaCount")) != (0, 1):
+            yield "not between 0 and 1"
+        if spec.get("fallback", {}).get("replicas") != 1:
+            yield "without the management API, nothing runs"
+
+
+def the_autoscaler_can_log_in(rendered: Rendered) -> Iterator[str]:
+    """Judge whether address, user and password come apart: any password will do."""
+    for each in rendered.all("TriggerAuthentication"):
+        given = {target["parameter"] for target in each["spec"]["secretTargetRef"]}
+        if given != {"host", "username", "password"}:
+            yield f"credentials {given}"
+
+
+def metrics_are_scraped_as_the_job_importer(rendered: Rendered) -> Iterator[str]:
+    """Judge whether rules and dashboard find their job, and a scrape ends before the next."""
+    _, labels = next(rendered.workloads())
+    for monitor in rendered.all("PodMonitor"):
+        if labels.get(monitor["spec"].get("jobLabel")) != "importer":
+            yield f"job {monitor['spec'].get('jobLabel')}"
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            if endpoint.get("path") != "/metrics":
+                yield f"path {endpoint.get('path')}"
+            if _seconds(endpoint["scrapeTimeout"]) >= _seconds(endpoint["interval"]):
+                yield "a scrape may overlap the next"
+
+
+def only_what_is_needed_passes(rendered: Rendered) -> Iterator[str]:
+    """Judge whether the pod reaches DNS, broker and public HTTPS, and only metrics come in."""
+    for policy in _network_policies(rendered):
+        spec = policy["spec"]
+        if set(spec.get("policyTypes", [])) != {"Ingress", "Egress"}:
+            yield f"types {spec.get('policyTypes')}"
+        incoming = [rule for rule in spec["ingress"] if "from" not in rule]
+        if incoming or {port for rule in spec["ingress"] for port in _ports(rule)} != {"http"}:
+            yield f"ingress {spec['ingress']}"
+        outgoing = {port for rule in spec["egress"] for port in _ports(rule)}
+        if outgoing != {DNS, *AMQP, HTTPS}:
+            yield f"egress {outgoing}"
+        web = [rule for rule in spec["egress"] if HTTPS in _ports(rule)]
+        reached = [a for a in CLOSED + OPEN if any(_reaches(rule, a) for rule in web)]
+        if reached != OPEN:
+            yield f"HTTPS reaches {reached}"
+
+
+def the_vault_fills_the_secret(rendered: Rendered) -> Iterator[str]:
+    """Judge whether an ExternalSecret makes the mounted Secret with every file, and keeps it."""
+    for each in rendered.all("ExternalSecret"):
+        target = each["spec"]["target"]
+        mounted = [v["secret"]["secretName"] for v in rendered.pod["volumes"] if "secret" in v]
+        if [target["name"]] != mounted:
+            yield f"makes {target['name']}, mounted is {mounted}"
+        files = {e["value"].rpartition("/")[2] for e in rendered.container["env"]}
+        if {entry["secretKey"] for entry in each["spec"]["data"]} != files:
+            yield f"not the files {files}"
+        if target.get("deletionPolicy") != "Retain":
+            yield "a lost entry takes the Secret away"
+
+
+def messages_outlive_their_manifest(rendered: Rendered) -> Iterator[str]:
+    """Judge whether deleting a manifest deletes no queue, and no user may declare or delete."""
+    for queue in rendered.all("Queue"):
+        if queue["spec"].get("deletionPolicy") != "retain":
+            yield f"{queue['spec']['name']} goes with its manifest"
+    for each in rendered.all("Permission"):
+        if each["spec"]["permissions"].get("configure") != "^$":
+            yield "the importer may declare and delete"
+    for each in rendered.all("Exchange", "Queue", "Binding", "User", "Permission"):
+        if "rabbitmqClusterReference" not in each["spec"]:
+            yield f"{each['kind']} names no broker"
+
+
+def _network_policies(rendered: Rendered) -> list[Manifest]:
+    """Return the component's own; what an overlay adds is the overlay's affair."""
+    return [p for p in rendered.all("NetworkPolicy") if p["metadata"]["name"] == "crm-importer"]
+
+
+def _ports(rule: Manifest) -> set[Any]:
+    return {port["port"] for port in rule["ports"]}
+
+
+def _reaches(rule: Manifest, address: str) -> bool:
+    if "to" not in rule:
+        return True
+    for peer in rule["to"]:
+        block = peer.get("ipBlock", {"cidr": "0.0.0.0/0"})
+        inside = ipaddress.ip_address(address) in ipaddress.ip_network(block["cidr"])
+        barred = [ipaddress.ip_network(each) for each in block.get("except", [])]
+        if inside and not any(ipaddress.ip_address(address) in each for each in barred):
+            return True
+    return False
+
+
+def _seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
