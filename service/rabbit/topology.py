@@ -1,13 +1,13 @@
 """Declares exchanges, queues and bindings, or checks that they are there."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiormq import Channel
 from aiormq.abc import FieldValue
-from aiormq.exceptions import ChannelNotFoundEntity
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
 from service.rabbit.link import LinkLost, broker_errors
 
@@ -80,8 +80,9 @@ class Topology:
 async def ensure(topology: Topology, side_channel: SideChannel) -> None:
     """See that everything is there, or create what is missing, as the topology says.
 
-    Existing queues keep their arguments, whatever they are: `check` judges them. Raises
-    LinkLost, naming what is missing, when it may not or cannot be created.
+    Existing queues keep their arguments, whatever they are: `check` judges them. What we may not
+    see or bind belongs to somebody else, who sees to it. Raises LinkLost, naming what is missing,
+    when it may not or cannot be created.
     """
     declare = topology.declare
     for exchange in topology.exchanges:
@@ -110,6 +111,9 @@ async def _ensure(
                 await declaration(channel, passive=True)
             except ChannelNotFoundEntity:
                 missing = True
+            except ChannelAccessRefused:
+                # From RabbitMQ 4.3 on, who has no right on a thing may not see it either.
+                missing = False
             else:
                 missing = False
     if not missing:
@@ -149,7 +153,7 @@ def _queue(queue: Queue) -> Declaration:
 
 async def _bind(queue: Queue, side_channel: SideChannel) -> None:
     async with side_channel() as channel:
-        with broker_errors():
+        with broker_errors(), suppress(ChannelAccessRefused):
             for key in queue.keys:
                 await channel.queue_bind(
                     queue.name, queue.exchange, routing_key=key, timeout=RPC_SECONDS

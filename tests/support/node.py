@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker
+from tests.support.certificates import Authority, Files
 from tests.support.leash import Leashed, Scratch
 from tests.support.ports import free_ports
 
@@ -28,6 +30,14 @@ listeners.tcp.default = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management}
 disk_free_limit.absolute = 50MB
+"""
+TLS_CONF = """\
+listeners.ssl.default = 127.0.0.1:{amqps}
+ssl_options.cacertfile = {folder}/ca.pem
+ssl_options.certfile = {folder}/cert.pem
+ssl_options.keyfile = {folder}/key.pem
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
 """
 # Asks each queue itself: every statistic of a quorum queue is up to five seconds old.
 DEPTHS = """
@@ -46,6 +56,7 @@ end,
 [{{element(4, amqqueue:get_name(Queue)), Count(Queue)}}
  || Queue <- rabbit_amqqueue:list(<<"{vhost}">>)].
 """
+PORTS = ("amqp", "amqps", "management", "dist", "epmd", "ctl")
 DEPTH = re.compile(r'\{<<"([^"]*)">>,\s*\{(\d+),\s*(\d+)\}\}')
 
 
@@ -92,12 +103,12 @@ class RabbitNode(Broker):
     Starting takes 3 to 6 seconds. Kill it rather than stop it: the disk is removed anyway.
     """
 
-    def __init__(self, version: str | None = None) -> None:
+    def __init__(self, version: str | None = None, *, tls: Authority | None = None) -> None:
+        """Prepare; with an authority it listens for TLS, too, and demands a certificate of it."""
+        self._tls = tls
         wanted = os.environ.get("RABBITMQ", "host") if version is None else version
         self._there = Installation.of(wanted)
-        self._ports = dict(
-            zip(("amqp", "management", "dist", "epmd", "ctl"), free_ports(5), strict=True)
-        )
+        self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         super().__init__(
             Address(
                 host="127.0.0.1",
@@ -110,6 +121,16 @@ class RabbitNode(Broker):
         self._vm: Leashed | None = None
         self._frozen = False
         self._alarmed = False
+
+    @property
+    def tls_port(self) -> int:
+        """Return the port for TLS."""
+        return self._ports["amqps"]
+
+    def tls_url(self, vhost: str = "/") -> str:
+        """Return the AMQP address over TLS of one virtual host."""
+        place = f"127.0.0.1:{self.tls_port}/{quote(vhost, safe='')}"
+        return f"amqps://{self._credentials}@{place}"
 
     # ---- its life ----
 
@@ -246,7 +267,11 @@ class RabbitNode(Broker):
         cookie = home / ".erlang.cookie"
         cookie.write_text(os.urandom(16).hex())
         cookie.chmod(0o400)
-        (self.folder / "rabbitmq.conf").write_text(CONF.format(**self._ports))
+        conf = CONF + (TLS_CONF if self._tls else "")
+        inside = self._there.inside(self.folder)
+        (self.folder / "rabbitmq.conf").write_text(conf.format(**self._ports, folder=inside))
+        if self._tls:
+            Files.write(self.folder, self._tls, self._tls.issue("127.0.0.1"))
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
 
     def _env(self) -> dict[str, str]:

@@ -1,0 +1,217 @@
+"""Builds the AsyncAPI document: servers, channels, operations and messages."""
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from service import __version__
+from service.asyncapi import examples
+from service.asyncapi.schemas import schemas
+from service.parts import topology
+from service.rabbit.results import CLOUD_EVENTS
+from service.rabbit.topology import Queue, Topology
+from service.settings.tree import Rabbit
+
+Part = dict[str, Any]
+
+_BINDING = "0.3.0"
+_STRUCTURED = "application/cloudevents+json"
+_PORTS = {"amqp": 5672, "amqps": 5671}
+_DESCRIPTION = """\
+One process imports item events into one Bitrix24 portal, in batches, effectively once.
+
+Publish item events to the intake exchange. Each ends in exactly one result event, succeeded or \
+failed; the original of a failed one also lies in the dead-letter queue, with the reason.
+An event is identified by its entity type and its id: give each a stable one."""
+
+
+def build(rabbit: Rabbit) -> Part:
+    """Return the document, with the names that the settings give."""
+    names = topology(rabbit)
+    urls = [url.strip() for url in rabbit.url.get_secret_value().split(",")]
+    vhost = unquote(urlsplit(urls[0]).path[1:]) or "/"
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "crm-importer",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {f"broker{place}": _server(url) for place, url in enumerate(urls, start=1)},
+        "channels": _channels(names, vhost),
+        "operations": _operations(names),
+        "components": {
+            "messages": _messages(),
+            "schemas": schemas(),
+            "securitySchemes": {
+                "password": {"type": "userPassword", "description": "user of the broker"}
+            },
+        },
+    }
+
+
+def _server(url: str) -> Part:
+    """Describe one node of the broker, without its password."""
+    parts = urlsplit(url)
+    return {
+        "host": f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}",
+        "pathname": parts.path or "/",
+        "protocol": parts.scheme,
+        "protocolVersion": "0-9-1",
+        "description": "RabbitMQ",
+        "security": [_ref("securitySchemes", "password")],
+    }
+
+
+def _channels(names: Topology, vhost: str) -> Part:
+    queues = {queue.name: queue for queue in names.queues}
+    return {
+        "intake": {
+            "address": "item.{entityTypeId}",
+            "title": "Item events",
+            "description": f"Exchange {names.intake_exchange}. Any routing key arrives; the "
+            "convention lets others bind what they like.",
+            "parameters": {"entityTypeId": {"description": "entity type of the item"}},
+            "messages": _named("itemEvent", "itemCloudEvent", "itemBinaryCloudEvent"),
+            "bindings": {
+                "amqp": {
+                    "is": "routingKey",
+                    "exchange": {
+                        "name": names.intake_exchange,
+                        "type": "topic",
+                        "durable": True,
+                        "autoDelete": False,
+                        "vhost": vhost,
+                    },
+                    "bindingVersion": _BINDING,
+                }
+            },
+        },
+        "succeeded": _queue_channel(
+            queues[names.succeeded_queue],
+            "Items that are in the CRM",
+            "itemSucceeded",
+            vhost,
+        ),
+        "failed": _queue_channel(
+            queues[names.failed_queue],
+            "Items that are not in the CRM, and why",
+            "itemFailed",
+            vhost,
+        ),
+        "deadLetters": _queue_channel(
+            queues[names.dead_letter_queue], "Originals of failed events", "deadLetter", vhost
+        ),
+    }
+
+
+def _queue_channel(queue: Queue, title: str, message: str, vhost: str) -> Part:
+    keys = " and ".join(f"`{key}`" for key in queue.keys if key)
+    by = f" by the routing key {keys}" if keys else ""
+    return {
+        "address": queue.name,
+        "title": title,
+        "description": f"A quorum queue, bound to the exchange {queue.exchange}{by}. Bind a queue "
+        "of your own in the same way to get a copy of everything.",
+        "messages": _named(message),
+        "bindings": {
+            "amqp": {
+                "is": "queue",
+                "queue": {
+                    "name": queue.name,
+                    "durable": True,
+                    "exclusive": False,
+                    "autoDelete": False,
+                    "vhost": vhost,
+                },
+                "bindingVersion": _BINDING,
+            }
+        },
+    }
+
+
+def _operations(names: Topology) -> Part:
+    taken = {"ack": True, "bindingVersion": _BINDING}
+    sent = {"deliveryMode": 2, "mandatory": True, "bindingVersion": _BINDING}
+    return {
+        "importItem": {
+            "action": "receive",
+            "channel": {"$ref": "#/channels/intake"},
+            "summary": "Import an item",
+            "description": f"Taken from the queue {names.intake_queue}; acknowledged only after "
+            "the result is confirmed.",
+            "bindings": {"amqp": taken},
+        },
+        "tellSucceeded": _send("succeeded", "Tell that an item is in the CRM", sent),
+        "tellFailed": _send("failed", "Tell why an item is not in the CRM", sent),
+        "keepDeadLetter": _send("deadLetters", "Keep the original of a failed event", sent),
+    }
+
+
+def _send(channel: str, summary: str, binding: Part) -> Part:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "bindings": {"amqp": binding},
+    }
+
+
+def _messages() -> Part:
+    return {
+        "itemEvent": _message(
+            "Item event",
+            "application/json",
+            "ItemEvent",
+            {"payload": examples.ITEM},
+        ),
+        "itemCloudEvent": _message(
+            "Item event, CloudEvents structured",
+            _STRUCTURED,
+            "ItemCloudEvent",
+            {"payload": examples.CLOUD_ITEM},
+        ),
+        "itemBinaryCloudEvent": _message(
+            "Item event, CloudEvents binary",
+            "application/json",
+            "ItemEvent",
+            {"headers": examples.BINARY_HEADERS, "payload": examples.BINARY_ITEM},
+            headers="ItemCloudEventHeaders",
+        ),
+        "itemSucceeded": _message(
+            "Item succeeded", CLOUD_EVENTS, "SucceededEvent", {"payload": examples.SUCCEEDED}
+        ),
+        "itemFailed": _message(
+            "Item failed", CLOUD_EVENTS, "FailedEvent", {"payload": examples.FAILED}
+        ),
+        "deadLetter": {
+            "name": "deadLetter",
+            "title": "Dead letter",
+            "summary": "The original message: body, content type and headers as they came.",
+            "headers": _ref("schemas", "DeadLetterHeaders"),
+            "payload": {"description": "whatever upstream published, even if it is unreadable"},
+            "examples": [{"headers": examples.DEAD_LETTER_HEADERS, "payload": examples.ITEM}],
+        },
+    }
+
+
+def _message(
+    title: str, content_type: str, payload: str, example: Part, *, headers: str | None = None
+) -> Part:
+    return {
+        "name": payload,
+        "title": title,
+        "contentType": content_type,
+        **({"headers": _ref("schemas", headers)} if headers else {}),
+        "payload": _ref("schemas", payload),
+        "examples": [example],
+    }
+
+
+def _named(*messages: str) -> Part:
+    return {name: _ref("messages", name) for name in messages}
+
+
+def _ref(kind: str, name: str) -> Part:
+    return {"$ref": f"#/components/{kind}/{name}"}

@@ -1,0 +1,53 @@
+"""Runs `check`: asks settings, broker and portal whether the promises can be kept here."""
+
+import argparse
+import asyncio
+from collections.abc import Awaitable
+
+from service import parts
+from service.bitrix.enquiry import Enquiry
+from service.preflight.arithmetic import memory_limit, settings_rows
+from service.preflight.broker import broker_rows
+from service.preflight.portal import portal_rows
+from service.preflight.report import write
+from service.preflight.rows import Row, fail, failed
+from service.settings.environment import load
+from service.settings.tree import Settings
+from service.telemetry.metrics import Metrics
+
+LONGEST_SECONDS = 60.0
+"""Every question has a deadline of its own; this one is the check's."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the check, print what was found, and return 1 where something failed."""
+    rows = asyncio.run(_rows(load()))
+    write(rows, as_json=options.json)
+    return 1 if failed(rows) else 0
+
+
+async def _rows(settings: Settings) -> list[Row]:
+    broker, portal = await asyncio.gather(
+        _in_time("broker", broker_rows(settings.rabbit)), _in_time("portal", _portal(settings))
+    )
+    return [*settings_rows(settings, memory_limit()), *broker, *portal]
+
+
+async def _portal(settings: Settings) -> list[Row]:
+    try:
+        portal = parts.portal(settings, Metrics())
+    except parts.CannotStart as reason:
+        remedy = "see `crm-importer settings` for what the portal's credentials need"
+        return [fail("portal.connection", "portal", str(reason), remedy)]
+    async with portal:
+        return await portal_rows(Enquiry(portal), settings.bitrix)
+
+
+async def _in_time(subject: str, asking: Awaitable[list[Row]]) -> list[Row]:
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            return await asking
+    except TimeoutError:
+        found = f"did not answer everything within {LONGEST_SECONDS:g} s"
+        remedy = f"look at the {subject}: it accepts connections and is slow to answer"
+        return [fail(f"{subject}.connection", subject, found, remedy)]

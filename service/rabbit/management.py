@@ -1,0 +1,148 @@
+"""Reads the broker's management API: what AMQP cannot tell. It only ever asks."""
+
+import base64
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from service.rabbit.topology import Topology
+
+ANSWER_SECONDS = 10.0
+STATISTICS_SECONDS = 12.0
+"""A queue's policies are told with its statistics, which come some seconds after the queue."""
+_POLL_SECONDS = 0.5
+_OK, _NOT_FOUND = 200, 404
+_REFUSED = frozenset({401, 403})
+
+
+class ManagementFailed(Exception):  # noqa: N818 - reads as what it says
+    """The management API cannot be used; the text says why and what to look at."""
+
+
+class NotAllowed(ManagementFailed):
+    """The user of the management API may not ask this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the management API told.
+
+    None: a queue or exchange that is not there, or something its user may not ask.
+    """
+
+    version: str
+    exchanges: Mapping[str, Mapping[str, Any] | None]
+    queues: Mapping[str, Mapping[str, Any] | None]
+    keys: Mapping[str, Sequence[str]]
+    """Routing keys of each queue's bindings to its exchange."""
+    nodes: Sequence[Mapping[str, Any]] | None
+    rights: Mapping[str, str] | None
+    """What the AMQP user may `configure`, `write` and `read`, as patterns."""
+
+
+class Management:
+    """One connection to the management API; a context manager. It blocks: use a thread."""
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+        """Prepare; `tls` says whom to trust at an https address."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        self._root = parts.path.rstrip("/")
+        self._line: http.client.HTTPConnection
+        if parts.scheme == "https":
+            self._line = http.client.HTTPSConnection(
+                host, port, timeout=ANSWER_SECONDS, context=tls
+            )
+        else:
+            self._line = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+        pair = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
+        self._patience = 0.0
+        self._headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
+
+    def describe(self, topology: Topology, *, vhost: str, user: str) -> Described:
+        """Ask for everything a check needs; raises ManagementFailed."""
+        self._patience = time.monotonic() + STATISTICS_SECONDS
+        place, who = quote(vhost, safe=""), quote(user, safe="")
+        overview = self.get("overview") or {}
+        return Described(
+            version=str(overview.get("rabbitmq_version", "")),
+            exchanges={
+                each.name: self.get(f"exchanges/{place}/{quote(each.name, safe='')}")
+                for each in topology.exchanges
+            },
+            queues={each.name: self._queue(place, each.name) for each in topology.queues},
+            keys={
+                each.name: self._keys(place, each.exchange, each.name) for each in topology.queues
+            },
+            nodes=self._if_allowed("nodes"),
+            rights=self._if_allowed(f"permissions/{place}/{who}"),
+        )
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+        """Return what an address below /api/ answers; None where there is nothing."""
+        try:
+            self._line.request("GET", f"{self._root}/api/{path}", headers=self._headers)
+            answer = self._line.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ManagementFailed(_why(error)) from None
+        if answer.status == _NOT_FOUND:
+            return None
+        if answer.status in _REFUSED:
+            raise NotAllowed("user or password refused, or the user has no `management` tag")
+        try:
+            document = json.loads(body)
+        except ValueError:
+            document = None
+        if answer.status != _OK or document is None:
+            raise ManagementFailed(
+                f"HTTP {answer.status}, and nothing a management API would say: is the port right?"
+            )
+        return document
+
+    def _if_allowed(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+        try:
+            return self.get(path)
+        except NotAllowed:
+            return None
+
+    def _queue(self, place: str, name: str) -> Mapping[str, Any] | None:
+        """Return a queue with its policies, which a new queue or a new broker tells late."""
+        while True:
+            found: Mapping[str, Any] | None = self.get(f"queues/{place}/{quote(name, safe='')}")
+            if found is None or "effective_policy_definition" in found:
+                return found
+            if time.monotonic() > self._patience:
+                return found
+            time.sleep(_POLL_SECONDS)
+
+    def _keys(self, place: str, exchange: str, queue: str) -> list[str]:
+        found = self.get(
+            f"bindings/{place}/e/{quote(exchange, safe='')}/q/{quote(queue, safe='')}"
+        )
+        return [str(binding.get("routing_key", "")) for binding in found or []]
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message})"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason or 'no reason given'})"
+        case TimeoutError():
+            return f"no answer within {ANSWER_SECONDS:g} s"
+        case OSError():
+            return f"cannot be reached ({error.strerror or type(error).__name__})"
+        case _:
+            return f"no readable answer ({type(error).__name__})"
