@@ -4,6 +4,7 @@ from service.domain.batching import ClosedBy
 from service.domain.fields import Flaw
 from service.domain.outcomes import FailureKind, PauseReason
 from service.telemetry.declared import Declared
+from service.telemetry.delivery import DELIVERY
 from service.telemetry.labels import (
     CALL_RESULTS,
     KNOWN_CODES,
@@ -12,8 +13,6 @@ from service.telemetry.labels import (
     OTHER,
     OUTCOMES,
     PACER_REASONS,
-    PUBLISH_RESULTS,
-    TARGETS,
 )
 
 ALL = (
@@ -174,83 +173,5 @@ ALL = (
         "items sent alone to find out which one breaks its call",
         "see item_errors_total for what was found",
     ),
-    Declared(
-        "published_total",
-        "publishes, by target and what the broker said",
-        "returned: a queue or binding is missing; nacked: a queue is full",
-        labels={"target": TARGETS, "result": PUBLISH_RESULTS},
-    ),
-    Declared(
-        "publish_confirm_seconds",
-        "time until the broker confirmed a publish",
-        "slow: look at the broker's disk",
-        buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
-        labels={"target": TARGETS},
-    ),
-    Declared(
-        "dead_letters_total",
-        "originals put into the dead-letter queue",
-        "each has its reason in its headers",
-        labels={"kind": tuple(FailureKind)},
-    ),
-    Declared(
-        "broker_connected",
-        "1 while both broker connections are up",
-        "0: look at the broker and the network",
-    ),
-    Declared(
-        "consumer_alive",
-        "1 while the consumer is registered at the intake queue",
-        "0 while not paused: the watchdog mends it; see consumer_restarts_total",
-    ),
-    Declared(
-        "consumer_active",
-        "1 once the consumer was given messages since it attached; a stand-by shows 0",
-        "0 on every replica while the queue fills: the single active consumer hangs",
-    ),
-    Declared(
-        "consumer_restarts_total",
-        "broker connections that had to be made again, by reason",
-        "cancelled: the queue was deleted or moved; lost: network or broker",
-        labels={"reason": ("lost", "cancelled", "silent")},
-    ),
-    Declared(
-        "stale_acks_total",
-        "acknowledgements that came too late for their connection",
-        "expected after a reconnect; the redelivered copy joins its claim",
-    ),
-    Declared(
-        "last_delivery_timestamp_seconds",
-        "when the last message was delivered",
-        "old while the queue fills: the consumer is not active",
-    ),
-    Declared(
-        "last_success_timestamp_seconds",
-        "when the last item was imported",
-        "old while messages wait: see paused and requests_total",
-    ),
-    Declared(
-        "loop_heartbeat_timestamp_seconds",
-        "when the main loop last ran",
-        "old: the process hangs, /livez fails and Kubernetes restarts it",
-    ),
-    Declared(
-        "loop_lag_seconds",
-        "how late the main loop ran",
-        "above 0.1: the processor is too small",
-        buckets=(0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5),
-    ),
-    Declared(
-        "log_lines_total",
-        "log lines written, by level",
-        "compare before and after a release",
-        labels={"level": ("debug", "info", "warning", "error", "critical")},
-    ),
-    Declared(
-        "shutdown_seconds",
-        "how long the last drain took",
-        "near SHUTDOWN__DEADLINE_SECONDS: work was returned",
-    ),
-    Declared("returned_on_drain_total", "deliveries given back at a stop", "nothing to do"),
-    Declared("memory_limit_bytes", "memory limit of the container; 0: none", "raise it near 85 %"),
+    *DELIVERY,
 )

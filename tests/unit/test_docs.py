@@ -38,6 +38,7 @@ ROOMS = (".github", "deploy", "service", "tests")
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for room in ROOMS for page in ROOT.glob(f"{room}/**/*.md"))]
 )
+ADRS = sorted((ROOT / "service/adr").glob("[0-9]*.md"))
 README_LINES = 150
 ADR_LINES = 40
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
@@ -180,10 +181,10 @@ def test_defaults_in_the_readme_are_the_defaults() -> None:
     assert [(name, every[name]) for name, _ in shown] == shown
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"adr/{n:04d}" for n in range(1, 11))])
+@pytest.mark.parametrize("page", ["README.md", *(p.name for p in ADRS)])
 def test_modules_that_pages_name_exist(page: str) -> None:
     """The map of the code names files that there are."""
-    (found,) = (ROOT / "service").glob(page if page.endswith(".md") else f"{page}-*.md")
+    found = ROOT / "service" / ("adr" if page[0].isdigit() else "") / page
     named = {match[1] for text in CODE.findall(found.read_text()) if (match := MODULE.match(text))}
     assert [] == sorted(name for name in named if not (ROOT / "service" / name).exists())
 

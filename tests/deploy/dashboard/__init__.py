@@ -1,0 +1,1 @@
+"""Makes the dashboard and checks its structure."""

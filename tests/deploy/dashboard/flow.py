@@ -1,0 +1,172 @@
+"""Says what the rows on state and flow show."""
+
+from tests.deploy.dashboard.panels import Panel, Query, Row
+from tests.deploy.dashboard.promql import JOB, TYPES, quantile, rate, top
+
+STATE = Row(
+    "Is it all right?",
+    [
+        Panel(
+            title="State",
+            description="Attached to the broker, given messages, paused on purpose. Connected 1, "
+            "active 1, paused 0 is all right; a quiet stand-by shows active 0.",
+            kind="stat",
+            width=6,
+            height=5,
+            queries=[
+                Query(top("broker_connected"), "connected"),
+                Query(f"sum (importer_consumer_active{{{JOB}}})", "active"),
+                Query(top("consumer_alive"), "attached"),
+                Query(f"max (sum by (instance) (importer_paused{{{JOB}}}))", "paused"),
+            ],
+        ),
+        Panel(
+            title="Oldest held",
+            description="Age of the oldest message that is held unsettled. Above 300 s somebody "
+            "is paged.",
+            kind="stat",
+            unit="s",
+            width=3,
+            height=5,
+            bad=60,
+            worse=300,
+            queries=[Query(top("oldest_held_seconds"))],
+        ),
+        Panel(
+            title="Success rate",
+            description="Items that reached the CRM, of all that were settled.",
+            kind="stat",
+            unit="percentunit",
+            width=4,
+            height=5,
+            bad=0.99,
+            worse=0.9,
+            rising=False,
+            queries=[
+                Query(
+                    rate("items_total", labels=f'{TYPES}, outcome=~"imported|duplicate"')
+                    + " / "
+                    + rate("items_total", labels=TYPES)
+                )
+            ],
+        ),
+        Panel(
+            title="Items per second",
+            description="Messages settled, whatever their outcome.",
+            kind="stat",
+            unit="ops",
+            width=4,
+            height=5,
+            queries=[Query(rate("items_total", labels=TYPES))],
+        ),
+        Panel(
+            title="Dead letters waiting",
+            description="Messages in the dead-letter queue (from RabbitMQ's exporter). They wait "
+            "for a person: crm-importer dlq list.",
+            kind="stat",
+            width=3,
+            height=5,
+            bad=1,
+            queries=[Query(f"sum (job:importer_dead_letters_ready:sum{{{JOB}}})")],
+        ),
+        Panel(
+            title="Error budget left",
+            description="Of what the settlement objective allows to fail through us, at the pace "
+            "of the last three days.",
+            kind="stat",
+            unit="percentunit",
+            width=4,
+            height=5,
+            bad=0.5,
+            worse=0.1,
+            rising=False,
+            queries=[
+                Query(
+                    f"1 - max (job:importer_items_failed:ratio_rate3d{{{JOB}}}) "
+                    "/ (1 - scalar(importer:settlement_objective:ratio))"
+                )
+            ],
+        ),
+    ],
+)
+FLOW = Row(
+    "Flow",
+    [
+        Panel(
+            title="Received and settled",
+            description="What comes in must go out: received = settled + held + returned + lost. "
+            "Returned rises once per pause and at each stop, lost with each reconnect.",
+            unit="ops",
+            queries=[
+                Query(rate("messages_received_total"), "received"),
+                Query(rate("items_total"), "settled"),
+                Query(rate("messages_returned_total"), "returned"),
+                Query(rate("messages_lost_with_session_total"), "lost with a session"),
+                Query(rate("returned_on_drain_total"), "returned at a stop"),
+            ],
+        ),
+        Panel(
+            title="Outcomes",
+            description="How items ended, of the entity types chosen above.",
+            unit="ops",
+            stacked=True,
+            queries=[Query(rate("items_total", "outcome", TYPES), "{{outcome}}")],
+        ),
+        Panel(
+            title="Receipt to outcome",
+            description="Time from receipt until the outcome was confirmed by the broker. The "
+            "objective: 95 % within 60 s.",
+            unit="s",
+            queries=[
+                Query(quantile("0.5", "end_to_end_latency_seconds"), "half within"),
+                Query(quantile("0.95", "end_to_end_latency_seconds"), "95 % within"),
+                Query(quantile("0.99", "end_to_end_latency_seconds"), "99 % within"),
+                Query(quantile("0.95", "batch_fill_seconds"), "of it filling the batch, 95 %"),
+            ],
+        ),
+        Panel(
+            title="Waiting and held",
+            description="Messages ready in the intake, delivered but not acknowledged (both from "
+            "RabbitMQ's exporter), and held by the importer.",
+            queries=[
+                Query(f"sum (job:importer_intake_ready:sum{{{JOB}}})", "ready"),
+                Query(f"sum (job:importer_intake_unacked:sum{{{JOB}}})", "unacknowledged"),
+                Query(f"sum (importer_held_messages{{{JOB}}})", "held"),
+            ],
+        ),
+        Panel(
+            title="Time to drain",
+            description="Time until the intake is empty at the present pace.",
+            unit="s",
+            queries=[Query(f"max (job:importer_drain:seconds{{{JOB}}})", "at the present pace")],
+        ),
+        Panel(
+            title="Batches by what closed them",
+            description="Mostly window: traffic is light. Mostly size: all is well under load. "
+            "Mostly pressure: many entity types share the prefetch.",
+            unit="ops",
+            stacked=True,
+            queries=[Query(rate("batches_total", "closed_by"), "{{closed_by}}")],
+        ),
+        Panel(
+            title="Batch fill",
+            description="Items per batch, of 20. Low while messages wait: the prefetch is small "
+            "or the types are many.",
+            unit="percentunit",
+            most=1,
+            queries=[
+                Query(f"{rate('batch_size_sum')} / {rate('batch_size_count')} / 20", "filled")
+            ],
+        ),
+        Panel(
+            title="Service levels",
+            description="Share of items that failed through us (allowed: 1 %) and that took more "
+            "than 60 s (allowed: 5 %), over an hour.",
+            unit="percentunit",
+            queries=[
+                Query(f"max (job:importer_items_failed:ratio_rate1h{{{JOB}}})", "failed"),
+                Query(f"max (job:importer_end_to_end_latency_slow:ratio_rate1h{{{JOB}}})", "slow"),
+            ],
+        ),
+    ],
+)

@@ -1,0 +1,134 @@
+"""Says what the rows on delivery and the process show."""
+
+from tests.deploy.dashboard.panels import Panel, Query, Row
+from tests.deploy.dashboard.promql import JOB, quantile, rate, top
+
+DELIVERY = Row(
+    "Delivery",
+    [
+        Panel(
+            title="Publishes",
+            description="Results and dead letters. returned: a queue or binding is missing; "
+            "nacked: a queue is full; lost: the connection ended first.",
+            unit="ops",
+            width=6,
+            queries=[Query(rate("published_total", "target, result"), "{{target}} {{result}}")],
+        ),
+        Panel(
+            title="Confirmed by the broker",
+            description="Time until a publish was confirmed. Slow: look at the broker's disk.",
+            unit="s",
+            width=6,
+            queries=[
+                Query(quantile("0.95", "publish_confirm_seconds", "target"), "{{target}}, 95 %")
+            ],
+        ),
+        Panel(
+            title="Repeats",
+            description="Redelivered messages, acknowledgements that came too late, copies that "
+            "joined an event in flight, connections made again: all rise after a reconnect. "
+            "Without an id, two equal bodies are one event.",
+            unit="ops",
+            width=6,
+            queries=[
+                Query(
+                    rate("messages_received_total", labels=f'{JOB}, redelivered="true"'),
+                    "redelivered",
+                ),
+                Query(rate("stale_acks_total"), "late acknowledgements"),
+                Query(rate("duplicates_joined_total"), "copies joined"),
+                Query(rate("events_without_id_total"), "without an id"),
+                Query(rate("consumer_restarts_total", "reason"), "connection {{reason}}"),
+            ],
+        ),
+        Panel(
+            title="Results waiting to be read",
+            description="Messages in the result queues. A line that only rises: nobody reads.",
+            width=6,
+            queries=[Query(f"job:importer_results_ready:sum{{{JOB}}}", "{{queue}}")],
+        ),
+    ],
+)
+PROCESS = Row(
+    "Process",
+    [
+        Panel(
+            title="Memory",
+            description="Resident memory of each process, and the container's limit if any.",
+            unit="bytes",
+            queries=[
+                Query(f"process_resident_memory_bytes{{{JOB}}}", "{{instance}}"),
+                Query(f"max (importer_memory_limit_bytes{{{JOB}}}) > 0", "limit"),
+            ],
+        ),
+        Panel(
+            title="Processor",
+            description="Cores used. The importer uses one at most.",
+            queries=[
+                Query(
+                    f"rate(process_cpu_seconds_total{{{JOB}}}[$__rate_interval])", "{{instance}}"
+                )
+            ],
+        ),
+        Panel(
+            title="Main loop",
+            description="How late the loop ran, and how long ago it last did. Above 0.1 s: the "
+            "processor is too small; above 30 s it is restarted.",
+            unit="s",
+            queries=[
+                Query(quantile("0.99", "loop_lag_seconds"), "late, 99 %"),
+                Query(
+                    f"time() - max (importer_loop_heartbeat_timestamp_seconds{{{JOB}}})",
+                    "since it last ran",
+                ),
+            ],
+        ),
+        Panel(
+            title="Last delivery and last success",
+            description="How long ago. Both old: nothing comes. Only the success is old: nothing "
+            "gets in.",
+            unit="s",
+            queries=[
+                Query(
+                    f"time() - max (importer_last_delivery_timestamp_seconds{{{JOB}}} > 0)",
+                    "last delivery",
+                ),
+                Query(
+                    f"time() - max (importer_last_success_timestamp_seconds{{{JOB}}} > 0)",
+                    "last success",
+                ),
+            ],
+        ),
+        Panel(
+            title="Uptime and stops",
+            description="Since when each process runs, and how long the last stop took (if it was "
+            "seen: the log has it always).",
+            unit="s",
+            queries=[
+                Query(f"time() - process_start_time_seconds{{{JOB}}}", "{{instance}}"),
+                Query(top("shutdown_seconds"), "last stop"),
+            ],
+        ),
+        Panel(
+            title="Log lines",
+            description="Lines written by level. Compare before and after a release.",
+            unit="ops",
+            queries=[Query(rate("log_lines_total", "level"), "{{level}}")],
+        ),
+        Panel(
+            title="Versions and settings",
+            description="What runs, with the batch settings that it really uses.",
+            kind="table",
+            width=24,
+            height=5,
+            queries=[
+                Query(
+                    f"importer_build_info{{{JOB}}} * on (job, instance) group_left "
+                    "(batch_max_items, window_seconds, prefetch, slots) "
+                    f"importer_config_info{{{JOB}}}",
+                    instant=True,
+                )
+            ],
+        ),
+    ],
+)

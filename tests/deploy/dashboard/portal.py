@@ -1,0 +1,103 @@
+"""Says what the row on the portal shows."""
+
+from tests.deploy.dashboard.panels import Panel, Query, Row
+from tests.deploy.dashboard.promql import JOB, TYPES, rate, top
+
+PORTAL = Row(
+    "Portal",
+    [
+        Panel(
+            title="Calls by result",
+            description="Calls to the portal. throttled: somebody shares the limit; barred: see "
+            "paused; ambiguous: nobody knows whether it was executed.",
+            unit="ops",
+            stacked=True,
+            queries=[Query(rate("requests_total", "method, result"), "{{method}} {{result}}")],
+        ),
+        Panel(
+            title="Duration of imports",
+            description="How long import calls took. The cloud cuts them at 60 s.",
+            unit="s",
+            kind="heatmap",
+            queries=[
+                Query(
+                    rate("request_duration_seconds_bucket", "le", f'{JOB}, method="import"'),
+                    "{{le}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Waiting for the portal's limits",
+            description="Seconds per second that calls waited. Above 0 under load is normal: the "
+            "portal is the limit.",
+            unit="s",
+            queries=[Query(rate("pacer_wait_seconds_total", "reason"), "{{reason}}")],
+        ),
+        Panel(
+            title="Execution budget",
+            description="Execution seconds that the portal has counted in ten minutes, and what "
+            "we allow ourselves. At the limit calls leave only as fast as the portal forgets.",
+            unit="s",
+            queries=[
+                Query(top("operating_seconds", "method"), "{{method}}"),
+                Query(top("operating_limit_seconds"), "limit"),
+                Query(
+                    f"clamp_min({top('operating_reset_timestamp_seconds', 'method')} - time(), 0)",
+                    "{{method}}: until some is forgotten",
+                ),
+            ],
+        ),
+        Panel(
+            title="Requests and slots",
+            description="Requests in the portal's bucket as we count them; the share of the "
+            "nominal rate that we use (below 1 for long: somebody else calls from our address); "
+            "batches in flight (always at BATCH__SLOTS: the portal is the limit).",
+            queries=[
+                Query(top("request_bucket_level"), "in the bucket"),
+                Query(f"min (importer_request_rate_share{{{JOB}}})", "share of the rate"),
+                Query(top("slots_in_use"), "slots in use"),
+            ],
+        ),
+        Panel(
+            title="Cost of one item",
+            description="What one item of a type costs the portal, learnt. Times 20 near 60 s, "
+            "batches carry fewer items.",
+            unit="s",
+            queries=[
+                Query(
+                    top("item_cost_seconds", "entity_type", TYPES) + " > 0", "type {{entity_type}}"
+                )
+            ],
+        ),
+        Panel(
+            title="Failures and warnings",
+            description="Failed events. rejected and malformed are upstream's to mend, "
+            "unsupported the portal's settings, ambiguous a person's. Warned: fields that the "
+            "portal would drop or change without a word; the item itself is imported.",
+            unit="ops",
+            stacked=True,
+            queries=[
+                Query(rate("item_errors_total", "kind, code") + " > 0", "{{kind}} {{code}}"),
+                Query(rate("field_complaints_total", "flaw") + " > 0", "warned: {{flaw}}"),
+            ],
+        ),
+        Panel(
+            title="Doubt",
+            description="Calls of unknown outcome, items looked up because of them, and items "
+            "sent alone to find out which one breaks its call.",
+            unit="ops",
+            queries=[
+                Query(rate("ambiguous_batches_total"), "ambiguous calls"),
+                Query(rate("reconciled_items_total", "found"), "looked up, found: {{found}}"),
+                Query(rate("isolation_requests_total"), "isolated"),
+            ],
+        ),
+        Panel(
+            title="Paused",
+            description="1 while the intake is paused for the reason. The runbook of "
+            "ImporterPaused says what to do for each.",
+            stacked=True,
+            queries=[Query(top("paused", "reason") + " == 1", "{{reason}}")],
+        ),
+    ],
+)

@@ -1,0 +1,21 @@
+"""Writes the forms of PromQL that most panels share."""
+
+JOB = 'job=~"$job"'
+TYPES = f'{JOB}, entity_type=~"$entity_type"'
+
+
+def rate(metric: str, by: str = "", labels: str = JOB) -> str:
+    """Return the summed rate of a counter."""
+    group = f" by ({by})" if by else ""
+    return f"sum{group} (rate(importer_{metric}{{{labels}}}[$__rate_interval]))"
+
+
+def top(metric: str, by: str = "", labels: str = JOB) -> str:
+    """Return the highest value of a gauge over all processes."""
+    group = f" by ({by})" if by else ""
+    return f"max{group} (importer_{metric}{{{labels}}})"
+
+
+def quantile(share: str, metric: str, by: str = "") -> str:
+    """Return a quantile of a histogram."""
+    return f"histogram_quantile({share}, {rate(metric + '_bucket', f'le, {by}' if by else 'le')})"

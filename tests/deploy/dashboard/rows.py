@@ -1,0 +1,45 @@
+"""Puts the dashboard together: rows, choices, annotations, links."""
+
+from tests.deploy.dashboard.flow import FLOW, STATE
+from tests.deploy.dashboard.inside import DELIVERY, PROCESS
+from tests.deploy.dashboard.panels import Dashboard, Variable
+from tests.deploy.dashboard.portal import PORTAL
+from tests.deploy.dashboard.promql import JOB
+
+DASHBOARD = Dashboard(
+    uid="crm-importer",
+    title="CRM importer",
+    description="Item events from RabbitMQ into one Bitrix24 portal. Made by "
+    "`python -m tests.deploy.dashboard`.",
+    rows=[STATE, FLOW, PORTAL, DELIVERY, PROCESS],
+    variables=[
+        Variable("job", "Job", "label_values(importer_build_info, job)"),
+        Variable(
+            "entity_type",
+            "Entity type",
+            f"label_values(importer_items_total{{{JOB}}}, entity_type)",
+        ),
+    ],
+    annotations={
+        "New version": f"count by (version, revision) (importer_build_info{{{JOB}}}) "
+        f"unless count by (version, revision) (importer_build_info{{{JOB}}} offset 5m)",
+        "Paused": f"max by (reason) (importer_paused{{{JOB}}}) == 1",
+    },
+    links=[
+        {
+            "title": "Runbooks",
+            "type": "link",
+            "icon": "doc",
+            "url": "${docs_url}deploy/runbooks/README.md",
+            "targetBlank": True,
+        },
+        {
+            "title": "RabbitMQ",
+            "type": "dashboards",
+            "tags": ["rabbitmq-prometheus"],
+            "asDropdown": True,
+            "includeVars": False,
+            "keepTime": True,
+        },
+    ],
+)

@@ -1,0 +1,1 @@
+"""Watches a real run through a real Prometheus (tier 3)."""

@@ -1,0 +1,125 @@
+"""Draws the dashboard's main queries from a run of two minutes.
+
+`python -m tests.deploy.live.picture` writes .github/pictures/dashboard.svg.
+"""
+
+import asyncio
+import math
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from tests.deploy.dashboard.panels import Panel
+from tests.deploy.dashboard.rows import DASHBOARD
+from tests.deploy.live.chart import Chart, Line, Span, draw
+from tests.deploy.live.stage import Stage, open_stage
+from tests.deploy.rules.rulebook import ROOT
+from tests.support.amqp import wait_until
+from tests.support.world import World, deals
+
+TARGET = ROOT / ".github/pictures/dashboard.svg"
+SHOWN = (
+    "Outcomes",
+    "Waiting and held",
+    "Receipt to outcome",
+    "Calls by result",
+    "Batches by what closed them",
+    "Execution budget",
+)
+HIDDEN = ("until some is forgotten", "list", "99 %")
+INTERVAL = "8s"
+FACTOR = 30
+QUIET, OUTAGE, AFTER = 45.0, 30.0, 40.0
+SETTINGS = {
+    "IMPORTER_BATCH__WINDOW_SECONDS": "1",
+    "IMPORTER_BITRIX__REQUESTS_PER_SECOND": "2",
+    "IMPORTER_BITRIX__BURST": "20",
+    "IMPORTER_BITRIX__OPERATING_LIMIT_SECONDS": "60",
+    "IMPORTER_PAUSE__PROBE_CAP_SECONDS": "2",
+}
+PORTAL = {"required": {"1": ["comments"]}, "default_item_seconds": 0.012, "rate": 2, "burst": 50}
+
+
+async def run(stage: Stage) -> tuple[float, float, float]:
+    """Import at an even pace, lose the credentials, get them back; return three instants."""
+    async with stage.world(SETTINGS, PORTAL) as world:
+        await world.start_service()
+        traffic = asyncio.create_task(_publish(world), name="traffic")
+        start = time.time()
+        await asyncio.sleep(QUIET)
+        world.portal.settings({"state": "credentials"})
+        revoked = time.time()
+        await asyncio.sleep(OUTAGE)
+        world.portal.settings({"state": "ok"})
+        await asyncio.sleep(AFTER)
+        traffic.cancel()
+        with suppress(asyncio.CancelledError):
+            await traffic
+        await wait_until(lambda: world.flow().held == 0, 60, what="the end")
+        await asyncio.sleep(5)
+        return start, revoked, time.time()
+
+
+async def _publish(world: World) -> None:
+    """Publish deals and leads, a few of them refused."""
+    turn = 0
+    while True:
+        bodies = deals(*[f"deal-{turn}-{n}" for n in range(8)])
+        leads = deals(*[f"lead-{turn}-{n}" for n in range(4)], entity_type=1)
+        for lead in leads[turn % 2 :]:
+            lead["fields"]["comments"] = "complete"
+        await world.publish([*bodies, *leads])
+        await world.read()
+        turn += 1
+        await asyncio.sleep(0.5)
+
+
+def charts(stage: Stage, start: float, end: float) -> Iterator[Chart]:
+    """Ask Prometheus the chosen panels' own queries."""
+    panels = {panel.title: panel for row in DASHBOARD.rows for panel in row.panels}
+    for title in SHOWN:
+        panel = panels[title]
+        unit = {"s": " s", "ops": "/s"}.get(panel.unit, "")
+        yield Chart(title, unit, list(_lines(stage, panel, start, end)))
+
+
+def _lines(stage: Stage, panel: Panel, start: float, end: float) -> Iterator[Line]:
+    for query in panel.queries:
+        expr = query.expr.replace("$__rate_interval", INTERVAL)
+        expr = expr.replace("$job", "importer").replace("$entity_type", ".+")
+        for series in stage.prometheus.query_range(expr, start, end, 1.0):
+            name = re.sub(r"\{\{(\w+)\}\}", lambda m: series["metric"].get(m[1], ""), query.legend)  # noqa: B023 - used at once
+            points = [(float(at), float(value)) for at, value in series["values"]]
+            points = [(at, value) for at, value in points if math.isfinite(value)]
+            if any(value for _, value in points) and not any(word in name for word in HIDDEN):
+                yield Line(name, points)
+
+
+def _span(stage: Stage, expr: str, start: float, end: float) -> tuple[float, float]:
+    """Return the first and last instant at which a query has a value."""
+    found = stage.prometheus.query_range(expr, start, end, 0.5)
+    times = [float(at) for series in found for at, _ in series["values"]]
+    return min(times), max(times)
+
+
+def main() -> None:
+    """Run, ask, draw."""
+    with open_stage(FACTOR) as stage:
+        start, _, end = asyncio.run(run(stage))
+        paused = _span(stage, "importer_paused == 1", start, end)
+        firing = _span(stage, 'ALERTS{alertname="ImporterPaused",alertstate="firing"}', start, end)
+        spans = [
+            Span("paused: credentials revoked", *paused, "#fde9c8"),
+            Span("alert ImporterPaused fires", *firing, "#f6c3bd"),
+        ]
+        heading = "Two minutes of the dashboard, from a real run"
+        picture = draw(list(charts(stage, start, end)), spans, start, end, heading)
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(picture)
+    sys.stdout.write(f"written: {TARGET.relative_to(ROOT)}, {len(picture) // 1000} kB\n")
+
+
+if __name__ == "__main__":
+    main()

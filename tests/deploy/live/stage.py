@@ -1,0 +1,93 @@
+"""Puts importer, portal and broker under the eyes of Prometheus and Alertmanager."""
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.deploy.live.servers import Alertmanager, Pager, Prometheus, WatchedNode, wait_for
+from tests.deploy.rules.rulebook import FILES, scaled
+from tests.deploy.rules.stories import EXTERNAL
+from tests.support.ports import free_port
+from tests.support.world import World
+
+FACTOR = 100
+"""An alert's five minutes take three seconds."""
+SCRAPE = "500ms"
+PAGE_SECONDS = 30.0
+VHOST = "watched"
+DETAILED = {"family": ["queue_coarse_metrics", "queue_consumer_count"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Holds the parts that outlive one importer."""
+
+    node: WatchedNode
+    prometheus: Prometheus
+    pager: Pager
+    port: int
+    started: float
+
+    @asynccontextmanager
+    async def world(
+        self, settings: Mapping[str, str], portal: Mapping[str, Any]
+    ) -> AsyncIterator[World]:
+        """Lend a portal and room for importers on the port that is scraped."""
+        own = {"IMPORTER_HTTP__PORT": str(self.port), **settings}
+        async with World(self.node, VHOST, settings=own, portal=portal) as world:
+            yield world
+
+    def wait_paged(self, name: str, status: str, since: float) -> None:
+        """Wait until an alert was delivered that was not there before."""
+        wait_for(
+            lambda: self.pager.got(name, status, since),
+            PAGE_SECONDS,
+            lambda: f"{name} {status} was not delivered; there are {self.prometheus.alerts()}",
+        )
+
+
+@contextmanager
+def open_stage(factor: float = FACTOR) -> Iterator[Stage]:
+    """Start everything that watches, and the broker."""
+    port = free_port()
+    with ExitStack() as stack:
+        node = WatchedNode().start()
+        stack.callback(node.stop)
+        node.create_vhost(VHOST)
+        pager = stack.enter_context(Pager())
+        manager = stack.enter_context(Alertmanager(pager.url))
+        server = Prometheus(_config(port, node.exporter, manager.address))
+        for path in FILES:
+            server.write(path.name, scaled(path, factor))
+        yield Stage(node, stack.enter_context(server), pager, port, time.time())
+
+
+def _config(importer: int, exporter: int, manager: str) -> dict[str, Any]:
+    broker = [{"targets": [f"127.0.0.1:{exporter}"]}]
+    return {
+        "global": {
+            "scrape_interval": SCRAPE,
+            "scrape_timeout": SCRAPE,
+            "evaluation_interval": SCRAPE,
+            "external_labels": EXTERNAL,
+        },
+        "rule_files": [path.name for path in FILES],
+        "alerting": {
+            "alert_relabel_configs": [
+                {"regex": "|".join(EXTERNAL), "action": "labeldrop"},
+            ],
+            "alertmanagers": [{"static_configs": [{"targets": [manager]}]}],
+        },
+        "scrape_configs": [
+            {"job_name": "importer", "static_configs": [{"targets": [f"127.0.0.1:{importer}"]}]},
+            {"job_name": "rabbitmq", "static_configs": broker},
+            {
+                "job_name": "rabbitmq-queues",
+                "metrics_path": "/metrics/detailed",
+                "params": {**DETAILED, "vhost": [VHOST]},
+                "static_configs": broker,
+            },
+        ],
+    }

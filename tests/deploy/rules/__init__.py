@@ -1,0 +1,1 @@
+"""Runs the alert rules over made-up histories (tier 2)."""

@@ -1,0 +1,142 @@
+"""Tells for every alert of broker.rules.yml when it fires, resolves, and keeps silent."""
+
+from tests.deploy.rules.series import (
+    ACTIVE,
+    ACTIVE_OTHER,
+    ALIVE,
+    CREDENTIALS,
+    IMPORTED,
+    mine,
+)
+from tests.deploy.rules.stories import Story
+
+
+def queue(name: str, what: str = "messages_ready") -> str:
+    """Return a series of RabbitMQ's exporter about one queue."""
+    return f'rabbitmq_detailed_queue_{what}{{job="rabbitmq",vhost="/",queue="{name}"}}'
+
+
+def lettered(reason: str, strategy: str = "at_least_once") -> str:
+    """Return a counter of what the broker itself has dead-lettered."""
+    return (
+        f'rabbitmq_global_messages_dead_lettered_{reason}_total{{job="rabbitmq",'
+        f'queue_type="rabbit_quorum_queue",dead_letter_strategy="{strategy}"}}'
+    )
+
+
+READY = queue("crm.items.import")
+LETTERS = queue("crm.items.dlq")
+RESULTS = queue("crm.items.succeeded")
+READERS = queue("crm.items.succeeded", "consumers")
+SIZES, BATCHES = mine("importer_batch_size_sum"), mine("importer_batch_size_count")
+
+STORIES = (
+    Story(
+        alert="ImporterStalled",
+        severity="page",
+        series={READY: "10x45", IMPORTED: "5x30 6+5x15", CREDENTIALS: "0x45"},
+        waits="4m",
+        fires="20m",
+        value="10",
+        resolves="35m",
+        silent={
+            "it imports": {IMPORTED: "0+5x45"},
+            "it is paused": {CREDENTIALS: "1x45"},
+            "nothing waits": {READY: "0x45"},
+        },
+    ),
+    Story(
+        alert="ImporterNoActiveConsumer",
+        severity="page",
+        series={READY: "10x30", ACTIVE: "0x15 1x15", ALIVE: "1x30"},
+        waits="4m",
+        fires="6m",
+        value="10",
+        resolves="20m",
+        silent={
+            "the other one is active": {ACTIVE_OTHER: "1x30"},
+            "none is attached, which pages by itself": {ALIVE: "0x30"},
+            "nothing waits": {READY: "0x30"},
+        },
+    ),
+    Story(
+        alert="ImporterBacklogWillNotDrain",
+        severity="ticket",
+        series={READY: "0+100x60 6000-100x50", IMPORTED: "0+30x111", CREDENTIALS: "0x111"},
+        waits="30m",
+        fires="40m",
+        value="2h 13m 20s",
+        resolves="90m",
+        silent={
+            "it shrinks": {READY: "12000-100x111"},
+            "it is paused": {CREDENTIALS: "1x111"},
+            "it is gone within the hour": {IMPORTED: "0+300x111"},
+        },
+    ),
+    Story(
+        alert="ImporterBatchesUnderfilled",
+        severity="ticket",
+        series={READY: "200x45 0x20", SIZES: "0+20x65", BATCHES: "0+10x65"},
+        waits="29m",
+        fires="35m",
+        value="10%",
+        resolves="55m",
+        silent={
+            "traffic is light": {READY: "50x65"},
+            "batches are full": {BATCHES: "0+1x65"},
+        },
+    ),
+    Story(
+        alert="ImporterDeadLettersWaiting",
+        severity="ticket",
+        step="5m",
+        series={LETTERS: "3x300 0x30"},
+        waits="23h",
+        fires="24h30m",
+        value="3",
+        resolves="26h",
+        silent={"emptied once a day": {LETTERS: "3x200 0 3x129"}},
+    ),
+    Story(
+        alert="ImporterUndelivered",
+        severity="ticket",
+        series={
+            lettered("delivery_limit"): "0x5 2x90",
+            lettered("expired"): "0x95",
+            lettered("rejected"): "0x95",
+        },
+        labels={},
+        fires="10m",
+        value="2",
+        resolves="75m",
+        silent={
+            "queues of others, which dead-letter in another way": {
+                lettered("delivery_limit"): "0x95",
+                lettered("delivery_limit", "at_most_once"): "0+1x95",
+            },
+        },
+    ),
+    Story(
+        alert="ImporterResultsUnread",
+        severity="ticket",
+        series={RESULTS: "100x150 0x30", READERS: "0x180"},
+        labels={"job": "importer", "queue": "crm.items.succeeded"},
+        waits="50m",
+        fires="130m",
+        value="100",
+        resolves="155m",
+        silent={
+            "somebody consumes": {READERS: "1x180"},
+            "somebody polls": {RESULTS: "5x29 0 5x29 0 5x29 0 5x29 0 5x29 0 5x29"},
+        },
+    ),
+    Story(
+        alert="ImporterBrokerMetricsMissing",
+        severity="ticket",
+        series={READY: "_x25 5x20"},
+        waits="14m",
+        fires="20m",
+        resolves="30m",
+        silent={"the exporter is scraped": {READY: "5x45"}},
+    ),
+)

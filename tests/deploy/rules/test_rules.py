@@ -1,0 +1,238 @@
+"""Alert rules: each fires, keeps silent and resolves; each says what to do."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.telemetry.catalogue import ALL
+from service.telemetry.metrics import PREFIX, Metrics
+from tests.deploy.rules import operator, stories_broker, stories_importer, stories_levels
+from tests.deploy.rules.rulebook import (
+    BROKER,
+    FILES,
+    IMPORTER,
+    Alert,
+    Use,
+    alerts,
+    needed,
+    recorded,
+    rules,
+    scaled,
+    uses,
+)
+from tests.deploy.rules.stories import EXTERNAL, Story, run, write
+from tests.deploy.tools import tool
+
+STORIES = (*stories_levels.STORIES, *stories_importer.STORIES, *stories_broker.STORIES)
+ALWAYS = "ImporterWatchdog"
+SEVERITIES = {"page", "ticket", "none"}
+TARGET_LABELS = {"job", "instance", "pod", "container", "endpoint"}
+PROCESS = {"process_start_time_seconds", "process_resident_memory_bytes", "up"}
+BROKERS = {
+    "rabbitmq_detailed_queue_messages_ready": {"queue", "vhost"},
+    "rabbitmq_detailed_queue_messages_unacked": {"queue", "vhost"},
+    "rabbitmq_detailed_queue_consumers": {"queue", "vhost"},
+    **{
+        f"rabbitmq_global_messages_dead_lettered_{reason}_total": {"dead_letter_strategy"}
+        for reason in ("delivery_limit", "expired", "rejected")
+    },
+}
+"""What RabbitMQ's exporter has; the live test meets each of them on a real node."""
+RULES = {alert.key: alert for alert in alerts()}
+every_alert = pytest.mark.parametrize(
+    "alert", alerts(), ids=lambda alert: f"{alert.name}-{alert.labels['severity']}"
+)
+
+
+# ---- what they do ----
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_alert_waits_fires_resolves_and_keeps_silent(story: Story, tmp_path: Path) -> None:
+    """Let promtool play the loud history, and every silent one."""
+    done = run(tool("promtool"), write(story, RULES[story.key], tmp_path))
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_watchdog_always_fires(tmp_path: Path) -> None:
+    """Fire with nothing to see: that is its whole meaning."""
+    rule = RULES[ALWAYS, "none"]
+    story = Story(
+        alert=ALWAYS,
+        severity="none",
+        series={},
+        fires="1m",
+        resolves="2m",
+        silent={},
+        labels={},
+    )
+    path = write(story, rule, tmp_path)
+    document = yaml.safe_load(path.read_text())
+    document["tests"][0]["alert_rule_test"][1]["exp_alerts"] = document["tests"][0][
+        "alert_rule_test"
+    ][0]["exp_alerts"]
+    path.write_text(yaml.safe_dump(document))
+    done = run(tool("promtool"), path)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_story() -> None:
+    """Leave no alert that nobody has seen fire, keep silent and resolve."""
+    told = {story.key for story in STORIES if story.fires and story.resolves and story.silent}
+    assert set(RULES) - {(ALWAYS, "none")} == told
+
+
+def test_alert_that_waits_has_a_story_that_waits() -> None:
+    """See for each `for` that it holds the alert back."""
+    hasty = {story.key for story in STORIES if story.waits is None}
+    assert [] == [alert.key for alert in alerts() if alert.wait != "0s" and alert.key in hasty]
+
+
+def spoilt(story: Story, folder: Path, old: str, new: str) -> Path:
+    """Return promtool's file for a story whose rules were changed."""
+    text = yaml.safe_dump({"groups": [{"name": "spoilt", "rules": needed(story.alert)}]})
+    changed = re.sub(old, new, text)
+    assert text != changed
+    path = folder / "spoilt.yml"
+    path.write_text(changed)
+    return write(story, RULES[story.key], folder, path)
+
+
+def test_story_fails_when_a_threshold_is_wrong(tmp_path: Path) -> None:
+    """Prove that the histories can fail: halve a threshold and one is no longer silent."""
+    (story,) = (each for each in STORIES if each.alert == "ImporterOldestHeldTooOld")
+    done = run(tool("promtool"), spoilt(story, tmp_path, "> 300", "> 150"))
+    assert 0 != done.returncode
+
+
+@pytest.mark.parametrize(
+    "story", [each for each in STORIES if each.waits is not None], ids=lambda story: story.name
+)
+def test_story_fails_when_its_alert_does_not_wait(story: Story, tmp_path: Path) -> None:
+    """Prove for each `for` that its history misses it."""
+    done = run(tool("promtool"), spoilt(story, tmp_path, r"for: \w+", "for: 0s"))
+    assert 0 != done.returncode
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_promtool_accepts_the_file(path: Path) -> None:
+    """Check syntax, templates and duplicate rules."""
+    command = [tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+# ---- what they say ----
+
+
+@every_alert
+def test_alert_says_what_to_do(alert: Alert) -> None:
+    """Carry everything an on-call person needs, and where to read on."""
+    assert {"summary", "description", "runbook_url", "dashboard_url"} == set(alert.annotations)
+    assert {"severity", "team"} == set(alert.labels)
+    assert alert.labels["severity"] in SEVERITIES
+    assert re.fullmatch(r"Importer([A-Z][a-z]+)+", alert.name)
+    page = "deploy/runbooks/README.md"
+    expected = f"{{{{ $externalLabels.docs_url }}}}{page}#{alert.name.lower()}"
+    assert expected == alert.annotations["runbook_url"]
+
+
+def test_links_of_alerts_have_one_base() -> None:
+    """Build every link from the two external labels, and name them where they are used."""
+    links = {
+        name
+        for alert in alerts()
+        for text in alert.annotations.values()
+        for name in re.findall(r"\$externalLabels\.(\w+)", text)
+    }
+    assert set(EXTERNAL) == links
+
+
+# ---- what they are made of ----
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_rules_ask_only_for_what_there_is(path: Path) -> None:
+    """Name metrics of the catalogue with their labels, or recording rules."""
+    asked = {use for rule in rules(path) for use in uses(str(rule["expr"]))}
+    assert [] == [use for use in asked if not _exists(use)]
+
+
+def test_importer_rules_work_without_the_broker() -> None:
+    """Keep what needs RabbitMQ's exporter in its own file."""
+    asked = {use.metric for rule in rules(IMPORTER) for use in uses(str(rule["expr"]))}
+    brokers = {rule["record"] for rule in rules(BROKER) if "record" in rule}
+    assert set() == {name for name in asked if name.startswith("rabbitmq_") or name in brokers}
+
+
+def test_rates_are_taken_of_counters_only() -> None:
+    """A rate of a gauge is nonsense that looks like a number."""
+    wrong = [
+        name
+        for path in FILES
+        for rule in rules(path)
+        for name in re.findall(r"(?:rate|increase)\(\s*(\w+)", str(rule["expr"]))
+        if not name.endswith(("_total", "_count", "_sum", "_bucket"))
+    ]
+    assert [] == wrong
+
+
+def test_unknown_metrics_are_noticed() -> None:
+    """Prove that the check above can fail."""
+    made_up = (
+        "importer_nothing_total",
+        'importer_paused{reason="mood"}',
+        "importer_paused{why='x'}",
+    )
+    assert [False, False] == [_exists(use) for text in made_up[:2] for use in uses(text)]
+
+
+def test_operator_resource_is_made_from_the_files() -> None:
+    """Remake it with `python -m tests.deploy.rules.operator`."""
+    assert operator.render() == operator.TARGET.read_text()
+    groups = yaml.safe_load(operator.render())["spec"]["groups"]
+    plain = [group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]]
+    assert plain == groups
+
+
+def test_scaling_changes_times_only() -> None:
+    """Divide windows and waits; leave thresholds and everything else."""
+    alert = next(r for r in rules(IMPORTER) if r.get("alert") == "ImporterDeadLetters")
+    short = next(
+        rule
+        for group in scaled(IMPORTER, 100)["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "ImporterDeadLetters"
+    )
+    assert alert["expr"].replace("[10m]", "[6000ms]") == short["expr"]
+    assert alert["annotations"] == short["annotations"]
+
+
+def _exists(use: Use) -> bool:
+    if use.metric in PROCESS or use.metric in recorded():
+        return True
+    labels = {name for name, _, _ in use.matchers} - TARGET_LABELS
+    if use.metric in BROKERS:
+        return labels <= BROKERS[use.metric]
+    return _declared(use.metric, labels, use.matchers)
+
+
+def _declared(metric: str, labels: set[str], matchers: tuple[tuple[str, str, str], ...]) -> bool:
+    plain = metric.removeprefix(PREFIX)
+    names = {plain, *(plain.removesuffix(end) for end in ("_bucket", "_count", "_sum"))}
+    for declared in ALL:
+        if declared.name in names and metric in _exposed():
+            known = {**declared.labels, "le": [str(float(each)) for each in declared.buckets]}
+            given = {name: value.split("|") for name, _, value in matchers if name in labels}
+            return all(
+                name in known and set(values) <= {str(each) for each in known[name]}
+                for name, values in given.items()
+            )
+    return False
+
+
+def _exposed() -> set[str]:
+    return {s.name for family in Metrics().registry.collect() for s in family.samples}

@@ -1,0 +1,54 @@
+"""Runbooks: one entry per alert, with commands that exist."""
+
+import re
+import shlex
+
+import pytest
+
+from service.arguments import parser
+from tests.deploy.rules.rulebook import RUNBOOKS, alerts
+
+TEXT = RUNBOOKS.read_text()
+NAMES = sorted({alert.name for alert in alerts()})
+SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
+COMMANDS = sorted(
+    set(re.findall(r"`crm-importer ([^`…]+)`", TEXT))
+    | set(re.findall(r"-- python -m service ([^#`…\n]+)", TEXT))
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alert_has_a_runbook_entry(name: str) -> None:
+    """Stand under its name, with all four parts, in their order."""
+    entries = re.split(r"^## ", TEXT, flags=re.MULTILINE)
+    (entry,) = (each for each in entries if each.split("\n", 1)[0] == name)
+    found = re.findall(r"^\*\*(\w+)\.\*\*\s", entry, re.MULTILINE)
+    assert list(SECTIONS) == found
+
+
+def test_runbook_knows_no_other_alerts() -> None:
+    """Forget an alert's entry together with the alert."""
+    assert set(NAMES) == set(re.findall(r"^## (Importer\w+)", TEXT, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_runbook_exist(command: str) -> None:
+    """At night nobody wants to look up an option."""
+    parser().parse_args(shlex.split(command))
+
+
+def test_commands_of_the_runbook_were_found() -> None:
+    """Notice when the page is written so that the test above finds nothing."""
+    assert {"check", "dlq list", "dlq show ID"} <= {command.strip() for command in COMMANDS}
+
+
+def test_descriptions_name_commands_that_exist() -> None:
+    """What an alert itself tells people to type works, too."""
+    told = [
+        command
+        for alert in alerts()
+        for command in re.findall(r"`crm-importer ([^`]+)`", alert.annotations["description"])
+    ]
+    assert told
+    for command in told:
+        parser().parse_args(shlex.split(command))
