@@ -100,7 +100,9 @@ class Importer(Generic[D]):
 
     async def carry(self, batch: Batch[D]) -> Sequel[D]:
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
+        started = self._clock()
         sequel = await self._carry(batch)
+        self._metrics.spent["call"].inc(self._clock() - started)
         ends = [outcome for _, outcome in sequel.ended]
         done = [end for end in ends if isinstance(end, Imported)]
         imported = sum(not end.reconciled for end in done)

@@ -169,8 +169,8 @@ class Pipeline:
         if not batch.claims:
             return
         if not batch.tries and batch.fault is None:
-            filled = now - batch.opened_at
-            self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled)
+            filled, waited = now - batch.opened_at, now - batch.due
+            self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled, waited)
         task = self._tasks.create_task(self._process(batch), name="batch")
         self._flying.add(task)
         task.add_done_callback(self._landed)

@@ -95,6 +95,7 @@ class Settler:
 
         `resolved` is told what the end of each claim sets free.
         """
+        started = self._clock()
         pending = [(claim, _settlement(claim, outcome)) for claim, outcome in ended]
         self._settling |= {claim for claim, _ in pending}
         tries = 0
@@ -116,6 +117,7 @@ class Settler:
             if pending:
                 await _back_off(tries)
                 tries += 1
+        self._metrics.spent["settle"].inc(self._clock() - started)
 
     async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
         """Settle a delivery that needs no claim: malformed, or of an event that ended before."""

@@ -115,6 +115,7 @@ class Consumer:
             redelivered: metrics.received.labels(str(redelivered).lower())
             for redelivered in (True, False)
         }
+        self._spent = metrics.spent["receive"]
         self._changing = asyncio.Lock()
         self.last_heard = float("-inf")
 
@@ -245,6 +246,7 @@ class Consumer:
             self._metrics.without_id.inc()
         if self.accept is not None:
             self.accept(delivery)
+        self._spent.inc(asyncio.get_running_loop().time() - now)
 
     async def _cancelled(self, frame: Basic.Cancel) -> None:
         """Answer the broker's cancel: the queue was deleted or moved."""

@@ -13,6 +13,7 @@ from service.telemetry.labels import (
     OTHER,
     OUTCOMES,
     PACER_REASONS,
+    PHASES,
 )
 
 ALL = (
@@ -52,6 +53,12 @@ ALL = (
         "above the window: no slot was free, the portal is the limit",
         buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
         labels={"closed_by": tuple(ClosedBy)},
+    ),
+    Declared(
+        "loop_seconds_total",
+        "time spent by phase: messages received, due batches without a slot, calls, settling",
+        "wait_slot grows: the portal is the limit; settle: the broker; receive: the processor",
+        labels={"phase": PHASES},
     ),
     Declared(
         "end_to_end_latency_seconds",

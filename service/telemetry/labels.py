@@ -12,6 +12,7 @@ METHODS = ("import", "list", "fields", "probe")
 CALL_RESULTS = ("ok", *CallKind)
 TARGETS = ("succeeded", "failed", "dead_letter")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
+PHASES = ("receive", "wait_slot", "call", "settle")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
 KNOWN_CODES = (
     "NOT_JSON",

@@ -19,7 +19,7 @@ from prometheus_client import (
 from service import __version__
 from service.telemetry.catalogue import ALL
 from service.telemetry.declared import Declared
-from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER
+from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER, PHASES
 from service.telemetry.memory import memory_limit
 from service.telemetry.revision import revision
 
@@ -59,6 +59,8 @@ class Metrics:
         self.batches = self._counter("batches_total")
         self.batch_size = self._histogram("batch_size")
         self.batch_fill = self._histogram("batch_fill_seconds")
+        spent = self._counter("loop_seconds_total")
+        self.spent = {phase: spent.labels(phase) for phase in PHASES}
         self.latency = self._histogram("end_to_end_latency_seconds")
         self.without_id = self._counter("events_without_id_total")
         self.field_complaints = self._counter("field_complaints_total")
@@ -102,8 +104,12 @@ class Metrics:
         self.returned_on_drain = self._counter("returned_on_drain_total")
         self._gauge("memory_limit_bytes").set(memory_limit())
 
-    def batch_left(self, closed_by: str, items: int, filled: float) -> None:
-        """Count a batch that left for the first time, `filled` seconds after it was opened."""
+    def batch_left(self, closed_by: str, items: int, filled: float, waited: float) -> None:
+        """Count a batch that left for the first time.
+
+        `filled`: seconds since it was opened; `waited`: since it was due.
+        """
+        self.spent["wait_slot"].inc(max(0.0, waited))
         self.batches.labels(closed_by).inc()
         self.batch_size.observe(items)
         self.batch_fill.labels(closed_by).observe(filled)

@@ -533,3 +533,17 @@ def test_a_rare_type_waits_for_what_is_older_and_for_nothing_else() -> None:
 
     room = play(story, policy(window=0.5))
     assert 5 == [call[0] for call in room.portal.calls].index("e100")
+
+
+def test_time_is_told_by_phase() -> None:
+    """Where it goes: waiting for a slot, in calls, in settling."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        room.bring(*events(60))
+        await asyncio.sleep(60)
+
+    spent = play(story).metrics.spent
+    assert 10.0 == pytest.approx(value(spent["wait_slot"]), abs=1)
+    assert 30.0 == pytest.approx(value(spent["call"]), abs=3)
+    assert 0.03 == pytest.approx(value(spent["settle"]), abs=0.01)

@@ -84,6 +84,13 @@ PROCESS = Row(
             ],
         ),
         Panel(
+            title="Where the time goes",
+            description="Seconds per second by phase, over all slots. wait_slot: batches are due "
+            "and the portal is the limit; settle: the broker is; receive: the processor is.",
+            unit="s",
+            queries=[Query(rate("loop_seconds_total", "phase"), "{{phase}}")],
+        ),
+        Panel(
             title="Last delivery and last success",
             description="How long ago. Both old: nothing comes. Only the success is old: nothing "
             "gets in.",
