@@ -3,14 +3,22 @@
 import ssl
 from urllib.parse import unquote, urlsplit
 
-from service.bitrix.auth import Webhook
+from pydantic import SecretStr
+
+from service.bitrix.application import Application
+from service.bitrix.auth import Home, Webhook
+from service.bitrix.auth_server import AuthServer
 from service.bitrix.client import Portal
 from service.bitrix.throttle import BUDGETED, Throttle
+from service.bitrix.tokens import TokenFile, TokenFileUnusable
+from service.domain.addresses import host
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.rabbit.link import Address
 from service.rabbit.topology import Topology
 from service.settings.tree import Rabbit, Settings
+from service.telemetry.logs import mask
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import UNTRACED, Tracer
 
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it says
@@ -18,25 +26,48 @@ class CannotStart(Exception):  # noqa: N818 - reads as what it says
 
 
 def secrets(settings: Settings) -> list[str]:
-    """Return every text that must never be shown."""
+    """Return every text that must never be shown; tokens are added when they are learnt."""
     found: list[str] = []
     for url in settings.rabbit.url.get_secret_value().split(","):
         password = urlsplit(url.strip()).password
         if password and password != "guest":  # noqa: S105 - the public default
             found += [password, unquote(password)]
-    if settings.bitrix.webhook_url is not None:
-        found.append(urlsplit(settings.bitrix.webhook_url.get_secret_value()).path.split("/")[3])
+    bitrix = settings.bitrix
+    if bitrix.webhook_url is not None:
+        found.append(urlsplit(bitrix.webhook_url.get_secret_value()).path.split("/")[3])
+    found += [_text(bitrix.client_secret), _text(bitrix.refresh_token)]
     if settings.rabbit.management_url is not None:
         found.append(urlsplit(settings.rabbit.management_url.get_secret_value()).password or "")
     return [secret for secret in found if secret]
 
 
-def webhook(settings: Settings) -> Webhook:
-    """Return the portal's credentials; raises CannotStart when there are none."""
-    url = settings.bitrix.webhook_url
-    if url is None:
+def portal_host(settings: Settings) -> str:
+    """Return the host by which the portal is known in result events: the one configured."""
+    bitrix = settings.bitrix
+    return host(_text(bitrix.webhook_url) or bitrix.client_endpoint or "")
+
+
+def auth(settings: Settings) -> Webhook | Application:
+    """Return the portal's credentials; raises CannotStart when they cannot be used."""
+    bitrix = settings.bitrix
+    if bitrix.webhook_url is not None:
+        return Webhook(_text(bitrix.webhook_url), allow_http=bitrix.allow_http)
+    if bitrix.token_file is None:
         raise CannotStart("IMPORTER_BITRIX__WEBHOOK_URL is missing")
-    return Webhook(url.get_secret_value())
+    try:
+        return Application(
+            Home(bitrix.client_endpoint or "", allow_http=bitrix.allow_http),
+            store=TokenFile(bitrix.token_file),
+            server=AuthServer(
+                bitrix.oauth_url,
+                client_id=bitrix.client_id or "",
+                client_secret=_text(bitrix.client_secret),
+            ),
+            seed=_text(bitrix.refresh_token),
+            reveal=mask,
+        )
+    except TokenFileUnusable as unusable:
+        raise CannotStart(str(unusable)) from None
 
 
 def portal(settings: Settings, metrics: Metrics) -> Portal:
@@ -49,7 +80,7 @@ def portal(settings: Settings, metrics: Metrics) -> Portal:
         for method in BUDGETED
     }
     return Portal(
-        webhook(settings),
+        auth(settings),
         throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
         metrics=metrics,
         timeout=bitrix.timeout_seconds,
@@ -66,6 +97,26 @@ def address(rabbit: Rabbit) -> Address:
     )
 
 
+def tracer(settings: Settings) -> Tracer:
+    """Return what traces; raises CannotStart when it is asked for and not installed."""
+    endpoint = settings.tracing.endpoint
+    if endpoint is None:
+        return UNTRACED
+    try:
+        from service.telemetry import spans  # noqa: PLC0415 - an extra that few install
+    except ImportError as error:
+        raise CannotStart(
+            f"IMPORTER_TRACING__ENDPOINT is set, but tracing is not installed ({error.name} is "
+            "missing): install crm-importer[tracing], or remove the setting"
+        ) from None
+    return spans.Spans(
+        spans.exporting(endpoint),
+        queue=settings.rabbit.intake_queue,
+        portal=portal_host(settings),
+        share=settings.tracing.share,
+    )
+
+
 def topology(rabbit: Rabbit) -> Topology:
     """Return the exchanges and queues that the settings name."""
     return Topology(
@@ -79,6 +130,10 @@ def topology(rabbit: Rabbit) -> Topology:
         delivery_limit=rabbit.delivery_limit,
         declare=rabbit.topology == "declare",
     )
+
+
+def _text(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
 
 
 def _tls(rabbit: Rabbit) -> ssl.SSLContext | None:

@@ -1,4 +1,4 @@
-"""Reads answers, whatever their shape: of an import into a report, of a description into fields."""
+"""Reads answers, whatever their shape: an import's into a report, a description into fields."""
 
 import re
 from collections.abc import Mapping

@@ -62,9 +62,7 @@ class Enquiry:
         self.calls += 1
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self.portal._exchange(  # noqa: SLF001 - same credentials and errors, none of the pacing
-                    method, msgspec.json.encode(params)
-                )
+                answer = await self.portal.ask(method, msgspec.json.encode(params))
         except TimeoutError as error:
             raise CallFailed(classify_transport(error)) from None
         told = _mapping(answer.get("time")).get("operating")

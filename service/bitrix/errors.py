@@ -76,6 +76,9 @@ ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
 )
 """Codes of a per-item error, lower case; any other may hide a saved item."""
 
+TOKEN_CODES = frozenset({"expired_token", "invalid_token", "no_auth_found"})
+"""Codes that another access token may mend."""
+
 GATEWAY = frozenset({502, 503, 504})
 _BINDER = ("could not find value", "invalid value")
 _CANCELLED = "_creation_cancelled", "_creation_canceled"
@@ -120,6 +123,34 @@ def classify_transport(error: Exception) -> Fault:
     return Fault(
         CallKind.AMBIGUOUS, "CONNECTION_LOST", "the connection was cut before the answer was whole"
     )
+
+
+def classify_refresh(code: str, message: str, http_status: int) -> Fault:
+    """Return what the authorisation server's refusal means: a person's affair, or its trouble."""
+    kind, pause = CALL_CODES.get(code.strip().lower(), (CallKind.AMBIGUOUS, None))
+    if kind in {CallKind.BARRED, CallKind.SUSPECT} and pause is not PauseReason.UNAVAILABLE:
+        return Fault(CallKind.BARRED, code.strip(), message, http_status, pause, answered=True)
+    return auth_server_trouble(message, http_status)
+
+
+def auth_server_trouble(message: str, http_status: int | None = None) -> Fault:
+    """Return a call that did not leave, because its token could not be renewed for now."""
+    kind, pause = CALL_CODES["connection_error"]
+    return Fault(kind, "CONNECTION_ERROR", message, http_status, pause)
+
+
+def token_file_unusable(message: str) -> Fault:
+    """Return a call that did not leave, because a person must look at the token file."""
+    return Fault(_BARRED, "TOKEN_FILE_UNUSABLE", message, pause=PauseReason.CREDENTIALS)
+
+
+def redirect_refused(host: str) -> Fault:
+    """Return a call that a redirect would have led to a host that is not trusted."""
+    message = (
+        f"the portal redirects to {host}, which is not trusted with its credentials: "
+        "if the portal was renamed, give its new address"
+    )
+    return Fault(_BARRED, "REDIRECT_REFUSED", message, pause=PauseReason.UNAVAILABLE)
 
 
 def classify_item(code: object, message: str) -> Refused:

@@ -105,7 +105,7 @@ class Exchange:
             attempt = await self._attempt(method, body)
             if attempt.fault is None:
                 return attempt.document
-            for remedy in remedies:
+            for remedy in dict.fromkeys(remedies):
                 if await remedy(attempt, attempt.fault):
                     remedies.remove(remedy)
                     break

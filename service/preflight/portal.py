@@ -21,7 +21,8 @@ _REMEDIES: Mapping[PauseReason, str] = {
     PauseReason.PLAN: "see that the portal's plan and Market subscription include REST",
     PauseReason.BLOCKED: "ask Bitrix24's support to lift the block",
     PauseReason.PORTAL_DELETED: "see whether the portal still exists, and its address",
-    PauseReason.AUTH_SERVER: "wait: the portal cannot reach its own authorisation server",
+    PauseReason.AUTH_SERVER: "wait: the authorisation server cannot be reached, by the portal or "
+    "from here; check IMPORTER_BITRIX__OAUTH_URL and the way out",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from service.settings.rules import broken_rules
+from service.settings.rules import broken_rules, missing_portal
 from service.settings.tree import PREFIX, Section, Settings
 
 _INJECTED = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")
@@ -38,11 +38,8 @@ def load(environ: Mapping[str, str] = os.environ, *, portal: bool = True) -> Set
         mistakes += [f"{name} {text}" for name, text in found.items()]
         settings = _without(values, wrong)
     mistakes += [text for names, text in broken_rules(settings) if not names & wrong]
-    given = {name for name in values if name not in wrong}
-    if portal and f"{PREFIX}BITRIX__WEBHOOK_URL" not in given | wrong | _named(mistakes):
-        mistakes.append(
-            f"{PREFIX}BITRIX__WEBHOOK_URL is missing: give the portal's incoming webhook address"
-        )
+    if portal:
+        mistakes += missing_portal({_setting(name) for name in environ})
     if mistakes:
         raise SettingsInvalid(mistakes)
     return settings
@@ -80,7 +77,7 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     values: dict[str, str] = {}
     mistakes: list[str] = []
     for name in sorted(set(environ) - set(injected(environ))):
-        setting = name if name in known else name.removesuffix("_FILE")
+        setting = _setting(name)
         if not name.startswith(PREFIX):
             continue
         if setting not in known:
@@ -98,6 +95,11 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     empty = [name for name, value in values.items() if not value.strip()]
     mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
     return {name: value for name, value in values.items() if name not in empty}, mistakes
+
+
+def _setting(name: str) -> str:
+    """Return the setting that a name is about: itself, or what it names a file for."""
+    return name if name in known_names() else name.removesuffix("_FILE")
 
 
 def _nested(values: Mapping[str, str]) -> dict[str, Any]:
@@ -127,8 +129,3 @@ def _described(invalid: ValidationError) -> list[tuple[str, str]]:
         text = error["msg"].removeprefix("Value error, ")
         described.append((name, "is wrong: " + text[0].lower() + text[1:]))
     return described
-
-
-def _named(mistakes: list[str]) -> set[str]:
-    """Return the settings that a mistake is about already."""
-    return {line.split()[0].removesuffix("_FILE") for line in mistakes}

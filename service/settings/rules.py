@@ -1,12 +1,23 @@
 """Decides whether settings fit together."""
 
-import ipaddress
 import re
-from urllib.parse import urlsplit
+from collections.abc import Collection
 
-from pydantic import SecretStr
+from service.domain.addresses import in_clear
+from service.settings.tree import PREFIX, Bitrix, Settings
 
-from service.settings.tree import PREFIX, Settings
+APPLICATION = {
+    "CLIENT_ENDPOINT": "the portal's https://portal/rest/",
+    "CLIENT_ID": "its client_id",
+    "CLIENT_SECRET": "its client_secret",
+    "TOKEN_FILE": "a file to keep its pair of tokens in",
+}
+ONE = "keep one, remove the webhook or"
+NEITHER = (
+    "is missing: give the portal's incoming webhook address "
+    f"(or an OAuth application: {PREFIX}BITRIX__CLIENT_ID and its others)"
+)
+OPTIONAL = ("OAUTH_URL", "REFRESH_TOKEN")
 
 _HOLD = (
     "BATCH__WINDOW_SECONDS + BITRIX__TIMEOUT_SECONDS + BITRIX__SETTLE_SECONDS "
@@ -45,28 +56,49 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
             (rabbit.cert_file is None) == (rabbit.key_file is None),
             "RABBIT__CERT_FILE and RABBIT__KEY_FILE must be given together",
         ),
-        (
-            bitrix.allow_http or not _plain_http(bitrix.webhook_url),
-            "BITRIX__WEBHOOK_URL must be https (or set BITRIX__ALLOW_HTTP=true)",
-        ),
+        *_protection(bitrix),
     ]
     return [_rule(text) for holds, text in rules if not holds]
+
+
+def missing_portal(given: Collection[str]) -> list[str]:
+    """Return what is missing, or too much, to reach the portal; `given` are names of settings."""
+    names = {name.removeprefix(f"{PREFIX}BITRIX__") for name in given}
+    application = names & {*APPLICATION, *OPTIONAL}
+    if "WEBHOOK_URL" in names and application:
+        stray = ", ".join(f"{PREFIX}BITRIX__{name}" for name in sorted(application))
+        both = (
+            "BITRIX__WEBHOOK_URL and an OAuth application are both given: remove the webhook, or"
+        )
+        return [f"{PREFIX}{both} {stray}"]
+    if "WEBHOOK_URL" in names:
+        return []
+    if not application:
+        return [f"{PREFIX}BITRIX__WEBHOOK_URL {NEITHER}"]
+    return [
+        f"{PREFIX}BITRIX__{name} is missing: an OAuth application needs {meaning}"
+        for name, meaning in APPLICATION.items()
+        if name not in names
+    ]
+
+
+def _protection(bitrix: Bitrix) -> list[tuple[bool, str]]:
+    """Return the rule of every address that gets a secret: only where nobody else can read it."""
+    webhook = bitrix.webhook_url
+    urls = {
+        "WEBHOOK_URL": webhook.get_secret_value() if webhook else "",
+        "CLIENT_ENDPOINT": bitrix.client_endpoint or "",
+        "OAUTH_URL": bitrix.oauth_url,
+    }
+    return [
+        (
+            bitrix.allow_http or not in_clear(url),
+            f"BITRIX__{name} must be https (or set BITRIX__ALLOW_HTTP=true)",
+        )
+        for name, url in urls.items()
+    ]
 
 
 def _rule(text: str) -> tuple[set[str], str]:
     names = {PREFIX + name for name in re.findall(r"[A-Z]+__[A-Z_]+", text)}
     return names, re.sub(r"\b([A-Z]+__[A-Z_]+)", PREFIX + r"\1", text)
-
-
-def _plain_http(url: SecretStr | None) -> bool:
-    """Tell whether an address would send its secret in the clear to another machine."""
-    if url is None:
-        return False
-    parts = urlsplit(url.get_secret_value())
-    host = parts.hostname or ""
-    if parts.scheme != "http" or host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True

@@ -251,6 +251,17 @@ class Log(Section):
     format: Literal["json", "console"] = Field("json", description="json or console")
 
 
+class Tracing(Section):
+    """Traces, for whoever has a collector; needs the extra `tracing`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^@]+$")] | None = Field(
+        None, description="collector (OTLP over HTTP), http://host:4318/v1/traces; unset: off"
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        1, description="share of the traces begun here that are kept; producers decide on theirs"
+    )
+
+
 class Settings(BaseSettings):
     """Every setting of the service."""
 
@@ -266,6 +277,7 @@ class Settings(BaseSettings):
     shutdown: Shutdown = Shutdown()
     http: Http = Http()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     ambiguous: Literal["dead_letter", "resend"] = Field(
         "dead_letter", description="what to do with an item that may exist and cannot be asked for"
     )

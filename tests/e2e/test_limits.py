@@ -16,6 +16,7 @@ BUDGET, WINDOW = 60.0, 600.0
 ITEM, CALL = 0.14, 0.4
 SPENT = 2 * BUDGET
 """What the events of a test cost the portal: more than one window allows."""
+CALLERS = 4
 REFUSALS = ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
 TIMES = {
     "IMPORTER_BITRIX__TIMEOUT_SECONDS": 70 / SPEED,
@@ -57,13 +58,14 @@ async def somebody_else(portal: World, per_second: float) -> AsyncIterator[None]
         async with httpx.AsyncClient(trust_env=False) as client:
             while True:
                 await client.post(f"{portal.portal.webhook_url}profile", json={})
-                await asyncio.sleep(1 / per_second)
+                await asyncio.sleep(CALLERS / per_second)
 
-    task = asyncio.create_task(call())
+    tasks = [asyncio.create_task(call()) for _ in range(CALLERS)]
     try:
         yield
     finally:
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def test_who_is_alone_is_never_refused(broker: Broker, vhost: str) -> None:
@@ -87,7 +89,7 @@ async def test_nothing_is_lost_while_somebody_else_drains_the_bucket(
     ids = [f"e{number}" for number in range(400)]
     async with world(broker, vhost, operating_limit=None) as there:
         service = await there.start_service()
-        async with somebody_else(there, per_second=1.5 * RATE * SPEED):
+        async with somebody_else(there, per_second=2 * RATE * SPEED):
             await there.publish(deals(*ids))
             await wait_until(lambda: refusals(there) >= 5, what="refusals")
             slowed = service.metrics()["importer_request_rate_share"]

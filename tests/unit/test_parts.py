@@ -1,9 +1,14 @@
 """Parts: what they read out of the settings."""
 
+import logging
+from pathlib import Path
+
 import pytest
 
 from service import parts
 from service.settings.environment import load
+from service.settings.tree import Settings
+from service.telemetry.logs import configure_logs
 
 WEBHOOK = "https://portal.example/rest/1/hook-secret/"
 
@@ -28,6 +33,66 @@ def test_passwords_of_every_broker_are_secrets() -> None:
 def test_management_password_is_a_secret() -> None:
     """Name it too."""
     assert "third" in secrets(RABBIT__MANAGEMENT_URL="http://u:third@broker:15672/")
+
+
+APPLICATION = {
+    "BITRIX__CLIENT_ID": "app.1",
+    "BITRIX__CLIENT_SECRET": "client-secret",
+    "BITRIX__REFRESH_TOKEN": "first-token",
+    "BITRIX__CLIENT_ENDPOINT": "https://portal.example:8443/rest/",
+}
+
+
+def application(folder: Path, **named: str) -> Settings:
+    """Return the settings of an OAuth application."""
+    given = {"BITRIX__TOKEN_FILE": str(folder / "tokens.json"), **APPLICATION, **named}
+    return load({f"IMPORTER_{name}": text for name, text in given.items()})
+
+
+def test_an_applications_secrets_are_secrets(tmp_path: Path) -> None:
+    """Its id is not."""
+    assert {"client-secret", "first-token"} == set(parts.secrets(application(tmp_path)))
+
+
+def test_tokens_are_masked_once_they_are_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the logs that were configured before."""
+    (tmp_path / "tokens.json").write_text('{"refresh_token":"kept-r","access_token":"kept-a"}')
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure_logs(level="INFO", style="json")
+        parts.auth(application(tmp_path))
+        logging.getLogger("service.x").info("say kept-r and kept-a")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.captureWarnings(capture=False)
+    assert "say *** and ***" in capsys.readouterr().err
+
+
+def test_the_portal_is_named_as_configured(tmp_path: Path) -> None:
+    """Whichever kind of credentials it is."""
+    assert "portal.example:8443" == parts.portal_host(application(tmp_path))
+    webhook = load({"IMPORTER_BITRIX__WEBHOOK_URL": WEBHOOK})
+    assert "portal.example" == parts.portal_host(webhook)
+    assert "Webhook(portal.example)" == repr(parts.auth(webhook))
+
+
+def test_a_token_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    """With one line that names it."""
+    with pytest.raises(parts.CannotStart, match=r"absent/tokens\.json cannot be written"):
+        parts.auth(application(tmp_path / "absent"))
+    (tmp_path / "tokens.json").write_text("{")
+    with pytest.raises(parts.CannotStart, match="holds no refresh_token"):
+        parts.auth(application(tmp_path))
+
+
+def test_no_credentials_at_all_stop_the_start() -> None:
+    """Where the settings were read without asking for the portal."""
+    with pytest.raises(parts.CannotStart, match="WEBHOOK_URL is missing"):
+        parts.auth(load({}, portal=False))
 
 
 @pytest.mark.parametrize("url", ["amqp://guest:guest@a/", "amqp://a/", "amqp://user@a/"])

@@ -21,7 +21,7 @@ class Answers:
         self._answer = answer
         self.asked: list[tuple[str, Any]] = []
 
-    async def _exchange(self, method: str, body: bytes) -> dict[str, Any]:
+    async def ask(self, method: str, body: bytes) -> dict[str, Any]:
         self.asked.append((method, json.loads(body)))
         return self._answer
 
@@ -82,9 +82,9 @@ async def test_a_slow_portal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(enquiry, "ANSWER_SECONDS", 0.0)
 
     class Slow(Answers):
-        async def _exchange(self, method: str, body: bytes) -> dict[str, Any]:
+        async def ask(self, method: str, body: bytes) -> dict[str, Any]:
             await asyncio.Event().wait()
-            return await super()._exchange(method, body)
+            return await super().ask(method, body)
 
     portal: Any = Slow({})
     with pytest.raises(CallFailed) as caught:

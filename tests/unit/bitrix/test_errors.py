@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from service.bitrix.errors import (
     CALL_CODES,
     ITEM_CODES,
+    TOKEN_CODES,
     classify_call,
     classify_item,
+    classify_refresh,
     classify_status,
     classify_transport,
+    redirect_refused,
+    token_file_unusable,
 )
 from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
 
@@ -210,6 +214,55 @@ def test_a_broken_exchange_keeps_the_secret() -> None:
     secret = "https://portal/rest/1/secret/"
     for error in (httpx.ConnectError(secret), httpx.ReadTimeout(secret), httpx.ReadError(secret)):
         assert "secret" not in repr(classify_transport(error))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "pause"),
+    [
+        ("invalid_grant", 400, "barred", "credentials"),
+        ("invalid_client", 401, "barred", "credentials"),
+        ("wrong_client", 200, "barred", "credentials"),
+        ("NOT_INSTALLED", 400, "barred", "credentials"),
+        ("invalid_request", 400, "barred", "credentials"),
+        ("insufficient_scope", 403, "barred", "scope"),
+        ("PAYMENT_REQUIRED", 403, "barred", "plan"),
+        ("ACCESS_DENIED", 403, "barred", "plan"),
+        ("CONNECTION_ERROR", 401, "unavailable", "auth_server"),
+        ("QUERY_LIMIT_EXCEEDED", 503, "unavailable", "auth_server"),
+        ("ERROR_METHOD_NOT_FOUND", 404, "unavailable", "auth_server"),
+        ("SOMETHING_NEW", 500, "unavailable", "auth_server"),
+        ("", 400, "unavailable", "auth_server"),
+    ],
+)
+def test_a_token_that_is_refused_costs_no_item(
+    code: str, status: int, kind: str, pause: str
+) -> None:
+    """The call has not left: a person mends it, or it passes."""
+    fault = classify_refresh(code, "said so", status)
+    assert (kind, pause, status) == (fault.kind, fault.pause, fault.http_status)
+
+
+@given(TEXT, TEXT, st.integers(100, 599))
+def test_any_refusal_of_a_token_never_ran(code: str, text: str, status: int) -> None:
+    """Nothing about it is ambiguous."""
+    assert classify_refresh(code, text, status).kind in {CallKind.BARRED, CallKind.UNAVAILABLE}
+
+
+def test_what_keeps_a_call_from_leaving_waits_for_a_person() -> None:
+    """With a reason that says where to look."""
+    assert (CallKind.BARRED, "credentials", "x") == (
+        (fault := token_file_unusable("x")).kind,
+        fault.pause,
+        fault.message,
+    )
+    fault = redirect_refused("stranger.example")
+    assert (CallKind.BARRED, "unavailable") == (fault.kind, fault.pause)
+    assert "stranger.example" in fault.message
+
+
+def test_a_code_that_a_new_token_may_mend_pauses_if_it_does_not() -> None:
+    """Each of them is in the table, too."""
+    assert {PauseReason.CREDENTIALS} == {CALL_CODES[code][1] for code in TOKEN_CODES}
 
 
 @pytest.mark.parametrize(("code", "standing"), ITEMS)

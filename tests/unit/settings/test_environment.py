@@ -28,6 +28,12 @@ DEFAULTS: dict[str, Any] = {
     "RABBIT__TOPOLOGY": "declare",
     "RABBIT__HOLD_SECONDS": 600,
     "RABBIT__MAX_MESSAGE_BYTES": 2_000_000,
+    "BITRIX__CLIENT_ENDPOINT": None,
+    "BITRIX__CLIENT_ID": None,
+    "BITRIX__CLIENT_SECRET": None,
+    "BITRIX__OAUTH_URL": "https://oauth.bitrix24.tech/oauth/token/",
+    "BITRIX__TOKEN_FILE": None,
+    "BITRIX__REFRESH_TOKEN": None,
     "BITRIX__ALLOW_HTTP": False,
     "BITRIX__TIMEOUT_SECONDS": 70,
     "BITRIX__SETTLE_SECONDS": 65,
@@ -310,7 +316,7 @@ def test_secrets_are_masked_in_the_tree() -> None:
         RABBIT__MANAGEMENT_URL="http://user:other-secret@broker:15672/",
     )
     for text in (repr(tree), str(tree), str(tree.model_dump()), tree.model_dump_json()):
-        assert "secret" not in text
+        assert [] == [word for word in ("rabbit-", "other-", "very-") if word in text]
 
 
 @pytest.mark.parametrize(
@@ -337,3 +343,123 @@ def test_settings_cannot_be_changed() -> None:
     tree = settings()
     with pytest.raises(ValueError, match="frozen"):
         tree.batch.slots = 5  # type: ignore[misc]  # that is the point
+
+
+APPLICATION = {
+    "BITRIX__CLIENT_ENDPOINT": "https://portal.example/rest/",
+    "BITRIX__CLIENT_ID": "app.1",
+    "BITRIX__CLIENT_SECRET": "client-secret",
+    "BITRIX__TOKEN_FILE": "/var/lib/importer/tokens.json",
+}
+
+
+def application(**named: str) -> Settings:
+    """Return the settings of an OAuth application; an empty text takes a setting away."""
+    given = {**APPLICATION, **named}
+    return load({f"IMPORTER_{name}": text for name, text in given.items() if text})
+
+
+def application_mistakes(**named: str) -> list[str]:
+    """Return what is wrong with the settings of an OAuth application."""
+    with pytest.raises(SettingsInvalid) as caught:
+        application(**named)
+    return caught.value.mistakes
+
+
+def test_an_application_needs_no_webhook() -> None:
+    """The first refresh token may be missing too: the file has one."""
+    bitrix = application().bitrix
+    assert ("app.1", Path("/var/lib/importer/tokens.json")) == (
+        bitrix.client_id,
+        bitrix.token_file,
+    )
+    assert None is bitrix.webhook_url
+
+
+@pytest.mark.parametrize("name", APPLICATION)
+def test_a_part_of_an_application_is_missing_by_name(name: str) -> None:
+    """One line, and nothing about a webhook."""
+    (line,) = application_mistakes(**{name: ""})
+    assert line.startswith(f"IMPORTER_{name} is missing: an OAuth application needs ")
+
+
+@pytest.mark.parametrize("name", ["BITRIX__REFRESH_TOKEN", "BITRIX__OAUTH_URL"])
+def test_every_missing_part_is_named_at_once(name: str) -> None:
+    """However little of the application is given."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load({f"IMPORTER_{name}": "https://oauth.example/token"})
+    assert sorted(APPLICATION) == sorted(
+        line.removeprefix("IMPORTER_").split()[0] for line in caught.value.mistakes
+    )
+
+
+def test_webhook_and_application_are_one_mistake() -> None:
+    """Ask which one is meant; name what to remove."""
+    (line,) = mistakes(BITRIX__CLIENT_ID="app.1", BITRIX__TOKEN_FILE="tokens.json")
+    for name in ("WEBHOOK_URL", "CLIENT_ID", "TOKEN_FILE"):
+        assert f"IMPORTER_BITRIX__{name}" in line
+
+
+def test_a_command_that_needs_no_portal_asks_for_none() -> None:
+    """Half an application is no mistake of theirs."""
+    load({"IMPORTER_BITRIX__CLIENT_ID": "app.1"}, portal=False)
+
+
+def test_a_setting_that_ends_in_file_is_itself(tmp_path: Path) -> None:
+    """`TOKEN_FILE` is no file for a setting `TOKEN`; it may stand in a file of its own."""
+    (tmp_path / "path").write_text("/elsewhere/tokens.json\n")
+    (tmp_path / "secret").write_text("mounted\n")
+    bitrix = application(
+        BITRIX__TOKEN_FILE="",
+        BITRIX__TOKEN_FILE_FILE=str(tmp_path / "path"),
+        BITRIX__CLIENT_SECRET="",
+        BITRIX__CLIENT_SECRET_FILE=str(tmp_path / "secret"),
+    ).bitrix
+    assert Path("/elsewhere/tokens.json") == bitrix.token_file
+    assert bitrix.client_secret is not None
+    assert "mounted" == bitrix.client_secret.get_secret_value()
+    missing = "/no/such/folder/tokens.json"
+    assert Path(missing) == application(BITRIX__TOKEN_FILE=missing).bitrix.token_file
+    (line,) = mistakes(BITRIX__TOKEN=missing)
+    assert line.startswith("IMPORTER_BITRIX__TOKEN is not a setting")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BITRIX__CLIENT_ENDPOINT", "http://portal.example/rest/"),
+        ("BITRIX__OAUTH_URL", "http://oauth.example/oauth/token/"),
+    ],
+)
+def test_no_token_goes_in_the_clear(name: str, value: str) -> None:
+    """Unless it is wanted, or nobody else can listen."""
+    (line,) = application_mistakes(**{name: value})
+    assert f"IMPORTER_{name} must be https (or set IMPORTER_BITRIX__ALLOW_HTTP=true)" == line
+    application(**{name: value, "BITRIX__ALLOW_HTTP": "true"})
+    application(**{name: re.sub(r"//[a-z.]+", "//127.0.0.1:8000", value)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("CLIENT_ENDPOINT", "https://portal.example/", "https://portal/rest/"),
+        ("CLIENT_ENDPOINT", "https://portal.example/rest/1/secret/", "https://portal/rest/"),
+        ("CLIENT_ENDPOINT", "https://portal.example/rest/?auth=x", "https://portal/rest/"),
+        ("CLIENT_ENDPOINT", "https://me:pass@portal.example/rest/", "https://portal/rest/"),
+        ("CLIENT_ENDPOINT", "portal.example", "https://portal/rest/"),
+        ("OAUTH_URL", "https://oauth.example", "https://host/oauth/token/"),
+        ("OAUTH_URL", "oauth.example/token", "https://host/oauth/token/"),
+    ],
+)
+def test_a_bad_address_is_one_line(name: str, value: str, says: str) -> None:
+    """A webhook's address is no endpoint; nothing of it is shown."""
+    (line,) = application_mistakes(**{f"BITRIX__{name}": value})
+    assert line.startswith(f"IMPORTER_BITRIX__{name} is wrong: must be {says}")
+
+
+def test_an_applications_secrets_are_masked_in_the_tree() -> None:
+    """Show no secret, whoever prints the settings."""
+    tree = application(BITRIX__REFRESH_TOKEN="first-token")
+    for text in (repr(tree), str(tree), str(tree.model_dump()), tree.model_dump_json()):
+        assert "client-secret" not in text
+        assert "first-token" not in text

@@ -1,0 +1,76 @@
+"""Asks the authorisation server for the next pair of tokens; one form POST, no retry."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+
+from service import __version__
+from service.bitrix.errors import auth_server_trouble, classify_refresh
+from service.bitrix.tokens import Pair, read_pair, seconds
+from service.domain.outcomes import CallFailed
+
+ANSWER_SECONDS = 20.0
+_REDIRECTS = range(300, 400)
+
+
+class AuthServer:
+    """The server that exchanges a refresh token for a new pair. Its secret is never shown."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the address of the exchange and the application's own credentials."""
+        self._url = url
+        self._client = {"client_id": client_id, "client_secret": client_secret}
+        self._wall = wall
+
+    async def refresh(self, refresh_token: str) -> Pair:
+        """Return the next pair; raises CallFailed. The given token is worthless afterwards."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client}
+        headers = {"User-Agent": f"crm-importer/{__version__}", "Accept": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                httpx.AsyncClient(
+                    timeout=ANSWER_SECONDS,
+                    headers=headers,
+                    follow_redirects=False,
+                    trust_env=False,
+                ) as http,
+            ):
+                response = await http.post(self._url, data=form)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            trouble = auth_server_trouble("the authorisation server could not be reached")
+            raise CallFailed(trouble) from None
+        return self._pair(response)
+
+    def _pair(self, response: httpx.Response) -> Pair:
+        """Read the answer; lifetimes are counted from now, by our own clock."""
+        told = _object(response.content)
+        status = response.status_code
+        if told is not None and "error" in told and status not in _REDIRECTS:
+            text = str(told.get("error_description", ""))
+            raise CallFailed(classify_refresh(str(told["error"]), text, status))
+        lasts = seconds(told.get("expires_in")) if told is not None else 0.0
+        pair = read_pair(told, self._wall() + lasts if lasts else 0.0) if told else None
+        if status != httpx.codes.OK or pair is None or not pair.access_token:
+            text = f"the authorisation server answered HTTP {status} without a pair of tokens"
+            raise CallFailed(auth_server_trouble(text, status))
+        return pair
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    try:
+        document = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

@@ -1,0 +1,307 @@
+"""Proves the OAuth application and the renamed portal: tokens cost nothing, secrets stay home."""
+
+import asyncio
+import json
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.amqp import wait_until
+from tests.support.broker import Broker
+from tests.support.processes import PortalProcess, ServiceProcess
+from tests.support.world import World, deals
+
+REFRESH = "oauth.token"
+SECRETS = ("app-secret", "access-", "refresh-")
+EXPIRED = {"expire": True}
+
+
+class OAuthWorld(World):
+    """A world whose services are OAuth applications, with their token file in a folder."""
+
+    def __init__(self, broker: Broker, vhost: str, folder: Path, **portal: object) -> None:
+        super().__init__(broker, vhost, portal=portal)
+        self.token_file = folder / "tokens.json"
+
+    def prepare_service(self, **settings: str) -> ServiceProcess:
+        """Start a service without waiting for it."""
+        names = {
+            "RABBIT__URL": self.broker.url(self.vhost),
+            "BITRIX__CLIENT_ENDPOINT": f"{self.portal.url}rest/",
+            "BITRIX__CLIENT_ID": "app.sandbox",
+            "BITRIX__CLIENT_SECRET": "app-secret",
+            "BITRIX__OAUTH_URL": f"{self.portal.url}oauth/token/",
+            "BITRIX__TOKEN_FILE": str(self.token_file),
+            "BITRIX__REFRESH_TOKEN": "refresh-0",
+            **settings,
+        }
+        given = {f"IMPORTER_{name}": value for name, value in names.items() if value}
+        service = ServiceProcess({**self._settings, **given})
+        self._stack.enter_context(service)
+        self._services.append(service)
+        return service
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the token file holds."""
+        kept: dict[str, Any] = json.loads(self.token_file.read_text())
+        return kept
+
+    def put(self, **pair: object) -> None:
+        """Replace the token file, as an operator does."""
+        fresh = self.token_file.with_name("fresh")
+        fresh.write_text(json.dumps(pair))
+        fresh.replace(self.token_file)
+
+    def expire(self) -> None:
+        """Let every access token issued so far end."""
+        self.portal.control("POST", "tokens", EXPIRED)
+
+    def renewals(self, status: int = 200) -> int:
+        """Count the calls of the authorisation server that were answered so."""
+        calls = self.portal.ledger()["calls"]
+        return sum(call["method"] == REFRESH and call["status"] == status for call in calls)
+
+    def assert_silent(self) -> None:
+        """See that no secret was told, anywhere."""
+        service = self.service
+        left = {
+            "log": self.logs() + service.stdout(),
+            "metrics": service.get("metrics").text,
+            "readyz": service.get("readyz").text,
+            "title": Path(f"/proc/{service.pid}/cmdline").read_text(),
+            "results": json.dumps([self.books.succeeded, self.books.failed]),
+        }
+        assert [] == [
+            (place, secret) for place, text in left.items() for secret in SECRETS if secret in text
+        ]
+
+
+@pytest.fixture
+def moved() -> Iterator[PortalProcess]:
+    """Lend the portal at its new address."""
+    with PortalProcess() as portal:
+        yield portal
+
+
+async def test_the_main_job_runs_through_several_expiries(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """By time and by the portal's word; no item and no attempt is the price."""
+    ids = [f"e{n}" for n in range(100)]
+    async with OAuthWorld(broker, vhost, tmp_path, token_seconds=1.0) as world:
+        service = await world.start_service(LOG__LEVEL="DEBUG")
+        for start in range(0, len(ids), 20):
+            await world.publish(deals(*ids[start : start + 20]))
+            await asyncio.sleep(0.7)
+            if start in {40, 60}:
+                world.expire()
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert {1} == {event["data"]["attempts"] for event in world.books.succeeded}
+        assert [] == world.books.dead
+        assert 4 <= world.renewals() <= 12
+        assert 0 == world.renewals(400)
+        assert f"refresh-0-{world.renewals()}" == world.kept()["refresh_token"]
+        assert 0o600 == stat.S_IMODE(world.token_file.stat().st_mode)
+        assert [] == service.logs(event="intake paused")
+        host = urlsplit(world.portal.url).netloc
+        assert {f"/crm-importer/{host}"} == {event["source"] for event in world.books.succeeded}
+        world.assert_silent()
+
+
+async def test_an_unreachable_auth_server_pauses_and_costs_nothing(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """The intake waits as `auth_server` and goes on by itself."""
+    ids = [f"e{n}" for n in range(30)]
+    async with OAuthWorld(broker, vhost, tmp_path) as world:
+        service = await world.start_service(PAUSE__AFTER_SECONDS="1")
+        await world.publish(deals("first"))
+        await world.settle(["first"])
+        world.portal.settings({"oauth_outage": True})
+        world.expire()
+        await world.publish(deals(*ids))
+        await _paused(service, "auth_server")
+        world.portal.settings({"oauth_outage": False})
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert [] == world.books.dead
+        assert {1} == {event["data"]["attempts"] for event in world.books.succeeded}
+        await _flowing(service)
+        world.assert_silent()
+
+
+async def test_a_revoked_application_waits_for_a_new_pair(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """The intake pauses as `credentials`; a token file put there by a person ends it."""
+    ids = [f"e{n}" for n in range(30)]
+    async with OAuthWorld(broker, vhost, tmp_path) as world:
+        service = await world.start_service()
+        await world.publish(deals("first"))
+        await world.settle(["first"])
+        world.portal.control("POST", "tokens", {"revoke": True, **EXPIRED})
+        await world.publish(deals(*ids))
+        await _paused(service, "credentials")
+        world.portal.settings({"access_token": "access-9", "refresh_token": "refresh-9"})
+        world.put(refresh_token="refresh-9")
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert [] == world.books.dead
+        await _flowing(service)
+        assert "refresh-9-1" == world.kept()["refresh_token"]
+        world.assert_silent()
+
+
+async def test_a_damaged_token_file_waits_for_a_person(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """It is never written over; the log says what to do."""
+    async with OAuthWorld(broker, vhost, tmp_path) as world:
+        service = await world.start_service()
+        await world.publish(deals("first"))
+        await world.settle(["first"])
+        pair = world.kept()
+        world.token_file.write_text('{"refresh_token"')
+        world.expire()
+        await world.publish(deals("second"))
+        await _paused(service, "credentials")
+        assert '{"refresh_token"' == world.token_file.read_text()
+        (line, *_) = service.logs(event="token file cannot be used")
+        assert "IMPORTER_BITRIX__REFRESH_TOKEN" in line["reason"]
+        world.put(**pair)
+        await world.settle(["second"])
+        world.assert_effectively_once(["first", "second"])
+        world.assert_silent()
+
+
+async def test_two_services_share_one_pair(broker: Broker, vhost: str, tmp_path: Path) -> None:
+    """The stand-by takes over with the pair that the dead process has left."""
+    ids = [f"e{n}" for n in range(60)]
+    async with OAuthWorld(broker, vhost, tmp_path, token_seconds=1.0) as world:
+        first = await world.start_service()
+        await world.start_service()
+        await world.publish(deals(*ids[:30]))
+        await world.settle(ids[:1])
+        await asyncio.sleep(1.2)
+        await world.publish(deals(*ids[30:]))
+        first.kill()
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert 0 == world.renewals(400)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "application"])
+async def test_a_renamed_portal_is_followed(
+    broker: Broker, vhost: str, tmp_path: Path, moved: PortalProcess, kind: str
+) -> None:
+    """The same call goes to the new host at once; events keep the configured name."""
+    ids = [f"e{n}" for n in range(40)]
+    webhook = kind == "webhook"
+    world = World(broker, vhost) if webhook else OAuthWorld(broker, vhost, tmp_path)
+    async with world:
+        service = await world.start_service()
+        old = world.portal
+        old.faults([_redirect("profile", moved.url), _redirect("crm.item.batchimport", moved.url)])
+        if not webhook:
+            moved.settings({"access_token": "access-0-1"})
+        await world.publish(deals(*ids))
+        await world.settle(ids)
+        host = urlsplit(old.url).netloc
+        assert {f"/crm-importer/{host}"} == {event["source"] for event in world.books.succeeded}
+        assert {1} == {event["data"]["attempts"] for event in world.books.succeeded}
+        assert [] == world.books.dead
+        (line,) = service.logs(event="portal has moved: give its new address in the settings")
+        assert (urlsplit(moved.url).netloc, host) == (line["host"], line["was"])
+        assert 1 <= len(world.import_calls()) <= 2
+        world.portal = moved
+        world.assert_effectively_once(ids)
+
+
+async def test_a_restart_remembers_where_the_portal_is(
+    broker: Broker, vhost: str, tmp_path: Path, moved: PortalProcess
+) -> None:
+    """An application notes the new host beside its tokens: the old name may end."""
+    async with OAuthWorld(broker, vhost, tmp_path) as world:
+        service = await world.start_service()
+        await world.publish(deals("first"))
+        await world.settle(["first"])
+        world.portal.faults([_redirect("crm.item.batchimport", moved.url)])
+        moved.settings({"access_token": "access-0-1"})
+        await world.publish(deals("second"))
+        await world.settle(["second"])
+        await wait_until(
+            lambda: world.kept()["found_endpoint"] == f"{moved.url}rest/", what="the note"
+        )
+        calls = len(world.import_calls())
+        service.kill()
+        await world.start_service()
+        await world.publish(deals("third"))
+        await world.settle(["third"])
+        assert calls == len(world.import_calls())
+
+
+async def test_a_redirect_to_a_stranger_is_refused(broker: Broker, vhost: str) -> None:
+    """The secret stays; the intake waits, says why, and nothing is lost or failed."""
+    ids = [f"e{n}" for n in range(30)]
+    async with World(broker, vhost) as world:
+        service = await world.start_service()
+        stranger = "https://stranger.example/rest/"
+        world.portal.faults([_redirect("*", stranger)])
+        await world.publish(deals(*ids))
+        await _paused(service, "unavailable")
+        (line, *_) = service.logs(event="redirect refused: the host is not trusted")
+        assert "stranger.example" == line["host"]
+        world.portal.faults([])
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert [] == world.books.dead
+        await _flowing(service)
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "says"),
+    [
+        ("absent/tokens.json", {}, "cannot be written: No such file or directory"),
+        ("tokens.json", {"BITRIX__REFRESH_TOKEN": ""}, "does not exist"),
+        ("damaged", {}, "holds no refresh_token"),
+        ("folder", {}, "cannot be read: Is a directory"),
+    ],
+)
+async def test_a_token_file_that_cannot_be_used_stops_the_start(
+    broker: Broker,
+    vhost: str,
+    tmp_path: Path,
+    file: str,
+    settings: Mapping[str, str],
+    says: str,
+) -> None:
+    """One line, with the file and the remedy."""
+    (tmp_path / "damaged").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    async with OAuthWorld(broker, vhost, tmp_path) as world:
+        path = str(tmp_path / file)
+        service = world.prepare_service(**{"BITRIX__TOKEN_FILE": path, **settings})
+        assert 1 == await asyncio.to_thread(service.wait)
+        (line,) = [line for line in service.stderr().splitlines() if line[:1] != "{"]
+        assert line.startswith(f"error: the token file {path} ")
+        assert says in line
+
+
+def _redirect(method: str, to: str) -> dict[str, Any]:
+    return {"kind": "redirect", "method": method, "times": -1, "location": to}
+
+
+async def _paused(service: ServiceProcess, reason: str) -> None:
+    """Wait until the service says that it is paused, and why."""
+    await wait_until(lambda: service.probe("readyz")[1].get("paused") == reason, what=reason)
+    assert [] != service.logs(event="intake paused", reason=reason)
+
+
+async def _flowing(service: ServiceProcess) -> None:
+    """Wait until the service is no longer paused."""
+    await wait_until(lambda: service.probe("readyz")[1].get("paused") is None, what="the flow")

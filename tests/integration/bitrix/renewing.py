@@ -1,0 +1,54 @@
+"""Calls a simulated portal as an application, over and over, until it is killed."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from service.bitrix.application import Application
+from service.bitrix.auth import Home
+from service.bitrix.auth_server import AuthServer
+from service.bitrix.exchange import Exchange
+from service.bitrix.tokens import TokenFile
+from service.domain.outcomes import CallFailed
+
+PAUSE_SECONDS = 0.01
+
+
+def exchange(portal: str, file: Path) -> Exchange:
+    """Return an exchange that is signed by an application of the simulated portal."""
+    application = Application(
+        Home(f"{portal}rest/"),
+        store=TokenFile(file),
+        server=AuthServer(
+            f"{portal}oauth/token/", client_id="app.sandbox", client_secret="app-secret"
+        ),
+        seed="refresh-0",
+    )
+    return Exchange(application, timeout=5.0, connections=4, watch=_ignore, toll=_free)
+
+
+async def _call_for_ever(portal: str, file: Path) -> None:
+    calling = exchange(portal, file)
+    while True:
+        try:
+            await calling("profile", b"{}")
+        except CallFailed as failed:
+            sys.stdout.write(f"failed {failed.fault.code}\n")
+        else:
+            sys.stdout.write("answered\n")
+        sys.stdout.flush()
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _free() -> None:
+    """Pay nothing."""
+
+
+def _ignore(method: str, result: str, seconds: float) -> None:
+    """Count nothing."""
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.CRITICAL)
+    asyncio.run(_call_for_ever(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,286 @@
+"""Tests when an application renews its token, what it writes first, and whom it follows."""
+
+import asyncio
+import json
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.bitrix.application import Application
+from service.bitrix.auth import Home
+from service.bitrix.errors import auth_server_trouble, classify_refresh
+from service.bitrix.tokens import Pair, TokenFile, TokenFileUnusable
+from service.domain.outcomes import CallFailed, CallKind, Fault
+
+ENDPOINT = "https://portal.example/rest/"
+INVALID = classify_refresh("invalid_grant", "", 400)
+
+
+class Server:
+    """Stands in for the authorisation server: pairs in order, or a script of faults."""
+
+    def __init__(self, path: Path) -> None:
+        """Issue pairs for the portal."""
+        self.spent: list[str] = []
+        self.script: deque[Fault] = deque()
+        self.endpoint = ENDPOINT
+        self.member = "member"
+        self._path = path
+        self.meanwhile: dict[str, Any] | None = None
+
+    async def refresh(self, refresh_token: str) -> Pair:
+        """Return the next pair; `meanwhile` somebody else may write the file."""
+        self.spent.append(refresh_token)
+        await asyncio.sleep(0)
+        if self.meanwhile is not None:
+            self._path.write_text(json.dumps(self.meanwhile))
+        if self.script:
+            raise CallFailed(self.script.popleft())
+        number = len(self.spent)
+        return Pair(f"r{number}", f"a{number}", 2000.0, self.member, self.endpoint)
+
+
+class Stage:
+    """One application, its file, its server, and a clock on the wall."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start with no file."""
+        self.path = folder / "tokens.json"
+        self.server = Server(self.path)
+        self.now = 1000.0
+        self.revealed: list[str] = []
+
+    def put(self, **pair: Any) -> None:
+        """Write the file as somebody else does."""
+        self.path.write_text(json.dumps(pair))
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        kept: dict[str, Any] = json.loads(self.path.read_text())
+        return kept
+
+    def application(self, seed: str = "r0") -> Application:
+        """Start the application."""
+        return Application(
+            Home(ENDPOINT),
+            store=TokenFile(self.path),
+            server=self.server,
+            seed=seed,
+            reveal=self.revealed.append,
+            wall=lambda: self.now,
+        )
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Give the test a stage."""
+    return Stage(tmp_path)
+
+
+async def fault_of(application: Application) -> Fault:
+    """Return why there is no token."""
+    with pytest.raises(CallFailed) as failed:
+        await application.token()
+    return failed.value.fault
+
+
+async def test_the_first_token_comes_from_the_settings(stage: Stage) -> None:
+    """Then the file is all that counts."""
+    application = stage.application()
+    assert "a1" == await application.token()
+    assert ["a1", "a1"] == [await application.token() for _ in range(2)]
+    assert ["r0"] == stage.server.spent
+    assert ("r1", 2000.0) == (stage.kept()["refresh_token"], stage.kept()["expires"])
+    assert {"r0", "r1", "a1"} <= set(stage.revealed)
+
+
+async def test_a_file_comes_before_the_settings(stage: Stage) -> None:
+    """The refresh token there is the younger one."""
+    stage.put(access_token="a", refresh_token="r", expires=0)
+    assert "a" == await stage.application().token()
+    assert [] == stage.server.spent
+    stage.put(refresh_token="r")
+    assert "a1" == await stage.application().token()
+    assert ["r"] == stage.server.spent
+
+
+async def test_a_token_known_to_be_old_is_not_tried(stage: Stage) -> None:
+    """It is renewed first, once for all who want it."""
+    stage.put(access_token="a", refresh_token="r", expires=999)
+    application = stage.application()
+    assert ["a1"] * 3 == await asyncio.gather(*(application.token() for _ in range(3)))
+    assert ["r"] == stage.server.spent
+
+
+async def test_another_process_renewed_first(stage: Stage) -> None:
+    """Its pair is taken from the file, nothing is spent."""
+    stage.put(access_token="a", refresh_token="r")
+    application = stage.application()
+    stage.put(access_token="b", refresh_token="s")
+    assert await application.renew("a", "expired_token")
+    assert "b" == await application.token()
+    assert [] == stage.server.spent
+
+
+async def test_a_token_that_is_no_longer_ours_needs_no_renewal(stage: Stage) -> None:
+    """Somebody here was faster."""
+    stage.put(access_token="a", refresh_token="r")
+    assert await stage.application().renew("older", "expired_token")
+    assert [] == stage.server.spent
+
+
+@pytest.mark.parametrize("code", ["NO_AUTH_FOUND", "invalid_token"])
+async def test_a_young_token_is_not_the_reason_of_a_refusal(stage: Stage, code: str) -> None:
+    """An unreadable item must not make us renew again and again."""
+    application = stage.application()
+    await application.token()
+    assert not await application.renew("a1", code)
+    assert ["r0"] == stage.server.spent
+    assert await application.renew("a1", "expired_token")
+    assert ["r0", "r1"] == stage.server.spent
+
+
+@pytest.mark.parametrize("code", ["NO_AUTH_FOUND", "invalid_token"])
+async def test_a_refused_token_of_unknown_age_is_renewed(stage: Stage, code: str) -> None:
+    """Once; and a young one is replaced by what a person put into the file."""
+    stage.put(access_token="a", refresh_token="r")
+    application = stage.application()
+    assert await application.renew("a", code)
+    stage.put(refresh_token="given")
+    assert await application.renew("a1", code)
+    assert ["r", "given"] == stage.server.spent
+
+
+async def test_an_invalid_grant_is_final_only_if_nobody_changed_the_file(stage: Stage) -> None:
+    """The store is read again; what is new there is tried."""
+    stage.put(refresh_token="r")
+    application = stage.application()
+    stage.server.script.append(INVALID)
+    assert (CallKind.BARRED, "credentials") == (
+        (fault := await fault_of(application)).kind,
+        fault.pause,
+    )
+    stage.server.script.append(INVALID)
+    stage.server.meanwhile = {"refresh_token": "s", "access_token": "b"}
+    assert "b" == await application.token()
+    assert ["r", "r"] == stage.server.spent
+
+
+async def test_nothing_is_spent_while_nothing_can_be_written(stage: Stage) -> None:
+    """A full disk or a folder of somebody else's waits for a person."""
+    application = stage.application()
+    blocked = stage.path.with_name("tokens.json.new")
+    blocked.mkdir()
+    assert ("TOKEN_FILE_UNUSABLE", CallKind.BARRED) == (
+        (fault := await fault_of(application)).code,
+        fault.kind,
+    )
+    assert [] == stage.server.spent
+    blocked.rmdir()
+    assert "a1" == await application.token()
+
+
+async def test_a_pair_that_could_not_be_written_is_not_lost(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try writes it, and spends nothing."""
+    application = stage.application()
+    commit = TokenFile.commit
+
+    def fail(*_: object) -> None:
+        raise TokenFileUnusable("full")
+
+    monkeypatch.setattr(TokenFile, "commit", fail)
+    assert "TOKEN_FILE_UNUSABLE" == (await fault_of(application)).code
+    monkeypatch.setattr(TokenFile, "commit", commit)
+    assert "a1" == await application.token()
+    assert ["r0"] == stage.server.spent
+    assert "r1" == stage.kept()["refresh_token"]
+
+
+async def test_a_damaged_file_is_a_persons_affair(stage: Stage) -> None:
+    """Nothing is spent, nothing written."""
+    application = stage.application()
+    stage.path.write_text("{")
+    fault = await fault_of(application)
+    assert (CallKind.BARRED, "credentials") == (fault.kind, fault.pause)
+    assert ([], "{") == (stage.server.spent, stage.path.read_text())
+
+
+async def test_trouble_of_the_server_passes(stage: Stage) -> None:
+    """The next call asks again."""
+    application = stage.application()
+    stage.server.script.append(auth_server_trouble("out"))
+    assert CallKind.UNAVAILABLE is (await fault_of(application)).kind
+    assert "a2" == await application.token()
+    assert ["r0", "r0"] == stage.server.spent
+
+
+def test_no_file_and_no_token_is_a_mistake(stage: Stage) -> None:
+    """Said at the start."""
+    with pytest.raises(TokenFileUnusable, match="does not exist"):
+        stage.application(seed="")
+
+
+async def test_nothing_of_a_secret_is_shown(stage: Stage) -> None:
+    """Not by the object, nor by what it raises."""
+    application = stage.application(seed="very-secret")
+    stage.server.script.append(INVALID)
+    fault = await fault_of(application)
+    assert "very-secret" not in f"{application!r} {fault!r} {Home(ENDPOINT)!r}"
+    assert "Application(portal.example)" == repr(application)
+
+
+async def test_a_new_host_is_followed_if_the_server_names_it(stage: Stage) -> None:
+    """For our member alone; a name that the server does not know gets nothing."""
+    application = stage.application()
+    await application.token()
+    with pytest.raises(CallFailed) as refused:
+        await application.follow("https://crm.other.example/")
+    assert ("REDIRECT_REFUSED", "unavailable") == (
+        refused.value.fault.code,
+        refused.value.fault.pause,
+    )
+    stage.server.endpoint = "https://crm.new.example/rest/"
+    assert await application.follow("https://crm.new.example/")
+    assert "https://crm.new.example/rest/profile" == application.address("profile")
+    assert "portal.example" == application.host
+    await application.close()
+    assert "https://crm.new.example/rest/" == stage.kept()["found_endpoint"]
+    assert "https://crm.new.example/rest/profile" == stage.application().address("profile")
+
+
+async def test_a_stranger_is_asked_about_once(stage: Stage) -> None:
+    """Each question costs a renewal."""
+    application = stage.application()
+    await application.token()
+    for _ in range(3):
+        with pytest.raises(CallFailed):
+            await application.follow("https://crm.other.example/")
+    assert 2 == len(stage.server.spent)
+
+
+async def test_another_member_is_another_portal(stage: Stage) -> None:
+    """Even at the address that it is redirected to."""
+    application = stage.application()
+    await application.token()
+    stage.server.endpoint, stage.server.member = "https://crm.new.example/rest/", "somebody"
+    with pytest.raises(CallFailed):
+        await application.follow("https://crm.new.example/")
+
+
+async def test_a_change_of_the_settings_wins_over_what_was_noted(stage: Stage) -> None:
+    """The place was found from another address."""
+    stage.put(
+        refresh_token="r",
+        configured_endpoint="https://older.example/rest/",
+        found_endpoint="https://crm.new.example/rest/",
+    )
+    assert f"{ENDPOINT}profile" == stage.application().address("profile")
+
+
+async def test_no_move_is_no_redirect(stage: Stage) -> None:
+    """A page of the same host is nothing to follow."""
+    assert not await stage.application().follow("/auth/")
