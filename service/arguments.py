@@ -24,7 +24,14 @@ examples:
   generate | crm-importer publish -
 
 A line of JSON Lines is an item event: {"entityTypeId": 2, "fields": {"title": "…"}, "id": "a-1"}
-A row of CSV is one, too: the header names its fields.
+A line that is a CloudEvent goes as one. A line or row without an id is named by its content, so
+two that are equal are one event.
+
+A row of CSV is one, too: the header names its fields. UTF-8; cells are parted by comma, semicolon
+or tab. Values stay strings, digit for digit; an empty cell is left out, so the portal decides.
+
+When a run ends early, it says after which event to go on (--after). Publishing an event again does
+no harm: it is imported once.
 """
 _DLQ = """\
 examples:
@@ -32,6 +39,8 @@ examples:
   crm-importer dlq show order-1017
   crm-importer dlq redrive --code CRM_FIELD_ERROR_REQUIRED --set assignedById=1 --dry-run
   crm-importer dlq purge --older-than 90d
+
+While a command reads, it holds the letters; they come back when it ends, however it ends.
 """
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -151,7 +160,8 @@ def _dead_letters(commands: Parsers) -> None:
     redrive.add_argument(
         "--resend-ambiguous",
         action="store_true",
-        help="also those that may exist already and cannot be looked up: they may be doubled",
+        help="also ambiguous and undelivered ones of a type without external id: their items may "
+        "exist already, cannot be looked up, and may be doubled",
     )
 
     purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
@@ -227,18 +237,25 @@ def _positive(text: str) -> int:
     return number
 
 
-@_checked("an age: a number and one of s, m, h, d, w, such as 12h")
-def _ago(text: str) -> datetime:
-    return datetime.now(UTC) - timedelta(seconds=float(text[:-1]) * _UNITS[text[-1]])
-
-
 @_checked("a time, such as 2026-03-01T12:00Z, nor an age, such as 2h")
 def _since(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.now(UTC) - timedelta(seconds=float(text[:-1]) * _UNITS[text[-1]])
+        return _age(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@_checked("an age: a number and one of s, m, h, d, w, such as 12h")
+def _ago(text: str) -> datetime:
+    return _age(text)
+
+
+def _age(text: str) -> datetime:
+    age = timedelta(seconds=float(text[:-1]) * _UNITS[text[-1]])
+    if age < timedelta():
+        raise ValueError(text)
+    return datetime.now(UTC) - age
 
 
 @_checked("FIELD=VALUE")

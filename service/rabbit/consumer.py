@@ -17,6 +17,7 @@ from service.rabbit.topology import RPC_SECONDS
 from service.telemetry.metrics import Metrics
 
 FLUSH_SECONDS = 5.0
+HELD_BACK_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -176,12 +177,18 @@ class Consumer:
                 self._fail("cancelled", "the queue has no consumer although we are attached")
 
     async def flush(self) -> None:
-        """Wait until the broker has read what was acknowledged: it answers in order."""
+        """Wait until the broker has read what was acknowledged: it answers in order.
+
+        A quorum queue's client holds acknowledgements back while many are under way, and loses
+        them with the channel; hence the moment between two questions.
+        """
         if self._channel is not None:
             try:
                 with broker_errors():
                     if self._tags is not None:
                         await self._tags.flush()
+                    await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
+                    await asyncio.sleep(HELD_BACK_SECONDS)
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
             except LinkLost:
                 log.warning("acknowledgements not flushed: no connection")

@@ -1,6 +1,7 @@
 """Opens one connection for a command, or says in a sentence why it cannot."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,12 @@ from dataclasses import dataclass
 import aio_pika
 from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
 from aiormq import Channel
-from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity, ConnectionClosed
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelNotFoundEntity,
+    ConnectionClosed,
+    InvalidFrameError,
+)
 from yarl import URL
 
 from service.rabbit.link import (
@@ -90,7 +96,7 @@ async def _first(address: Address, name: str) -> aio_pika.abc.AbstractConnection
                 ssl_context=address.tls,
                 client_properties={"connection_name": f"crm-importer {name}"},
             )
-        except (AMQPConnectionError, ConnectionClosed, OSError, TimeoutError) as error:
+        except (AMQPError, OSError, TimeoutError) as error:
             reasons.append(f"{_node(url)}: {_why(error)}")
     raise CannotConnect("the broker cannot be used: " + "; ".join(reasons))
 
@@ -102,17 +108,25 @@ def _node(url: URL) -> str:
 
 def _why(error: Exception) -> str:
     """Return the reason and the remedy; never an address with its password."""
-    cause = error.__cause__ or error
+    # The library wraps what the network said; of what the broker said it leaves the cause empty.
+    cause = error.__cause__ if isinstance(error.__cause__, OSError | TimeoutError) else error
     match cause:
         case AuthenticationError() | ProbableAuthenticationError():
             return "user or password refused: look at IMPORTER_RABBIT__URL"
-        case ConnectionClosed():
+        case ConnectionClosed() | InvalidFrameError():
             return "refused the virtual host: does it exist, and may the user enter it?"
         case ssl.SSLError():
             return f"TLS failed ({cause.reason or 'no reason given'}): look at RABBIT__CA_FILE"
         case TimeoutError():
             return f"no answer within {CONNECT_SECONDS:g} s: is the port right, is it blocked?"
         case OSError():
-            return f"cannot be reached ({cause.strerror or type(cause).__name__}): is it running?"
+            return f"cannot be reached ({_network(cause)}): is it running?"
         case _:
             return type(cause).__name__
+
+
+def _network(error: OSError) -> str:
+    """Return what the system says of an error, without the address that asyncio adds."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__

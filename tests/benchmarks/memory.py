@@ -11,6 +11,7 @@ from tests.benchmarks import events
 from tests.benchmarks.contestants import SERVICE
 from tests.benchmarks.figures import Figure, at_most, median
 from tests.benchmarks.gauges import cpu_seconds, rss_mib
+from tests.benchmarks.metronome import Metronome, slowness
 from tests.benchmarks.rig import Consumer, Rig
 
 PART = "memory and CPU over length"
@@ -45,24 +46,36 @@ class Sample:
     items: int
     cpu: float
     rss: float
+    beat: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU per event, in µs, and how slow the machine was meanwhile."""
+
+    micros: float
+    slowness: float
 
 
 def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
     """Let one process meet a long queue, and others short ones."""
     scale = QUICK if quick else FULL
-    per_event: dict[int, list[float]] = {}
-    for length, repeats in zip(scale.lengths, scale.repeats, strict=True):
-        for _ in range(repeats):
-            run = rig.run(SERVICE, length, WARM)
-            per_event.setdefault(length, []).append(run.micros)
-            say(f"{length} events: {run.micros:.0f} µs each")
-    idle, waiting, samples = _long_run(rig, scale, say)
-    per_event[scale.waiting] = [_micros(samples, scale.waiting)]
+    per_event: dict[int, list[Cost]] = {}
+    with Metronome() as metronome:
+        for length, repeats in zip(scale.lengths, scale.repeats, strict=True):
+            for _ in range(repeats):
+                before = metronome.read()
+                run = rig.run(SERVICE, length, WARM)
+                slow = slowness(before, metronome.read())
+                per_event.setdefault(length, []).append(Cost(run.micros, slow))
+                say(f"{length} events: {run.micros:.0f} µs each, a beat {slow / 1000:.0f} µs")
+        idle, waiting, samples = _long_run(rig, scale, say, metronome)
+    per_event[scale.waiting] = [_cost(samples, scale.waiting)]
     return _memory(idle, waiting, samples, scale) + _cpu(per_event)
 
 
 def _long_run(
-    rig: Rig, scale: Scale, say: Callable[[str], None]
+    rig: Rig, scale: Scale, say: Callable[[str], None], metronome: Metronome
 ) -> tuple[float, float, list[Sample]]:
     """Return the memory when idle and before a full queue, and samples along the way."""
     with rig.vhost() as url, rig.consumer(SERVICE, url, **PATIENT) as consumer:
@@ -78,32 +91,36 @@ def _long_run(
             asyncio.run(events.fill(url, range(scale.waiting, scale.total)))
         finally:
             rig.portal.release()
-        samples = _follow(rig, consumer, before, scale.total)
+        samples = _follow(rig, consumer, before + scale.total, metronome)
         say(f"after {scale.total}: {samples[-1].rss:.1f} MiB")
         return idle, waiting, samples
 
 
-def _follow(rig: Rig, consumer: Consumer, before: int, total: int) -> list[Sample]:
+def _follow(rig: Rig, consumer: Consumer, end: int, metronome: Metronome) -> list[Sample]:
+    """Sample the process until the portal has seen `end` items; counted from now."""
     samples: list[Sample] = []
+    before = rig.portal.seen().items
     moved = time.monotonic()
-    while not samples or samples[-1].items < total:
+    while not samples or before + samples[-1].items < end:
         if not consumer.alive or time.monotonic() - moved > STALL_SECONDS:
             raise RuntimeError(f"the long run stands still:\n{consumer.process.tail()}")
         items = rig.portal.seen().items - before
         if not samples or items > samples[-1].items:
-            samples.append(Sample(items, cpu_seconds(consumer.pid), rss_mib(consumer.pid)))
+            used = cpu_seconds(consumer.pid), rss_mib(consumer.pid)
+            samples.append(Sample(items, *used, metronome.read()))
             moved = time.monotonic()
         time.sleep(TICK_SECONDS)
     return samples
 
 
-def _micros(samples: list[Sample], length: int) -> float:
+def _cost(samples: list[Sample], length: int) -> Cost:
     """Return the median CPU per event over steps of a thousand, from the warm-up to a length."""
     steps = [next(s for s in samples if s.items >= at) for at in range(WARM, length, STEP)]
-    return statistics.median(
+    micros = statistics.median(
         (later.cpu - first.cpu) / (later.items - first.items) * 1e6
         for first, later in pairwise(steps)
     )
+    return Cost(micros, slowness(steps[0].beat, steps[-1].beat))
 
 
 def _memory(idle: float, waiting: float, samples: list[Sample], scale: Scale) -> list[Figure]:
@@ -123,14 +140,17 @@ def _memory(idle: float, waiting: float, samples: list[Sample], scale: Scale) ->
     return [Figure(PART, name, value, "MiB", SERVICE.command, bar) for name, value, bar in rows]
 
 
-def _cpu(per_event: dict[int, list[float]]) -> list[Figure]:
-    rows = [
-        median(PART, f"CPU per event, {length:,} events", runs, "µs", SERVICE.command)
-        for length, runs in sorted(per_event.items())
-    ]
-    values = [row.value for row in rows]
+def _cpu(per_event: dict[int, list[Cost]]) -> list[Figure]:
+    """Return CPU per event by length, as used, and as it were at one speed of the machine."""
+    usual = statistics.median(cost.slowness for costs in per_event.values() for cost in costs)
+    rows, even = [], []
+    for length, costs in sorted(per_event.items()):
+        used = [cost.micros for cost in costs]
+        rows.append(median(PART, f"CPU per event, {length:,} events", used, "µs", SERVICE.command))
+        steady = [cost.micros * usual / cost.slowness for cost in costs]
+        name = f"CPU per event, {length:,} events, at the usual speed"
+        even.append(median(PART, name, steady, "µs", SERVICE.command))
+    values = [row.value for row in even]
     spread = (max(values) / min(values) - 1) * 100
-    return [
-        *rows,
-        Figure(PART, "largest above smallest", spread, "%", SERVICE.command, at_most(10)),
-    ]
+    name = "largest above smallest, at the usual speed"
+    return [*rows, *even, Figure(PART, name, spread, "%", SERVICE.command, at_most(10))]

@@ -1,0 +1,66 @@
+"""Removes dead letters for good, after somebody has said how many."""
+
+import argparse
+from datetime import datetime
+
+from service import console, errand
+from service.dead_letters.groups import Groups
+from service.dead_letters.opening import opened
+from service.dead_letters.selection import Selection
+from service.parts import CannotStart
+from service.rabbit.letters import Letter
+
+
+def purging(options: argparse.Namespace) -> int:
+    """Count the selected letters, ask, and remove no more than were counted."""
+    if not (options.yes or options.dry_run or console.can_ask()):
+        raise CannotStart("nobody can be asked here: purge needs --yes (or --dry-run)")
+    groups = Groups()
+    if errand.run(_count(Selection.of(options), groups)):
+        return 1
+    if groups.count:
+        groups.show()
+    if options.dry_run or not groups.count:
+        console.show(f"{console.many(groups.count, 'dead letter')} would be removed")
+        return 0
+    if not options.yes and not _confirmed(groups.count):
+        console.say("nothing was removed")
+        return 1
+    newest = max((group.newest for group in groups if group.newest), default=None)
+    return errand.run(_remove(Selection.of(options), groups.count, newest))
+
+
+def _confirmed(count: int) -> bool:
+    console.say("This cannot be undone: nobody keeps another copy.")
+    return console.confirm(
+        f"Type {count} to remove {console.many(count, 'dead letter')}:", str(count)
+    )
+
+
+async def _count(selection: Selection, groups: Groups) -> int:
+    async with errand.errand("dlq purge") as work, opened(work) as reading:
+        async for window in reading.windows("counting"):
+            for letter in filter(selection.holds, window):
+                groups.add(letter)
+            await reading.snapshot.keep(window)
+    return 1 if reading.ended_early else 0
+
+
+async def _remove(selection: Selection, most: int, newest: datetime | None) -> int:
+    """Remove what was counted; a letter that came meanwhile is younger than all of it."""
+
+    def counted(letter: Letter) -> bool:
+        young = letter.failed_at and newest and letter.failed_at > newest
+        return selection.holds(letter) and not young
+
+    removed = 0
+    async with errand.errand("dlq purge") as work, opened(work) as reading:
+        async for window in reading.windows("removing"):
+            chosen = list(filter(counted, window))[: most - removed]
+            await reading.snapshot.settle(window, chosen)
+            removed += len(chosen)
+            reading.enough = removed >= most
+    console.show(f"{console.many(removed, 'dead letter')} removed")
+    if reading.ended_early and removed < most:
+        console.say("interrupted: the rest stays where it is")
+    return 0 if removed == most else 1

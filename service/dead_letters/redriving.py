@@ -1,0 +1,168 @@
+"""Sends dead letters back to the intake: confirmed first, removed from the queue after."""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service import console
+from service.dead_letters.doubling import may_double
+from service.dead_letters.groups import Groups
+from service.dead_letters.opening import Reading, opened
+from service.dead_letters.patching import Patch, Unpatchable, patch_of, patched
+from service.dead_letters.selection import Selection
+from service.domain.events import ItemEvent, Malformed
+from service.errand import Errand, errand
+from service.rabbit.confirming import Word
+from service.rabbit.letters import Letter, decoded, redriven
+from service.rabbit.link import LinkLost
+
+DOUBTFUL = "stays: perhaps in the CRM"
+GOES = "goes back"
+_WHY = {
+    Word.RETURNED: "no queue is bound to the intake exchange for its routing key",
+    Word.NACKED: "the intake queue is full and refuses",
+    Word.UNWRITABLE: "its headers cannot be sent",
+    Word.LOST: "the connection was lost; it may have arrived, which does no harm",
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the letters."""
+
+    sent: int = 0
+    malformed: int = 0
+    doubtful: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    groups: Groups = field(default_factory=Groups)
+
+
+@dataclass(slots=True, eq=False)
+class Redrive:
+    """A redrive of what is selected, `limit` letters at most."""
+
+    work: Errand
+    selection: Selection
+    patch: Patch
+    limit: int | None
+    resend_ambiguous: bool
+    dry_run: bool
+    tally: Tally = field(default_factory=Tally)
+
+    async def walk(self, reading: Reading) -> None:
+        """Go through the letters window by window; raises LinkLost."""
+        async for window in reading.windows("reading" if self.dry_run else "sending back"):
+            chosen = self._chosen(window)
+            words = [] if self.dry_run else await self._send(reading, chosen)
+            gone = [
+                letter
+                for (letter, _), word in zip(chosen, words, strict=False)
+                if word is Word.CONFIRMED
+            ]
+            await reading.snapshot.settle(window, gone)
+            self._count(chosen, words)
+            reading.enough = self._is_enough(words)
+
+    def _chosen(self, window: Sequence[Letter]) -> list[tuple[Letter, bytes]]:
+        """Return the letters that go, each with its new body; count why others stay."""
+        chosen: list[tuple[Letter, bytes]] = []
+        for letter in filter(self.selection.holds, window):
+            if self.limit is not None and self.tally.sent + len(chosen) >= self.limit:
+                break
+            if self._is_doubtful(letter):
+                self.tally.doubtful += 1
+                self.tally.groups.add(letter, DOUBTFUL)
+                continue
+            try:
+                chosen.append((letter, self._body(letter)))
+            except Unpatchable as why:
+                self.tally.failed[f"it cannot be patched: {why}"] += 1
+                self.tally.groups.add(letter, f"stays: it cannot be patched: {why}")
+        return chosen
+
+    def _is_doubtful(self, letter: Letter) -> bool:
+        return not self.resend_ambiguous and may_double(letter, can_look_up=self.work.can_look_up)
+
+    def _body(self, letter: Letter) -> bytes:
+        """Return the body to send; raises Unpatchable, too, when a patch breaks it."""
+        body = patched(letter, self.patch)
+        if self.patch:
+            event = decoded(letter, body, self.work.decoder)
+            if isinstance(event, Malformed):
+                raise Unpatchable(event.message)
+        return body
+
+    async def _send(self, reading: Reading, chosen: Sequence[tuple[Letter, bytes]]) -> list[Word]:
+        exchange = self.work.settings.rabbit.intake_exchange
+        confirmer = reading.snapshot.confirmer
+        return await asyncio.gather(
+            *(confirmer.send(redriven(letter, exchange, body)) for letter, body in chosen)
+        )
+
+    def _count(self, chosen: Sequence[tuple[Letter, bytes]], words: Sequence[Word]) -> None:
+        gone = sum(word is Word.CONFIRMED for word in words)
+        self.tally.sent += len(chosen) if self.dry_run else gone
+        self.tally.failed.update(_WHY[word] for word in words if word is not Word.CONFIRMED)
+        for letter, _ in chosen:
+            self.tally.groups.add(letter, GOES)
+        if not self.patch:
+            self.tally.malformed += sum(
+                not isinstance(letter.event, ItemEvent) for letter, _ in chosen
+            )
+
+    def _is_enough(self, words: Sequence[Word]) -> bool:
+        if Word.LOST in words:
+            raise LinkLost("the connection was closed")
+        return (
+            Word.RETURNED in words
+            or Word.NACKED in words
+            or (self.limit is not None and self.tally.sent >= self.limit)
+        )
+
+    def report(self) -> None:
+        """Say what was done, and what was not, with the reason."""
+        tally = self.tally
+        if self.dry_run and tally.groups.count:
+            tally.groups.show("would")
+        verb = "would go back" if self.dry_run else "sent back"
+        console.show(f"{_letters(tally.sent)} {verb} to the intake")
+        if tally.malformed:
+            console.show(f"malformed, and will fail again: {_letters(tally.malformed)} of these")
+        if tally.doubtful:
+            console.show(
+                f"not sent back: {_letters(tally.doubtful)}: perhaps in the CRM already, and "
+                "nobody can look. Search the portal first; --resend-ambiguous sends all the same"
+            )
+        for why, count in tally.failed.items():
+            console.show(f"not sent back: {_letters(count)}: {why}")
+
+
+def _letters(count: int) -> str:
+    return console.many(count, "dead letter")
+
+
+async def redriving(options: argparse.Namespace) -> int:
+    """Send the selected letters back."""
+    async with errand("dlq redrive") as work:
+        await work.session.needs_exchange(work.settings.rabbit.intake_exchange)
+        redrive = Redrive(
+            work,
+            Selection.of(options),
+            patch_of(options.patch),
+            options.limit,
+            resend_ambiguous=options.resend_ambiguous,
+            dry_run=options.dry_run,
+        )
+        try:
+            async with opened(work) as reading:
+                await redrive.walk(reading)
+        except (Exception, asyncio.CancelledError):
+            if redrive.tally.sent:
+                redrive.report()
+            raise
+    redrive.report()
+    if reading.ended_early:
+        console.say("interrupted: the rest stays where it is")
+    return 1 if redrive.tally.failed or reading.ended_early else 0

@@ -1,0 +1,52 @@
+"""Decides which dead letters a command is about."""
+
+import argparse
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from service.rabbit.letters import Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a letter must match; None and empty match every letter.
+
+    A letter that does not say when it failed is neither young nor old.
+    """
+
+    kind: str | None = None
+    code: str | None = None
+    entity_type_id: int | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+    ids: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """Return what the command line selects."""
+        return cls(
+            kind=options.kind,
+            code=options.code,
+            entity_type_id=options.type,
+            since=options.since,
+            before=getattr(options, "older_than", None),
+            ids=frozenset(options.id),
+        )
+
+    def holds(self, letter: Letter) -> bool:
+        """Tell whether a letter is one of them."""
+        return (
+            self.kind in {None, letter.kind}
+            and self.code in {None, letter.code}
+            and self.entity_type_id in {None, letter.entity_type_id}
+            and (not self.ids or letter.event_id in self.ids)
+            and self._is_of_the_time(letter.failed_at)
+        )
+
+    def _is_of_the_time(self, moment: datetime | None) -> bool:
+        if moment is None:
+            return self.since is None and self.before is None
+        return (self.since is None or moment >= self.since) and (
+            self.before is None or moment < self.before
+        )

@@ -1,0 +1,217 @@
+"""Reads what a dead letter says, and writes what goes back to the intake or into the queue."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from service.domain.events import ItemEvent, Malformed
+from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.results import TEXT_LIMIT, Outgoing
+
+UNDELIVERED: Final = "undelivered"
+"""The kind of a letter that the broker put there: none of our headers."""
+_OURS = "import_"
+_BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+_ROUTING = frozenset({"CC", "BCC"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Letter:
+    """A dead letter as it lies in the queue.
+
+    `event` is what its body says now; `returns` how often the broker counts it as returned.
+    """
+
+    tag: int
+    body: bytes
+    exchange: str
+    routing_key: str
+    properties: Basic.Properties
+    headers: Mapping[str, Any]
+    event: ItemEvent | Malformed
+
+    @property
+    def event_id(self) -> str:
+        """The id that `--id` takes."""
+        return self.event.event_id
+
+    @property
+    def entity_type_id(self) -> int | None:
+        """The entity type; None where it cannot be read."""
+        return self.event.entity_type_id
+
+    @property
+    def kind(self) -> str:
+        """The kind of the failure."""
+        return text(self.headers.get("import_error_kind")) or UNDELIVERED
+
+    @property
+    def code(self) -> str:
+        """The code of the failure; the broker's reason where the broker put the letter there."""
+        return text(self.headers.get("import_error_code")) or text(self._death.get("reason"))
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When the event failed, as far as the letter says."""
+        for found in (
+            _moment(self.headers.get("import_failed_at")),
+            self._death.get("time"),
+            self.properties.timestamp,
+        ):
+            if isinstance(found, datetime):
+                return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return None
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Exchange and routing key of the original message."""
+        keys = self._death.get("routing-keys") or [self.routing_key]
+        return (
+            text(self.headers.get("import_original_exchange", self._death.get("exchange"))),
+            text(self.headers.get("import_original_routing_key", keys[0])),
+        )
+
+    @property
+    def message_id(self) -> str | None:
+        """The message id of the original."""
+        return _original_id(self.properties)
+
+    @property
+    def redrives(self) -> int:
+        """How often it was sent back before."""
+        return _count(self.headers.get("import_redrive_count"))
+
+    @property
+    def returns(self) -> int:
+        """How often the broker has counted it as returned to this queue."""
+        return _count(self.headers.get("x-delivery-count"))
+
+    @property
+    def unique(self) -> tuple[str, str] | None:
+        """What only a copy of this very letter shares with it; None where nothing does."""
+        own = self.properties.message_id
+        return None if self.kind == UNDELIVERED or not own else (own, self.event.digest)
+
+    @property
+    def _death(self) -> Mapping[str, Any]:
+        deaths = self.headers.get("x-death")
+        newest = deaths[0] if isinstance(deaths, list) and deaths else None
+        return newest if isinstance(newest, dict) else {}
+
+
+def read(message: DeliveredMessage, decoder: Decoder) -> Letter:
+    """Read a delivered message as a dead letter; never raises, whatever lies there."""
+    properties = message.header.properties
+    return Letter(
+        tag=message.delivery_tag or 0,
+        body=message.body,
+        exchange=message.exchange or "",
+        routing_key=message.routing_key or "",
+        properties=properties,
+        headers=properties.headers or {},
+        event=decoder.decode(_incoming(properties, message.body)),
+    )
+
+
+def decoded(letter: Letter, body: bytes, decoder: Decoder) -> ItemEvent | Malformed:
+    """Return what the original would say with another body."""
+    return decoder.decode(_incoming(letter.properties, body))
+
+
+def redriven(letter: Letter, exchange: str, body: bytes) -> Outgoing:
+    """Return the original as it goes back to the intake, marked as redriven."""
+    headers = _theirs(letter)
+    if len(letter.event_id.encode()) <= TEXT_LIMIT:
+        headers["import_event_id"] = letter.event_id
+    headers["import_redrive_count"] = letter.redrives + 1
+    _, routing_key = letter.origin
+    properties = _properties(letter, headers, letter.message_id)
+    return Outgoing("intake", exchange, routing_key, body, properties)
+
+
+def renewed(letter: Letter, queue: str) -> Outgoing:
+    """Return the letter as it is put into its queue anew, its returns forgotten."""
+    exchange, routing_key = letter.origin
+    headers = {
+        name: value
+        for name, value in letter.headers.items()
+        if name not in _ROUTING and name not in {"x-delivery-count", "x-acquired-count"}
+    }
+    headers.setdefault("import_original_exchange", exchange)
+    headers.setdefault("import_original_routing_key", routing_key)
+    unique = letter.properties.message_id or uuid.uuid4().hex
+    return Outgoing("renewed", "", queue, letter.body, _properties(letter, headers, unique))
+
+
+def text(value: object) -> str:
+    """Return a header's value as text, whatever it is."""
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def _incoming(properties: Basic.Properties, body: bytes) -> Incoming:
+    """Return what decides the original's content."""
+    headers = properties.headers or {}
+    return Incoming(
+        body=body,
+        headers=headers,
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        message_id=_original_id(properties),
+    )
+
+
+def _original_id(properties: Basic.Properties) -> str | None:
+    headers = properties.headers or {}
+    if "import_error_kind" not in headers:
+        return properties.message_id
+    return text(headers.get("import_original_message_id")) or None
+
+
+def _theirs(letter: Letter) -> dict[str, Any]:
+    """Return the original's headers: not ours, not the broker's, none that routes copies."""
+    return {
+        name: value
+        for name, value in letter.headers.items()
+        if not name.startswith((_OURS, *_BROKERS)) and name not in _ROUTING
+    }
+
+
+def _properties(
+    letter: Letter, headers: Mapping[str, Any], message_id: str | None
+) -> Basic.Properties:
+    original = letter.properties
+    return Basic.Properties(
+        content_type=original.content_type,
+        content_encoding=original.content_encoding,
+        # The library reads a byte string of a header as bytes and writes only bytearrays.
+        headers={
+            name: bytearray(value) if isinstance(value, bytes) else value
+            for name, value in headers.items()
+        },
+        delivery_mode=2,
+        priority=original.priority,
+        correlation_id=original.correlation_id,
+        reply_to=original.reply_to,
+        message_id=message_id,
+        timestamp=original.timestamp,
+        message_type=original.message_type,
+        app_id=original.app_id,
+    )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text(value))
+    except ValueError:
+        return None

@@ -1,0 +1,362 @@
+"""Proves `publish` as people use it: files, pipes, a terminal, bad lines, bad brokers."""
+
+import asyncio
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.amqp import Upstream, wait_until
+from tests.support.broker import Broker
+from tests.support.commands import Commands
+from tests.support.letters import INTAKE_QUEUE, Letters
+from tests.support.node import RabbitNode
+from tests.support.ports import free_port
+from tests.support.world import World
+
+
+@pytest.fixture
+async def letters(broker: Broker, vhost: str) -> Letters:
+    """Lend an intake that nobody consumes."""
+    found = Letters(broker, vhost)
+    await found.declare()
+    return found
+
+
+@pytest.fixture
+def commands(broker: Broker, vhost: str) -> Commands:
+    """Lend the command line, set for the test's virtual host."""
+    return Commands(broker.url(vhost))
+
+
+def lines(count: int, start: int = 0) -> bytes:
+    """Return good lines, ids e0 and up."""
+    return b"".join(
+        json.dumps({"entityTypeId": 2, "id": f"e{n}", "fields": {"title": "x"}}).encode() + b"\n"
+        for n in range(start, start + count)
+    )
+
+
+async def taken(broker: Broker, vhost: str, count: int) -> list[Any]:
+    """Take what was published."""
+    async with Upstream(broker.url(vhost)) as upstream:
+        return await upstream.drain(INTAKE_QUEUE, count)
+
+
+async def test_a_line_is_a_message_untouched(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """Body byte for byte, persistent, under the key of its type, named by its event id."""
+    body = b'{"entityTypeId": 2,"id":"a","fields":{"n":1.10,"big":12345678901234567890}}'
+    done = await commands.run("publish", stdin=body)
+    assert (0, "1 item event published to exchange crm.items\n", "") == (
+        done.code,
+        done.out,
+        done.err,
+    )
+    [message] = await taken(broker, vhost, 1)
+    assert body == message.body
+    assert ("item.2", "a", 2, "application/json") == (
+        message.routing_key,
+        message.message_id,
+        message.delivery_mode,
+        message.content_type,
+    )
+
+
+async def test_bad_lines_are_refused_by_number_and_the_rest_goes_on(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands, tmp_path: Path
+) -> None:
+    """Exit 1; each reason stands on standard error; blank lines are nothing."""
+    file = tmp_path / "events.jsonl"
+    bad = [b"not json", b'{"entityTypeId":2,"fields":{}}', b"\xff\xfe", b'{"fields":{"a":1}}']
+    file.write_bytes(b"\xef\xbb\xbf" + lines(2) + b"\n" + b"\n".join(bad) + b"\n" + lines(1, 2))
+    done = await commands.run("publish", str(file))
+    assert 1 == done.code
+    assert "3 item events published to exchange crm.items, 4 lines refused\n" == done.out
+    refused = re.findall(r"^line (\d+) refused: (\w+):", done.err, re.MULTILINE)
+    assert [
+        ("4", "NOT_JSON"),
+        ("5", "WRONG_SHAPE"),
+        ("6", "NOT_JSON"),
+        ("7", "WRONG_SHAPE"),
+    ] == refused
+    assert ["e0", "e1", "e2"] == [each.message_id for each in await taken(broker, vhost, 3)]
+
+
+async def test_cloud_events_and_missing_types_are_understood(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """An envelope goes as what it is; --entity-type names the type of lines without one."""
+    item = {"entityTypeId": 1, "fields": {"title": "x"}}
+    cloud = {"specversion": "1.0", "id": "9", "source": "/s", "type": "t", "data": item}
+    plain = b'{"id":"p","fields":{"n":1.10}}'
+    done = await commands.run(
+        "publish", "--entity-type", "31", stdin=json.dumps(cloud).encode() + b"\n" + plain
+    )
+    assert 0 == done.code
+    first, second = await taken(broker, vhost, 2)
+    assert ("item.1", "/s 9", "application/cloudevents+json") == (
+        first.routing_key,
+        first.message_id,
+        first.content_type,
+    )
+    assert b'{"entityTypeId":31,"id":"p","fields":{"n":1.10}}' == second.body
+
+
+async def test_a_csv_is_a_table_of_items(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands, tmp_path: Path
+) -> None:
+    """Header names the fields, values stay strings, empty cells are left out."""
+    file = tmp_path / "Leads.CSV"
+    file.write_bytes(
+        b"\xef\xbb\xbforder;title;opportunity;comments\r\n"
+        b'1;"two\nlines, ""quoted""";007.50;\r\n'
+        b"2;too few\r\n"
+        b";no id;1;x\r\n"
+        b'3;5" pipe;2;x\r\n'
+    )
+    done = await commands.run("publish", str(file), "--entity-type", "1", "--id-column", "order")
+    assert 1 == done.code
+    assert [
+        "line 4 refused: it has 2 cells, the header has 4",
+        "line 5 refused: it has no id in column order",
+    ] == done.err.splitlines()
+    assert [
+        {
+            "entityTypeId": 1,
+            "id": "1",
+            "fields": {"title": 'two\nlines, "quoted"', "opportunity": "007.50"},
+        },
+        {
+            "entityTypeId": 1,
+            "id": "3",
+            "fields": {"title": '5" pipe', "opportunity": "2", "comments": "x"},
+        },
+    ] == [json.loads(each.body) for each in await taken(broker, vhost, 2)]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "says"),
+    [
+        (b"a,b\n1,2\n", [], "needs --entity-type"),
+        (b"a,b\n1,2\n", ["--entity-type", "2", "--id-column", "c"], "has no column c"),
+        (b"a,a\n1,2\n", ["--entity-type", "2"], "names a more than once"),
+        (b"a,\n1,2\n", ["--entity-type", "2"], "column 2 of the CSV has no name"),
+        ("a,b\n1,2\n".encode("utf-16"), ["--entity-type", "2"], "UTF-16"),
+        (b"\xe4,b\n1,2\n", ["--entity-type", "2"], "not UTF-8"),
+    ],
+)
+async def test_an_unusable_csv_is_one_line(
+    letters: Letters,
+    commands: Commands,
+    tmp_path: Path,
+    content: bytes,
+    options: list[str],
+    says: str,
+) -> None:
+    """Nothing is published, nothing but the reason is said."""
+    file = tmp_path / "a.csv"
+    file.write_bytes(content)
+    done = await commands.run("publish", str(file), *options)
+    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert says in done.err
+    assert 0 == await letters.ready(INTAKE_QUEUE)
+
+
+async def test_a_run_goes_on_after_an_event(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """--after skips what is confirmed; an id that is nowhere publishes nothing."""
+    done = await commands.run("publish", "--after", "e6", stdin=lines(10))
+    assert "3 item events published to exchange crm.items, 7 lines skipped\n" == done.out
+    assert ["e7", "e8", "e9"] == [each.message_id for each in await taken(broker, vhost, 3)]
+    nowhere = await commands.run("publish", "--after", "nobody", stdin=lines(3))
+    assert (1, "") == (nowhere.code, nowhere.out)
+    assert 0 == await letters.ready(INTAKE_QUEUE)
+
+
+async def test_interrupted_it_says_after_which_event_to_go_on(
+    letters: Letters, commands: Commands
+) -> None:
+    """Ctrl-C: what is in flight is finished, the last confirmed id is told, exit 1."""
+    with commands.start("publish") as process:
+        assert process.stdin is not None
+        process.stdin.write(lines(300))
+        process.stdin.flush()
+        await wait_until(lambda: _holds(letters, 300), what="the messages")
+        process.send_signal(2)
+        _, err = await asyncio.to_thread(process.communicate, timeout=20)
+    assert 1 == process.returncode
+    assert "--after 'e299'" in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+async def test_a_killed_run_can_be_repeated_whole(broker: Broker, vhost: str) -> None:
+    """Published twice, imported once."""
+    ids = [f"e{n}" for n in range(400)]
+    async with World(broker, vhost) as world:
+        await world.start_service()
+        commands = Commands(broker.url(vhost))
+        with commands.start("publish") as process:
+            assert process.stdin is not None
+            process.stdin.write(lines(250))
+            process.stdin.flush()
+            await wait_until(lambda: world.portal.summary()["items"] > 0, what="the first items")
+            process.kill()
+        assert 0 == (await commands.run("publish", stdin=lines(400))).code
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+
+
+async def test_many_lines_take_little_time(letters: Letters, commands: Commands) -> None:
+    """Tens of thousands of events, hundreds in flight: confirmed in seconds."""
+    count = 20_000
+    done = await commands.run("publish", stdin=lines(count))
+    assert (0, f"{count:,} item events published to exchange crm.items\n") == (done.code, done.out)
+    assert count == await letters.ready(INTAKE_QUEUE)
+
+
+async def test_a_terminal_shows_a_bar_and_the_keyboard_works(
+    letters: Letters, commands: Commands
+) -> None:
+    """Lines may be typed; Ctrl-D ends them."""
+    with commands.terminal("publish") as terminal:
+        await asyncio.to_thread(terminal.wait_for, "until Ctrl-D")
+        terminal.type(lines(1).decode())
+        await wait_until(lambda: _holds(letters, 1), what="the message")
+        terminal.type("\x04")
+        assert 0 == await asyncio.to_thread(terminal.wait), terminal.text
+    assert "publishing" in terminal.text
+    assert "1 item event published to exchange crm.items" in terminal.text
+
+
+async def test_a_full_queue_is_waited_for(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """A queue that refuses is tried again, and that is said once."""
+    broker.api(
+        "PUT",
+        f"policies/{vhost}/full",
+        {
+            "pattern": "import",
+            "definition": {"max-length": 5, "overflow": "reject-publish"},
+            "apply-to": "queues",
+        },
+    )
+    await wait_until(lambda: _has_policy(broker, vhost), what="the policy")
+    with commands.start("publish") as process:
+        assert process.stdin is not None
+        process.stdin.write(lines(60))
+        process.stdin.close()
+        await asyncio.to_thread(_until, process, b"waiting: the intake queue is full")
+        ids: set[str | None] = set()
+        async with Upstream(broker.url(vhost)) as upstream:
+            while len(ids) < 60:
+                ids |= {each.message_id for each in await upstream.drain(INTAKE_QUEUE, 1)}
+        assert 0 == await asyncio.to_thread(process.wait, 30)
+        assert process.stderr is not None
+        assert b"" == process.stderr.read()
+
+
+async def test_a_blocked_broker_is_told_and_waited_for(node: RabbitNode, vhost: str) -> None:
+    """Under a memory alarm it says that it waits, and goes on by itself."""
+    letters, commands = Letters(node, vhost), Commands(node.url(vhost))
+    await letters.declare()
+    with commands.start("publish") as process:
+        assert process.stdin is not None
+        process.stdin.write(lines(1))
+        process.stdin.flush()
+        await wait_until(lambda: _holds(letters, 1), what="the first message")
+        node.memory_alarm(on=True)
+        process.stdin.write(lines(50, 1))
+        process.stdin.close()
+        await asyncio.to_thread(_until, process, b"waiting: the broker takes no messages")
+        node.memory_alarm(on=False)
+        assert 0 == await asyncio.to_thread(process.wait, 30)
+    assert 51 == await letters.ready(INTAKE_QUEUE)
+
+
+async def test_a_broker_that_dies_ends_the_run_with_what_is_confirmed(
+    node: RabbitNode, vhost: str
+) -> None:
+    """One line says how to go on, one what happened."""
+    letters, commands = Letters(node, vhost), Commands(node.url(vhost))
+    await letters.declare()
+    with commands.start("publish") as process:
+        assert process.stdin is not None
+        process.stdin.write(lines(100))
+        process.stdin.flush()
+        await wait_until(lambda: _holds(letters, 100), what="the messages")
+        node.kill()
+        process.stdin.write(lines(100, 100))
+        process.stdin.close()
+        assert process.stderr is not None
+        err = (await asyncio.to_thread(process.stderr.read)).decode()
+    assert 1 == process.returncode
+    assert "--after 'e99'" in err
+    assert "error: the broker ended it" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("amqp://guest:wrong@{host}/{vhost}", "user or password refused"),
+        ("amqp://guest:guest@{host}/nowhere", "refused the virtual host"),
+        ("amqp://guest:guest@127.0.0.1:{closed}/", "Connection refused"),
+        ("amqp://guest:guest@no-such-host.invalid/", "cannot be reached"),
+        ("amqps://guest:guest@{host}/{vhost}", "TLS failed"),
+    ],
+)
+async def test_a_broker_that_lets_nobody_in_is_one_line(
+    broker: Broker, vhost: str, url: str, says: str
+) -> None:
+    """Exit 1, the reason, no password, no traceback."""
+    host = f"{broker.address.host}:{broker.address.amqp_port}"
+    commands = Commands(url.format(host=host, vhost=vhost, closed=free_port()))
+    done = await commands.run("publish")
+    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert says in done.err
+    assert "wrong" not in done.err
+
+
+@pytest.mark.parametrize("file", ["nowhere.jsonl", "."])
+async def test_a_file_that_cannot_be_read_is_one_line(commands: Commands, file: str) -> None:
+    """Before anybody is asked for a connection."""
+    done = await commands.run("publish", file)
+    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert file in done.err
+
+
+async def test_an_unbound_exchange_is_one_line(broker: Broker, vhost: str) -> None:
+    """A message that no queue takes was not published."""
+    letters, commands = Letters(broker, vhost), Commands(broker.url(vhost))
+    missing = await commands.run("publish", stdin=lines(1))
+    assert missing.err.startswith("error: exchange crm.items is missing:")
+    await letters.declare(intake=False)
+    done = await commands.run("publish", stdin=lines(3))
+    assert 1 == done.code
+    assert "error: exchange crm.items has no queue for item.2" in done.err
+
+
+async def _holds(letters: Letters, count: int) -> bool:
+    return await letters.ready(INTAKE_QUEUE) == count
+
+
+def _has_policy(broker: Broker, vhost: str) -> bool:
+    queue: Mapping[str, Any] = broker.api("GET", f"queues/{vhost}/{INTAKE_QUEUE}")
+    return queue.get("policy") == "full"
+
+
+def _until(process: "subprocess.Popen[bytes]", text: bytes) -> None:
+    """Read standard error up to a line that says so."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"never said: {text!r}")

@@ -1,0 +1,152 @@
+"""Runs the commands beside the service as people and scripts do: at a terminal, and in pipes."""
+
+import asyncio
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from tests.support.processes import PASSED_ON, ROOT
+
+COMMAND_SECONDS = 60.0
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands:
+    """Runs `crm-importer …` with the settings given, and no others."""
+
+    def __init__(self, amqp_url: str, settings: Mapping[str, str] | None = None) -> None:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in PASSED_ON or name.startswith(("COVERAGE_", "COV_"))
+        }
+        self._env = {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "IMPORTER_RABBIT__URL": amqp_url,
+            **(settings or {}),
+        }
+
+    def start(self, *args: str) -> "subprocess.Popen[bytes]":
+        """Start a command with pipes."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", *args],
+            env=self._env,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    async def run(self, *args: str, stdin: bytes = b"") -> Done:
+        """Run a command with pipes to its end."""
+        with self.start(*args) as process:
+            out, err = await asyncio.to_thread(process.communicate, stdin, COMMAND_SECONDS)
+        return Done(process.returncode, out.decode(), err.decode())
+
+    def terminal(self, *args: str) -> "Terminal":
+        """Start a command at a terminal of its own."""
+        return Terminal(
+            [sys.executable, "-m", "service", *args], {**self._env, "TERM": "xterm-256color"}
+        )
+
+
+class Terminal:
+    """A command at a pseudo-terminal of 100 columns: what it shows, and what is typed."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+        self._screen, there = pty.openpty()
+        os.set_blocking(self._screen, False)
+        self._shown = b""
+        self._process = subprocess.Popen(
+            command,
+            env={**env, "COLUMNS": "100", "LINES": "40"},
+            cwd=ROOT,
+            stdin=there,
+            stdout=there,
+            stderr=there,
+            start_new_session=True,
+        )
+        os.close(there)
+
+    def __enter__(self) -> Self:
+        """Give the terminal."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the command, if it still runs."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._screen)
+
+    @property
+    def raw(self) -> str:
+        """Everything shown so far, with what moves the cursor."""
+        return self._shown.decode("utf-8", "replace")
+
+    @property
+    def text(self) -> str:
+        """Everything shown so far, without what moves the cursor."""
+        return _ESCAPE.sub("", self.raw)
+
+    def type(self, text: str) -> None:
+        """Type something."""
+        os.write(self._screen, text.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def wait_for(self, text: str, timeout: float = COMMAND_SECONDS) -> None:
+        """Wait until something is shown."""
+        deadline = time.monotonic() + timeout
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"not shown: {text}\n{self.text}"
+            if not self._read() and self._process.poll() is not None:
+                self._read()
+                assert text in self.text, f"not shown: {text}\n{self.text}"
+
+    def wait(self, timeout: float = COMMAND_SECONDS) -> int:
+        """Wait for the end and return the exit code."""
+        deadline = time.monotonic() + timeout
+        while self._process.poll() is None:
+            assert time.monotonic() < deadline, f"still runs:\n{self.text}"
+            self._read()
+        self._read()
+        return self._process.returncode
+
+    def _read(self) -> bool:
+        """Take what is shown; False when there was nothing for a moment."""
+        ready, _, _ = select.select([self._screen], [], [], 0.05)
+        if not ready:
+            return False
+        try:
+            self._shown += os.read(self._screen, 65536)
+        except OSError:  # the other side is closed
+            time.sleep(0.01)
+            return False
+        return True

@@ -1,0 +1,64 @@
+"""Proves that what is shown is plain where nobody looks, and harmless where somebody does."""
+
+import io
+import sys
+
+import pytest
+
+from service import console
+
+
+def test_a_table_without_a_terminal_is_columns_of_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No rules, no colours, nothing cut: a script can read it."""
+    rows: list[list[console.Cell]] = [["a", 12000], [console.Toned("longer", "bad"), 3]]
+    console.table(["name", "count"], rows)
+    assert "name    count\na       12,000\nlonger  3\n" == capsys.readouterr().out
+
+
+def test_nothing_shown_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters, and those that turn the direction of text, are replaced."""
+    console.show("a\x1b[2Jb\x07\u202ec")
+    assert "a\ufffd[2Jb\ufffd\ufffdc\n" == capsys.readouterr().out
+
+
+def test_what_a_stream_cannot_encode_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback in an old locale, nor for a lone surrogate."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    console.show("\u2713 \ud800")
+    assert b"\\u2713 \\ud800\n" == raw.getvalue()
+
+
+def test_short_work_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log is not filled by what ends at once."""
+    with console.progress("reading", 10) as progress:
+        progress.advance(10)
+    assert "" == capsys.readouterr().err
+
+
+def test_long_work_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says how far it is."""
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
+    with console.progress("reading", 2000, unit="letters") as progress:
+        progress.advance(1500)
+    assert "reading: 1,500 of 2,000 letters\n" == capsys.readouterr().err
+
+
+def test_only_the_exact_word_confirms(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anything else, and the end of the input, is a no."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("12\n1\n"))
+    assert [True, False, False] == [console.confirm("Type 12:", "12") for _ in range(3)]
+    assert "Type 12: " * 3 == capsys.readouterr().err
+
+
+def test_one_thing_is_not_many() -> None:
+    """Numbers read as people write them."""
+    assert ["0 letters", "1 letter", "2,000 letters"] == [
+        console.many(count, "letter") for count in (0, 1, 2000)
+    ]
