@@ -1,22 +1,13 @@
 """Opens one connection for a command, or says in a sentence why it cannot."""
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aio_pika
-from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
 from aiormq import Channel
-from aiormq.exceptions import (
-    AMQPError,
-    ChannelNotFoundEntity,
-    ConnectionClosed,
-    InvalidFrameError,
-)
-from yarl import URL
+from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 
 from service.rabbit.link import (
     CONNECT_SECONDS,
@@ -26,6 +17,7 @@ from service.rabbit.link import (
     close_quietly,
     open_channel,
 )
+from service.rabbit.reasons import node, why
 
 BLOCKED_SECONDS = 0.1
 
@@ -97,36 +89,6 @@ async def _first(address: Address, name: str) -> aio_pika.abc.AbstractConnection
                 client_properties={"connection_name": f"crm-importer {name}"},
             )
         except (AMQPError, OSError, TimeoutError) as error:
-            reasons.append(f"{_node(url)}: {_why(error)}")
+            reason, remedy = why(error, tls=address.tls is not None)
+            reasons.append(f"{node(url)}: {reason}: {remedy}")
     raise CannotConnect("the broker cannot be used: " + "; ".join(reasons))
-
-
-def _node(url: URL) -> str:
-    """Return what of an address may be shown."""
-    return f"{url.scheme}://{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}"
-
-
-def _why(error: Exception) -> str:
-    """Return the reason and the remedy; never an address with its password."""
-    # The library wraps what the network said; of what the broker said it leaves the cause empty.
-    cause = error.__cause__ if isinstance(error.__cause__, OSError | TimeoutError) else error
-    match cause:
-        case AuthenticationError() | ProbableAuthenticationError():
-            return "user or password refused: look at IMPORTER_RABBIT__URL"
-        case ConnectionClosed() | InvalidFrameError():
-            return "refused the virtual host: does it exist, and may the user enter it?"
-        case ssl.SSLError():
-            return f"TLS failed ({cause.reason or 'no reason given'}): look at RABBIT__CA_FILE"
-        case TimeoutError():
-            return f"no answer within {CONNECT_SECONDS:g} s: is the port right, is it blocked?"
-        case OSError():
-            return f"cannot be reached ({_network(cause)}): is it running?"
-        case _:
-            return type(cause).__name__
-
-
-def _network(error: OSError) -> str:
-    """Return what the system says of an error, without the address that asyncio adds."""
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or type(error).__name__

@@ -307,10 +307,10 @@ async def test_a_broker_that_dies_ends_the_run_with_what_is_confirmed(
     ("url", "says"),
     [
         ("amqp://guest:wrong@{host}/{vhost}", "user or password refused"),
-        ("amqp://guest:guest@{host}/nowhere", "refused the virtual host"),
-        ("amqp://guest:guest@127.0.0.1:{closed}/", "Connection refused"),
-        ("amqp://guest:guest@no-such-host.invalid/", "cannot be reached"),
-        ("amqps://guest:guest@{host}/{vhost}", "TLS failed"),
+        ("amqp://guest:guest@{host}/nowhere", "the virtual host was refused"),
+        ("amqp://guest:guest@127.0.0.1:{closed}/", "nobody listens there"),
+        ("amqp://guest:guest@no-such-host.invalid/", "the host name is not known"),
+        ("amqps://guest:guest@{host}/{vhost}", "no TLS is spoken there"),
     ],
 )
 async def test_a_broker_that_lets_nobody_in_is_one_line(
