@@ -35,7 +35,7 @@ from service.domain.sequel import (
 from service.judging import Judge, standing_of
 from service.recovery import Lookup, Recovery
 from service.telemetry.metrics import Metrics
-from service.validating import Describing, Validator
+from service.validating import VALIDATION_FAILED, Describing, Validator
 
 D = TypeVar("D")
 
@@ -107,13 +107,16 @@ class Importer(Generic[D]):
         done = [end for end in ends if isinstance(end, Imported)]
         imported = sum(not end.reconciled for end in done)
         found = sum(end.reconciled and not end.duplicate for end in done)
-        refused = sum(isinstance(end, Failed) and end.kind is FailureKind.REJECTED for end in ends)
-        self._gate.ended(imported, refused, self._clock(), found=found)
+        refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
+        judged = sum(each.code == VALIDATION_FAILED for each in refused)
+        by_name = len(refused) - judged
+        self._gate.ended(imported, by_name, self._clock(), found=found, judged=judged)
         return sequel
 
     async def _carry(self, batch: Batch[D]) -> Sequel[D]:
         sequel: Sequel[D] = Sequel()
         ready: Batch[D] | None = batch
+        await self._validator.look(batch)
         if any(claim.known.doubt for claim in batch.claims):
             try:
                 cleared = await self._recovery.clear(batch.claims, tries=batch.look_ups)
@@ -122,7 +125,7 @@ class Importer(Generic[D]):
             sequel, ready = after_look_up(
                 batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
             )
-        ready = await self._validated(ready, sequel) if ready is not None else None
+        ready = self._validated(ready, sequel) if ready is not None else None
         if ready is None:
             return sequel
         if not self.may_send(ready):
@@ -131,9 +134,9 @@ class Importer(Generic[D]):
             return sequel
         return sequel.add(await self._import(ready))
 
-    async def _validated(self, batch: Batch[D], sequel: Sequel[D]) -> Batch[D] | None:
+    def _validated(self, batch: Batch[D], sequel: Sequel[D]) -> Batch[D] | None:
         """Return what of a batch may be sent; the rest ends without a call."""
-        refused = await self._validator.refused(batch)
+        refused = self._validator.refused(batch)
         if not refused:
             return batch
         sequel.ended += refused

@@ -6,22 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-import msgspec
+import jiter
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
 from service.domain.events import BatchKey
 from service.domain.fields import Complaint, Field, Policy, complaints
 from service.domain.outcomes import CallFailed, Failed, FailureKind
-from service.domain.remembering import Remembered
 from service.telemetry.metrics import Metrics
 
 D = TypeVar("D")
 
+VALIDATION_FAILED = "VALIDATION_FAILED"
 FRESH_SECONDS = 600.0
 """Somebody adds a field to the portal, and upstream uses it: so long it may be called unknown."""
 AGAIN_SECONDS = 60.0
-MOST_KINDS = 64
+MOST_KINDS = 256
+"""Of more types (and spellings) at once, the rest goes unjudged: nobody asks again and again."""
 WAIT_SECONDS = 5.0
 """A description that takes longer is not waited for: items go unjudged."""
 
@@ -47,7 +48,8 @@ class Validator(Generic[D]):
     """Says what of an item the portal would drop without a word; by policy, refuses the item.
 
     The description of a type is asked for once in ten minutes, never per batch; while it cannot
-    be had, items go unjudged.
+    be had, items go unjudged. A portal that does not answer is waited for once a minute at most,
+    whatever the number of types.
     """
 
     def __init__(
@@ -63,41 +65,56 @@ class Validator(Generic[D]):
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
-        self._described: Remembered[BatchKey, _Description] = Remembered(MOST_KINDS)
+        self._described: dict[BatchKey, _Description] = {}
         self._asking: dict[BatchKey, asyncio.Future[None]] = {}
+        self._silent_until = float("-inf")
 
-    async def refused(self, batch: Batch[D]) -> list[tuple[Claim[D], Failed]]:
-        """Note the warnings of every claim; return those that may not be sent, with why."""
+    async def look(self, batch: Batch[D]) -> None:
+        """Note the warnings of every claim, if the fields of its type are known."""
         fresh = [claim for claim in batch.claims if claim.known.warnings is None]
         known = await self._fields(batch.key) if fresh and self._policy != "off" else None
         if known is None:
-            return []
-        ended = []
+            return
         for claim in fresh:
-            found = complaints(msgspec.json.decode(claim.event.fields), known)
+            fields = jiter.from_json(bytes(claim.event.fields))
+            found = complaints(fields, known, original_names=batch.key.original_names)
             self._count(found)
             claim.known.warnings = tuple(map(str, found))
-            if found and self._policy == "reject":
-                ended.append((claim, _failed(claim.known.warnings)))
-        return ended
+
+    def refused(self, batch: Batch[D]) -> list[tuple[Claim[D], Failed]]:
+        """Return the claims that may not be sent, with why."""
+        if self._policy != "reject":
+            return []
+        return [(c, _failed(c.known.warnings)) for c in batch.claims if c.known.warnings]
 
     async def _fields(self, key: BatchKey) -> Mapping[str, Field] | None:
         """Return the fields of a type; asked for only where none are known, or they are old."""
         told = self._described.get(key)
-        if told is None or told.until <= self._clock():
+        if (told is None or told.until <= self._clock()) and self._may_ask(key):
             await self._ask_once(key, told.fields if told is not None else None)
             told = self._described.get(key)
         return told.fields if told is not None else None
 
+    def _may_ask(self, key: BatchKey) -> bool:
+        """Tell whether asking is worth a wait, and whether there is room for the answer."""
+        now = self._clock()
+        if now < self._silent_until:
+            return False
+        if key not in self._described and len(self._described) >= MOST_KINDS:
+            fresh = {k: told for k, told in self._described.items() if told.until > now}
+            self._described = fresh
+        return key in self._described or len(self._described) < MOST_KINDS
+
     async def _ask_once(self, key: BatchKey, old: Mapping[str, Field] | None) -> None:
-        """Ask, or wait for whoever asks already."""
+        """Ask, or wait for whoever asks already; not even that where an old answer will do."""
         asking = self._asking.get(key)
         if asking is not None:
-            await asyncio.shield(asking)
+            if old is None:
+                await asyncio.shield(asking)
             return
         asking = self._asking[key] = asyncio.get_running_loop().create_future()
         try:
-            self._described.put(key, await self._ask(key, old))
+            self._described[key] = await self._ask(key, old)
         finally:
             del self._asking[key]
             asking.set_result(None)
@@ -107,10 +124,15 @@ class Validator(Generic[D]):
             async with asyncio.timeout(WAIT_SECONDS):
                 fields = await self._portal.fields(key)
         except (CallFailed, TimeoutError) as error:
-            code = error.fault.code if isinstance(error, CallFailed) else "no answer in time"
+            again = self._clock() + AGAIN_SECONDS
+            code = "no answer in time"
+            if isinstance(error, CallFailed):
+                code = error.fault.code
+            if not isinstance(error, CallFailed) or not error.fault.answered:
+                self._silent_until = again
             extra = {"entity_type": key.entity_type_id, "code": code}
             log.warning("fields not described, items go unjudged", extra=extra)
-            return _Description(old, self._clock() + AGAIN_SECONDS)
+            return _Description(old, again)
         return _Description(fields, self._clock() + FRESH_SECONDS)
 
     def _count(self, found: list[Complaint]) -> None:
@@ -118,6 +140,7 @@ class Validator(Generic[D]):
             self._metrics.field_complaints.labels(each.flaw).inc()
 
 
-def _failed(warnings: tuple[str, ...]) -> Failed:
-    text = "the portal would lose data without a word (VALIDATION=reject): " + "; ".join(warnings)
-    return Failed(FailureKind.REJECTED, "VALIDATION_FAILED", text)
+def _failed(warnings: tuple[str, ...] | None) -> Failed:
+    text = "; ".join(warnings or ())
+    told = f"the portal would lose data without a word (VALIDATION=reject): {text}"
+    return Failed(FailureKind.REJECTED, VALIDATION_FAILED, told)

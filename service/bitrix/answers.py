@@ -10,6 +10,8 @@ from service.domain.outcomes import MISSING, Accepted, Report, Verdict
 
 _KEY = re.compile(r"m([0-9]{2})")
 _DIGITS = re.compile(r"[0-9]{1,18}")
+MOST_CHOICES = 1000
+"""Larger enumerations are not held in memory: their values go unjudged."""
 
 
 def read_report(answer: Mapping[str, Any], size: int) -> Report:
@@ -35,17 +37,25 @@ def read_fields(answer: Mapping[str, Any]) -> dict[str, Field] | None:
     """Return the fields that `crm.item.fields` describes, by name; None where it does not."""
     result = answer.get("result")
     told = result.get("fields") if isinstance(result, dict) else None
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or not told:
         return None
-    return {name: _field(each) for name, each in told.items() if isinstance(each, dict)}
+    return {name: _field(each) for name, each in told.items()}
 
 
-def _field(told: Mapping[str, Any]) -> Field:
+def _field(told: object) -> Field:
+    """Return a field; of what cannot be read only that there is one."""
+    if not isinstance(told, dict):
+        return Field("")
+    return Field(str(told.get("type")), told.get("isMultiple") is True, _choices(told))
+
+
+def _choices(told: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the ids of an enumeration; None where not all of them are told, or too many."""
     listed = told.get("items")
-    choices = None
-    if isinstance(listed, list) and all(isinstance(each, dict) for each in listed):
-        choices = frozenset(str(each.get("ID")) for each in listed)
-    return Field(str(told.get("type")), told.get("isMultiple") is True, choices)
+    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_CHOICES:
+        return None
+    ids = [each.get("ID") for each in listed if isinstance(each, dict)]
+    return frozenset(map(str, ids)) if len(ids) == len(listed) and None not in ids else None
 
 
 def _verdict(entry: object) -> Verdict:

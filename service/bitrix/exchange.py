@@ -136,6 +136,9 @@ class Exchange:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             fault: Fault | None = classify_transport(error)
         else:
+            # A response and its stream refer to each other, and hold the whole call: without this
+            # only the garbage collector would free them, much later.
+            response.stream = httpx.ByteStream(b"")
             document = _object(response)
             fault = _fault(response, document)
             location = response.headers.get("Location", "") if response.is_redirect else ""

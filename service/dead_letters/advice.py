@@ -74,7 +74,13 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             UPSTREAM,
             "send identity or gzip and publish anew; purge this one",
         ),
-        "validation_failed": _VALUE,
+        "validation_failed": Advice(
+            "the importer refused it (VALIDATION=reject): the portal would have dropped or "
+            "changed a field without a word",
+            f"{UPSTREAM} or {ADMINISTRATOR}",
+            "correct the field that the message names and publish anew; or add it to the portal "
+            "and redrive ten minutes later; or set VALIDATION=warn and redrive",
+        ),
         "crm_field_error_required": _REQUIRED,
         "bx_empty_required": _REQUIRED,
         "crm_field_error_value_not_valid": _VALUE,

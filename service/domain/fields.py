@@ -13,7 +13,7 @@ LONGEST = 255
 MOST_COMPLAINTS = 20
 SIZED = frozenset({"title", "originId", "originatorId", "xmlId"})
 MULTIFIELDS = frozenset({"PHONE", "EMAIL", "WEB", "IM"})
-"""Imports read these, whatever `crm.item.fields` lists (`bitrix24.md` §1)."""
+"""Imports read these, and not the `fm` that `crm.item.fields` lists (`bitrix24.md` §1)."""
 _PARENT = re.compile(r"parentId\d+")
 _YES_OR_NO = frozenset({"", "0", "n", "no", "false", "y", "true"})
 _SINGLE = frozenset(
@@ -73,13 +73,19 @@ class Complaint:
         return f"{self.field} {self.text}"
 
 
-def complaints(fields: Mapping[str, object], known: Mapping[str, Field]) -> list[Complaint]:
+def complaints(
+    fields: Mapping[str, object], known: Mapping[str, Field], *, original_names: bool = False
+) -> list[Complaint]:
     """Return what of an item's fields the portal would drop or change in silence.
 
     Facts: `bitrix24.md` §7.3. Empty values are let through: they say "nothing", and get it.
+    `original_names`: own fields are known as `UF_CRM_…`; the portal reads the other spelling,
+    too, so that it goes unjudged.
     """
     found: list[Complaint] = []
     for name, value in fields.items():
+        if original_names and name.startswith("ufCrm"):
+            continue
         for flaw, text in _of(name, value, known):
             found.append(Complaint(flaw, name[:LONGEST], text))
             if len(found) == MOST_COMPLAINTS:
@@ -89,6 +95,9 @@ def complaints(fields: Mapping[str, object], known: Mapping[str, Field]) -> list
 
 def _of(name: str, value: object, known: Mapping[str, Field]) -> Iterator[tuple[Flaw, str]]:
     field = known.get(name)
+    if name == "fm":
+        yield Flaw.UNKNOWN, "is not read by imports: send PHONE, EMAIL, WEB and IM"
+        return
     if field is None:
         if name not in MULTIFIELDS and not _PARENT.fullmatch(name):
             yield Flaw.UNKNOWN, "is unknown to the portal, which ignores it: look at its spelling"

@@ -88,24 +88,28 @@ class Gate:
         self._breakers.add(identity)
         return len(self._breakers)
 
-    def ended(self, imported: int, rejected: int, now: float, *, found: int = 0) -> None:
+    def ended(
+        self, imported: int, rejected: int, now: float, *, found: int = 0, judged: int = 0
+    ) -> None:
         """Note how many items the portal has accepted and refused by name.
 
         `found` were accepted by a call that broke: that shows whose fault a broken call may be,
-        but opens nothing.
+        but opens nothing. `judged` were refused here, before any call: they count for the brake,
+        and say nothing of the portal.
         """
-        self._answers.extend([False] * (imported + found) + [True] * rejected)
+        self._answers.extend([False] * (imported + found) + [True] * (rejected + judged))
         if found:
             self.last_success = now
-        if not imported and not rejected:
+        if not imported and not rejected and not judged:
             return
-        self._trouble_since, self._unsure = None, 0
+        if imported or rejected:
+            self._trouble_since, self._unsure = None, 0
         if imported:
             self._suspects.clear()
             self._breakers.clear()
             self.last_success = now
         if self.mode is Mode.HALF_OPEN:
-            self._judge_half_open(imported, rejected, now)
+            self._judge_half_open(imported, rejected + judged, now)
         elif self.mode is Mode.FLOWING and self._brake_trips():
             self._pause(PauseReason.FAILURE_SHARE, now)
 

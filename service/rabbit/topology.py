@@ -1,7 +1,8 @@
 """Declares exchanges, queues and bindings, or checks that they are there."""
 
+import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 from service.rabbit.link import LinkLost, broker_errors
 
 RPC_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 SideChannel = Callable[[], AbstractAsyncContextManager[Channel]]
 
@@ -113,6 +116,7 @@ async def _ensure(
                 missing = True
             except ChannelAccessRefused:
                 # From RabbitMQ 4.3 on, who has no right on a thing may not see it either.
+                log.warning("not seen, for lack of a right; taken for there", extra={"what": name})
                 missing = False
             else:
                 missing = False
@@ -153,8 +157,12 @@ def _queue(queue: Queue) -> Declaration:
 
 async def _bind(queue: Queue, side_channel: SideChannel) -> None:
     async with side_channel() as channel:
-        with broker_errors(), suppress(ChannelAccessRefused):
-            for key in queue.keys:
-                await channel.queue_bind(
-                    queue.name, queue.exchange, routing_key=key, timeout=RPC_SECONDS
-                )
+        with broker_errors():
+            try:
+                for key in queue.keys:
+                    await channel.queue_bind(
+                        queue.name, queue.exchange, routing_key=key, timeout=RPC_SECONDS
+                    )
+            except ChannelAccessRefused:
+                names = {"queue": queue.name, "exchange": queue.exchange}
+                log.warning("not bound, for lack of a right; taken for bound", extra=names)

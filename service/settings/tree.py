@@ -254,7 +254,7 @@ class Log(Section):
 class Tracing(Section):
     """Traces, for whoever has a collector; needs the extra `tracing`."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^@]+$")] | None = Field(
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")] | None = Field(
         None, description="collector (OTLP over HTTP), http://host:4318/v1/traces; unset: off"
     )
     share: Annotated[float, Field(ge=0, le=1)] = Field(

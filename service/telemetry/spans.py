@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import Link, SpanKind, StatusCode, get_current_span
@@ -20,6 +20,9 @@ from service.domain.outcomes import CallFailed
 
 CLOSE_SECONDS = 3.0
 SEND_SECONDS = 5.0
+LONGEST = 255
+"""Characters of an attribute: an event id may be as long as a message."""
+LONGEST_STATE = 8192
 _CONTEXT = TraceContextTextMapPropagator()
 
 
@@ -49,6 +52,7 @@ class Spans:
             resource=Resource.create(about),
             sampler=ParentBasedTraceIdRatio(share),
             shutdown_on_exit=False,
+            span_limits=SpanLimits(max_span_attribute_length=LONGEST),
         )
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("crm-importer", __version__)
@@ -142,4 +146,7 @@ class Spans:
 
 def _context(event: ItemEvent | Malformed) -> Context:
     """Return what the producer of a message traced; an empty context where it traced nothing."""
-    return _CONTEXT.extract(event.origin.trace, Context())
+    trace = event.origin.trace
+    if len(trace.get("tracestate", "")) > LONGEST_STATE:
+        trace = {"traceparent": trace.get("traceparent", "")}
+    return _CONTEXT.extract(trace, Context())

@@ -60,6 +60,30 @@ async def test_flawed_item_is_refused_without_a_call_if_asked(broker: Broker, vh
         assert [1] == [call["size"] for call in world.import_calls()]
 
 
+async def test_odd_number_sends_nobody_back(broker: Broker, vhost: str) -> None:
+    """A number beyond all bounds is the portal's to judge; its neighbours are imported at once."""
+    odd = b'{"entityTypeId": 2, "id": "odd", "fields": {"title": "x", "opportunity": 1e999}}'
+    ids = ["before", "odd", "after"]
+    async with World(broker, vhost) as world:
+        service = await world.start_service()
+        await world.publish([*deals("before"), odd, *deals("after")])
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert [] == service.logs(level="error")
+
+
+async def test_item_found_by_a_look_up_has_its_warnings(broker: Broker, vhost: str) -> None:
+    """The answer of its import got lost; what the portal dropped did so all the same."""
+    async with World(broker, vhost) as world:
+        world.portal.faults([{"kind": "cut_after_commit", "times": 1}])
+        await world.start_service()
+        await world.publish([{"entityTypeId": 2, "id": "found", "fields": {"titel": "x"}}])
+        await world.settle(["found"])
+        (told,) = world.books.succeeded
+        assert told["data"]["reconciled"]
+        assert told["data"]["warnings"][0].startswith("titel ")
+
+
 async def test_import_goes_on_where_fields_are_not_described(broker: Broker, vhost: str) -> None:
     """Without the right to read nobody can judge: then nobody is refused either."""
     async with World(broker, vhost, portal={"read_denied": [2]}) as world:

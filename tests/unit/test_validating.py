@@ -12,7 +12,13 @@ from service.domain.events import BatchKey
 from service.domain.fields import Field, Policy
 from service.domain.outcomes import CallKind, Failed, FailureKind
 from service.telemetry.metrics import Metrics
-from service.validating import AGAIN_SECONDS, FRESH_SECONDS, WAIT_SECONDS, Validator
+from service.validating import (
+    AGAIN_SECONDS,
+    FRESH_SECONDS,
+    MOST_KINDS,
+    WAIT_SECONDS,
+    Validator,
+)
 from tests.fakes import value
 from tests.unit.bitrix.scripted import Clock, ScriptedPortal
 from tests.unit.domain.samples import batch, claim, event, fault
@@ -52,7 +58,9 @@ class Room:
 
     async def judge(self, *claims: Claim[str]) -> list[tuple[str, Failed]]:
         """Return who of a batch is refused, and why."""
-        refused = await self.validator.refused(batch(*claims))
+        whole = batch(*claims)
+        await self.validator.look(whole)
+        refused = self.validator.refused(whole)
         return [(each.event.event_id, failed) for each, failed in refused]
 
 
@@ -167,3 +175,64 @@ def test_batches_that_come_together_share_one_question() -> None:
         return room
 
     assert 1 == len(run(story()).portal.described)
+
+
+async def test_number_beyond_all_bounds_is_no_trouble() -> None:
+    """What the intake admits is read here, too: nobody is sent back for it."""
+    room, raw = Room(), memoryview(b'{"title":1e999,"titel":-1e400}')
+    odd = claim(replace(event("odd"), fields=raw))
+    assert [] == await room.judge(odd, item("good", title="x"))
+    assert (UNKNOWN,) == odd.known.warnings
+
+
+async def test_refusal_stands_whatever_came_between() -> None:
+    """Looked at before, and given back since: it is refused all the same."""
+    room, bad = Room("reject"), item(titel="x")
+    await room.validator.look(batch(bad))
+    assert [("a", "VALIDATION_FAILED")] == [(n, f.code) for n, f in await room.judge(bad)]
+
+
+def test_silent_portal_is_waited_for_once_whatever_the_number_of_types() -> None:
+    """Twenty types do not wait twenty times."""
+
+    async def story() -> float:
+        room, loop = Room(portal=Silent()), asyncio.get_running_loop()
+        before = loop.time()
+        for number in range(1, 21):
+            typed = replace(event("a"), entity_type_id=number)
+            await room.judge(claim(typed))
+        return loop.time() - before
+
+    assert WAIT_SECONDS == pytest.approx(run(story()), abs=0.1)
+
+
+def test_old_description_will_do_while_somebody_asks() -> None:
+    """Only who asks waits for the refresh."""
+
+    async def story() -> float:
+        portal = Slow()
+        room, loop = Room(portal=portal), asyncio.get_running_loop()
+        await room.judge(item("a", title="x"))
+        room.clock.now += FRESH_SECONDS
+        asking = asyncio.ensure_future(room.judge(item("b", title="x")))
+        await asyncio.sleep(0)
+        before = loop.time()
+        await room.judge(late := item("c", titel="x"))
+        assert (UNKNOWN,) == late.known.warnings
+        took = loop.time() - before
+        await asking
+        return took
+
+    assert 0.0 == pytest.approx(run(story()), abs=0.01)
+
+
+async def test_many_types_are_not_asked_for_again_and_again() -> None:
+    """Those without a place go unjudged; in time there are places again."""
+    room = Room()
+    for _ in range(3):
+        for number in range(1, MOST_KINDS + 50):
+            await room.judge(claim(replace(event("a"), entity_type_id=number)))
+    assert MOST_KINDS == len(room.portal.described)
+    room.clock.now += FRESH_SECONDS
+    await room.judge(claim(replace(event("a"), entity_type_id=MOST_KINDS + 99)))
+    assert MOST_KINDS + 1 == len(room.portal.described)

@@ -206,14 +206,22 @@ def test_fields_are_read_as_the_portal_describes_them() -> None:
         "title": {"type": "string", "isMultiple": False},
         "ufCrm_size": {"type": "enumeration", "isMultiple": True, "items": [{"ID": "41"}]},
         "odd": "no description",
+        "ufCrm_none": {"type": "enumeration", "items": []},
+        "ufCrm_nameless": {"type": "enumeration", "items": [{"VALUE": "x"}]},
     }
     assert {
         "title": Field("string"),
         "ufCrm_size": Field("enumeration", multiple=True, choices=frozenset({"41"})),
+        "odd": Field(""),
+        "ufCrm_none": Field("enumeration"),
+        "ufCrm_nameless": Field("enumeration"),
     } == read_fields({"result": {"fields": told}})
 
 
-@pytest.mark.parametrize("answer", [{}, {"result": []}, {"result": {"fields": []}}])
+NONE: dict[str, Any] = {"result": {"fields": {}}}
+
+
+@pytest.mark.parametrize("answer", [{}, {"result": []}, {"result": {"fields": []}}, NONE])
 def test_answer_without_fields_describes_none(answer: dict[str, Any]) -> None:
     """Then nobody knows them: that is not the same as no fields."""
     assert None is read_fields(answer)

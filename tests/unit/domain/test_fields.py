@@ -17,6 +17,7 @@ KNOWN = {
     "ufCrm_free": Field("enumeration"),
     "contactIds": Field("crm_contact", multiple=True),
     "photo": Field("file"),
+    "fm": Field("crm_multifield", multiple=True),
 }
 
 
@@ -68,6 +69,7 @@ def test_what_the_portal_reads_is_no_flaw(fields: dict[str, object]) -> None:
     [
         ({"titel": "A deal"}, Flaw.UNKNOWN),
         ({"fm": []}, Flaw.UNKNOWN),
+        ({"fm": [{"VALUE": "+1"}]}, Flaw.UNKNOWN),
         ({"phone": "+1"}, Flaw.UNKNOWN),
         ({"title": "x" * 256}, Flaw.LENGTH),
         ({"originId": "x" * 256}, Flaw.LENGTH),
@@ -116,3 +118,10 @@ def test_no_value_breaks_the_judgement(fields: dict[str, object]) -> None:
     """Whatever upstream sends: complaints, never an exception."""
     found = complaints(fields, KNOWN)
     assert {each.field for each in found} <= set(fields)
+
+
+def test_both_spellings_are_read_in_a_call_with_original_names() -> None:
+    """The portal turns `ufCrm_1` into `UF_CRM_1`; a misspelt original is still unknown."""
+    known = {"UF_CRM_1": Field("string")}
+    assert [] == complaints({"ufCrm_1": "x", "UF_CRM_1": "x"}, known, original_names=True)
+    assert 1 == len(complaints({"UF_CRM_2": "x"}, known, original_names=True))

@@ -407,3 +407,15 @@ def test_no_history_lets_unsure_trouble_shut_a_half_open_gate_early(
         unsure = move[0] == "trouble" and move[-1] is False
         if before is Mode.HALF_OPEN and unsure and now < opened + POLICY.after:
             assert Mode.HALF_OPEN is gate.mode
+
+
+def test_refusals_of_our_own_say_nothing_of_the_portal() -> None:
+    """An outage becomes a pause although flawed items end meanwhile; for the brake they count."""
+    gate = Gate(PausePolicy(after=60, probe=15, probe_cap=300, brake_items=4))
+    gate.trouble(PauseReason.UNAVAILABLE, 100.0)
+    gate.ended(0, 0, 130.0, judged=1)
+    gate.trouble(PauseReason.UNAVAILABLE, 161.0)
+    assert PauseReason.UNAVAILABLE is gate.reason
+    braked = Gate(PausePolicy(after=60, probe=15, probe_cap=300, brake_items=4))
+    braked.ended(0, 0, 100.0, judged=4)
+    assert PauseReason.FAILURE_SHARE is braked.reason
