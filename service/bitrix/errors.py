@@ -114,9 +114,19 @@ def classify_status(http_status: int, *, retry_after: float | None = None) -> Fa
     return Fault(kind, code, message, http_status, pause, retry_after)
 
 
+NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.InvalidURL,
+    httpx.UnsupportedProtocol,
+)
+"""What the client raises before a byte of the call is sent."""
+
+
 def classify_transport(error: Exception) -> Fault:
     """Return what a failed exchange means; the error's own text is not used (it has the URL)."""
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+    if isinstance(error, NEVER_LEFT):
         return Fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", "the portal could not be reached")
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return Fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", "the portal did not answer in time")

@@ -192,6 +192,8 @@ def test_a_status_becomes_a_code_of_ours() -> None:
         (httpx.ConnectError("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
         (httpx.ConnectTimeout("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
         (httpx.PoolTimeout("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (httpx.InvalidURL("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (httpx.UnsupportedProtocol("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
         (httpx.ReadTimeout("x"), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
         (httpx.WriteTimeout("x"), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
         (TimeoutError(), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
