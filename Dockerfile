@@ -1,5 +1,6 @@
 # The importer; and, as a stage of its own, the simulated portal for demos and tests.
-#   docker build --tag crm-importer .
+#   docker build --tag crm-importer --build-arg REVISION="$(git rev-parse HEAD)" .
+#   docker build --tag crm-importer:tracing --build-arg LOCK=requirements-tracing.txt .
 #   docker build --target sandbox --tag crm-importer-sandbox .
 # No HEALTHCHECK: Kubernetes and the OCI format ignore it, probes are described in deploy/README.md.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
@@ -8,15 +9,19 @@ ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-COPY deploy/requirements.txt /lock/
+# requirements-tracing.txt adds OpenTelemetry.
+ARG LOCK=requirements.txt
+COPY deploy/requirements.txt deploy/requirements-tracing.txt /lock/
 # The environment has no pip of its own; nothing in it is compiled or fetched later.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/importer \
     && python -m pip --python /opt/importer/bin/python install \
-        --no-compile --require-hashes --requirement /lock/requirements.txt \
+        --no-compile --require-hashes --requirement "/lock/${LOCK}" \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/importer/lib
 COPY service /app/service
-RUN python -m compileall -q --invalidation-mode unchecked-hash /app/service
+COPY deploy/sbom.py /lock/
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app/service \
+    && PYTHONPATH=/app /opt/importer/bin/python /lock/sbom.py > /app/sbom.json
 
 # ---- sandbox: the simulated portal; not part of the importer ----
 
@@ -40,19 +45,21 @@ ENTRYPOINT ["python", "-m", "tests.sandbox", "--host", "0.0.0.0", "--port", "808
 # ---- runtime: what is deployed ----
 
 FROM ${PYTHON_IMAGE} AS runtime
-ARG VERSION=unknown
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="crm-importer" \
-      org.opencontainers.image.description="Imports item events from RabbitMQ into one Bitrix24 portal" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 importer \
     && useradd --uid 10001 --gid importer --no-log-init --no-create-home \
         --home-dir /nonexistent --shell /usr/sbin/nologin importer
 COPY --from=build /opt/importer /opt/importer
 COPY --from=build /app /app
 COPY LICENSE /app/
+ARG VERSION=unknown
+ARG REVISION=unknown
+# Shown by the metric importer_build_info. Last, so that a new revision leaves the layers above.
+RUN echo "${REVISION}" > /app/service/REVISION
+LABEL org.opencontainers.image.title="crm-importer" \
+      org.opencontainers.image.description="Imports item events from RabbitMQ into one Bitrix24 portal" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 ENV PATH=/opt/importer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 USER 10001:10001

@@ -6,7 +6,7 @@ PYTEST := $(PYTHON) -m pytest
 export RABBITMQ ?= host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker programs run check fmt test unit integration e2e chaos bench demo deploy-test lock
+.PHONY: help setup broker programs containers run check fmt test unit integration e2e chaos bench demo deploy-test lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: .venv/.stamp broker ## the main job on real parts, in two minutes
 	@$(PYTHON) -m tests.demo
 
 test: .venv/.stamp broker programs ## all tests: unit, integration, e2e, chaos in short
-	$(PYTEST)
+	$(PYTEST) --numprocesses 3 --dist loadscope
 
 check: .venv/.stamp ## lint, format, types, import floors, sizes; changes nothing
 	@tests/tools/check.sh
@@ -44,7 +44,7 @@ chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of wha
 bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside peers; ten minutes (BENCH=--quick: one)
 	@$(PYTHON) -m tests.benchmarks $(BENCH)
 
-deploy-test: .venv/.stamp broker programs ## the image, pods and the compose stack in real containers; as root on Debian
+deploy-test: .venv/.stamp broker programs containers ## the image, pods and the compose stack in real containers; as root on Debian
 	$(PYTEST) -m stack tests/deploy
 
 lock: .venv/.stamp ## resolve the ranges of pyproject.toml anew
@@ -52,6 +52,9 @@ lock: .venv/.stamp ## resolve the ranges of pyproject.toml anew
 
 broker:
 	@tests/tools/rabbitmq.sh
+
+containers:
+	@tests/tools/containers.sh
 
 # What some tests need besides; whoever cannot install it has them skipped by name (in CI they fail).
 programs: .venv/.stamp

@@ -23,7 +23,12 @@ LIVE = {"httpGet": {"path": "/livez", "port": "http"}, "timeoutSeconds": 3}
 READY = {"httpGet": {"path": "/readyz", "port": "http"}, "timeoutSeconds": 3}
 PROBES = {
     "startupProbe": {**LIVE, "periodSeconds": 2, "failureThreshold": 30},
-    "livenessProbe": {**LIVE, "periodSeconds": 10, "failureThreshold": 3},
+    "livenessProbe": {
+        **LIVE,
+        "periodSeconds": 10,
+        "failureThreshold": 3,
+        "terminationGracePeriodSeconds": 10,
+    },
     "readinessProbe": {**READY, "periodSeconds": 5, "failureThreshold": 2},
 }
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}

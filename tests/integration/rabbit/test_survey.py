@@ -152,6 +152,7 @@ async def test_refusals_are_told_apart(
         (f"127.0.0.1:{free_port()}", "nobody listens there"),
         ("broker.invalid:5672", "the host name is not known"),
     ],
+    ids=["closed", "nowhere"],
 )
 async def test_unreachable_nodes_are_told_apart(place: str, reason: str) -> None:
     """Say what the network says."""

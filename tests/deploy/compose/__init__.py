@@ -1,0 +1,1 @@
+"""Reads the demo's compose file as its users' programs would."""

@@ -1,0 +1,1 @@
+"""Builds the real image and runs it as strictly as a cluster would (tier 5)."""
