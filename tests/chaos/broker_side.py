@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import quote
 
 from tests.chaos.trial import REJECTED, Scenario, Trial, event
 from tests.support.amqp import Upstream, wait_until
@@ -137,9 +138,14 @@ async def intake_deleted(trial: Trial) -> None:
     ids = await trial.publish(EVENTS)
     await trial.imported(trial.dice.randrange(1, EVENTS - 20))
     await _delete(trial.world, INTAKE_QUEUE)
-    async with Upstream(trial.world.broker.url(trial.world.vhost)) as upstream:
-        await wait_until(lambda: upstream.exists(INTAKE_QUEUE), what="a new intake queue")
+    await wait_until(lambda: _bound(trial.world), what="a new intake queue")
     await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
+
+
+def _bound(world: World) -> bool:
+    """Tell whether the intake exchange leads to a queue again."""
+    exchange = f"exchanges/{quote(world.vhost, safe='')}/crm.items"
+    return bool(world.broker.api("GET", f"{exchange}/bindings/source"))
 
 
 async def _delete(world: World, queue: str) -> None:
