@@ -177,7 +177,9 @@ def test_gzip_is_read_and_identified_by_what_it_holds() -> None:
     assert hashlib.sha256(PLAIN.encode()).hexdigest() == packed.digest
 
 
-@pytest.mark.parametrize("body", [b"", b"x", PLAIN.encode(), gzip.compress(PLAIN.encode(), mtime=0)[:-9]])
+@pytest.mark.parametrize(
+    "body", [b"", b"x", PLAIN.encode(), gzip.compress(PLAIN.encode(), mtime=0)[:-9]]
+)
 def test_broken_gzip_is_an_unknown_encoding(body: bytes) -> None:
     """Refuse what cannot be unpacked whole."""
     assert MalformedCode.UNKNOWN_ENCODING == bad(body, encoding="gzip").code
