@@ -51,6 +51,9 @@ RUN groupadd --gid 10001 importer \
 COPY --from=build /opt/importer /opt/importer
 COPY --from=build /app /app
 COPY LICENSE /app/
+# The command's name, for people who type it in the container.
+RUN printf '#!/bin/sh\ncd /app && exec python -m service "$@"\n' > /opt/importer/bin/crm-importer \
+    && chmod 755 /opt/importer/bin/crm-importer
 ARG VERSION=unknown
 ARG REVISION=unknown
 # Shown by the metric importer_build_info. Last, so that a new revision leaves the layers above.

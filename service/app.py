@@ -113,6 +113,8 @@ class _Beat:
         status.broker = "connected" if self.broker.connected else "reconnecting"
         status.intake = "attached" if self.broker.consumer.attached else "detached"
         status.paused = str(gate.reason) if gate.mode is not Mode.FLOWING else None
+        if gate.mode is Mode.PAUSED:
+            self.metrics.pacer_wait.labels("paused").inc(BEAT_SECONDS)
         status.draining = self.pipeline.stopping
         if status.ready() != before:
             status.since = time.time()

@@ -82,7 +82,8 @@ def _check(commands: Parsers) -> None:
         "check",
         help="tell whether broker, portal and settings are fit",
         description="Ask broker and portal whether the importer's promises can be kept here, and "
-        "print a table with what to do. Changes nothing, imports nothing. Exits 0 when nothing "
+        "print a table with what to do. Changes nothing, imports nothing; an OAuth application's "
+        "pair of tokens may be renewed, and is kept in its file. Exits 0 when nothing "
         "failed, 1 when a row failed, 2 on bad settings.",
     )
     check.add_argument("--json", action="store_true", help="print JSON instead of the table")

@@ -23,6 +23,13 @@ Publish item events to the intake exchange. Each ends in exactly one result even
 failed; the original of a failed one also lies in the dead-letter queue, with the reason.
 An event is identified by its entity type and its id: give each a stable one."""
 
+_ITEM = """\
+`content_encoding` is empty, `identity`, `utf-8` or `gzip` (the body is compressed). The result \
+has the `correlation_id` of the item event."""
+_RESULT = """\
+Persistent; `message_id` is the `id` of the CloudEvent. `correlation_id` is the item event's; if \
+it had none, the item's external id, else the event id (a digest of what exceeds 255 bytes)."""
+
 
 def build(rabbit: Rabbit) -> Part:
     """Return the document, with the names that the settings give."""
@@ -42,7 +49,7 @@ def build(rabbit: Rabbit) -> Part:
         "channels": _channels(names, vhost),
         "operations": _operations(names),
         "components": {
-            "messages": _messages(),
+            "messages": {name: {"name": name, **message} for name, message in _messages().items()},
             "schemas": schemas(),
             "securitySchemes": {
                 "password": {"type": "userPassword", "description": "user of the broker"}
@@ -54,8 +61,10 @@ def build(rabbit: Rabbit) -> Part:
 def _server(url: str) -> Part:
     """Describe one node of the broker, without its password."""
     parts = urlsplit(url)
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
     return {
-        "host": f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}",
+        "host": f"{host}:{parts.port or _PORTS[parts.scheme]}",
         "pathname": parts.path or "/",
         "protocol": parts.scheme,
         "protocolVersion": "0-9-1",
@@ -180,13 +189,20 @@ def _messages() -> Part:
             headers="ItemCloudEventHeaders",
         ),
         "itemSucceeded": _message(
-            "Item succeeded", CLOUD_EVENTS, "SucceededEvent", {"payload": examples.SUCCEEDED}
+            "Item succeeded",
+            CLOUD_EVENTS,
+            "SucceededEvent",
+            {"payload": examples.SUCCEEDED},
+            described=_RESULT,
         ),
         "itemFailed": _message(
-            "Item failed", CLOUD_EVENTS, "FailedEvent", {"payload": examples.FAILED}
+            "Item failed",
+            CLOUD_EVENTS,
+            "FailedEvent",
+            {"payload": examples.FAILED},
+            described=_RESULT,
         ),
         "deadLetter": {
-            "name": "deadLetter",
             "title": "Dead letter",
             "summary": "The original message: body, content type and headers as they came.",
             "headers": _ref("schemas", "DeadLetterHeaders"),
@@ -197,11 +213,17 @@ def _messages() -> Part:
 
 
 def _message(
-    title: str, content_type: str, payload: str, example: Part, *, headers: str | None = None
+    title: str,
+    content_type: str,
+    payload: str,
+    example: Part,
+    *,
+    headers: str | None = None,
+    described: str = _ITEM,
 ) -> Part:
     return {
-        "name": payload,
         "title": title,
+        "description": described,
         "contentType": content_type,
         **({"headers": _ref("schemas", headers)} if headers else {}),
         "payload": _ref("schemas", payload),

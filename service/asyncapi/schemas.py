@@ -43,7 +43,7 @@ def _item() -> Schema:
                 "31 invoice, 128 and up smart processes.",
                 "oneOf": [
                     {"type": "integer", "minimum": 1, "maximum": LARGEST_TYPE},
-                    {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
+                    {"type": "string", "pattern": f"^({_up_to(LARGEST_TYPE)})$"},
                 ],
             },
             "fields": {
@@ -53,7 +53,7 @@ def _item() -> Schema:
             },
             "useOriginalUfNames": {
                 "description": "Y or true: user fields are spelt UF_CRM_…; else ufCrm…",
-                "enum": ["Y", "N", True, False],
+                "oneOf": [{"type": "string", "enum": ["Y", "N"]}, {"type": "boolean"}],
                 "default": "N",
             },
             "id": {
@@ -133,6 +133,7 @@ def _result(outcome: str, data: Schema) -> Schema:
 
 def _succeeded() -> Schema:
     return _data(
+        "Item succeeded data",
         "importedAt",
         {
             "entityTypeId": _type(),
@@ -162,6 +163,7 @@ def _succeeded() -> Schema:
 
 def _failed() -> Schema:
     error: Schema = {
+        "title": "Item failed error",
         "type": "object",
         "required": ["kind", "code", "message", "httpStatus"],
         "properties": {
@@ -171,10 +173,13 @@ def _failed() -> Schema:
             "httpStatus": {"type": ["integer", "null"], "description": "null: no call was made"},
         },
     }
-    return _data("failedAt", {"entityTypeId": _type(nullable=True), "error": error}, {})
+    only: dict[str, Schema] = {"entityTypeId": _type(nullable=True), "error": error}
+    return _data("Item failed data", "failedAt", only, {})
 
 
-def _data(moment: str, more: Mapping[str, Schema], optional: Mapping[str, Schema]) -> Schema:
+def _data(
+    title: str, moment: str, more: Mapping[str, Schema], optional: Mapping[str, Schema]
+) -> Schema:
     """Return the `data` of a result: what both have, and what only one has."""
     common: dict[str, Schema] = {
         "eventId": {"type": "string"},
@@ -191,6 +196,7 @@ def _data(moment: str, more: Mapping[str, Schema], optional: Mapping[str, Schema
     }
     required = {**common, **more}
     return {
+        "title": title,
         "type": "object",
         "required": list(required),
         "properties": {**required, **optional},
@@ -228,6 +234,18 @@ def _dead_letter() -> Schema:
         "required": list(required),
         "properties": {**required, **optional},
     }
+
+
+def _up_to(largest: int) -> str:
+    """Return the pattern of decimal numbers from 1 to the largest, without leading zeros."""
+    digits = str(largest)
+    parts = [f"[1-9][0-9]{{0,{len(digits) - 2}}}"]
+    for place, digit in enumerate(digits):
+        least, after = (0 if place else 1), len(digits) - place - 1
+        if int(digit) > least:
+            lower = f"[{least}-{int(digit) - 1}]" if int(digit) > least + 1 else str(least)
+            parts.append(digits[:place] + lower + f"[0-9]{{{after}}}" * bool(after))
+    return "|".join([*parts, digits])
 
 
 def _kind() -> Schema:

@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 5.0
 YOUNG_SECONDS = 60.0
 """A token that we have just got is not the reason of a refusal, unless it is said to be old."""
 CLOSE_SECONDS = 10.0
+LOCK_SECONDS = 5.0
+"""Who holds the lock for longer is told of: an exchange, if slow, or a process that is frozen."""
 POLL_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Application:
 
         `seed`: a refresh token, used only while there is no file; `reveal` is told every token.
         """
-        self._home, self._store, self._server = home, store, server
+        self.home, self._store, self._server = home, store, server
         self._reveal, self._wall = reveal, wall
         self._pair = Pair(seed)
         self._unsaved: tuple[str, Pair] | None = None
@@ -62,7 +64,7 @@ class Application:
         self._asked: set[str] = set()
         self._turn = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
-        self._note: asyncio.Task[None] | None = None
+        self._notes: set[asyncio.Task[None]] = set()
         self._open()
 
     def __repr__(self) -> str:
@@ -71,11 +73,7 @@ class Application:
     @property
     def host(self) -> str:
         """The portal's host, which is no secret."""
-        return self._home.host
-
-    def address(self, method: str) -> str:
-        """Return where to post a call."""
-        return f"{self._home.url}{method}"
+        return self.home.host
 
     async def token(self) -> str:
         """Return the access token, renewed if it is known to be old; raises CallFailed."""
@@ -91,20 +89,25 @@ class Application:
         await self._renewed(look_only=young and code.lower() != "expired_token")
         return self._pair.access_token != refused
 
-    async def follow(self, location: str) -> bool:
-        """Go where a redirect leads; False if that is nowhere else, CallFailed if not trusted."""
-        target = self._home.destination(location)
-        if target is None:
+    async def vouches(self, target: str) -> bool:
+        """Ask, once per host, whether the authorisation server finds our portal there too."""
+        there = addresses.host(target)
+        if not self.home.protects(target) or not self._member:
             return False
-        if not self._home.trusts(target) and not await self._vouched(target):
-            raise self._home.refuse(target)
-        self._home.move(target)
-        self._note = asyncio.create_task(self._note_place(), name="note where the portal is")
-        return True
+        if not self._finds(there) and there not in self._asked:
+            self._asked.add(there)
+            await self._renewed()
+        return self._finds(there)
+
+    def note(self) -> None:
+        """Write down where the portal was found, beside the calls."""
+        note = asyncio.create_task(self._note_place(), name="note where the portal is")
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
 
     async def close(self) -> None:
         """Let what is under way come to its end, for a while."""
-        tasks = [task for task in (self._renewal, self._note) if task and not task.done()]
+        tasks = [task for task in (self._renewal, *self._notes) if task and not task.done()]
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
         for task in tasks:
@@ -126,9 +129,9 @@ class Application:
     def _adopt(self, kept: Kept) -> None:
         """Use what the file holds; where the portal was found only if it was for our settings."""
         self._use(kept.pair)
-        moved = kept.found not in {"", kept.configured, self._home.url}
-        if moved and kept.configured == self._home.configured and self._home.protects(kept.found):
-            self._home.move(kept.found)
+        moved = kept.found not in {"", kept.configured, self.home.url}
+        if moved and kept.configured == self.home.configured and self.home.protects(kept.found):
+            self.home.found(kept.found)
 
     def _use(self, pair: Pair) -> None:
         self._pair = pair
@@ -200,7 +203,7 @@ class Application:
 
     async def _save(self, spent: str, pair: Pair) -> None:
         self._unsaved = (spent, pair)
-        kept = Kept(pair, self._home.configured, self._home.url)
+        kept = Kept(pair, self.home.configured, self.home.url)
         await asyncio.to_thread(self._store.commit, kept)
         self._unsaved = None
         self._use(pair)
@@ -213,16 +216,6 @@ class Application:
 
         return await asyncio.to_thread(read)
 
-    async def _vouched(self, target: str) -> bool:
-        """Ask, once per host, whether the authorisation server finds our portal there too."""
-        there = addresses.host(target)
-        if not self._home.protects(target) or not self._member:
-            return False
-        if not self._finds(there) and there not in self._asked:
-            self._asked.add(there)
-            await self._renewed()
-        return self._finds(there)
-
     def _finds(self, there: str) -> bool:
         pair = self._pair
         return pair.member_id == self._member and addresses.host(pair.client_endpoint) == there
@@ -233,7 +226,7 @@ class Application:
             async with self._locked():
                 kept = await self._kept()
                 if kept is not None:
-                    place = replace(kept, configured=self._home.configured, found=self._home.url)
+                    place = replace(kept, configured=self.home.configured, found=self.home.url)
                     await asyncio.to_thread(self._store.commit, place)
         except TokenFileUnusable as unusable:
             log.warning("token file cannot be used", extra={"reason": str(unusable)})
@@ -242,12 +235,21 @@ class Application:
     async def _locked(self) -> AsyncIterator[None]:
         """Be the only one who writes the file, in this process and among all."""
         async with self._turn:
-            while not await asyncio.to_thread(self._store.lock):  # noqa: ASYNC110 - another process unlocks
-                await asyncio.sleep(POLL_SECONDS)
+            await self._lock()
             try:
                 yield
             finally:
                 self._store.unlock()
+
+    async def _lock(self) -> None:
+        now = asyncio.get_running_loop().time
+        late = now() + LOCK_SECONDS
+        while not await asyncio.to_thread(self._store.lock):
+            if now() >= late:
+                late = math.inf
+                text = "token file is locked by another process, which may be stuck"
+                log.warning(text, extra={"lock": str(self._store.lock_path)})
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _seen(renewal: asyncio.Task[None]) -> None:

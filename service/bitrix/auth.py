@@ -2,20 +2,25 @@
 
 import logging
 
-from service.bitrix.errors import redirect_refused
+from service.bitrix.errors import redirect_fruitless, redirect_refused
 from service.domain import addresses
-from service.domain.outcomes import CallFailed
+from service.domain.outcomes import CallFailed, Fault
 
 log = logging.getLogger(__name__)
 
 
 class Home:
-    """Where the portal is: as configured, until it says that it has moved."""
+    """Where the portal is: as configured, until it has answered at another place.
+
+    A redirect alone moves nothing: it may be somebody else's. What was found may be lost again;
+    then the configured address is asked before the next call.
+    """
 
     def __init__(self, url: str, *, allow_http: bool = False) -> None:
         """Start at the configured address, which is never shown: it may hold a secret."""
         self.configured = self.url = f"{url.rstrip('/')}/"
         self._allow_http = allow_http
+        self._doubted = False
 
     def __repr__(self) -> str:
         return f"Home({self.host})"
@@ -25,10 +30,6 @@ class Home:
         """The host that was configured; it stays the portal's name in result events."""
         return addresses.host(self.configured)
 
-    def destination(self, location: str) -> str | None:
-        """Return our address on the host that a redirect leads to; None if it is no other."""
-        return addresses.destination(self.url, location)
-
     def protects(self, target: str) -> bool:
         """Tell whether a secret would be safe on its way there."""
         return addresses.protected(self.configured, target, allow_http=self._allow_http)
@@ -37,11 +38,27 @@ class Home:
         """Tell whether an address may be given our secret, by its name alone."""
         return self.protects(target) and addresses.akin(self.configured, target)
 
-    def move(self, target: str) -> None:
-        """Call the portal there from now on."""
-        hosts = {"host": addresses.host(target), "was": addresses.host(self.url)}
-        self.url = target
-        log.warning("portal has moved: give its new address in the settings", extra=hosts)
+    def found(self, place: str) -> bool:
+        """Call the portal from now on where it has answered; True if that is news."""
+        self._doubted = False
+        if place == self.url:
+            return False
+        hosts = {"host": addresses.host(place), "was": addresses.host(self.url)}
+        self.url = place
+        if place == self.configured:
+            log.info("portal is back at its configured address", extra=hosts)
+        else:
+            log.warning("portal has moved: give its new address in the settings", extra=hosts)
+        return True
+
+    def lost(self, place: str) -> None:
+        """Note that nothing of the portal came from a place: it may be where it was before."""
+        self._doubted = self._doubted or place == self.url != self.configured
+
+    def doubt(self) -> bool:
+        """Tell, once after a loss, whether to ask at the configured address first."""
+        doubted, self._doubted = self._doubted, False
+        return doubted
 
     def refuse(self, target: str) -> CallFailed:
         """Say that a redirect leads where no secret of ours may go."""
@@ -49,13 +66,20 @@ class Home:
         log.warning("redirect refused: the host is not trusted", extra={"host": there})
         return CallFailed(redirect_refused(there))
 
+    def disappoint(self, place: str, fault: Fault) -> CallFailed:
+        """Say that a redirect led where no result came from."""
+        there = addresses.host(place)
+        shown = {"host": there, "code": fault.code, "http_status": fault.http_status}
+        log.warning("redirect not followed: the host gave no result", extra=shown)
+        return CallFailed(redirect_fruitless(fault, there))
+
 
 class Webhook:
     """The credential of an incoming webhook: its address. Never shown."""
 
     def __init__(self, url: str, *, allow_http: bool = False) -> None:
         """Take the webhook's address."""
-        self._home = Home(url, allow_http=allow_http)
+        self.home = Home(url, allow_http=allow_http)
 
     def __repr__(self) -> str:
         return f"Webhook({self.host})"
@@ -63,11 +87,7 @@ class Webhook:
     @property
     def host(self) -> str:
         """The portal's host, which is no secret."""
-        return self._home.host
-
-    def address(self, method: str) -> str:
-        """Return where to post a call."""
-        return f"{self._home.url}{method}"
+        return self.home.host
 
     async def token(self) -> str:
         """Return nothing: the address is all there is."""
@@ -77,15 +97,12 @@ class Webhook:
         """Tell that there is nothing to renew."""
         return False
 
-    async def follow(self, location: str) -> bool:
-        """Go where a redirect leads; False if that is nowhere else, CallFailed if not trusted."""
-        target = self._home.destination(location)
-        if target is None:
-            return False
-        if not self._home.trusts(target):
-            raise self._home.refuse(target)
-        self._home.move(target)
-        return True
+    async def vouches(self, target: str) -> bool:  # noqa: ARG002 - as for applications
+        """Tell that nobody could be asked about a host."""
+        return False
+
+    def note(self) -> None:
+        """Write nothing down: after a restart the first call is redirected again."""
 
     async def close(self) -> None:
         """Have nothing to end."""

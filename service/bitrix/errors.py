@@ -4,6 +4,7 @@ The one table of `bitrix24.md` §8; printed in the runbook.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import httpx
@@ -161,6 +162,17 @@ def redirect_refused(host: str) -> Fault:
         "if the portal was renamed, give its new address"
     )
     return Fault(_BARRED, "REDIRECT_REFUSED", message, pause=PauseReason.UNAVAILABLE)
+
+
+def redirect_fruitless(fault: Fault, host: str) -> Fault:
+    """Return a call that was redirected to a host where the portal did not answer.
+
+    `fault` is of the question asked there first, which changes nothing: the call never left.
+    """
+    if fault.kind in {_BARRED, CallKind.THROTTLED}:
+        return fault
+    message = f"the portal redirects to {host}, where it does not answer: {fault.message}"
+    return replace(fault, kind=CallKind.UNAVAILABLE, message=message)
 
 
 def classify_item(code: object, message: str) -> Refused:

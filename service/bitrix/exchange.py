@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -10,15 +11,21 @@ import httpx
 import msgspec
 
 from service import __version__
+from service.bitrix.auth import Home
 from service.bitrix.errors import (
     TOKEN_CODES,
     classify_call,
     classify_status,
     classify_transport,
 )
-from service.domain.outcomes import CallFailed, Fault
+from service.domain import addresses
+from service.domain.outcomes import CallFailed, CallKind, Fault
 
 CONNECT_SECONDS = 10.0
+QUESTION = "profile"
+"""Asked where the portal may be: cheap, and whoever executes it changes nothing."""
+QUESTION_SECONDS = 10.0
+MOST_REDIRECTS = 3
 Watch = Callable[[str, str, float], None]
 """Is told the method, the result and the seconds of every post."""
 
@@ -26,8 +33,9 @@ Watch = Callable[[str, str, float], None]
 class Auth(Protocol):
     """What gives calls their address and credentials, and mends them; may raise CallFailed."""
 
-    def address(self, method: str) -> str:
-        """Return where to post a call."""
+    @property
+    def home(self) -> Home:
+        """Where the portal is."""
 
     async def token(self) -> str:
         """Return the token that goes with a call; empty if there is none."""
@@ -35,8 +43,11 @@ class Auth(Protocol):
     async def renew(self, refused: str, code: str) -> bool:
         """Get another token than the one refused; False if that would not help."""
 
-    async def follow(self, location: str) -> bool:
-        """Go where a redirect leads; False if that is nowhere else."""
+    async def vouches(self, target: str) -> bool:
+        """Tell whether somebody who knows finds the portal at an address."""
+
+    def note(self) -> None:
+        """Write down where the portal was found."""
 
     async def close(self) -> None:
         """Let what is under way come to its end."""
@@ -45,8 +56,7 @@ class Auth(Protocol):
 class Attempt(NamedTuple):
     """One post: how it was addressed and signed, and what came back."""
 
-    method: str
-    address: str
+    place: str
     token: str
     document: dict[str, Any]
     fault: Fault | None
@@ -100,9 +110,11 @@ class Exchange:
         A call that was refused before execution for its token or its address goes again, once for
         each; for its token once more, as the first was perhaps another process's, and old as well.
         """
+        if self._auth.home.doubt():
+            await self._look_back()
         remedies = [self._renew, self._follow, self._renew]
         while True:
-            attempt = await self._attempt(method, body)
+            attempt = await self._attempt(self._auth.home.url, method, body, self._timeout)
             if attempt.fault is None:
                 return attempt.document
             for remedy in dict.fromkeys(remedies):
@@ -110,6 +122,8 @@ class Exchange:
                     remedies.remove(remedy)
                     break
             else:
+                if not attempt.fault.answered or attempt.fault.kind is CallKind.BARRED:
+                    self._auth.home.lost(attempt.place)
                 raise CallFailed(attempt.fault)
             await self._toll()
 
@@ -118,21 +132,58 @@ class Exchange:
         return bool(mendable) and await self._auth.renew(attempt.token, fault.code)
 
     async def _follow(self, attempt: Attempt, _: Fault) -> bool:
-        if not attempt.location:
-            return False
-        moved = self._auth.address(attempt.method) != attempt.address
-        return moved or await self._auth.follow(attempt.location)
+        """Move where redirects lead if the portal answers there; False if they lead nowhere."""
+        place = await self._led(attempt)
+        for _hop in range(MOST_REDIRECTS):
+            if place in {"", self._auth.home.url}:
+                return bool(place)
+            await self._toll()
+            attempt = await self._ask(place)
+            if attempt.fault is None:
+                return True
+            onward = await self._led(attempt)
+            if not onward:
+                raise self._auth.home.disappoint(place, attempt.fault)
+            place = onward
+        return False
 
-    async def _attempt(self, method: str, body: bytes) -> Attempt:
+    async def _led(self, attempt: Attempt) -> str:
+        """Return where a redirect leads; empty if nowhere else, CallFailed if not trusted."""
+        target = addresses.destination(attempt.place, attempt.location)
+        if target is None:
+            return ""
+        if self._auth.home.trusts(target) or await self._auth.vouches(target):
+            return target
+        raise self._auth.home.refuse(target)
+
+    async def _look_back(self) -> None:
+        """Ask whether the portal is, or leads on, where it was configured."""
+        attempt = await self._ask(self._auth.home.configured)
+        if attempt.fault is not None:
+            with suppress(CallFailed):
+                await self._follow(attempt, attempt.fault)
+        await self._toll()
+
+    async def _ask(self, place: str) -> Attempt:
+        """Ask at a place for the portal, and stay there if it gives a result."""
+        seconds = min(QUESTION_SECONDS, self._timeout)
+        attempt = await self._attempt(place, QUESTION, b"{}", seconds)
+        if attempt.fault is not None and await self._renew(attempt, attempt.fault):
+            await self._toll()
+            attempt = await self._attempt(place, QUESTION, b"{}", seconds)
+        if attempt.fault is None and self._auth.home.found(place):
+            self._auth.note()
+        return attempt
+
+    async def _attempt(self, place: str, method: str, body: bytes, seconds: float) -> Attempt:
         """Post once; what it brought is told, whatever it is."""
         token = await self._auth.token()
-        address = self._auth.address(method)
         loop = asyncio.get_running_loop()
         started = loop.time()
         document, location = None, ""
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._http.post(address, content=_signed(body, token))
+            async with asyncio.timeout(seconds):
+                response = await self._http.post(f"{place}{method}", content=_signed(body, token))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             fault: Fault | None = classify_transport(error)
         else:
@@ -146,7 +197,7 @@ class Exchange:
         self._watch(method, "ok" if fault is None else str(fault.kind), lasted)
         if fault is not None:
             fault = replace(fault, sent_at=started, lasted=lasted)
-        return Attempt(method, address, token, document or {}, fault, location)
+        return Attempt(place, token, document or {}, fault, location)
 
 
 def _signed(body: bytes, token: str) -> bytes:

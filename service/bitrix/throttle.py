@@ -48,7 +48,7 @@ class Throttle:
         """Tell how long an import would wait if it were to leave now."""
         budget = self._budgets["import"].wait(self._wall())
         bucket = self._bucket.wait(_now())
-        return Pace(budget, "budget") if budget > bucket else Pace(bucket, "bucket")
+        return Pace(budget, "budget") if budget > bucket else Pace(bucket, self._bucket_reason())
 
     def most(self, entity_type_id: int, most: int) -> int:
         """Return how many items of a type one call may carry, at most `most`."""
@@ -108,10 +108,14 @@ class Throttle:
         self._bucket.refused(_now())
         self._metrics.rate_share.set(self._bucket.share)
 
+    def _bucket_reason(self) -> str:
+        """Name a wait for the bucket: at its usual rate, or at one that refusals have lowered."""
+        return "bucket" if self._bucket.share >= 1.0 else "backoff"
+
     async def _pass_bucket(self) -> None:
         async with self._turn:
             while (wait := self._bucket.wait(_now())) > 0:
-                self._metrics.pacer_wait.labels("bucket").inc(wait)
+                self._metrics.pacer_wait.labels(self._bucket_reason()).inc(wait)
                 await asyncio.sleep(wait)
             self._bucket.take(_now())
             self._metrics.bucket_level.set(self._bucket.level)

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,27 +57,32 @@ class TokenFile:
     """The file, a lock beside it, and the next pair beside it until it takes the file's place."""
 
     def __init__(self, path: Path) -> None:
-        """Take the path; nothing is touched yet."""
+        """Take the path; nothing is touched yet. Raises TokenFileUnusable if it is a folder."""
         self.path = path
-        self._lock_path = path.with_name(f"{path.name}.lock")
-        self._next_path = path.with_name(f"{path.name}.new")
         self._lock: int | None = None
         self._next: int | None = None
+        self._locate()
 
     def check(self) -> None:
         """Raise TokenFileUnusable if a pair could not be written."""
         try:
             os.close(self._open_lock())
-            probe = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, MODE))
-            probe.unlink()
+            probe = self._target.with_name(f".{self._target.name}.{os.getpid()}")
+            handle = os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, MODE)
+            try:
+                _fill(handle, b" " * ROOM)
+            finally:
+                os.close(handle)
+                probe.unlink()
         except OSError as error:
             raise self._unwritable(error) from None
 
     def read(self) -> Kept | None:
         """Return what the file holds; None if there is no file."""
         try:
-            text = self.path.read_bytes()
+            with self._target.open("rb") as file:
+                _close_to_others(file.fileno())
+                text = file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -93,6 +99,7 @@ class TokenFile:
 
     def lock(self) -> bool:
         """Try to become the one writer among all processes; the lock ends with the process."""
+        self._locate()
         try:
             lock = self._open_lock()
         except OSError as error:
@@ -123,7 +130,7 @@ class TokenFile:
         try:
             whole = _parse(self._next_path.read_bytes()) is not None
             written = self._next_path.stat().st_mtime_ns
-            placed = self.path.stat().st_mtime_ns if self.path.exists() else 0
+            placed = self._target.stat().st_mtime_ns if self._target.exists() else 0
             if whole and written >= placed:
                 self._place()
         except OSError:
@@ -135,8 +142,7 @@ class TokenFile:
         try:
             self._next = os.open(self._next_path, flags, MODE)
             os.fchmod(self._next, MODE)
-            os.pwrite(self._next, b" " * ROOM, 0)
-            os.fsync(self._next)
+            _fill(self._next, b" " * ROOM)
         except OSError as error:
             raise self._unwritable(error) from None
         return self._next
@@ -151,16 +157,35 @@ class TokenFile:
         except OSError as error:
             raise self._unwritable(error) from None
 
+    def _locate(self) -> None:
+        """Find the file itself: what replaces a link to it would stay on this machine's disk.
+
+        Again for every turn: a person may have put a file in the place of the link.
+        """
+        try:
+            target = self.path.resolve()
+            folder = target.is_dir()
+        except (OSError, RuntimeError):  # a link that leads to itself, up to Python 3.12
+            target, folder = self.path.absolute(), False
+        if folder:
+            raise TokenFileUnusable(
+                f"the token file {self.path} is a folder: IMPORTER_BITRIX__TOKEN_FILE needs the "
+                "name of a file in it"
+            )
+        self._target = target
+        self.lock_path = target.with_name(f"{target.name}.lock")
+        self._next_path = target.with_name(f"{target.name}.new")
+
     def _place(self) -> None:
-        self._next_path.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        self._next_path.replace(self._target)
+        folder = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
     def _open_lock(self) -> int:
-        return os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, MODE)
+        return os.open(self.lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, MODE)
 
     def _unwritable(self, error: OSError) -> TokenFileUnusable:
         return TokenFileUnusable(
@@ -177,13 +202,20 @@ def _fill(handle: int, text: bytes) -> None:
     os.fsync(handle)
 
 
+def _close_to_others(handle: int) -> None:
+    """Take the right to read the file from everybody else, if it is ours."""
+    if os.fstat(handle).st_mode & ~MODE & 0o777:
+        with suppress(OSError):
+            os.fchmod(handle, MODE)
+
+
 def read_pair(told: Mapping[str, Any], expires: float) -> Pair | None:
     """Return the pair in an answer of the authorisation server, or in a file made of one."""
-    texts = ("access_token", "refresh_token", "member_id", "client_endpoint")
-    found = {name: told.get(name, "") for name in texts}
-    if not all(isinstance(value, str) for value in found.values()) or not found["refresh_token"]:
+    refresh, access = told.get("refresh_token"), told.get("access_token", "")
+    if not isinstance(refresh, str) or not refresh or not isinstance(access, str):
         return None
-    return Pair(expires=expires, **found)
+    # An odd member that we could do without must not cost the pair: the one before it is spent.
+    return Pair(refresh, access, expires, _text(told, "member_id"), _text(told, "client_endpoint"))
 
 
 def seconds(value: object) -> float:
@@ -201,9 +233,12 @@ def _parse(text: bytes) -> Kept | None:
     pair = read_pair(told, seconds(told.get("expires"))) if isinstance(told, dict) else None
     if pair is None:
         return None
-    places = [told.get(name, "") for name in ("configured_endpoint", "found_endpoint")]
-    configured, found = (place if isinstance(place, str) else "" for place in places)
-    return Kept(pair, configured, found)
+    return Kept(pair, _text(told, "configured_endpoint"), _text(told, "found_endpoint"))
+
+
+def _text(told: Mapping[str, Any], name: str) -> str:
+    value = told.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _written(kept: Kept) -> bytes:

@@ -31,6 +31,8 @@ ZONES = frozenset(
     }
 )
 """Domains below which the maker of the portal alone gives out names."""
+NO_PORTALS = frozenset({"auth", "helpdesk", "oauth", "training", "www"})
+"""Names that the maker has taken for sites of his own."""
 
 
 def host(url: str) -> str:
@@ -83,7 +85,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
 def _zone(name: str) -> str | None:
     """Return the maker's domain directly below which a portal has its name."""
     first, _, zone = name.partition(".")
-    return zone if first and zone in ZONES else None
+    return zone if first and first not in NO_PORTALS and zone in ZONES else None
 
 
 def _is_loopback(name: str) -> bool:

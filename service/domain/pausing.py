@@ -25,7 +25,7 @@ class PausePolicy:
     """When a portal-wide failure becomes a pause, and how often it is probed; seconds.
 
     The brake: pause when more than `brake_share` of the last `brake_items` answered items were
-    rejected; `brake_items` 0 = off.
+    rejected; either at 0 = off.
     """
 
     after: float
@@ -146,10 +146,10 @@ class Gate:
             self._pause(self.reason, now)
 
     def _brake_trips(self) -> bool:
-        items = self._policy.brake_items
-        if not items or len(self._answers) < items:
+        items, share = self._policy.brake_items, self._policy.brake_share
+        if not items or not share or len(self._answers) < items:
             return False
-        return sum(self._answers) > self._policy.brake_share * items
+        return sum(self._answers) > share * items
 
     def _pause(self, reason: PauseReason, now: float) -> None:
         self.mode, self.reason = Mode.PAUSED, reason

@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 
 from service import parts
 from service.bitrix.enquiry import Enquiry
-from service.preflight.arithmetic import memory_limit, settings_rows
+from service.preflight.arithmetic import ignored_rows, memory_limit, settings_rows
 from service.preflight.broker import broker_rows
 from service.preflight.portal import portal_rows
 from service.preflight.report import write
 from service.preflight.rows import Row, fail, failed
-from service.settings.environment import load
+from service.settings.environment import injected, load
 from service.settings.tree import Settings
 from service.telemetry.metrics import Metrics
 
@@ -30,7 +30,7 @@ async def _rows(settings: Settings) -> list[Row]:
     broker, portal = await asyncio.gather(
         _in_time("broker", broker_rows(settings.rabbit)), _in_time("portal", _portal(settings))
     )
-    return [*settings_rows(settings, memory_limit()), *broker, *portal]
+    return [*settings_rows(settings, memory_limit()), *ignored_rows(injected()), *broker, *portal]
 
 
 async def _portal(settings: Settings) -> list[Row]:

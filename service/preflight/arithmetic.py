@@ -1,5 +1,6 @@
 """Works out what the settings ask of the machine, and which promises they switch off."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.preflight.rows import Row, fail, ok, warn
@@ -22,6 +23,20 @@ def settings_rows(settings: Settings, memory: int | None) -> list[Row]:
         _memory(settings, memory),
         _once(settings),
         *_resend(settings),
+    ]
+
+
+def ignored_rows(names: Sequence[str]) -> list[Row]:
+    """Warn of names that Kubernetes injects for a Service named like our prefix."""
+    if not names:
+        return []
+    return [
+        warn(
+            "settings.ignored",
+            SUBJECT,
+            f"Kubernetes injects such names for a Service: {', '.join(names)}",
+            "set enableServiceLinks: false in the pod, or give the Service another name",
+        )
     ]
 
 

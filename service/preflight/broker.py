@@ -144,7 +144,11 @@ def _queue(
     """Return whether a queue is there, bound, read, and works as it should."""
     seen = found.queues[queue.name]
     rows = [_thing(names, "queue", queue.name, seen)]
-    if described is not None and (told := described.queues[queue.name]) is not None:
+    told = None if described is None else described.queues[queue.name]
+    if described is None or told is None:
+        if queue.name == names.intake_queue:
+            rows += queues.untold_ack_timeout(queue.name, hold)
+    else:
         if not set(queue.keys) <= set(described.keys[queue.name]):
             rows = [_unbound(names, queue.name, queue.exchange, queue.keys[0])]
         works = queues.Described(queue.name, told, described.version, seen.consumers)
@@ -173,7 +177,7 @@ def _thing(names: Topology, kind: str, name: str, seen: Seen) -> Row:
 
 def _missing(names: Topology, check: str, subject: str) -> Row:
     if names.declare:
-        return ok(check, subject, "missing; `run` will create it")
+        return ok(check, subject, "missing; `run` would create it, if the user may")
     return fail(
         check,
         subject,

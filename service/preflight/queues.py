@@ -233,6 +233,22 @@ def _ack_timeout(queue: Described, hold: float) -> Row:
     )
 
 
+def untold_ack_timeout(name: str, hold: float) -> list[Row]:
+    """Warn where the hold would outlast the broker's usual patience, and nobody told another."""
+    if hold < ACK_SECONDS:
+        return []
+    return [
+        warn(
+            "queue.ack_timeout",
+            f"queue {name}",
+            f"not told; the broker's usual is {ACK_SECONDS:g} s, a message is held up to {hold:g} "
+            "s: the broker would cut the importer off",
+            f"set IMPORTER_RABBIT__HOLD_SECONDS below {ACK_SECONDS:g}, or be sure that the "
+            "broker's consumer_timeout is above it",
+        )
+    ]
+
+
 def _losses(queue: Described, what: str) -> list[Row]:
     """Warn of limits by which a queue throws messages away by itself."""
     found = {name: queue.value(name) for name in _UNITS if queue.value(name) is not None}

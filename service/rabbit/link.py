@@ -220,7 +220,8 @@ class Link:
                     ssl_context=self._tls,
                     client_properties={"connection_name": f"crm-importer {self.name}"},
                 )
-        except LinkLost as lost:
+        # A host that cannot be one; `broker_errors` leaves it, as publishes have such errors, too.
+        except (LinkLost, UnicodeError) as lost:
             return str(lost)
         try:
             return await self._serve(connection)

@@ -95,7 +95,7 @@ class Management:
             self._line.request("GET", f"{self._root}/api/{path}", headers=self._headers)
             answer = self._line.getresponse()
             body = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise ManagementFailed(_why(error)) from None
         if answer.status == _NOT_FOUND:
             return None
@@ -136,6 +136,8 @@ class Management:
 
 def _why(error: Exception) -> str:
     match error:
+        case UnicodeError():
+            return "this can be no address"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted ({error.verify_message})"
         case ssl.SSLError():

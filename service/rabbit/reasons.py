@@ -105,7 +105,10 @@ def _network(cause: BaseException) -> tuple[str, str] | None:
         case TimeoutError():
             remedy = "is the port right, is a firewall between, is the broker frozen?"
             return f"no answer within {CONNECT_SECONDS:g} s", remedy
-        case OSError(errno=socket.EAI_NONAME | socket.EAI_AGAIN | socket.EAI_NODATA):
+        case (
+            OSError(errno=socket.EAI_NONAME | socket.EAI_AGAIN | socket.EAI_NODATA)
+            | UnicodeError()
+        ):
             return "the host name is not known", "look at IMPORTER_RABBIT__URL, and at the DNS"
         case OSError(errno=errno.ECONNREFUSED):
             return "nobody listens there", "is the broker running, is the port right?"

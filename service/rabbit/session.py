@@ -88,7 +88,7 @@ async def _first(address: Address, name: str) -> aio_pika.abc.AbstractConnection
                 ssl_context=address.tls,
                 client_properties={"connection_name": f"crm-importer {name}"},
             )
-        except (AMQPError, OSError, TimeoutError) as error:
+        except (AMQPError, OSError, TimeoutError, UnicodeError) as error:
             reason, remedy = why(error, tls=address.tls is not None)
             reasons.append(f"{node(url)}: {reason}: {remedy}")
     raise CannotConnect("the broker cannot be used: " + "; ".join(reasons))

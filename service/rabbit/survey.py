@@ -73,7 +73,7 @@ async def visit(address: Address, topology: Topology) -> Survey:
             ssl_context=address.tls,
             client_properties={"connection_name": "crm-importer check"},
         )
-    except (AMQPError, OSError, TimeoutError) as error:
+    except (AMQPError, OSError, TimeoutError, UnicodeError) as error:
         raise NotLetIn(*why(error, tls=url.scheme == "amqps")) from None
     try:
         return await _survey(Session(connection), topology)

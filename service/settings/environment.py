@@ -11,7 +11,11 @@ from pydantic import ValidationError
 from service.settings.rules import broken_rules, missing_portal
 from service.settings.tree import PREFIX, Section, Settings
 
-_INJECTED = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")
+_INJECTED = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
+)
+_INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+"""What Kubernetes gives a bare `…_PORT`; a number there is a setting with a wrong name."""
 
 
 class SettingsInvalid(Exception):  # noqa: N818 - reads as what it says
@@ -51,11 +55,14 @@ def injected(environ: Mapping[str, str] = os.environ) -> list[str]:
     return [
         name
         for name in sorted(environ)
-        if name.startswith(PREFIX)
-        and name not in known
-        and _INJECTED.search(name)
-        and not (name.endswith("_PORT") and environ[name].isdigit())
+        if name.startswith(PREFIX) and name not in known and _is_injected(name, environ[name])
     ]
+
+
+def _is_injected(name: str, value: str) -> bool:
+    if _INJECTED.search(name):
+        return True
+    return name.endswith("_PORT") and _INJECTED_ADDRESS.match(value) is not None
 
 
 def known_names() -> dict[str, tuple[str, ...]]:
@@ -85,14 +92,14 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         elif setting != name and setting in environ:
             mistakes.append(f"{setting} and {name} are both given: keep one of them")
         elif setting == name:
-            values[setting] = environ[name]
+            values[setting] = environ[name].strip()
         else:
             try:
-                values[setting] = Path(environ[name]).read_text(encoding="utf-8").strip()
+                values[setting] = Path(environ[name].strip()).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or "not a text file"
                 mistakes.append(f"{name} names a file that cannot be read: {reason}")
-    empty = [name for name, value in values.items() if not value.strip()]
+    empty = [name for name, value in values.items() if not value]
     mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
     return {name: value for name, value in values.items() if name not in empty}, mistakes
 

@@ -1,68 +1,53 @@
 """Declares every setting: its name, type, default and meaning."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    Json,
-    SecretStr,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "IMPORTER_"
+_HOST = re.compile(r"[\w.:%-]+")
 
 
 def _amqp_urls(value: SecretStr) -> SecretStr:
-    urls = [url.strip() for url in value.get_secret_value().split(",")]
-    for url in urls:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in {"amqp", "amqps"} and bool(parts.hostname)
-            usable = usable and (parts.port is None or parts.port > 0)
-        except ValueError:
-            usable = False
-        if not usable:
-            message = "must be amqp://user:password@host:port/vhost (or amqps), comma-separated"
-            raise ValueError(message)
-    if len({urlsplit(url).scheme for url in urls}) > 1:
-        message = "must not mix amqp and amqps"
+    found = [_parts(url.strip()) for url in value.get_secret_value().split(",")]
+    schemes = {parts.scheme if parts else "" for parts in found}
+    if schemes not in ({"amqp"}, {"amqps"}):
+        message = "must be amqp://user:password@host:port/vhost (or all amqps), comma-separated"
         raise ValueError(message)
     return value
 
 
-def _webhook_url(value: SecretStr) -> SecretStr:
-    message = "must be https://portal/rest/<user>/<secret>/ as the portal shows it"
-    _http_address(value.get_secret_value(), r"/rest/\d+/[^/]+/?", message)
-    return value
+def _http(path: str, shape: str) -> AfterValidator:
+    """Return the check of an http address: its path, and a user only if its shape shows one."""
+
+    def check(value: str | SecretStr) -> str | SecretStr:
+        parts = _parts(value if isinstance(value, str) else value.get_secret_value())
+        message = f"must be {shape}"
+        if parts is None or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+            raise ValueError(message)
+        if not re.fullmatch(path, parts.path) or ("@" in parts.netloc and "@" not in shape):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
 
 
-def _client_endpoint(value: str) -> str:
-    return _http_address(value, r"/rest/?", "must be https://portal/rest/, the client_endpoint")
-
-
-def _oauth_url(value: str) -> str:
-    return _http_address(value, r"/.+", "must be https://host/oauth/token/")
-
-
-def _http_address(value: str, path: str, message: str) -> str:
+def _parts(value: str) -> SplitResult | None:
+    """Return the parts of an address; None where no library could ever ask for its host."""
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        usable = usable and (parts.port is None or parts.port > 0)
+        host = (parts.hostname or "").encode("idna").decode("idna")
+        if ":" in host or host.replace(".", "").isdecimal():
+            ip_address(host)
+        usable = value.isprintable() and _HOST.fullmatch(host) is not None and parts.port != 0
     except ValueError:
-        usable = False
-    else:
-        usable = usable and re.fullmatch(path, parts.path) is not None and "@" not in parts.netloc
-        usable = usable and not parts.query and not parts.fragment
-    if not usable:
-        raise ValueError(message)
-    return value
+        return None
+    return parts if usable else None
 
 
 def _readable(value: Path) -> Path:
@@ -73,11 +58,20 @@ def _readable(value: Path) -> Path:
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
 File = Annotated[Path, AfterValidator(_readable)]
+Management = Annotated[SecretStr, _http(r"(/[!-~]*)?", "http://user:password@host:15672/")]
+Webhook = Annotated[
+    SecretStr,
+    _http(r"/rest/\d+/[^/]+/?", "https://portal/rest/<user>/<secret>/ as the portal shows it"),
+]
+Endpoint = Annotated[str, _http(r"/rest/?", "https://portal/rest/, the client_endpoint")]
+AuthServer = Annotated[str, _http(r"/.+", "https://host/oauth/token/")]
+Collector = Annotated[str, _http(r"(/\S*)?", "http://host:4318/v1/traces")]
 
 
 class Section(BaseModel):
@@ -99,7 +93,7 @@ class Rabbit(Section):
     heartbeat_seconds: Annotated[float, Field(ge=1, le=600)] = Field(
         15, description="no portal call starts while the broker has been silent for longer"
     )
-    management_url: SecretStr | None = Field(
+    management_url: Management | None = Field(
         None, description="management API of the broker, http://user:password@host:15672/"
     )
     intake_exchange: Name = Field("crm.items", description="topic exchange for item events")
@@ -126,15 +120,15 @@ class Rabbit(Section):
 class Bitrix(Section):
     """The portal."""
 
-    webhook_url: Annotated[SecretStr, AfterValidator(_webhook_url)] | None = Field(
+    webhook_url: Webhook | None = Field(
         None, description="incoming webhook, https://portal/rest/1/secret/"
     )
-    client_endpoint: Annotated[str, AfterValidator(_client_endpoint)] | None = Field(
+    client_endpoint: Endpoint | None = Field(
         None, description="the portal, for an OAuth application: https://portal/rest/"
     )
     client_id: Name | None = Field(None, description="OAuth application: its client_id")
     client_secret: Secret | None = Field(None, description="OAuth application: its client_secret")
-    oauth_url: Annotated[str, AfterValidator(_oauth_url)] = Field(
+    oauth_url: AuthServer = Field(
         "https://oauth.bitrix24.tech/oauth/token/",
         description="where an OAuth application renews its tokens",
     )
@@ -148,7 +142,7 @@ class Bitrix(Section):
     )
     allow_http: bool = Field(default=False, description="allow plain HTTP to other than loopback")
     timeout_seconds: Seconds = Field(70, description="whole call; the cloud cuts at 60")
-    settle_seconds: Seconds = Field(
+    settle_seconds: Wait = Field(
         65, description="how long a call without an answer may still work on the portal"
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
@@ -180,7 +174,9 @@ class BatchSettings(Section):
     """The bounds of a batch and of what is held."""
 
     max_items: Annotated[int, Field(ge=1, le=20)] = Field(20, description="items per call, 1..20")
-    window_seconds: Seconds = Field(2, description="longest wait, from the batch's first item")
+    window_seconds: Wait = Field(
+        2, description="longest wait, from the batch's first item; 0 = leave at once"
+    )
     max_bytes: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
         16_000_000, description="bytes of messages per batch"
     )
@@ -203,7 +199,7 @@ class Retry(Section):
 class Pause(Section):
     """When a failing portal pauses intake, and how it is probed."""
 
-    after_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+    after_seconds: Wait = Field(
         60, description="a portal-wide failure that lasts this long becomes a pause"
     )
     probe_seconds: Seconds = Field(15, description="first wait before a probe; doubles")
@@ -213,8 +209,8 @@ class Pause(Section):
 class Brake(Section):
     """The brake against filling the dead-letter queue."""
 
-    share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="intake pauses when more than this share is rejected"
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="intake pauses when more than this share is rejected; 0 = off"
     )
     items: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         200, description="of the last so many answered items; 0 = off"
@@ -254,7 +250,7 @@ class Log(Section):
 class Tracing(Section):
     """Traces, for whoever has a collector; needs the extra `tracing`."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")] | None = Field(
+    endpoint: Collector | None = Field(
         None, description="collector (OTLP over HTTP), http://host:4318/v1/traces; unset: off"
     )
     share: Annotated[float, Field(ge=0, le=1)] = Field(

@@ -38,11 +38,13 @@ def rows(output: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_a_fresh_world_is_fit(amqp_url: str, portal: PortalProcess) -> None:
-    """Exit 0 with a line for each row: nothing is there yet, and `run` will create it."""
+    """Exit 0 with a line for each row: nothing is there yet, and `run` would create it."""
     code, output, errors = checked(RABBIT__URL=amqp_url, BITRIX__WEBHOOK_URL=portal.webhook_url)
     assert (0, "") == (code, errors)
     lines = output.splitlines()
-    assert "ok       queue crm.items.import: missing; `run` will create it" in lines
+    assert (
+        "ok       queue crm.items.import: missing; `run` would create it, if the user may" in lines
+    )
     assert "ok       type 2, deals: readable, external id in originId" in lines
     assert lines[-1].startswith("fit: ")
     assert "\x1b" not in output
@@ -154,6 +156,52 @@ def test_a_management_api_that_refuses_us_fails(
     )
     assert (1, True) == (code, "fail     management API: user or password refused" in output)
     assert SECRETS[2] not in output
+
+
+def test_what_could_go_wrong_later_is_warned_of(
+    broker: Broker, amqp_url: str, portal: PortalProcess
+) -> None:
+    """A long hold before there is a queue to ask, and names that Kubernetes injected."""
+    for management in ({}, {"RABBIT__MANAGEMENT_URL": broker.management_url}):
+        code, output, errors = checked(
+            "--json",
+            RABBIT__URL=amqp_url,
+            RABBIT__HOLD_SECONDS="1800",
+            BITRIX__WEBHOOK_URL=f"{portal.webhook_url}\n",
+            SERVICE_PORT="8080",
+            PORT="tcp://10.0.0.1:8080",
+            **management,
+        )
+        assert (0, "") == (code, errors)
+        found = rows(output)
+        warned = {key for key, row in found.items() if row["status"] == "warn"}
+        assert {
+            ("queue.ack_timeout", "queue crm.items.import"),
+            ("settings.ignored", "settings"),
+        } == warned
+        assert (
+            "IMPORTER_PORT, IMPORTER_SERVICE_PORT"
+            in found["settings.ignored", "settings"]["found"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RABBIT__MANAGEMENT_URL", f"http://u:{SECRETS[2]}@[::1/"),
+        ("RABBIT__MANAGEMENT_URL", f"http://u:{SECRETS[2]}@broker:abc/"),
+        ("RABBIT__URL", f"amqp://u:{SECRETS[1]}@.svc/"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "run", "publish"])
+def test_addresses_that_can_be_none_exit_2(command: str, name: str, value: str) -> None:
+    """One line, whatever the command, and never a traceback."""
+    webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": "https://portal.example/rest/1/x/"}
+    with ServiceProcess({**webhook, f"IMPORTER_{name}": value}, [command]) as process:
+        assert 2 == process.wait(30)
+        (line,) = process.stderr().splitlines()
+    assert line.startswith(f"error: IMPORTER_{name} is wrong: must be ")
+    assert [] == [secret for secret in SECRETS if secret in line]
 
 
 def test_bad_settings_exit_2() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.ports import free_port
 from tests.support.processes import PortalProcess, ServiceProcess
 from tests.support.world import World, deals
 
@@ -85,6 +86,25 @@ def moved() -> Iterator[PortalProcess]:
     """Lend the portal at its new address."""
     with PortalProcess() as portal:
         yield portal
+
+
+@pytest.fixture
+async def wrong() -> AsyncIterator[dict[str, str]]:
+    """Lend hosts that are no portal: one shows a page to everybody, one is not there."""
+
+    async def show(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(show, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield {
+            "page": f"http://127.0.0.1:{port}/",
+            "dead": f"http://127.0.0.1:{free_port()}/",
+        }
 
 
 async def test_the_main_job_runs_through_several_expiries(
@@ -245,6 +265,50 @@ async def test_a_restart_remembers_where_the_portal_is(
         assert calls == len(world.import_calls())
 
 
+@pytest.mark.parametrize("kind", ["webhook", "application"])
+@pytest.mark.parametrize("place", ["page", "dead"])
+async def test_a_redirect_to_a_wrong_place_costs_nothing(
+    broker: Broker, vhost: str, tmp_path: Path, wrong: dict[str, str], kind: str, place: str
+) -> None:
+    """Not even items without external id: no more than a question was asked there."""
+    ids = [f"e{n}" for n in range(5)]
+    webhook = kind == "webhook"
+    world = World(broker, vhost) if webhook else OAuthWorld(broker, vhost, tmp_path)
+    async with world:
+        service = await world.start_service()
+        portal = world.portal
+        portal.faults([{**_redirect("crm.item.batchimport", wrong[place]), "times": 1}])
+        await world.publish(deals(*ids, entity_type=7))
+        await world.settle(ids)
+        assert {("succeeded",)} == {tuple(found) for found in world.books.outcomes().values()}
+        assert len(ids) == len(portal.ledger()["items"])
+        assert [] == world.books.dead
+        assert [] == service.logs(event="portal has moved: give its new address in the settings")
+        (line,) = service.logs(event="redirect not followed: the host gave no result")
+        assert urlsplit(wrong[place]).netloc == line["host"]
+        if isinstance(world, OAuthWorld):
+            assert f"{portal.url}rest/" == world.kept()["found_endpoint"]
+
+
+async def test_a_place_that_was_noted_and_is_gone_is_given_up(
+    broker: Broker, vhost: str, tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    """The portal is asked where it was configured, and that is noted."""
+    async with OAuthWorld(broker, vhost, tmp_path) as world:
+        configured = f"{world.portal.url}rest/"
+        world.put(
+            refresh_token="refresh-0",
+            configured_endpoint=configured,
+            found_endpoint=f"{wrong['dead']}rest/",
+        )
+        service = await world.start_service()
+        await world.publish(deals("first", "second"))
+        await world.settle(["first", "second"])
+        world.assert_effectively_once(["first", "second"])
+        assert [] != service.logs(event="portal is back at its configured address")
+        await wait_until(lambda: world.kept()["found_endpoint"] == configured, what="the new note")
+
+
 async def test_a_redirect_to_a_stranger_is_refused(broker: Broker, vhost: str) -> None:
     """The secret stays; the intake waits, says why, and nothing is lost or failed."""
     ids = [f"e{n}" for n in range(30)]
@@ -269,7 +333,7 @@ async def test_a_redirect_to_a_stranger_is_refused(broker: Broker, vhost: str) -
         ("absent/tokens.json", {}, "cannot be written: No such file or directory"),
         ("tokens.json", {"BITRIX__REFRESH_TOKEN": ""}, "does not exist"),
         ("damaged", {}, "holds no refresh_token"),
-        ("folder", {}, "cannot be read: Is a directory"),
+        ("folder", {}, "is a folder"),
     ],
 )
 async def test_a_token_file_that_cannot_be_used_stops_the_start(

@@ -18,7 +18,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WINDOW = re.compile(r"\[(\d+)(ms|s|m|h|d)\]")
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 METRIC = re.compile(r"(?<![\w:$])((?:job:)?[a-zA-Z_][\w:]*)\s*(\{[^}]*\})?")
-MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
+MATCHER = re.compile(r"""(\w+)\s*(=~|!~|!=|=)\s*["']([^"']*)["']""")
 OURS = re.compile(r"^(importer_|process_|rabbitmq_|python_|job:|importer:|up$)")
 
 

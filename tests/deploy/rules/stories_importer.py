@@ -20,6 +20,7 @@ from tests.deploy.rules.series import (
     STARTED,
     UNAVAILABLE,
     UP,
+    UP_NAMED,
     UP_OTHER,
     USED,
 )
@@ -34,7 +35,15 @@ INTAKE = (
         fires="15m",
         value="7m 30s",
         resolves="25m",
-        silent={"within half the hold limit": {HELD: "300x40"}},
+        silent={
+            "within half the hold limit": {HELD: "300x40"},
+            "the budget is spent": {
+                HELD: "0+30x20 0x20",
+                USED: "410x40",
+                LIMIT: "420x40",
+                RESET: "7200x40",
+            },
+        },
     ),
     Story(
         alert="ImporterPaused",
@@ -66,7 +75,10 @@ INTAKE = (
         waits="7m",
         fires="9m",
         resolves="15m",
-        silent={"another one is up": {UP_OTHER: "1x25"}},
+        silent={
+            "another one is up": {UP_OTHER: "1x25"},
+            "a portal of its own name": {UP: "_x25", UP_NAMED: "1x25"},
+        },
     ),
     Story(
         alert="ImporterDown",

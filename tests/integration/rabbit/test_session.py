@@ -38,6 +38,11 @@ async def test_every_node_says_why_not(broker: Broker, vhost: str) -> None:
     assert "geheim" not in said
 
 
+async def test_a_name_that_no_host_can_have_is_no_traceback() -> None:
+    """The settings refuse it; should one pass, it is a reason like others."""
+    assert "the host name is not known" in await refusal("amqp://u:geheim@.svc/")
+
+
 async def test_a_missing_virtual_host_is_named_as_such(broker: Broker) -> None:
     """RabbitMQ answers with a close instead of an open."""
     assert "virtual host" in await refusal(broker.url("nowhere"))

@@ -151,8 +151,10 @@ async def test_refusals_are_told_apart(
     [
         (f"127.0.0.1:{free_port()}", "nobody listens there"),
         ("broker.invalid:5672", "the host name is not known"),
+        (".svc:5672", "the host name is not known"),
+        (f"{'a' * 64}.svc:5672", "the host name is not known"),
     ],
-    ids=["closed", "nowhere"],
+    ids=["closed", "nowhere", "empty", "long"],
 )
 async def test_unreachable_nodes_are_told_apart(place: str, reason: str) -> None:
     """Say what the network says."""
@@ -218,5 +220,10 @@ def test_management_says_why_it_cannot_be_used(broker: Broker) -> None:
     with (
         Management(f"http://u:p@{at.host}:{at.amqp_port}/") as management,
         pytest.raises(ManagementFailed, match=r"no readable answer|no answer|cannot be reached"),
+    ):
+        management.get("overview")
+    with (
+        Management("http://u:p@.svc:15672/") as management,
+        pytest.raises(ManagementFailed, match="can be no address"),
     ):
         management.get("overview")

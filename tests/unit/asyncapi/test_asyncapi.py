@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from service import asyncapi, cli
 from service.asyncapi import examples
@@ -20,7 +21,7 @@ from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.decoder import LARGEST_TYPE, Decoder, Incoming
 from service.rabbit.results import Outgoing, Writer
 from service.settings.tree import Rabbit
 from tests.fakes import item_event, malformed
@@ -41,7 +42,10 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_le
 candidates = st.fixed_dictionaries(
     {},
     optional={
-        "entityTypeId": scalars | st.integers(1, 200) | st.from_regex(r"[0-9]{1,11}"),
+        "entityTypeId": scalars
+        | st.integers(1, 200)
+        | st.from_regex(r"[0-9]{1,11}")
+        | st.integers(LARGEST_TYPE - 2_000, LARGEST_TYPE + 2_000).map(str),
         "fields": st.dictionaries(texts, values, max_size=3) | scalars,
         "useOriginalUfNames": scalars | st.sampled_from(["Y", "N"]),
         "id": scalars,
@@ -173,6 +177,66 @@ def test_what_the_schema_allows_the_importer_reads(body: dict[str, Any]) -> None
     """Promise upstream nothing that the importer would refuse."""
     if not mistakes("ItemEvent", body):
         assert isinstance(decoded(body), ItemEvent)
+
+
+@given(number=st.integers(1, 3_000_000_000) | st.integers(1, 400_000_000).map(lambda n: n * 10))
+def test_numbers_written_as_text_have_the_same_bound(number: int) -> None:
+    """Allow every type that the importer reads, and no other."""
+    for shown in (number, str(number)):
+        body = {"entityTypeId": shown, "fields": {"a": 1}}
+        assert (number > LARGEST_TYPE) is bool(mistakes("ItemEvent", body))
+
+
+@pytest.mark.parametrize(
+    ("shown", "fits"),
+    [
+        ("1", True),
+        ("0", False),
+        ("2000000000", True),
+        (str(LARGEST_TYPE), True),
+        (str(LARGEST_TYPE + 1), False),
+        ("2147483650", False),
+        ("3000000000", False),
+    ],
+)
+def test_the_bound_of_a_number_as_text_is_exact(shown: str, *, fits: bool) -> None:
+    """Refuse nothing at the border that the importer reads."""
+    body = {"entityTypeId": shown, "fields": {"a": 1}}
+    assert fits is (not mistakes("ItemEvent", body))
+    assert fits is isinstance(decoded(body), ItemEvent)
+
+
+@pytest.mark.parametrize("flag", ["Y", "N", True, False])
+def test_flags_have_two_spellings(flag: object) -> None:
+    """Allow both, and each by one alternative only."""
+    body = {"entityTypeId": 2, "fields": {"a": 1}, "useOriginalUfNames": flag}
+    assert [] == mistakes("ItemEvent", body)
+
+
+def test_messages_and_what_they_hold_have_names_of_their_own() -> None:
+    """Whoever makes classes of the document gets one for each."""
+    messages = DOCUMENT["components"]["messages"]
+    assert {name: name for name in messages} == {n: each["name"] for n, each in messages.items()}
+    results = [DOCUMENT["components"]["schemas"][n] for n in ("SucceededEvent", "FailedEvent")]
+    data = [each["properties"]["data"] for each in results]
+    assert ["Item succeeded data", "Item failed data"] == [each["title"] for each in data]
+    assert "Item failed error" == data[1]["properties"]["error"]["title"]
+    assert "warnings" in data[0]["properties"]
+
+
+def test_properties_of_messages_are_described() -> None:
+    """AsyncAPI has no place of its own for them."""
+    messages = DOCUMENT["components"]["messages"]
+    for name in ("itemEvent", "itemCloudEvent", "itemBinaryCloudEvent"):
+        assert "`gzip`" in messages[name]["description"]
+    for name in ("itemSucceeded", "itemFailed"):
+        assert "`correlation_id`" in messages[name]["description"]
+
+
+def test_numeric_hosts_are_written_as_in_an_address() -> None:
+    """With the brackets that keep the port apart."""
+    servers = build(Rabbit(url=SecretStr("amqp://u:p@[::1]:5673/v")))["servers"]
+    assert "[::1]:5673" == servers["broker1"]["host"]
 
 
 @pytest.mark.parametrize(

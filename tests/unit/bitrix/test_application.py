@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.bitrix import application as application_module
 from service.bitrix.application import Application
 from service.bitrix.auth import Home
 from service.bitrix.errors import auth_server_trouble, classify_refresh
@@ -15,6 +16,7 @@ from service.bitrix.tokens import Pair, TokenFile, TokenFileUnusable
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
 ENDPOINT = "https://portal.example/rest/"
+MOVED = "https://crm.new.example/rest/"
 INVALID = classify_refresh("invalid_grant", "", 400)
 
 
@@ -233,23 +235,15 @@ async def test_nothing_of_a_secret_is_shown(stage: Stage) -> None:
     assert "Application(portal.example)" == repr(application)
 
 
-async def test_a_new_host_is_followed_if_the_server_names_it(stage: Stage) -> None:
+async def test_a_host_is_vouched_for_if_the_server_names_it(stage: Stage) -> None:
     """For our member alone; a name that the server does not know gets nothing."""
     application = stage.application()
     await application.token()
-    with pytest.raises(CallFailed) as refused:
-        await application.follow("https://crm.other.example/")
-    assert ("REDIRECT_REFUSED", "unavailable") == (
-        refused.value.fault.code,
-        refused.value.fault.pause,
-    )
-    stage.server.endpoint = "https://crm.new.example/rest/"
-    assert await application.follow("https://crm.new.example/")
-    assert "https://crm.new.example/rest/profile" == application.address("profile")
-    assert "portal.example" == application.host
-    await application.close()
-    assert "https://crm.new.example/rest/" == stage.kept()["found_endpoint"]
-    assert "https://crm.new.example/rest/profile" == stage.application().address("profile")
+    assert not await application.vouches("https://crm.other.example/rest/")
+    stage.server.endpoint = MOVED
+    assert await application.vouches(MOVED)
+    assert not await application.vouches(MOVED.replace("https", "http"))
+    assert ENDPOINT == application.home.url
 
 
 async def test_a_stranger_is_asked_about_once(stage: Stage) -> None:
@@ -257,8 +251,7 @@ async def test_a_stranger_is_asked_about_once(stage: Stage) -> None:
     application = stage.application()
     await application.token()
     for _ in range(3):
-        with pytest.raises(CallFailed):
-            await application.follow("https://crm.other.example/")
+        assert not await application.vouches("https://crm.other.example/rest/")
     assert 2 == len(stage.server.spent)
 
 
@@ -266,21 +259,49 @@ async def test_another_member_is_another_portal(stage: Stage) -> None:
     """Even at the address that it is redirected to."""
     application = stage.application()
     await application.token()
-    stage.server.endpoint, stage.server.member = "https://crm.new.example/rest/", "somebody"
-    with pytest.raises(CallFailed):
-        await application.follow("https://crm.new.example/")
+    stage.server.endpoint, stage.server.member = MOVED, "somebody"
+    assert not await application.vouches(MOVED)
+
+
+async def test_where_the_portal_was_found_outlives_the_process(stage: Stage) -> None:
+    """Until it is found where it was configured again."""
+    application = stage.application()
+    await application.token()
+    for place in (MOVED, ENDPOINT):
+        application.home.found(place)
+        application.note()
+        await application.close()
+        assert place == stage.kept()["found_endpoint"]
+        assert place == stage.application().home.url
+    assert "portal.example" == application.host
 
 
 async def test_a_change_of_the_settings_wins_over_what_was_noted(stage: Stage) -> None:
     """The place was found from another address."""
     stage.put(
-        refresh_token="r",
-        configured_endpoint="https://older.example/rest/",
-        found_endpoint="https://crm.new.example/rest/",
+        refresh_token="r", configured_endpoint="https://older.example/rest/", found_endpoint=MOVED
     )
-    assert f"{ENDPOINT}profile" == stage.application().address("profile")
+    assert ENDPOINT == stage.application().home.url
 
 
-async def test_no_move_is_no_redirect(stage: Stage) -> None:
-    """A page of the same host is nothing to follow."""
-    assert not await stage.application().follow("/auth/")
+async def test_a_lock_that_is_held_for_long_is_named_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A frozen process holds it for ever; who can end it must know where to look."""
+    monkeypatch.setattr(application_module, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(application_module, "POLL_SECONDS", 0.001)
+    application, other, tries = stage.application(), TokenFile(stage.path), 0
+    lock = TokenFile.lock
+
+    def counted(file: TokenFile) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries == 4:
+            other.unlock()
+        return lock(file)
+
+    assert other.lock()
+    monkeypatch.setattr(TokenFile, "lock", counted)
+    assert "a1" == await application.token()
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert str(stage.path.with_name("tokens.json.lock")) == vars(record)["lock"]

@@ -14,6 +14,7 @@ from service.bitrix.errors import (
     classify_refresh,
     classify_status,
     classify_transport,
+    redirect_fruitless,
     redirect_refused,
     token_file_unusable,
 )
@@ -329,3 +330,14 @@ def test_every_pause_reason_of_a_code_is_one_of_the_contract() -> None:
     """The label of `importer_paused` is bounded."""
     reasons = {pause for _, pause in CALL_CODES.values() if pause is not None}
     assert reasons <= set(PauseReason) - {PauseReason.FAILURE_SHARE}
+
+
+@pytest.mark.parametrize("kind", list(CallKind))
+def test_a_fruitless_redirect_was_surely_not_executed(kind: CallKind) -> None:
+    """A refusal that needs a person, and too many requests, are what they are anywhere."""
+    fault = Fault(kind, "CODE", "text", 418)
+    same = {CallKind.BARRED, CallKind.THROTTLED}
+    found = redirect_fruitless(fault, "new.example")
+    assert (kind if kind in same else CallKind.UNAVAILABLE) is found.kind
+    assert ("CODE", 418, kind in same) == (found.code, found.http_status, found == fault)
+    assert kind in same or "new.example" in found.message

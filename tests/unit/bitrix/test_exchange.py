@@ -7,15 +7,20 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from service.bitrix.auth import Webhook
-from service.bitrix.exchange import Auth, Exchange
+from service.bitrix.auth import Home, Webhook
+from service.bitrix.exchange import MOST_REDIRECTS, Auth, Exchange
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
 SECRET = "very-secret"
 OLD, NEW = "https://one.bitrix24.com", "https://two.bitrix24.com"
+THIRD, OWN = "https://three.bitrix24.com", "https://crm.own.example"
 GOOD = httpx.Response(200, json={"result": 1})
 EXPIRED = httpx.Response(401, json={"error": "expired_token"})
 NO_AUTH = httpx.Response(401, json={"error": "NO_AUTH_FOUND"})
+FOREIGN = httpx.Response(401, json={"error": "INVALID_CREDENTIALS"})
+PAGE = httpx.Response(404, text="<html>")
+DEAD = httpx.ConnectError("x")
+CALL = ("crm.item.batchImport", b'{"a":1}')
 Sent = list[tuple[str, bytes]]
 
 
@@ -49,11 +54,8 @@ class Application:
 
     def __init__(self, renewals: int) -> None:
         """Renew so often, then say that it would not help."""
-        self.renewals, self.number = renewals, 0
-
-    def address(self, method: str) -> str:
-        """Return where to post a call."""
-        return f"{OLD}/rest/{method}"
+        self.renewals, self.number, self.notes = renewals, 0, 0
+        self.home = Home(f"{OLD}/rest/")
 
     async def token(self) -> str:
         """Return the token."""
@@ -67,9 +69,13 @@ class Application:
         self.number += 1
         return True
 
-    async def follow(self, location: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Go nowhere."""
-        return False
+    async def vouches(self, target: str) -> bool:
+        """Know one host that has another name."""
+        return target == f"{OWN}/rest/"
+
+    def note(self) -> None:
+        """Count the notes."""
+        self.notes += 1
 
     async def close(self) -> None:
         """End nothing."""
@@ -81,6 +87,7 @@ class Stage:
     def __init__(self, client: Client, auth: Auth) -> None:
         """Build the exchange."""
         self.client, self.told, self.paid = client, list[tuple[str, str]](), 0
+        self.auth = auth
         self.exchange = Exchange(
             auth, timeout=5.0, connections=1, watch=self._watch, toll=self._toll
         )
@@ -97,6 +104,20 @@ class Stage:
         with pytest.raises(CallFailed) as failed:
             await self.exchange("profile", b"{}")
         return failed.value.fault
+
+    async def call(self) -> str:
+        """Make a call that changes something; return how it fails."""
+        try:
+            await self.exchange(*CALL)
+        except CallFailed as failed:
+            return f"{failed.fault.kind} {failed.fault.code}"
+        return "ok"
+
+    def posts(self) -> list[tuple[str, str]]:
+        """Return which methods were posted to which hosts since the last question."""
+        sent = [(a.partition("/rest/")[0], a.rpartition("/")[2]) for a, _ in self.client.sent]
+        self.client.sent.clear()
+        return sent
 
 
 Staging = Callable[..., Stage]
@@ -159,17 +180,137 @@ async def test_a_webhook_has_nothing_to_renew(staged: Staging, answer: httpx.Res
 async def test_a_renamed_portal_gets_the_same_post(
     staged: Staging, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With its body, at once, and from then on; it is said once, without the secret."""
-    stage = staged(moved(f"{NEW}/rest/x", status), GOOD, GOOD)
-    await stage.exchange("profile", b'{"a":1}')
-    await stage.exchange("profile", b"{}")
-    path = f"/rest/1/{SECRET}/profile"
-    assert [(OLD + path, b'{"a":1}'), (NEW + path, b'{"a":1}'), (NEW + path, b"{}")] == (
-        stage.client.sent
-    )
+    """Once it has answered a question there, and from then on; it is said without the secret."""
+    stage = staged(moved(f"{NEW}/rest/x", status), GOOD, GOOD, GOOD)
+    await stage.exchange(*CALL)
+    await stage.exchange(*CALL)
+    path = f"/rest/1/{SECRET}/"
+    assert [
+        (f"{OLD}{path}{CALL[0]}", CALL[1]),
+        (f"{NEW}{path}profile", b"{}"),
+        (f"{NEW}{path}{CALL[0]}", CALL[1]),
+        (f"{NEW}{path}{CALL[0]}", CALL[1]),
+    ] == stage.client.sent
     assert ["portal has moved: give its new address in the settings"] == caplog.messages
     assert SECRET not in str([vars(record) for record in caplog.records])
-    assert 1 == stage.paid
+    assert 2 == stage.paid
+
+
+@pytest.mark.parametrize(
+    ("answer", "fails"),
+    [
+        (DEAD, "unavailable CONNECTION_LOST"),
+        (httpx.ReadTimeout("x"), "unavailable CALL_TIMED_OUT"),
+        (httpx.ReadError("x"), "unavailable CONNECTION_LOST"),
+        (PAGE, "unavailable HTTP_404"),
+        (httpx.Response(200, text="<html>"), "unavailable UNREADABLE_ANSWER"),
+        (httpx.Response(413), "unavailable HTTP_413"),
+        (httpx.Response(404, json={"error": "NOT_FOUND"}), "unavailable NOT_FOUND"),
+        (NO_AUTH, "unavailable NO_AUTH_FOUND"),
+        (FOREIGN, "barred INVALID_CREDENTIALS"),
+        (moved("/auth/"), "unavailable HTTP_302"),
+    ],
+)
+async def test_a_redirect_alone_moves_nothing(
+    staged: Staging, answer: httpx.Response | Exception, fails: str
+) -> None:
+    """Where no result comes from, the call itself is never sent, and the next one stays home."""
+    for renewals in (None, 0):
+        stage = staged(moved(NEW), answer, GOOD, renewals=renewals)
+        assert fails == await stage.call()
+        assert [(OLD, CALL[0]), (NEW, "profile")] == stage.posts()
+        assert "ok" == await stage.call()
+        assert [(OLD, CALL[0])] == stage.posts()
+        if isinstance(stage.auth, Application):
+            assert 0 == stage.auth.notes
+
+
+async def test_a_redirect_that_leads_nowhere_names_the_host(
+    staged: Staging, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For whoever must find out who redirects."""
+    fault = await staged(moved(NEW), DEAD).fault()
+    assert fault.message.startswith("the portal redirects to two.bitrix24.com, where it does not")
+    assert ["redirect not followed: the host gave no result"] == caplog.messages
+    assert SECRET not in str([vars(record) for record in caplog.records])
+
+
+async def test_an_old_token_is_renewed_at_the_new_place(staged: Staging) -> None:
+    """The portal redirects before it looks at one; what is found is noted once."""
+    stage = staged(moved(OWN), EXPIRED, GOOD, GOOD, renewals=9)
+    assert "ok" == await stage.call()
+    assert [(OLD, CALL[0]), (OWN, "profile"), (OWN, "profile"), (OWN, CALL[0])] == stage.posts()
+    assert isinstance(stage.auth, Application)
+    assert (1, 1) == (stage.auth.number, stage.auth.notes)
+
+
+async def test_a_portal_renamed_twice_is_found(staged: Staging) -> None:
+    """Every host on the way must be trusted."""
+    stage = staged(moved(NEW), moved(THIRD), GOOD, GOOD)
+    assert "ok" == await stage.call()
+    posts = [(OLD, CALL[0]), (NEW, "profile"), (THIRD, "profile"), (THIRD, CALL[0])]
+    assert posts == stage.posts()
+    stage = staged(moved(NEW), moved("https://stranger.example/"))
+    assert "barred REDIRECT_REFUSED" == await stage.call()
+
+
+async def followed(stage: Stage) -> Stage:
+    """Let the portal be found at its new place."""
+    assert "ok" == await stage.call()
+    assert NEW == stage.posts()[-1][0]
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("broken", "fails"),
+    [
+        (DEAD, "unavailable CONNECTION_LOST"),
+        (PAGE, "ambiguous HTTP_404"),
+        (httpx.ReadTimeout("x"), "ambiguous CALL_TIMED_OUT"),
+        (FOREIGN, "barred INVALID_CREDENTIALS"),
+    ],
+)
+async def test_a_portal_that_is_lost_is_asked_for_where_it_was(
+    staged: Staging, broken: httpx.Response | Exception, fails: str
+) -> None:
+    """With a question that changes nothing; from its first result on it is there again."""
+    stage = await followed(staged(moved(NEW), GOOD, GOOD, broken, GOOD, GOOD, GOOD))
+    assert fails == await stage.call()
+    assert [(NEW, CALL[0])] == stage.posts()
+    assert ["ok", "ok"] == [await stage.call(), await stage.call()]
+    assert [(OLD, "profile"), (OLD, CALL[0]), (OLD, CALL[0])] == stage.posts()
+
+
+@pytest.mark.parametrize(
+    "was", [DEAD, PAGE, FOREIGN, moved(NEW), moved("https://stranger.example/"), moved("/auth/")]
+)
+async def test_a_portal_that_was_away_is_found_where_it_had_moved(
+    staged: Staging, was: httpx.Response | Exception
+) -> None:
+    """The old name may have ended, or be somebody else's; that never keeps a call back."""
+    stage = await followed(staged(moved(NEW), GOOD, GOOD, DEAD, was, GOOD, GOOD))
+    assert "unavailable CONNECTION_LOST" == await stage.call()
+    stage.posts()
+    assert ["ok", "ok"] == [await stage.call(), await stage.call()]
+    assert [(OLD, "profile"), (NEW, CALL[0]), (NEW, CALL[0])] == stage.posts()
+
+
+async def test_a_portal_that_was_away_may_have_moved_on(staged: Staging) -> None:
+    """The configured address leads to where it is now."""
+    stage = await followed(staged(moved(NEW), GOOD, GOOD, DEAD, moved(THIRD), GOOD, GOOD))
+    await stage.call()
+    stage.posts()
+    assert "ok" == await stage.call()
+    assert [(OLD, "profile"), (THIRD, "profile"), (THIRD, CALL[0])] == stage.posts()
+
+
+async def test_an_answer_of_the_portal_is_no_loss(staged: Staging) -> None:
+    """A limit or a refusal says that it is there."""
+    busy = httpx.Response(503, json={"error": "QUERY_LIMIT_EXCEEDED"})
+    stage = await followed(staged(moved(NEW), GOOD, GOOD, busy, GOOD))
+    assert "throttled QUERY_LIMIT_EXCEEDED" == await stage.call()
+    assert "ok" == await stage.call()
+    assert [(NEW, CALL[0])] * 2 == stage.posts()
 
 
 @pytest.mark.parametrize(
@@ -192,9 +333,14 @@ async def test_a_redirect_to_nowhere_else_is_tried_later(staged: Staging, to: st
 
 
 async def test_redirects_do_not_go_on_for_ever(staged: Staging) -> None:
-    """One per call."""
-    stage = staged(moved(NEW), moved(OLD))
-    assert CallKind.UNAVAILABLE is (await stage.fault()).kind
+    """Neither in a circle, nor ever further."""
+    stage = staged(moved(NEW), moved(OLD), moved(NEW), GOOD)
+    assert "unavailable HTTP_302" == await stage.call()
+    assert [(OLD, CALL[0]), (NEW, "profile"), (OLD, CALL[0])] == stage.posts()
+    further = [moved(f"https://n{number}.bitrix24.com/") for number in range(9)]
+    stage = staged(*further)
+    assert "unavailable HTTP_302" == await stage.call()
+    assert 1 + MOST_REDIRECTS == len(stage.posts())
 
 
 async def test_a_doubtful_call_never_goes_again(staged: Staging) -> None:

@@ -85,7 +85,7 @@ async def test_a_refusal_makes_the_next_call_wait() -> None:
     """Somebody else drinks from the portal's bucket: we take half."""
     bench = Bench(rate=2.0, burst=50.0)
     bench.throttle.refused()
-    assert (1.0, "bucket") == bench.throttle.pace()
+    assert (1.0, "backoff") == bench.throttle.pace()
     assert 1.0 == pytest.approx(await bench.call("probe"), abs=1e-3)
 
 

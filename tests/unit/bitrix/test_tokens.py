@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from service.bitrix.tokens import ROOM, Kept, Pair, TokenFile, TokenFileUnusable, seconds
+from service.bitrix.tokens import (
+    ROOM,
+    Kept,
+    Pair,
+    TokenFile,
+    TokenFileUnusable,
+    read_pair,
+    seconds,
+)
 
 PAIR = Pair("refresh-1", "access-1", 1000.0, "member", "https://portal.example/rest/")
 KEPT = Kept(PAIR, "https://portal.example/rest/", "https://new.example/rest/")
@@ -149,6 +157,92 @@ def test_a_check_leaves_no_pair(file: TokenFile) -> None:
     """Only the lock stays."""
     file.check()
     assert ["tokens.json.lock"] == [path.name for path in file.path.parent.iterdir()]
+
+
+def test_a_full_disk_is_noticed_at_the_start(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for a pair is asked for, not only a name; nothing of it stays."""
+    monkeypatch.setattr(os, "pwrite", lambda *_: ROOM - 1)
+    for act in (file.check, file.prepare):
+        with pytest.raises(TokenFileUnusable, match="No space left on device"):
+            act()
+    assert not list(file.path.parent.glob(".*"))
+
+
+def test_a_file_that_others_may_read_is_closed_to_them_when_it_is_opened(file: TokenFile) -> None:
+    """Not only at the first renewal."""
+    written(file).path.chmod(0o644)
+    assert KEPT == file.read()
+    assert 0o600 == stat.S_IMODE(file.path.stat().st_mode)
+
+
+def test_a_file_of_somebody_else_is_read_as_it_is(
+    file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mode is its owner's affair."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    written(file).path.chmod(0o644)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    assert KEPT == file.read()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_leads_to_the_file_and_stays(tmp_path: Path, *, there: bool) -> None:
+    """The pair, the lock and what is prepared lie on the shared volume, not beside the link."""
+    volume, disk = tmp_path / "volume", tmp_path / "disk"
+    volume.mkdir()
+    disk.mkdir()
+    if there:
+        written(TokenFile(volume / "pair.json"), Kept(Pair("older")))
+    link = disk / "tokens.json"
+    link.symlink_to("../volume/pair.json")
+    file = TokenFile(link)
+    file.check()
+    assert KEPT == written(file).read() == TokenFile(volume / "pair.json").read()
+    assert link.is_symlink()
+    assert [link] == list(disk.iterdir())
+    assert {"pair.json", "pair.json.lock"} == {path.name for path in volume.iterdir()}
+    other = TokenFile(volume / "pair.json")
+    assert [True, False] == [other.lock(), file.lock()]
+    other.unlock()
+
+
+def test_a_file_in_the_place_of_its_link_counts_from_the_next_turn(tmp_path: Path) -> None:
+    """Whoever replaces the file need not know that there was a link."""
+    link, fresh = tmp_path / "tokens.json", Kept(Pair("fresh"))
+    link.symlink_to("pair.json")
+    file = written(TokenFile(link))
+    written(TokenFile(tmp_path / "fresh"), fresh).path.replace(link)
+    assert file.lock()
+    assert fresh == file.read()
+    file.unlock()
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    """In one line."""
+    (tmp_path / "tokens.json").symlink_to("tokens.json")
+    with pytest.raises(TokenFileUnusable, match="cannot be read: Too many levels"):
+        TokenFile(tmp_path / "tokens.json").read()
+
+
+@pytest.mark.parametrize("path", ["/", ".", "..", "", "/tmp/"])
+def test_a_folder_is_no_token_file(path: str) -> None:
+    """Nothing is put beside it."""
+    with pytest.raises(TokenFileUnusable, match=r"is a folder: .*TOKEN_FILE needs the name"):
+        TokenFile(Path(path))
+
+
+@pytest.mark.parametrize("odd", [None, 7, [], {}])
+def test_an_odd_member_does_not_cost_the_pair(odd: object) -> None:
+    """Only the two tokens are needed: those before them are spent."""
+    told = {"access_token": "a", "refresh_token": "r", "member_id": odd, "client_endpoint": odd}
+    assert Pair("r", "a", 5.0) == read_pair(told, 5.0)
+    assert None is read_pair({**told, "access_token": odd}, 5.0)
+    assert None is read_pair({**told, "refresh_token": odd}, 5.0)
 
 
 @pytest.mark.parametrize(

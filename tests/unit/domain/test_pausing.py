@@ -409,6 +409,14 @@ def test_no_history_lets_unsure_trouble_shut_a_half_open_gate_early(
             assert Mode.HALF_OPEN is gate.mode
 
 
+@pytest.mark.parametrize(("share", "items"), [(0.0, 4), (0.5, 0), (0.0, 0)])
+def test_either_zero_takes_the_brake_off(share: float, items: int) -> None:
+    """However many items are refused."""
+    gate = Gate(PausePolicy(60, 15, 300, brake_share=share, brake_items=items))
+    gate.ended(0, 100, 100.0)
+    assert Mode.FLOWING is gate.mode
+
+
 def test_refusals_of_our_own_say_nothing_of_the_portal() -> None:
     """An outage becomes a pause although flawed items end meanwhile; for the brake they count."""
     gate = Gate(PausePolicy(after=60, probe=15, probe_cap=300, brake_items=4))

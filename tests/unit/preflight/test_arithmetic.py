@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.preflight.arithmetic import MIB, memory_limit, settings_rows
+from service.preflight.arithmetic import MIB, ignored_rows, memory_limit, settings_rows
 from service.preflight.rows import Row, Status
 from service.settings.environment import load
 
@@ -64,6 +64,15 @@ def test_promises_that_are_switched_off_are_named(name: str, value: str, check: 
     """Warn whoever trades doubled items for speed."""
     found = rows(None, **{name: value})[check]
     assert (Status.WARN, True) == (found.status, "twice" in found.found)
+
+
+def test_names_injected_by_kubernetes_are_warned_of() -> None:
+    """In one row, with what to do about them."""
+    (row,) = ignored_rows(["IMPORTER_PORT", "IMPORTER_SERVICE_HOST"])
+    assert Status.WARN is row.status
+    assert "IMPORTER_PORT, IMPORTER_SERVICE_HOST" in row.found
+    assert "enableServiceLinks" in row.remedy
+    assert [] == ignored_rows([])
 
 
 def written(root: Path, **files: str) -> Path:

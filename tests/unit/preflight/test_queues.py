@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.parts import topology
-from service.preflight.queues import Described, judged
+from service.preflight.queues import Described, judged, untold_ack_timeout
 from service.preflight.rows import Row, Status
 from service.settings.tree import Rabbit
 
@@ -149,6 +149,15 @@ def test_hold_must_end_before_the_brokers_patience(
     """Compare with what is set, else with the broker's usual 30 minutes."""
     found = not_ok(intake(arguments, policy, hold=hold))
     assert ({} if fits else {"queue.ack_timeout": Status.FAIL}) == found
+
+
+@pytest.mark.parametrize(("hold", "warned"), [(1799.9, False), (1800.0, True)])
+def test_hold_over_the_brokers_usual_patience_is_warned_of_untold(
+    hold: float, *, warned: bool
+) -> None:
+    """Before there is a queue, and without a management API."""
+    found = {row.check: row for row in untold_ack_timeout(NAMES.intake_queue, hold)}
+    assert ({"queue.ack_timeout": Status.WARN} if warned else {}) == not_ok(found)
 
 
 @pytest.mark.parametrize("limit", ["message-ttl", "max-length", "max-length-bytes", "expires"])

@@ -14,7 +14,15 @@ from aio_pika.exceptions import (
 from aiormq import Channel
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.rabbit.link import Address, LinkLost, Nacked, Returned, broker_errors, unless_lost
+from service.rabbit.link import (
+    Address,
+    Link,
+    LinkLost,
+    Nacked,
+    Returned,
+    broker_errors,
+    unless_lost,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,29 @@ def test_returned_and_nacked_publishes_are_told_apart() -> None:
         raise PublishError.__new__(PublishError)
     with pytest.raises(Nacked), broker_errors():
         raise DeliveryError.__new__(DeliveryError)
+
+
+async def test_host_that_cannot_be_one_is_a_lost_link() -> None:
+    """Tell it and try the next address; the settings refuse it, a resolver may not."""
+    told: list[str | None] = []
+    lost = asyncio.Event()
+
+    def note(reason: str | None) -> None:
+        told.append(reason)
+        lost.set()
+
+    async def setup(_: Channel) -> None:
+        """Set nothing up."""
+
+    address = Address([f"amqp://u:very-secret@{'a' * 64}.svc/"], 15)
+    link = Link("test", address, confirms=False, setup=setup, on_change=note)
+    running = asyncio.create_task(link.run())
+    async with asyncio.timeout(10):
+        await lost.wait()
+    running.cancel()
+    (reason,) = told
+    assert reason
+    assert "very-secret" not in reason
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), KeyError("bug"), AssertionError("bug")])

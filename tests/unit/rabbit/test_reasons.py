@@ -38,6 +38,7 @@ def tls(reason: str) -> ssl.SSLError:
         (TimeoutError(), "no answer within 10 s", "firewall"),
         (AMQPConnectionError(errno.ECONNREFUSED, "x"), "nobody listens there", "running"),
         (AMQPConnectionError(socket.EAI_NONAME, "x"), "the host name is not known", "DNS"),
+        (wrapped(UnicodeError("label too long")), "the host name is not known", "URL"),
         (AMQPConnectionError(errno.EHOSTUNREACH, "no route"), "cannot be reached (no route)", "?"),
         (wrapped(OSError(errno.ECONNREFUSED, "x")), "nobody listens there", "running"),
         (wrapped(ConnectionResetError()), "the connection was cut at once", "amqps"),

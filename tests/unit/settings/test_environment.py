@@ -147,6 +147,26 @@ def test_any_setting_may_be_a_file(tmp_path: Path) -> None:
     assert (WEBHOOK, 7) == (tree.bitrix.webhook_url.get_secret_value(), tree.batch.max_items)
 
 
+def test_white_space_around_a_value_is_cut(tmp_path: Path) -> None:
+    """As in a file: whoever pastes a secret with a newline means the secret."""
+    (tmp_path / "items").write_text("7")
+    tree = load(
+        {
+            "IMPORTER_BITRIX__WEBHOOK_URL": f" {WEBHOOK}\r\n",
+            "IMPORTER_RABBIT__URL": "amqp://u:p@broker/\n",
+            "IMPORTER_BATCH__MAX_ITEMS_FILE": f"{tmp_path / 'items'}\n",
+            "IMPORTER_LOOKUP": "always\t",
+        }
+    )
+    assert tree.bitrix.webhook_url is not None
+    assert (WEBHOOK, "amqp://u:p@broker/", 7, "always") == (
+        tree.bitrix.webhook_url.get_secret_value(),
+        tree.rabbit.url.get_secret_value(),
+        tree.batch.max_items,
+        tree.lookup,
+    )
+
+
 def test_value_and_file_together_are_a_mistake(tmp_path: Path) -> None:
     """Ask which one is meant."""
     (tmp_path / "a").write_text("5")
@@ -206,12 +226,37 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("RABBIT__DELIVERY_LIMIT", "99"),
         ("BATCH__MAX_ITEMS", "0"),
         ("BATCH__MAX_ITEMS", "21"),
-        ("BATCH__WINDOW_SECONDS", "0"),
+        ("BATCH__WINDOW_SECONDS", "-1"),
+        ("BITRIX__SETTLE_SECONDS", "-1"),
+        ("RETRY__BASE_SECONDS", "0"),
+        ("CLAIMS__REMEMBER", "0"),
+        ("BRAKE__SHARE", "-0.1"),
+        ("BRAKE__SHARE", "1.1"),
         ("BATCH__WINDOW_SECONDS", "nan"),
         ("BATCH__WINDOW_SECONDS", "inf"),
         ("RABBIT__TOPOLOGY", "create"),
         ("RABBIT__URL", "amqp://"),
         ("RABBIT__URL", "amqp://a/,amqps://b/"),
+        ("RABBIT__URL", "amqp://a/,http://b/"),
+        ("RABBIT__URL", "amqp://a/,"),
+        ("RABBIT__URL", "amqp://u:p@.svc/"),
+        ("RABBIT__URL", f"amqp://u:p@{'a' * 64}.svc/"),
+        ("RABBIT__URL", "amqp://u:p@xn--/"),
+        ("RABBIT__URL", "amqp://u:p@192.168.1.256/"),
+        ("RABBIT__URL", "amqp://u:p@bro ker/"),
+        ("RABBIT__URL", "amqp://u:p@bro\nker/"),
+        ("RABBIT__URL", "amqp://u:p@[::1/"),
+        ("RABBIT__URL", "amqp://u:p@broker:0/"),
+        ("RABBIT__MANAGEMENT_URL", "http://[::1/"),
+        ("RABBIT__MANAGEMENT_URL", "http://u:p@broker:abc/"),
+        ("RABBIT__MANAGEMENT_URL", "http://приём..рф/"),
+        ("RABBIT__MANAGEMENT_URL", "http://u:p@broker:15672/a b/"),
+        ("RABBIT__MANAGEMENT_URL", "http://u:p@broker:15672/приём/"),
+        ("RABBIT__MANAGEMENT_URL", "http://u:p@broker:15672/?a=b"),
+        ("RABBIT__MANAGEMENT_URL", "amqp://u:p@broker/"),
+        ("RABBIT__MANAGEMENT_URL", "broker:15672"),
+        ("TRACING__ENDPOINT", "http://[::1/v1/traces"),
+        ("TRACING__ENDPOINT", "http://user@collector:4318/v1/traces"),
         ("RABBIT__CA_FILE", "/no/such/file"),
         ("BITRIX__EXTERNAL_ID_FIELDS", "{"),
         ("BITRIX__EXTERNAL_ID_FIELDS", '{"0":"ufCrm_1"}'),
@@ -219,6 +264,10 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("BITRIX__WEBHOOK_URL", "https://portal.example/"),
         ("BITRIX__WEBHOOK_URL", "https://portal.example/rest/1/secret/crm.item.list"),
         ("BITRIX__WEBHOOK_URL", "ftp://portal.example/rest/1/secret/"),
+        ("BITRIX__WEBHOOK_URL", "https://por\ntal.example/rest/1/secret/"),
+        ("BITRIX__WEBHOOK_URL", "https://user@portal.example/rest/1/secret/"),
+        ("BITRIX__WEBHOOK_URL", "https://портал..рф/rest/1/secret/"),
+        ("BITRIX__WEBHOOK_URL", "https://.example/rest/1/secret/"),
         ("AMBIGUOUS", "guess"),
         ("HTTP__PORT", "65536"),
         ("LOG__FORMAT", "xml"),
@@ -261,6 +310,15 @@ def test_broken_rule_is_one_line(named: dict[str, str]) -> None:
         {"BITRIX__WEBHOOK_URL": "http://127.0.0.1:8000/rest/1/secret/"},
         {"BITRIX__WEBHOOK_URL": "http://[::1]:8000/rest/1/secret/"},
         {"BITRIX__WEBHOOK_URL": "http://localhost/rest/1/secret/"},
+        {"BITRIX__WEBHOOK_URL": "https://портал.рф/rest/1/secret/"},
+        {"BITRIX__WEBHOOK_URL": "https://xn--80aswg.xn--p1ai/rest/1/secret"},
+        {"RABBIT__URL": "amqp://u:p%40ss@rabbit-0.my_ns.svc.:5672/v%2Fh, amqp://[::1]:5672/"},
+        {"RABBIT__URL": "amqps://u:pässwort@[fe80::1%25eth0]/"},
+        {"RABBIT__MANAGEMENT_URL": "https://u:p%2F@broker.example/rabbit/"},
+        {"RABBIT__MANAGEMENT_URL": "http://127.0.0.1:15672"},
+        {"TRACING__ENDPOINT": "http://collector:4318/v1/traces"},
+        {"BATCH__WINDOW_SECONDS": "0", "BITRIX__SETTLE_SECONDS": "0"},
+        {"BRAKE__SHARE": "0", "BRAKE__ITEMS": "0"},
         {
             "BITRIX__WEBHOOK_URL": "http://portal.example/rest/1/secret/",
             "BITRIX__ALLOW_HTTP": "true",
@@ -279,23 +337,53 @@ def test_certificate_needs_its_key(tmp_path: Path) -> None:
     assert "IMPORTER_RABBIT__KEY_FILE" in line
 
 
+def service_links(service: str, port: int, protocol: str = "tcp", **named: int) -> dict[str, str]:
+    """Return what Kubernetes injects for a Service; `named`: its ports that have a name."""
+    link = f"{service}_PORT_{port}_{protocol}".upper()
+    return {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": str(port),
+        **{f"{service}_SERVICE_PORT_{name}": str(number) for name, number in named.items()},
+        f"{service}_PORT": f"{protocol}://10.0.0.1:{port}",
+        link: f"{protocol}://10.0.0.1:{port}",
+        f"{link}_PROTO": protocol,
+        f"{link}_PORT": str(port),
+        f"{link}_ADDR": "10.0.0.1",
+    }
+
+
 @pytest.mark.parametrize(
-    "name",
+    "names",
     [
-        "IMPORTER_SERVICE_HOST",
-        "IMPORTER_SERVICE_PORT",
-        "IMPORTER_SERVICE_PORT_HTTP",
-        "IMPORTER_PORT",
-        "IMPORTER_PORT_8080_TCP",
-        "IMPORTER_PORT_8080_TCP_ADDR",
-        "IMPORTER_METRICS_PORT_8080_TCP_PROTO",
+        service_links("IMPORTER", 8080),
+        service_links("IMPORTER", 8080, HTTP=8080),
+        service_links("IMPORTER", 8080, HTTP_METRICS=8080, PORT=9090),
+        service_links("IMPORTER_METRICS", 8080, METRICS=8080),
+        service_links("IMPORTER", 53, "udp"),
+        service_links("IMPORTER", 9999, "sctp"),
     ],
 )
-def test_names_injected_by_kubernetes_are_ignored(name: str) -> None:
-    """Start beside a Service of our own name; tell which names were ignored."""
-    environ = MINIMUM | {name: "tcp://10.0.0.1:8080"}
+def test_names_injected_by_kubernetes_are_ignored(names: dict[str, str]) -> None:
+    """Start beside a Service of our own name, with all its values; tell what was ignored."""
+    environ = MINIMUM | names
     load(environ)
-    assert [name] == injected(environ)
+    assert sorted(names) == injected(environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PORT", "8080"),
+        ("HTTP_PORT", "80 80"),
+        ("PORT", "8080"),
+        ("HTTP__PORT_8080", "8080"),
+        ("PORT_8080_TCP_PORTS", "8080"),
+    ],
+)
+def test_misspelt_port_is_named_as_a_mistake(name: str, value: str) -> None:
+    """Nothing that a person would write passes for an injected name."""
+    (line,) = mistakes(**{name: value})
+    assert line.startswith(f"IMPORTER_{name} is not a setting")
 
 
 def test_own_port_is_never_taken_for_an_injected_name() -> None:

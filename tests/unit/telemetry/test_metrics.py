@@ -122,3 +122,21 @@ def test_two_sets_of_metrics_do_not_share_anything() -> None:
     first.joined.inc()
     assert own is first.registry
     assert 0.0 == second.registry.get_sample_value("importer_duplicates_joined_total")
+
+
+BUCKETS = {
+    "batch_size": (1, 2, 3, 5, 8, 10, 12, 15, 18, 19, 20),
+    "batch_fill_seconds": (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+    "request_duration_seconds": (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 45, 60, 75),
+    "end_to_end_latency_seconds": (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+    "publish_confirm_seconds": (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
+    "loop_lag_seconds": (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5),
+}
+"""Dashboards and service levels of others are built on these: they are part of the interface."""
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_buckets_stay_as_they_are(name: str) -> None:
+    """Whoever computes quantiles over a release needs the same bounds before and after."""
+    (declared,) = [each for each in ALL if each.name == name]
+    assert BUCKETS[name] == tuple(declared.buckets or ())
