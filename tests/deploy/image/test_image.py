@@ -122,6 +122,12 @@ def test_commands_work_in_it(
     assert "Traceback" not in told
 
 
+def test_command_has_its_name_in_it(image: str, restricted: list[str]) -> None:
+    """Runbooks say `crm-importer`: whoever has a shell in the pod can type that."""
+    told = podman("run", "--rm", *restricted, "--entrypoint=crm-importer", image, "--version")
+    assert told.startswith("crm-importer ")
+
+
 def test_bad_settings_are_one_line(image: str, restricted: list[str]) -> None:
     """Exit 2 and the name of the setting."""
     bad = "--env=IMPORTER_BATCH__MAX_ITEMS=21"
