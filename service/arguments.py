@@ -112,7 +112,7 @@ def _publish(commands: Parsers) -> None:
         "--entity-type",
         type=_entity_type,
         metavar="N",
-        help="entity type of every row of CSV, and of JSON lines without entityTypeId",
+        help="entity type of every row of CSV, and of plain JSON lines without entityTypeId",
     )
     publish.add_argument(
         "--id-column",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from service import console
 from service.arguments import parser
 from service.settings import reference
 from service.settings.environment import SettingsInvalid, injected, load
@@ -27,6 +28,7 @@ They are loaded when they are called, so that none waits for the parts of anothe
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    _open_streams()
     options = parser().parse_args(arguments)
     try:
         return _command(options)(options)
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for mistake in invalid.mistakes:
             _complain(mistake)
         return BAD_SETTINGS
+    except console.Unwritable as reason:
+        _complain(str(reason))
+        return FAILED
     except KeyboardInterrupt:
         return FAILED
 
@@ -63,7 +68,7 @@ def _beside(name: str) -> Callable[[argparse.Namespace], int]:
             return FAILED
         except BrokenPipeError:
             # Nobody reads any more: keep the interpreter from flushing into the closed pipe.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            console.mute(sys.stdout)
             return FAILED
         return code
 
@@ -94,8 +99,16 @@ def _run(_: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> int:
-    sys.stdout.write(reference.write(options.format) + "\n")
+    with console.writing(sys.stdout):
+        sys.stdout.write(reference.write(options.format) + "\n")
     return 0
+
+
+def _open_streams() -> None:
+    """Let a stream that whoever started us closed lead nowhere, instead of failing us."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _complain(text: str) -> None:

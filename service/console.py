@@ -1,5 +1,6 @@
 """Shows tables and progress to people, asks them, and writes plain lines for everybody else."""
 
+import os
 import re
 import sys
 import time
@@ -32,6 +33,10 @@ class Toned:
 
 
 Cell = str | int | Toned
+
+
+class Unwritable(Exception):  # noqa: N818 - reads as what it says
+    """Standard output takes nothing; the text says why."""
 
 
 def clean(text: str) -> str:
@@ -160,7 +165,8 @@ def _ruled(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         )
     for row in rows:
         ruled.add_row(*(Text(_text(cell), style=_style(cell)) for cell in row))
-    Console(file=sys.stdout).print(ruled)
+    with writing(sys.stdout):
+        Console(file=sys.stdout).print(ruled)
 
 
 def _text(cell: Cell) -> str:
@@ -177,9 +183,31 @@ def _style(cell: Cell) -> str:
     return _TONES[cell.tone] if isinstance(cell, Toned) else ""
 
 
+@contextmanager
+def writing(stream: TextIO) -> Iterator[None]:
+    """Write to a stream and flush it; raises Unwritable, but for notes that nobody can read."""
+    try:
+        yield
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        mute(stream)
+        if stream is not sys.stderr:
+            why = error.strerror or "closed"
+            raise Unwritable(f"standard output cannot be written: {why}") from None
+
+
+def mute(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, lest the interpreter's last flush fails."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def _write(text: str, stream: TextIO) -> None:
     """Write lines in whatever the stream can encode."""
     encoding = stream.encoding or "utf-8"
     lines = "\n".join(clean(line) for line in text.split("\n"))
-    stream.write(lines.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    with writing(stream):
+        stream.write(lines.encode(encoding, "backslashreplace").decode(encoding) + "\n")

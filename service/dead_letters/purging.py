@@ -20,7 +20,10 @@ def purging(options: argparse.Namespace) -> int:
         return 1
     if groups.count:
         groups.show()
-    if options.dry_run or not groups.count:
+    if not groups.count:
+        console.show("nothing to remove")
+        return 0
+    if options.dry_run:
         console.show(f"{console.many(groups.count, 'dead letter')} would be removed")
         return 0
     if not options.yes and not _confirmed(groups.count):

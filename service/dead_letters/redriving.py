@@ -41,7 +41,7 @@ class Tally:
 
 @dataclass(slots=True, eq=False)
 class Redrive:
-    """A redrive of what is selected, `limit` letters at most."""
+    """A redrive of what is selected, `limit` letters at most; `untried`: it ended before them."""
 
     work: Errand
     selection: Selection
@@ -50,11 +50,13 @@ class Redrive:
     resend_ambiguous: bool
     dry_run: bool
     tally: Tally = field(default_factory=Tally)
+    untried: int = 0
 
     async def walk(self, reading: Reading) -> None:
         """Go through the letters window by window; raises LinkLost."""
+        self.untried = reading.snapshot.depth
         async for window in reading.windows("reading" if self.dry_run else "sending back"):
-            chosen = self._chosen(window)
+            chosen = self.chosen(window)
             words = [] if self.dry_run else await self._send(reading, chosen)
             gone = [
                 letter
@@ -63,9 +65,12 @@ class Redrive:
             ]
             await reading.snapshot.settle(window, gone)
             self._count(chosen, words)
+            self.untried -= len(window)
             reading.enough = self._is_enough(words)
+        if self._is_at_limit or not (reading.enough or reading.ended_early):
+            self.untried = 0
 
-    def _chosen(self, window: Sequence[Letter]) -> list[tuple[Letter, bytes]]:
+    def chosen(self, window: Sequence[Letter]) -> list[tuple[Letter, bytes]]:
         """Return the letters that go, each with its new body; count why others stay."""
         chosen: list[tuple[Letter, bytes]] = []
         for letter in filter(self.selection.holds, window):
@@ -115,11 +120,12 @@ class Redrive:
     def _is_enough(self, words: Sequence[Word]) -> bool:
         if Word.LOST in words:
             raise LinkLost("the connection was closed")
-        return (
-            Word.RETURNED in words
-            or Word.NACKED in words
-            or (self.limit is not None and self.tally.sent >= self.limit)
-        )
+        nothing_is_bound = set(words) == {Word.RETURNED}
+        return nothing_is_bound or Word.NACKED in words or self._is_at_limit
+
+    @property
+    def _is_at_limit(self) -> bool:
+        return self.limit is not None and self.tally.sent >= self.limit
 
     def report(self) -> None:
         """Say what was done, and what was not, with the reason."""
@@ -137,6 +143,15 @@ class Redrive:
             )
         for why, count in tally.failed.items():
             console.show(f"not sent back: {_letters(count)}: {why}")
+        if self.untried:
+            console.show(f"ended early: {self.untried:,} were not tried")
+        elif not tally.groups.count:
+            console.show("no dead letter matches")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something stays that was to go; who names ids means each of them."""
+        return bool(self.tally.failed or (self.selection.ids and self.tally.doubtful))
 
 
 def _letters(count: int) -> str:
@@ -165,4 +180,4 @@ async def redriving(options: argparse.Namespace) -> int:
     redrive.report()
     if reading.ended_early:
         console.say("interrupted: the rest stays where it is")
-    return 1 if redrive.tally.failed or reading.ended_early else 0
+    return 1 if redrive.has_failed or reading.ended_early else 0

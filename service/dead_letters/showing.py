@@ -1,11 +1,11 @@
-"""Shows dead letters whole: what happened, who must act, and every byte of the original."""
+"""Shows dead letters: what happened, who must act, and the original as far as it is readable."""
 
 import argparse
 import base64
-import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -17,6 +17,8 @@ from service.dead_letters.opening import opened
 from service.errand import errand
 from service.rabbit.letters import Letter, text
 
+MOST_SHOWN = 100_000
+"""Characters of a body; nobody reads further."""
 _OURS = "import_"
 COUNTS = "x-delivery-count", "x-acquired-count"
 """What the broker counts for this queue; no part of the original."""
@@ -29,18 +31,19 @@ async def showing(options: argparse.Namespace) -> int:
         async for window in reading.windows("looking"):
             found += [letter for letter in window if letter.event_id == options.id]
             await reading.snapshot.keep(window)
-        can_look_up = work.can_look_up
+        can_look_up, most = work.can_look_up, work.settings.rabbit.max_message_bytes
     for number, letter in enumerate(found, start=1):
         console.show(f"dead letter {number} of {len(found)}")
-        for line in _described(letter, can_look_up=can_look_up):
+        for line in _described(letter, most, can_look_up=can_look_up):
             console.show(f"  {line}".rstrip())
         console.show()
     if not found:
-        console.say(f"no dead letter of event {options.id} among {reading.snapshot.depth:,}")
+        wanted = console.clean(options.id)
+        console.say(f"no dead letter of event {wanted} among {reading.snapshot.depth:,}")
     return 0 if found else 1
 
 
-def _described(letter: Letter, *, can_look_up: bool) -> Iterator[str]:
+def _described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]:
     advice = advice_on(letter, may_double=may_double(letter, can_look_up=can_look_up))
     named = {
         "event id": letter.event_id,
@@ -56,12 +59,12 @@ def _described(letter: Letter, *, can_look_up: bool) -> Iterator[str]:
         "who must act": advice.who,
         "what to do": advice.action,
     }
-    yield from _list(named)
+    yield from listed(named)
     yield ""
     yield "original message"
-    yield from (f"  {line}" for line in _list(_original(letter)))
+    yield from (f"  {line}" for line in listed(_original(letter)))
     yield f"  body, {len(letter.body):,} bytes"
-    yield from (f"    {line}" for line in _body(letter))
+    yield from (f"    {line}" for line in body_lines(letter, most))
 
 
 def _original(letter: Letter) -> dict[str, object]:
@@ -84,11 +87,12 @@ def _original(letter: Letter) -> dict[str, object]:
     }
 
 
-def _list(named: dict[str, object]) -> Iterator[str]:
-    """Yield a line for everything that is known."""
-    known = {name: value for name, value in named.items() if value not in {None, ""}}
-    width = max(map(len, known))
-    yield from (f"{name:<{width}}  {value}" for name, value in known.items())
+def listed(named: Mapping[str, object]) -> Iterator[str]:
+    """Yield one line for everything that is known, whatever its value is."""
+    known = {name: value for name, value in named.items() if value is not None and value != ""}
+    width = max(map(len, known), default=0)
+    for name, value in known.items():
+        yield console.clean(f"{name:<{width}}  {text(value)}")
 
 
 def _when(letter: Letter) -> str:
@@ -96,14 +100,16 @@ def _when(letter: Letter) -> str:
     return "unknown" if moment is None else f"{written(moment)} ({age(moment)})"
 
 
-def _body(letter: Letter) -> Iterator[str]:
-    """Yield the lines of a body, unpacked and indented where that is possible."""
+def body_lines(letter: Letter, most: int) -> Iterator[str]:
+    """Yield the lines of a body, unpacked to `most` bytes and indented where that is possible."""
     body = letter.body
     if (letter.properties.content_encoding or "").strip().lower() == "gzip":
-        try:
-            body = gzip.decompress(body)
-        except (OSError, EOFError, zlib.error):
+        unpacked = _unpacked(body, most + 1)
+        if unpacked is None:
             yield "(not a whole gzip stream)"
+        else:
+            body = unpacked
+    body = body[: most + 1]
     yield from _pretty(body)
     inner = _inside(body)
     if inner is not None:
@@ -111,13 +117,31 @@ def _body(letter: Letter) -> Iterator[str]:
         yield from _pretty(inner)
 
 
-def _pretty(body: bytes) -> list[str]:
-    """Return a body's lines, digits and escapes as they came."""
+def _unpacked(body: bytes, most: int) -> bytes | None:
+    """Unpack so many bytes at most; None where it is no whole gzip stream."""
+    plain, rest = b"", body
     try:
-        readable = msgspec.json.format(body, indent=2)
-    except (msgspec.MsgspecError, RecursionError):
-        readable = body
-    return readable.decode("utf-8", "backslashreplace").splitlines()
+        while rest and len(plain) < most:
+            inflate = zlib.decompressobj(wbits=31)
+            plain += inflate.decompress(rest, most - len(plain))
+            if not inflate.eof:
+                return plain if len(plain) >= most else None
+            rest = inflate.unused_data
+    except zlib.error:
+        return None
+    return plain
+
+
+def _pretty(body: bytes) -> list[str]:
+    """Return a body's first lines, digits and escapes as they came."""
+    readable = body
+    # Indenting a large body takes a thousand times its size where it is nested deep.
+    if len(body) <= MOST_SHOWN:
+        with suppress(msgspec.MsgspecError, RecursionError):
+            readable = msgspec.json.format(body, indent=2)
+    shown = readable[: 4 * MOST_SHOWN].decode("utf-8", "backslashreplace")
+    is_cut = len(shown) > MOST_SHOWN or len(readable) > 4 * MOST_SHOWN
+    return shown[:MOST_SHOWN].splitlines() + ["(… more)"] * is_cut
 
 
 def _inside(body: bytes) -> bytes | None:

@@ -48,7 +48,7 @@ class Feed:
     def refuse(self, line: int, reason: str) -> None:
         """Tell which line is refused, and why."""
         self.refused += 1
-        console.say(f"line {line} refused: {reason}")
+        console.say(console.clean(f"line {line} refused: {reason}"))
 
     def report(self) -> None:
         """Say what was done, and how to go on where it ended early."""
@@ -67,9 +67,9 @@ class Feed:
         if self.sender.last is None:
             console.say("ended early: nothing was confirmed, begin anew")
         else:
+            last = console.clean(self.sender.last)
             console.say(
-                f"ended early: all up to event {self.sender.last} is confirmed; go on with "
-                f"--after '{self.sender.last}'"
+                f"ended early: all up to event {last} is confirmed; go on with --after '{last}'"
             )
 
 
@@ -104,7 +104,9 @@ async def _publish(options: argparse.Namespace, descriptor: int, *, is_csv: bool
             await _walk(feed, reads, size_of(descriptor))
             feed.stopped = stop.is_set()
     if feed.after is not None and not feed.stopped:
-        raise CannotStart(f"no line has the event id {feed.after}: nothing was published")
+        raise CannotStart(
+            f"no line has the event id {console.clean(feed.after)}: nothing was published"
+        )
     feed.report()
     if feed.stopped:
         feed.tell_how_to_go_on()

@@ -1,6 +1,7 @@
 """Turns lines of JSON Lines and CSV into item events, or says why a line is none."""
 
 import csv
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ STRUCTURED = "application/cloudevents+json"
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = b"\xff\xfe", b"\xfe\xff"
 _DELIMITERS = ",;\t"
+_QUOTED = re.compile(r'"[^"]*(?:"|$)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,31 +125,42 @@ class _Columns:
 async def _rows(lines: AsyncIterator[Line]) -> AsyncIterator[tuple[Line, list[str] | str]]:
     """Yield each row with the line it begins on, or why it cannot be read."""
     begun: Line | None = None
-    delimiter = ""
+    delimiter, last = "", 0
     async for line in lines:
-        whole = _joined(begun, line)
+        whole, last = _joined(begun, line), line.number
         text = _decoded(whole)
         if text is None:
             begun = None
-            yield whole, _unreadable(whole)
+            yield whole, _unreadable(whole) + _range(whole, last)
             continue
-        delimiter = delimiter or max(_DELIMITERS, key=text.count)
         # Only a line with a quote can end a cell that spans lines; parsing others is idle.
         if begun is not None and b'"' not in (line.text or b""):
             begun = whole
             continue
+        parted_by = delimiter or _delimiter(text)
         try:
-            row = next(csv.reader([text], delimiter=delimiter, strict=True), [])
+            row = next(csv.reader([text], delimiter=parted_by, strict=True), [])
         except csv.Error as error:
             if "unexpected end of data" in str(error):
                 begun = whole
                 continue
-            yield whole, f"it is not CSV: {error}"
+            yield whole, f"it is not CSV: {error}{_range(whole, last)}"
         else:
+            delimiter = parted_by if any(row) else delimiter
             yield whole, row
         begun = None
     if begun is not None:
-        yield begun, "a quoted cell begins there and never ends"
+        yield begun, f"a quoted cell begins there and never ends{_range(begun, last)}"
+
+
+def _delimiter(header: str) -> str:
+    """Return what parts the cells of a header: the most frequent outside of quotes."""
+    return max(_DELIMITERS, key=_QUOTED.sub("", header).count)
+
+
+def _range(begun: Line, last: int) -> str:
+    """Name the lines that an open quote took along."""
+    return f": lines {begun.number} to {last} were not read" if last > begun.number else ""
 
 
 def _joined(begun: Line | None, line: Line) -> Line:
@@ -184,7 +197,8 @@ def _event_of(text: bytes, entity_type: int | None) -> tuple[bytes, str]:
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return text, JSON
-    if "specversion" in members and "fields" not in members:
+    is_wrapped = "source" in members and ("data" in members or "data_base64" in members)
+    if "fields" not in members and ("specversion" in members or is_wrapped):
         return text, STRUCTURED
     if entity_type is None or "entityTypeId" in members:
         return text, JSON

@@ -18,6 +18,7 @@ UNDELIVERED: Final = "undelivered"
 _OURS = "import_"
 _BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 _ROUTING = frozenset({"CC", "BCC"})
+_MOST_REDRIVES = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +71,11 @@ class Letter:
     @property
     def origin(self) -> tuple[str, str]:
         """Exchange and routing key of the original message."""
-        keys = self._death.get("routing-keys") or [self.routing_key]
+        keys = self._death.get("routing-keys")
+        key = keys[0] if isinstance(keys, list) and keys else self.routing_key
         return (
             text(self.headers.get("import_original_exchange", self._death.get("exchange"))),
-            text(self.headers.get("import_original_routing_key", keys[0])),
+            text(self.headers.get("import_original_routing_key", key)),
         )
 
     @property
@@ -93,15 +95,20 @@ class Letter:
 
     @property
     def unique(self) -> tuple[str, str] | None:
-        """What only a copy of this very letter shares with it; None where nothing does."""
+        """What every copy of this very letter shares with it; None where nothing does."""
         own = self.properties.message_id
         return None if self.kind == UNDELIVERED or not own else (own, self.event.digest)
 
     @property
+    def renewal(self) -> str:
+        """The mark of its first renewal, which later ones keep; empty where there was none."""
+        return text(self.headers.get("import_renewed"))
+
+    @property
     def _death(self) -> Mapping[str, Any]:
         deaths = self.headers.get("x-death")
-        newest = deaths[0] if isinstance(deaths, list) and deaths else None
-        return newest if isinstance(newest, dict) else {}
+        known = deaths if isinstance(deaths, list) else []
+        return next((death for death in known if isinstance(death, dict)), {})
 
 
 def read(message: DeliveredMessage, decoder: Decoder) -> Letter:
@@ -128,7 +135,7 @@ def redriven(letter: Letter, exchange: str, body: bytes) -> Outgoing:
     headers = _theirs(letter)
     if len(letter.event_id.encode()) <= TEXT_LIMIT:
         headers["import_event_id"] = letter.event_id
-    headers["import_redrive_count"] = letter.redrives + 1
+    headers["import_redrive_count"] = min(letter.redrives + 1, _MOST_REDRIVES)
     _, routing_key = letter.origin
     properties = _properties(letter, headers, letter.message_id)
     return Outgoing("intake", exchange, routing_key, body, properties)
@@ -144,6 +151,7 @@ def renewed(letter: Letter, queue: str) -> Outgoing:
     }
     headers.setdefault("import_original_exchange", exchange)
     headers.setdefault("import_original_routing_key", routing_key)
+    headers.setdefault("import_renewed", uuid.uuid4().hex)
     unique = letter.properties.message_id or uuid.uuid4().hex
     return Outgoing("renewed", "", queue, letter.body, _properties(letter, headers, unique))
 

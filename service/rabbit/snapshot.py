@@ -55,7 +55,7 @@ class Snapshot:
     decoder: Decoder
     unkept: int = 0
     held: int = 0
-    _seen: set[tuple[str, str]] = field(default_factory=set)
+    _seen: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
 
     async def windows(self) -> AsyncIterator[list[Letter]]:
         """Yield the letters, as many at a time as fit into memory."""
@@ -98,10 +98,12 @@ class Snapshot:
         """Tell a letter from the copy that an interrupted renewal left; the copy is removed."""
         if letter.unique is None:
             return True
-        if letter.unique in self._seen:
+        trace = letter.renewal, letter.returns
+        seen = self._seen.setdefault(letter.unique, [])
+        if any(renews(trace, other) for other in seen):
             await self.take([letter])
             return False
-        self._seen.add(letter.unique)
+        seen.append(trace)
         return True
 
     async def _window(self, size: int) -> list[DeliveredMessage]:
@@ -137,6 +139,15 @@ class Snapshot:
                     f"queue {self.queue} has letters and gives us none: does another program "
                     "consume it alone (x-single-active-consumer)?"
                 )
+
+
+def renews(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Tell whether one of two letters alike, each its mark and its returns, renews the other.
+
+    Two that upstream, or whoever moves letters, put there are two: nothing is removed in doubt.
+    """
+    (first, returns), (second, _) = sorted([one, other])
+    return bool(second) and (first == second or (not first and returns >= MOST_RETURNS))
 
 
 @dataclass(slots=True, eq=False)

@@ -251,6 +251,17 @@ async def test_ambiguous_without_external_id_waits_for_a_human(
     )
 
 
+async def test_who_names_an_id_learns_that_it_stayed(letters: Letters, commands: Commands) -> None:
+    """No such letter is said; one that stays is exit 1."""
+    await letters.put(letter("doubtful", kind="ambiguous", code="C", entity_type=7))
+    nobody = await commands.run("dlq", "redrive", "--id", "nobody")
+    assert "0 dead letters sent back to the intake\nno dead letter matches\n" == nobody.out
+    stays = await commands.run("dlq", "redrive", "--id", "doubtful")
+    assert (0, 1) == (nobody.code, stays.code)
+    purged = await commands.run("dlq", "purge", "--yes", "--id", "nobody")
+    assert (0, "nothing to remove\n") == (purged.code, purged.out)
+
+
 async def test_limit_and_filters_choose(letters: Letters, commands: Commands) -> None:
     """What does not match stays, in order."""
     await letters.put(*(letter(f"e{n}", entity_type=1 + n % 2) for n in range(30)))

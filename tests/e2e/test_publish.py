@@ -5,10 +5,12 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aio_pika.exceptions import DeliveryError
 
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
@@ -235,6 +237,15 @@ async def test_a_terminal_shows_a_bar_and_the_keyboard_works(
     assert "1 item event published to exchange crm.items" in terminal.text
 
 
+async def _refuses(upstream: Upstream) -> bool:
+    """Tell whether the queue has come to apply its limit."""
+    try:
+        await upstream.publish(b"{}")
+    except DeliveryError:
+        return True
+    return False
+
+
 async def test_a_full_queue_is_waited_for(
     broker: Broker, vhost: str, letters: Letters, commands: Commands
 ) -> None:
@@ -249,6 +260,9 @@ async def test_a_full_queue_is_waited_for(
         },
     )
     await wait_until(lambda: _has_policy(broker, vhost), what="the policy")
+    async with Upstream(broker.url(vhost)) as upstream:
+        await wait_until(partial(_refuses, upstream), what="a full queue")
+    broker.purge(vhost, INTAKE_QUEUE)
     with commands.start("publish") as process:
         assert process.stdin is not None
         process.stdin.write(lines(60))

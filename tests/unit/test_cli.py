@@ -1,12 +1,17 @@
 """Command line: help, exit codes, and one readable line for what a user can cause."""
 
 import logging
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from service import __version__, cli
+from tests.support.ports import free_port
+from tests.support.processes import ROOT
 
 WEBHOOK = "http://127.0.0.1:1/rest/1/very-secret/"
 
@@ -79,6 +84,42 @@ def test_taken_port_exits_1_with_one_line(
     (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error:")]
     assert "IMPORTER_HTTP__PORT" in line
     assert "very-secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("dlq purge --yes <&-", 1, "error: the broker"),
+        ("dlq purge <&-", 1, "error: nobody can be asked here"),
+        ("publish - <&-", 1, "nobody listens there"),
+        ("publish /dev/null >&-", 1, "nobody listens there"),
+        ("publish /dev/null 2>&-", 1, ""),
+        ("settings >&-", 0, ""),
+        ("settings >/dev/full", 1, "error: standard output cannot be written: No space"),
+        ("asyncapi >/dev/full", 1, "error: standard output cannot be written: No space"),
+        ("asyncapi >&-", 0, ""),
+        ("nonsense 2>&-", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_no_traceback(
+    command: str, code: int, says: str
+) -> None:
+    """Exit code and one line, whatever the shell was told."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IMPORTER_")}
+    url = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m service {command}"],
+        cwd=ROOT,
+        env={**kept, "IMPORTER_RABBIT__URL": url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (code, bool(says)) == (done.returncode, bool(done.stderr)), done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == bool(says)
 
 
 def test_interrupt_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,17 @@ def test_only_the_exact_word_confirms(
     monkeypatch.setattr(sys, "stdin", io.StringIO("12\n1\n"))
     assert [True, False, False] == [console.confirm("Type 12:", "12") for _ in range(3)]
     assert "Type 12: " * 3 == capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk ends a command with the reason; notes that nobody can read do not."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(console.Unwritable, match=r"^standard output cannot be written: No sp"):
+            console.show("a")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        console.say("a")
 
 
 def test_one_thing_is_not_many() -> None:

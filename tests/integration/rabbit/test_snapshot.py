@@ -75,9 +75,23 @@ async def test_the_copy_of_an_interrupted_renewal_is_removed(broker: Broker, vho
     await letters.declare()
     twin = letter("twin")
     await letters.put(twin, letter("other"))
+    for _ in range(MOST_RETURNS):
+        await read_all(broker.url(vhost))
+    twin.headers["import_renewed"] = "mark"
     await letters.put(twin)
     seen = await read_all(broker.url(vhost))
     assert ["other", "twin"] == sorted(each.event_id for each in seen)
+    assert 2 == await letters.ready()
+
+
+async def test_letters_that_are_alike_are_not_removed(broker: Broker, vhost: str) -> None:
+    """Put there twice by somebody, they stay two, even when both were renewed."""
+    letters = Letters(broker, vhost)
+    await letters.declare()
+    twin = letter("twin")
+    await letters.put(twin, twin)
+    for _ in range(MOST_RETURNS + 3):
+        assert 2 == len(await read_all(broker.url(vhost)))
     assert 2 == await letters.ready()
 
 

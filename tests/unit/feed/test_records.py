@@ -1,6 +1,7 @@
 """Proves which lines and rows are item events, and what is said of the others."""
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import pytest
@@ -91,6 +92,49 @@ async def test_cells_are_parted_by_what_the_header_has(delimiter: bytes) -> None
     """Comma, semicolon or tab."""
     content = delimiter.join([b"a", b"b"]) + b"\n" + delimiter.join([b"1", b"2"])
     assert [{"entityTypeId": 2, "fields": {"a": "1", "b": "2"}}] == await rows(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n\na;b\n1;2",
+        b'"a";"b"\n1;2',
+        b'"a,b,c";x\n1;2',
+        b'"a,\n,b";x\n1;2',
+        b'"a "",,"" b";x\n1;2',
+    ],
+)
+async def test_the_header_decides_what_parts_cells(content: bytes) -> None:
+    """Not a blank line before it, nor what stands in quotes."""
+    [event] = await rows(content)
+    assert isinstance(event, dict)
+    assert ["1", "2"] == list(dict(event["fields"]).values())  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'1,"open\n2,x\n3,y\n4,z', "a quoted cell begins there and never ends: lines 2 to 5"),
+        (b'1,"open\n2,"x"\n4,z', "it is not CSV: ',' expected after '\"': lines 2 to 3"),
+        (b'1,"open\n2,\xff\n4,z', "it is not UTF-8: save the file as UTF-8: lines 2 to 3"),
+    ],
+)
+async def test_what_an_open_quote_takes_along_is_named(content: bytes, expected: str) -> None:
+    """No good row goes without a word."""
+    found = await rows(b"a,b\n" + content, "a")
+    assert f"2: {expected} were not read" == found[0]
+
+
+@pytest.mark.parametrize("data", [b'"data":' + GOOD, b'"data_base64":"%s"' % b64encode(GOOD)])
+async def test_an_envelope_without_a_version_is_an_envelope(data: bytes) -> None:
+    """Its source and its data say so."""
+    [read] = await of_lines(b'{"id":"1","source":"/s",' + data + b"}", entity_type=31)
+    assert isinstance(read, Record)
+    assert ("application/cloudevents+json", "/s 1", 2) == (
+        read.content_type,
+        read.event.event_id,
+        read.event.entity_type_id,
+    )
 
 
 async def test_a_quoted_cell_may_span_lines() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.rabbit.letters import redriven, renewed
+from service.rabbit.snapshot import MOST_RETURNS, renews
 from tests.unit.dead_letters.samples import FAILED_AT, body, letter, ours
 
 DEATH = {
@@ -54,6 +55,9 @@ def test_a_letter_of_the_broker_says_it_by_its_death() -> None:
         {"x-death": "nonsense"},
         {"x-death": []},
         {"x-death": [1]},
+        {"x-death": [1, {"routing-keys": {"a": 1}}]},
+        {"x-death": [{"routing-keys": 5, "exchange": [], "time": "x"}]},
+        {"x-death": [{"routing-keys": []}]},
         {"import_error_kind": 5, "import_failed_at": "yesterday", "import_redrive_count": "x"},
         {"import_error_kind": b"\xff", "import_error_code": bytearray(b"c")},
     ],
@@ -126,8 +130,47 @@ def test_a_renewed_letter_goes_to_its_queue_alone() -> None:
         message.routing_key,
         message.body,
     )
+    headers = dict(message.properties.headers or {})
+    assert headers.pop("import_renewed")
     assert {
         "x-death": [DEATH],
         "import_original_exchange": "crm.items",
         "import_original_routing_key": "item.9",
-    } == message.properties.headers
+    } == headers
+
+
+def test_a_renewal_keeps_its_mark_until_a_redrive() -> None:
+    """Two letters alike get two marks; upstream never sees one."""
+    first, other = (
+        dict(renewed(letter(), "crm.items.dlq").properties.headers or {}) for _ in range(2)
+    )
+    assert first["import_renewed"] != other["import_renewed"]
+    again = renewed(letter(headers=first), "crm.items.dlq").properties.headers
+    assert first == again
+    back = redriven(letter(headers=first), "crm.items", b"").properties.headers
+    assert {"import_event_id": "e", "import_redrive_count": 1} == back
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (("", 0), ("", 0), False),
+        (("", MOST_RETURNS), ("", MOST_RETURNS), False),
+        (("", MOST_RETURNS), ("a", 0), True),
+        (("a", 0), ("", MOST_RETURNS + 1), True),
+        (("", MOST_RETURNS - 1), ("a", 0), False),
+        (("a", MOST_RETURNS), ("a", 0), True),
+        (("a", 0), ("b", 0), False),
+    ],
+)
+def test_only_a_renewal_is_a_copy(
+    one: tuple[str, int], other: tuple[str, int], *, expected: bool
+) -> None:
+    """Letters alike that were put there twice are two letters, renewed or not."""
+    assert expected == renews(one, other)
+
+
+def test_a_redrive_count_stays_a_number_that_fits() -> None:
+    """Whatever somebody wrote there."""
+    back = redriven(letter(headers=ours(redrive_count=2**40)), "crm.items", b"")
+    assert 2**31 - 1 == (back.properties.headers or {})["import_redrive_count"]
