@@ -37,9 +37,12 @@ class LeakyBucket:
     share: float = 1.0
 
     def wait(self, now: float) -> float:
-        """Return the seconds until one more request fits."""
+        """Return the seconds until one more request fits; a clock set back must catch up first."""
         self._drain(now)
-        return max(0.0, (self.level + 1.0 - self.burst) / (self.rate * self.share))
+        too_much = self.level + 1.0 - self.burst
+        if too_much <= 0:
+            return 0.0
+        return self.at - now + too_much / (self.rate * self.share)
 
     def take(self, now: float) -> None:
         """Count one request that leaves now."""

@@ -37,7 +37,7 @@ class Played:
     """What was noted while the parts still ran; times are Prometheus' own."""
 
     exposition: str
-    ready_at: float
+    seen_at: float
     outage_at: float
     ended_at: float
     stopped_well: int
@@ -47,7 +47,8 @@ async def play(stage: Stage) -> Played:
     """Run the whole hour; returns when nothing is left to do."""
     async with stage.world(SETTINGS, PORTAL) as world:
         await world.start_service()
-        ready_at = time.time()
+        await asyncio.to_thread(stage.wait_seen)
+        seen_at = time.time()
         await _mixed_traffic(world)
         await _many_refused(stage, world)
         await _cut_line(stage, world)
@@ -59,7 +60,7 @@ async def play(stage: Stage) -> Played:
         exposition = world.service.get("metrics").text
         ended_at = time.time() + 1
         await asyncio.sleep(2)
-    return Played(exposition, ready_at, outage_at, ended_at, stopped)
+    return Played(exposition, seen_at, outage_at, ended_at, stopped)
 
 
 async def _mixed_traffic(world: World) -> None:

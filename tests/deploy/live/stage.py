@@ -39,6 +39,15 @@ class Stage:
         async with World(self.node, VHOST, settings=own, portal=portal) as world:
             yield world
 
+    def wait_seen(self) -> None:
+        """Wait until Prometheus has scraped an importer and no rule misses it any more."""
+        up = 'up{job="importer"} == 1'
+        wait_for(
+            lambda: self.prometheus.query(up) and "ImporterDown" not in self.prometheus.alerts(),
+            PAGE_SECONDS,
+            lambda: f"no scrape; there are {self.prometheus.alerts()}",
+        )
+
     def wait_paged(self, name: str, status: str, since: float) -> None:
         """Wait until an alert was delivered that was not there before."""
         wait_for(

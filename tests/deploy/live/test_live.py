@@ -119,14 +119,14 @@ def test_external_labels_do_not_reach_the_pager(seen: Seen) -> None:
 
 def test_nobody_is_paged_for_nothing(seen: Seen) -> None:
     """Bad items, lost answers and cut lines are no reason to wake anybody."""
-    start, end = seen.played.ready_at, seen.played.outage_at
-    paged = {
-        alert["labels"]["alertname"]
+    start, end = seen.played.seen_at, seen.played.outage_at
+    paged = [
+        (alert["labels"]["alertname"], began - start)
         for alert in seen.stage.pager.alerts
         if alert["labels"]["severity"] == "page"
-        and start < datetime.fromisoformat(alert["startsAt"]).timestamp() < end
-    }
-    assert set() == paged
+        and start < (began := datetime.fromisoformat(alert["startsAt"]).timestamp()) < end
+    ]
+    assert [] == paged
 
 
 def test_books_balance_in_promql(seen: Seen) -> None:
