@@ -11,16 +11,22 @@ import uvloop
 
 from service import __version__
 from service.domain.batching import BatchPolicy
-from service.domain.external_id import ExternalIds
 from service.domain.limits import Limits
 from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
 from service.health import HealthPort, Status
-from service.parts import CannotStart, address, portal, portal_host, topology, tracer
+from service.parts import (
+    CannotStart,
+    address,
+    decoder,
+    portal,
+    portal_host,
+    topology,
+    tracer,
+)
 from service.pipeline import Pipeline
 from service.rabbit.broker import Broker
-from service.rabbit.decoder import Decoder
 from service.rabbit.results import Writer
 from service.settings.tree import Settings
 from service.telemetry.metrics import Metrics
@@ -103,6 +109,8 @@ class _Beat:
             await asyncio.sleep(BEAT_SECONDS)
             self.metrics.loop_lag.observe(max(0.0, loop.time() - due))
             self.metrics.heartbeat.set(time.time())
+            if self.pipeline.gate.mode is Mode.PAUSED:
+                self.metrics.pacer_wait.labels("paused").inc(BEAT_SECONDS)
             self.stamp()
 
     def stamp(self) -> None:
@@ -113,8 +121,6 @@ class _Beat:
         status.broker = "connected" if self.broker.connected else "reconnecting"
         status.intake = "attached" if self.broker.consumer.attached else "detached"
         status.paused = str(gate.reason) if gate.mode is not Mode.FLOWING else None
-        if gate.mode is Mode.PAUSED:
-            self.metrics.pacer_wait.labels("paused").inc(BEAT_SECONDS)
         status.draining = self.pipeline.stopping
         if status.ready() != before:
             status.since = time.time()
@@ -155,15 +161,12 @@ def _health_port(settings: Settings, metrics: Metrics, status: Status, beat: _Be
 
 
 def _broker(settings: Settings, metrics: Metrics) -> Broker:
-    rabbit, bitrix = settings.rabbit, settings.bitrix
+    rabbit = settings.rabbit
     names = topology(rabbit)
     return Broker(
         address=address(rabbit),
         topology=names,
-        decoder=Decoder(
-            external_ids=ExternalIds(bitrix.originator, bitrix.external_id_fields),
-            max_bytes=rabbit.max_message_bytes,
-        ),
+        decoder=decoder(settings),
         writer=Writer(names, portal_host=portal_host(settings)),
         early=settings.prefetch,
         metrics=metrics,

@@ -9,7 +9,6 @@ from typing import Any
 
 from service import parts
 from service.console import say
-from service.domain.external_id import ExternalIds
 from service.rabbit.decoder import Decoder
 from service.rabbit.link import LinkLost
 from service.rabbit.session import CannotConnect, Missing, Session, connect
@@ -39,15 +38,10 @@ class Errand:
 async def errand(name: str) -> AsyncIterator[Errand]:
     """Connect to the broker of the settings; the portal's are not needed."""
     settings = load(portal=False)
-    bitrix = settings.bitrix
-    decoder = Decoder(
-        external_ids=ExternalIds(bitrix.originator, bitrix.external_id_fields),
-        max_bytes=settings.rabbit.max_message_bytes,
-    )
     async with connect(parts.address(settings.rabbit), name) as session:
         watch = asyncio.create_task(_tell_when_blocked(session), name="blocked")
         try:
-            yield Errand(settings, session, decoder)
+            yield Errand(settings, session, parts.decoder(settings))
         finally:
             watch.cancel()
 

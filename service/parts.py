@@ -12,10 +12,12 @@ from service.bitrix.client import Portal
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.bitrix.tokens import TokenFile, TokenFileUnusable
 from service.domain.addresses import host
+from service.domain.external_id import ExternalIds
 from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.rabbit.decoder import Decoder
 from service.rabbit.link import Address
 from service.rabbit.topology import Topology
-from service.settings.tree import Rabbit, Settings
+from service.settings.tree import Bitrix, Rabbit, Settings
 from service.telemetry.logs import mask
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
@@ -39,6 +41,18 @@ def secrets(settings: Settings) -> list[str]:
     if settings.rabbit.management_url is not None:
         found.append(urlsplit(settings.rabbit.management_url.get_secret_value()).password or "")
     return [secret for secret in found if secret]
+
+
+def external_ids(bitrix: Bitrix) -> ExternalIds:
+    """Return the rules for the field that carries an event's identity."""
+    return ExternalIds(bitrix.originator, bitrix.external_id_fields)
+
+
+def decoder(settings: Settings) -> Decoder:
+    """Return what reads item events, for the service and for whoever must judge as it does."""
+    return Decoder(
+        external_ids=external_ids(settings.bitrix), max_bytes=settings.rabbit.max_message_bytes
+    )
 
 
 def portal_host(settings: Settings) -> str:

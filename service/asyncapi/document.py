@@ -7,6 +7,7 @@ from service import __version__
 from service.asyncapi import examples
 from service.asyncapi.schemas import schemas
 from service.parts import topology
+from service.rabbit.decoder import STRUCTURED
 from service.rabbit.results import CLOUD_EVENTS
 from service.rabbit.topology import Queue, Topology
 from service.settings.tree import Rabbit
@@ -14,7 +15,6 @@ from service.settings.tree import Rabbit
 Part = dict[str, Any]
 
 _BINDING = "0.3.0"
-_STRUCTURED = "application/cloudevents+json"
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _DESCRIPTION = """\
 One process imports item events into one Bitrix24 portal, in batches, effectively once.
@@ -177,7 +177,7 @@ def _messages() -> Part:
         ),
         "itemCloudEvent": _message(
             "Item event, CloudEvents structured",
-            _STRUCTURED,
+            STRUCTURED,
             "ItemCloudEvent",
             {"payload": examples.CLOUD_ITEM},
         ),

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from service.bitrix.errors import classify_item
 from service.domain.fields import Field
 from service.domain.outcomes import MISSING, Accepted, Report, Verdict
@@ -12,6 +14,15 @@ _KEY = re.compile(r"m([0-9]{2})")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 MOST_CHOICES = 1000
 """Larger enumerations are not held in memory: their values go unjudged."""
+
+
+def json_object(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of an answer; None where it is none."""
+    try:
+        document = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def read_report(answer: Mapping[str, Any], size: int) -> Report:

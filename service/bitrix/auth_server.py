@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 import httpx
-import msgspec
 
 from service import __version__
+from service.bitrix.answers import json_object
 from service.bitrix.errors import auth_server_trouble, classify_refresh
 from service.bitrix.tokens import Pair, read_pair, seconds
 from service.domain.outcomes import CallFailed
@@ -55,7 +54,7 @@ class AuthServer:
 
     def _pair(self, response: httpx.Response) -> Pair:
         """Read the answer; lifetimes are counted from now, by our own clock."""
-        told = _object(response.content)
+        told = json_object(response.content)
         status = response.status_code
         if told is not None and "error" in told and status not in _REDIRECTS:
             text = str(told.get("error_description", ""))
@@ -66,11 +65,3 @@ class AuthServer:
             text = f"the authorisation server answered HTTP {status} without a pair of tokens"
             raise CallFailed(auth_server_trouble(text, status))
         return pair
-
-
-def _object(content: bytes) -> dict[str, Any] | None:
-    try:
-        document = msgspec.json.decode(content)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None

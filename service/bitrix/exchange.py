@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from service import __version__
+from service.bitrix.answers import json_object
 from service.bitrix.auth import Home
 from service.bitrix.errors import (
     TOKEN_CODES,
@@ -190,7 +191,7 @@ class Exchange:
             # A response and its stream refer to each other, and hold the whole call: without this
             # only the garbage collector would free them, much later.
             response.stream = httpx.ByteStream(b"")
-            document = _object(response)
+            document = json_object(response.content)
             fault = _fault(response, document)
             location = response.headers.get("Location", "") if response.is_redirect else ""
         lasted = loop.time() - started
@@ -206,15 +207,6 @@ def _signed(body: bytes, token: str) -> bytes:
         return body
     more = b"" if body == b"{}" else b","
     return b'{"auth":%b%b%b' % (msgspec.json.encode(token), more, body[1:])
-
-
-def _object(response: httpx.Response) -> dict[str, Any] | None:
-    """Return the answer's JSON object; None where it is none."""
-    try:
-        document = msgspec.json.decode(response.content)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _fault(response: httpx.Response, answer: Mapping[str, Any] | None) -> Fault | None:

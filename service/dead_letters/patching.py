@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from service.domain.events import Malformed, MalformedCode
+from service.rabbit.decoder import GZIP, STRUCTURED, encoding_of, media_type
 from service.rabbit.letters import Letter
-
-_STRUCTURED = "application/cloudevents+json"
 
 Patch = Mapping[str, bytes]
 """The new value of each field, as JSON."""
@@ -32,14 +31,14 @@ def patched(letter: Letter, patch: Patch) -> bytes:
     event = letter.event
     if isinstance(event, Malformed) and event.code is not MalformedCode.WRONG_SHAPE:
         raise Unpatchable(event.message)
-    encoding = (letter.properties.content_encoding or "").strip().lower()
-    kind = (letter.properties.content_type or "").split(";")[0].strip().lower()
-    body = gzip.decompress(letter.body) if encoding == "gzip" else letter.body
+    is_packed = encoding_of(letter.properties.content_encoding) == GZIP
+    kind = media_type(letter.properties.content_type)
+    body = gzip.decompress(letter.body) if is_packed else letter.body
     try:
-        plain = _envelope(body, patch) if kind == _STRUCTURED else _item(body, patch)
+        plain = _envelope(body, patch) if kind == STRUCTURED else _item(body, patch)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unpatchable("it has no fields that could be set") from None
-    return gzip.compress(plain, mtime=0) if encoding == "gzip" else plain
+    return gzip.compress(plain, mtime=0) if is_packed else plain
 
 
 def _envelope(body: bytes, patch: Patch) -> bytes:

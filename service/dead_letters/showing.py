@@ -3,7 +3,6 @@
 import argparse
 import base64
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
@@ -15,6 +14,7 @@ from service.dead_letters.doubling import may_double
 from service.dead_letters.groups import age, written
 from service.dead_letters.opening import opened
 from service.errand import errand
+from service.rabbit.decoder import GZIP, encoding_of, unpacked
 from service.rabbit.letters import Letter, text
 
 MOST_SHOWN = 100_000
@@ -103,33 +103,18 @@ def _when(letter: Letter) -> str:
 def body_lines(letter: Letter, most: int) -> Iterator[str]:
     """Yield the lines of a body, unpacked to `most` bytes and indented where that is possible."""
     body = letter.body
-    if (letter.properties.content_encoding or "").strip().lower() == "gzip":
-        unpacked = _unpacked(body, most + 1)
-        if unpacked is None:
+    if encoding_of(letter.properties.content_encoding) == GZIP:
+        plain = unpacked(body, most)
+        if plain is None:
             yield "(not a whole gzip stream)"
         else:
-            body = unpacked
+            body = plain
     body = body[: most + 1]
     yield from _pretty(body)
     inner = _inside(body)
     if inner is not None:
         yield "data_base64 says"
         yield from _pretty(inner)
-
-
-def _unpacked(body: bytes, most: int) -> bytes | None:
-    """Unpack so many bytes at most; None where it is no whole gzip stream."""
-    plain, rest = b"", body
-    try:
-        while rest and len(plain) < most:
-            inflate = zlib.decompressobj(wbits=31)
-            plain += inflate.decompress(rest, most - len(plain))
-            if not inflate.eof:
-                return plain if len(plain) >= most else None
-            rest = inflate.unused_data
-    except zlib.error:
-        return None
-    return plain
 
 
 def _pretty(body: bytes) -> list[str]:

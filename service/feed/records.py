@@ -10,10 +10,9 @@ import msgspec
 from service.domain.events import ItemEvent, Malformed
 from service.feed.source import Line
 from service.parts import CannotStart
-from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.decoder import STRUCTURED, Decoder, Incoming
 
 JSON = "application/json"
-STRUCTURED = "application/cloudevents+json"
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = b"\xff\xfe", b"\xfe\xff"
 _DELIMITERS = ",;\t"

@@ -12,7 +12,8 @@ from service.preflight.rows import Row, Status, fail, ok, unknown, warn
 from service.rabbit.link import Address
 from service.rabbit.management import Described, Management, ManagementFailed
 from service.rabbit.reasons import node
-from service.rabbit.survey import NotLetIn, Presence, Seen, Survey, visit
+from service.rabbit.session import NotLetIn
+from service.rabbit.survey import Presence, Seen, Survey, visit
 from service.rabbit.topology import Queue, Topology
 from service.settings.tree import Rabbit
 

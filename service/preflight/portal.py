@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.bitrix.enquiry import Enquiry
-from service.domain.external_id import ExternalIds
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason
+from service.parts import external_ids
 from service.preflight.rows import Row, fail, failed, ok, unknown, warn
 from service.settings.tree import Bitrix
 
@@ -183,5 +183,4 @@ def _named(number: int) -> str:
 
 
 def _field_of(bitrix: Bitrix, number: int) -> str:
-    ids = ExternalIds(bitrix.originator, bitrix.external_id_fields)
-    return ids.field_of(number) or ""
+    return external_ids(bitrix).field_of(number) or ""

@@ -6,12 +6,15 @@ from enum import StrEnum
 
 from aiormq import Channel
 
-from service.rabbit.link import LAST_WORDS_SECONDS, LinkLost, Nacked, Returned, broker_errors
+from service.rabbit.link import LinkLost, Nacked, Returned, broker_errors, unless_lost
 from service.rabbit.results import Outgoing
 
 
 class Word(StrEnum):
-    """What the broker, or the client library, said of a publish."""
+    """What the broker, or the client library, said of a publish.
+
+    Label of `importer_published_total`.
+    """
 
     CONFIRMED = "confirmed"
     """It lies in a queue."""
@@ -25,21 +28,44 @@ class Word(StrEnum):
     """The connection ended first; it may lie in a queue."""
 
 
+async def published(channel: Channel, message: Outgoing) -> Word:
+    """Publish a message as it is written, mandatory; return what became of it.
+
+    Two of one id in flight would take each other's answers (P10): the caller sees to that.
+    """
+    try:
+        with broker_errors():
+            await channel.basic_publish(
+                message.body,
+                exchange=message.exchange,
+                routing_key=message.routing_key,
+                properties=message.properties,
+                mandatory=True,
+                wait=False,
+            )
+    except Returned:
+        return Word.RETURNED
+    except Nacked:
+        return Word.NACKED
+    except LinkLost:
+        return Word.LOST
+    except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
+        return Word.UNWRITABLE
+    return Word.CONFIRMED
+
+
 class Confirmer:
-    """Publishes over one channel: persistent as written, mandatory, confirmed."""
+    """Publishes over one channel, for a command: what its end cuts off is lost."""
 
     def __init__(self, channel: Channel) -> None:
         """Take a channel with confirms."""
         self._channel = channel
         self._in_flight: dict[str, asyncio.Event] = {}
-        self._calls: set[asyncio.Task[object]] = set()
-        channel.closing.add_done_callback(self._end_soon)
 
     async def send(self, message: Outgoing) -> Word:
         """Publish one message; returns when its fate is known. May be called concurrently."""
         unique = message.properties.message_id or ""
         while unique and (twin := self._in_flight.get(unique)):
-            # Two publishes of one id in flight would take each other's answers.
             await twin.wait()
         gone = self._in_flight[unique] = asyncio.Event()
         try:
@@ -49,45 +75,9 @@ class Confirmer:
             gone.set()
 
     async def _send(self, message: Outgoing) -> Word:
-        if self._channel.closing.done():
+        if self._channel.is_closed:
             return Word.LOST
         try:
-            with broker_errors():
-                await self._call(message)
-        except Returned:
-            return Word.RETURNED
-        except Nacked:
-            return Word.NACKED
+            return await unless_lost(self._channel, published(self._channel, message))
         except LinkLost:
             return Word.LOST
-        except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
-            return Word.UNWRITABLE
-        return Word.CONFIRMED
-
-    async def _call(self, message: Outgoing) -> None:
-        """Publish in a task of its own, which ends with the channel at the latest."""
-        call: asyncio.Task[object] = asyncio.create_task(
-            self._channel.basic_publish(
-                message.body,
-                exchange=message.exchange,
-                routing_key=message.routing_key,
-                properties=message.properties,
-                mandatory=True,
-                wait=False,
-            ),
-            name="publish",
-        )
-        self._calls.add(call)
-        try:
-            await call
-        finally:
-            self._calls.discard(call)
-            call.cancel()
-
-    def _end_soon(self, _: object) -> None:
-        """Cancel what still waits on a closed channel: some waits of the library never end."""
-        asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._end)
-
-    def _end(self) -> None:
-        for call in self._calls:
-            call.cancel()

@@ -18,7 +18,8 @@ from service.domain.external_id import ExternalIds
 DEEPEST = 64
 LARGEST_TYPE = 2_147_483_647
 _PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8"})
-_STRUCTURED = "application/cloudevents+json"
+STRUCTURED = "application/cloudevents+json"
+GZIP = "gzip"
 _BATCH = "application/cloudevents-batch+json"
 _ATTRIBUTE = re.compile(r"^cloudevents[_:](?P<name>[a-z0-9]+)$", re.IGNORECASE)
 _BINARY_MARKS = frozenset({"id", "source", "specversion", "type"})
@@ -85,10 +86,16 @@ class Decoder:
             )
 
     def _plain_body(self, message: Incoming) -> bytes:
-        encoding = (message.content_encoding or "").strip().lower()
+        encoding = encoding_of(message.content_encoding)
         body = message.body
-        if encoding == "gzip":
-            body = _gunzip(body, self._max_bytes)
+        if encoding == GZIP:
+            plain = unpacked(body, self._max_bytes)
+            if plain is None:
+                raise _Unreadable(
+                    MalformedCode.UNKNOWN_ENCODING,
+                    "content_encoding says gzip, but the body is not a whole gzip stream",
+                )
+            body = plain
         elif encoding not in _PLAIN_ENCODINGS:
             raise _Unreadable(
                 MalformedCode.UNKNOWN_ENCODING,
@@ -104,12 +111,12 @@ class Decoder:
 
     def _event(self, message: Incoming, reading: _Reading) -> ItemEvent:
         document = _strict_json(reading.body)
-        content_type = (message.content_type or "").split(";")[0].strip().lower()
+        content_type = media_type(message.content_type)
         attributes = _binary_attributes(message.headers)
         raw: bytes | memoryview = reading.body
         if content_type == _BATCH:
             raise _wrong("the CloudEvents batch format is not accepted: send one event a message")
-        if content_type == _STRUCTURED:
+        if content_type == STRUCTURED:
             attributes = _object(document, "the CloudEvents envelope")
             reading.event_id = reading.event_id or _cloud_id(attributes)
             document, raw = _data(attributes, reading.body)
@@ -143,8 +150,8 @@ def _wrong(message: str) -> _Unreadable:
     return _Unreadable(MalformedCode.WRONG_SHAPE, message)
 
 
-def _gunzip(body: bytes, limit: int) -> bytes:
-    """Decompress at most one byte more than the limit."""
+def unpacked(body: bytes, limit: int) -> bytes | None:
+    """Unpack a gzip body to one byte more than the limit at most; None where it is not whole."""
     plain, rest = b"", body
     try:
         while rest and len(plain) <= limit:
@@ -153,15 +160,19 @@ def _gunzip(body: bytes, limit: int) -> bytes:
             if not inflate.eof:
                 break
             rest = inflate.unused_data
-        whole = bool(body) and not rest
     except zlib.error:
-        plain, whole = b"", False
-    if len(plain) <= limit and not whole:
-        raise _Unreadable(
-            MalformedCode.UNKNOWN_ENCODING,
-            "content_encoding says gzip, but the body is not a whole gzip stream",
-        )
-    return plain
+        return None
+    return plain if len(plain) > limit or (body and not rest) else None
+
+
+def media_type(content_type: str | None) -> str:
+    """Return a content type as it is compared: without case and parameters."""
+    return (content_type or "").split(";")[0].strip().lower()
+
+
+def encoding_of(content_encoding: str | None) -> str:
+    """Return a content encoding as it is compared: without case."""
+    return (content_encoding or "").strip().lower()
 
 
 def _strict_json(body: bytes) -> object:

@@ -11,7 +11,7 @@ from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.results import TEXT_LIMIT, Outgoing
+from service.rabbit.results import TEXT_LIMIT, Outgoing, as_it_came
 
 UNDELIVERED: Final = "undelivered"
 """The kind of a letter that the broker put there: none of our headers."""
@@ -137,7 +137,7 @@ def redriven(letter: Letter, exchange: str, body: bytes) -> Outgoing:
         headers["import_event_id"] = letter.event_id
     headers["import_redrive_count"] = min(letter.redrives + 1, _MOST_REDRIVES)
     _, routing_key = letter.origin
-    properties = _properties(letter, headers, letter.message_id)
+    properties = as_it_came(letter.properties, headers, letter.message_id)
     return Outgoing("intake", exchange, routing_key, body, properties)
 
 
@@ -153,7 +153,8 @@ def renewed(letter: Letter, queue: str) -> Outgoing:
     headers.setdefault("import_original_routing_key", routing_key)
     headers.setdefault("import_renewed", uuid.uuid4().hex)
     unique = letter.properties.message_id or uuid.uuid4().hex
-    return Outgoing("renewed", "", queue, letter.body, _properties(letter, headers, unique))
+    properties = as_it_came(letter.properties, headers, unique)
+    return Outgoing("renewed", "", queue, letter.body, properties)
 
 
 def text(value: object) -> str:
@@ -189,29 +190,6 @@ def _theirs(letter: Letter) -> dict[str, Any]:
         for name, value in letter.headers.items()
         if not name.startswith((_OURS, *_BROKERS)) and name not in _ROUTING
     }
-
-
-def _properties(
-    letter: Letter, headers: Mapping[str, Any], message_id: str | None
-) -> Basic.Properties:
-    original = letter.properties
-    return Basic.Properties(
-        content_type=original.content_type,
-        content_encoding=original.content_encoding,
-        # The library reads a byte string of a header as bytes and writes only bytearrays.
-        headers={
-            name: bytearray(value) if isinstance(value, bytes) else value
-            for name, value in headers.items()
-        },
-        delivery_mode=2,
-        priority=original.priority,
-        correlation_id=original.correlation_id,
-        reply_to=original.reply_to,
-        message_id=message_id,
-        timestamp=original.timestamp,
-        message_type=original.message_type,
-        app_id=original.app_id,
-    )
 
 
 def _count(value: object) -> int:

@@ -20,6 +20,7 @@ from service.domain.retry import RetryPolicy
 
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
+BLOCKED_SECONDS = 0.1
 LAST_WORDS_SECONDS = 0.2
 """What a closed channel still has to say of its calls, it says at once."""
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
@@ -175,18 +176,7 @@ class Link:
 
     async def blocked(self) -> bool:
         """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
-        if self._life is None:
-            return False
-        with broker_errors():
-            transport = self._life.connection.transport
-            if transport is None:
-                return False
-            try:
-                async with asyncio.timeout(0.1):
-                    await transport.connection.ready()
-            except TimeoutError:
-                return True
-        return False
+        return self._life is not None and await is_blocked(self._life.connection)
 
     def fail(self, reason: str) -> None:
         """End the present connection; a new one is made."""
@@ -214,12 +204,7 @@ class Link:
         """Open a connection, serve it until it ends, and return why it ended."""
         try:
             with broker_errors():
-                connection = await aio_pika.connect(
-                    next(self._urls),
-                    timeout=CONNECT_SECONDS,
-                    ssl_context=self._tls,
-                    client_properties={"connection_name": f"crm-importer {self.name}"},
-                )
+                connection = await dial(next(self._urls), self._tls, self.name)
         # A host that cannot be one; `broker_errors` leaves it, as publishes have such errors, too.
         except (LinkLost, UnicodeError) as lost:
             return str(lost)
@@ -247,6 +232,30 @@ class Link:
             self._up.set()
             self._on_change(None)
         return await life.ended
+
+
+async def dial(url: URL, tls: ssl.SSLContext | None, name: str) -> aio_pika.abc.AbstractConnection:
+    """Connect to a node under a name that its operator sees; raises what the library raises."""
+    return await aio_pika.connect(
+        url,
+        timeout=CONNECT_SECONDS,
+        ssl_context=tls,
+        client_properties={"connection_name": f"crm-importer {name}"},
+    )
+
+
+async def is_blocked(connection: aio_pika.abc.AbstractConnection) -> bool:
+    """Tell whether the broker has stopped reading a connection; raises LinkLost."""
+    transport = connection.transport
+    if transport is None:
+        return False
+    with broker_errors():
+        try:
+            async with asyncio.timeout(BLOCKED_SECONDS):
+                await transport.connection.ready()
+        except TimeoutError:
+            return True
+    return False
 
 
 async def open_channel(connection: aio_pika.abc.AbstractConnection, *, confirms: bool) -> Channel:

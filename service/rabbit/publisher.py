@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -11,7 +10,8 @@ from datetime import UTC, datetime
 
 from aiormq import Channel
 
-from service.rabbit.link import Link, LinkLost, Nacked, Returned, broker_errors, unless_lost
+from service.rabbit.confirming import Word, published
+from service.rabbit.link import Link, LinkLost, unless_lost
 from service.rabbit.results import Outgoing, Settled, Writer, bare
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
@@ -71,19 +71,20 @@ class Publisher:
         now = self._now()
         messages = [self._writer.write(settlement, now) for settlement in settlements]
         flat = [message for each in messages for message in each]
-        results = ["lost"] * len(flat)
+        results = [Word.LOST] * len(flat)
         with suppress(LinkLost):
             await unless_lost(channel, self._all(channel, flat, results))
-        await self._complain(Counter(result for result in results if result != "confirmed"))
+        await self._complain(Counter(word for word in results if word is not Word.CONFIRMED))
         answers = iter(results)
-        return [{next(answers) for _ in each} == {"confirmed"} for each in messages]
+        return [{next(answers) for _ in each} == {Word.CONFIRMED} for each in messages]
 
-    async def _complain(self, failures: Counter[str]) -> None:
+    async def _complain(self, failures: Counter[Word]) -> None:
         """Log what was not confirmed, and mend the topology when a queue was missing."""
         if not failures:
             return
-        log.warning("publishes not confirmed, trying again", extra=dict(failures))
-        if failures["returned"]:
+        told = {str(word): count for word, count in failures.items()}
+        log.warning("publishes not confirmed, trying again", extra=told)
+        if failures[Word.RETURNED]:
             with suppress(LinkLost):
                 await self._repair()
 
@@ -104,7 +105,7 @@ class Publisher:
             if not await self._link.blocked():
                 self._link.fail("a publish was not confirmed in time")
 
-    async def _all(self, channel: Channel, flat: list[Outgoing], results: list[str]) -> None:
+    async def _all(self, channel: Channel, flat: list[Outgoing], results: list[Word]) -> None:
         """Publish messages at once and write down what the broker says of each."""
 
         async def one(position: int) -> None:
@@ -112,7 +113,7 @@ class Publisher:
 
         await asyncio.gather(*map(one, range(len(flat))))
 
-    async def _one(self, channel: Channel, message: Outgoing) -> str:
+    async def _one(self, channel: Channel, message: Outgoing) -> Word:
         """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
@@ -121,40 +122,17 @@ class Publisher:
             await twin.gone.wait()
         pending = self._in_flight[unique] = _Pending(message.target, _now())
         try:
-            result = await _confirmed(channel, message)
-            if result == "unwritable" and message.target == "dead_letter":
-                result = await _confirmed(channel, bare(message))
+            result = await published(channel, message)
+            if result is Word.UNWRITABLE and message.target == "dead_letter":
+                result = await published(channel, bare(message))
         finally:
             del self._in_flight[unique]
             if pending.gone is not None:
                 pending.gone.set()
         self._published[message.target, result].inc()
-        if result == "confirmed":
+        if result is Word.CONFIRMED:
             self._confirm_seconds[message.target].observe(_now() - pending.since)
         return result
-
-
-async def _confirmed(channel: Channel, message: Outgoing) -> str:
-    """Publish and wait for the broker's word (label of `importer_published_total`)."""
-    try:
-        with broker_errors():
-            await channel.basic_publish(
-                message.body,
-                exchange=message.exchange,
-                routing_key=message.routing_key,
-                properties=message.properties,
-                mandatory=True,
-                wait=False,
-            )
-    except Returned:
-        return "returned"
-    except Nacked:
-        return "nacked"
-    except LinkLost:
-        return "lost"
-    except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
-        return "unwritable"
-    return "confirmed"
 
 
 def _now() -> float:

@@ -139,19 +139,7 @@ class Writer:
         original = message.header.properties
         headers = _without_ours(original.headers or {})
         headers |= _reason(settlement, outcome, now)
-        properties = Basic.Properties(
-            content_type=original.content_type,
-            content_encoding=original.content_encoding,
-            headers=headers,
-            delivery_mode=2,
-            priority=original.priority,
-            correlation_id=original.correlation_id,
-            reply_to=original.reply_to,
-            message_id=uuid.uuid4().hex,
-            timestamp=original.timestamp,
-            message_type=original.message_type,
-            app_id=original.app_id,
-        )
+        properties = as_it_came(original, headers, uuid.uuid4().hex)
         _fit(properties)
         return Outgoing(
             "dead_letter",
@@ -160,6 +148,29 @@ class Writer:
             message.body,
             properties,
         )
+
+
+def as_it_came(
+    original: Basic.Properties, headers: Mapping[str, Any], message_id: str | None
+) -> Basic.Properties:
+    """Return a message's properties for a copy with other headers: persistent, never expiring."""
+    return Basic.Properties(
+        content_type=original.content_type,
+        content_encoding=original.content_encoding,
+        # The library reads a byte string of a header as bytes and writes only bytearrays.
+        headers={
+            name: bytearray(value) if isinstance(value, bytes) else value
+            for name, value in headers.items()
+        },
+        delivery_mode=2,
+        priority=original.priority,
+        correlation_id=original.correlation_id,
+        reply_to=original.reply_to,
+        message_id=message_id,
+        timestamp=original.timestamp,
+        message_type=original.message_type,
+        app_id=original.app_id,
+    )
 
 
 def bare(message: Outgoing) -> Outgoing:
@@ -195,10 +206,7 @@ def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, An
 
 def _fit(properties: Basic.Properties) -> None:
     """Drop original headers, largest first, until the rest can be written and fits the frame."""
-    headers: dict[str, Any] = {
-        name: bytearray(value) if isinstance(value, bytes) else value
-        for name, value in (properties.headers or {}).items()
-    }
+    headers: dict[str, Any] = dict(properties.headers or {})
     dropped: list[str] = []
     sizes = {name: _written(value) for name, value in headers.items()}
     for name in [name for name, size in sizes.items() if size is None]:

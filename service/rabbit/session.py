@@ -1,6 +1,5 @@
 """Opens one connection for a command, or says in a sentence why it cannot."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 import aio_pika
 from aiormq import Channel
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
+from yarl import URL
 
 from service.rabbit.link import (
     CONNECT_SECONDS,
@@ -15,15 +15,24 @@ from service.rabbit.link import (
     LinkLost,
     broker_errors,
     close_quietly,
+    dial,
+    is_blocked,
     open_channel,
 )
 from service.rabbit.reasons import node, why
 
-BLOCKED_SECONDS = 0.1
-
 
 class CannotConnect(Exception):  # noqa: N818 - reads as what it says
     """No node of the broker lets us in; the text says why and what to look at."""
+
+
+class NotLetIn(Exception):  # noqa: N818 - reads as what it says
+    """A node could not be asked; `remedy` is what to look at."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        """Take the reason apart from the remedy."""
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class Missing(Exception):  # noqa: N818 - reads as what it says
@@ -46,16 +55,10 @@ class Session:
 
     async def blocked(self) -> bool:
         """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
-        transport = self.connection.transport
-        if transport is None:
-            return False
         try:
-            with broker_errors():
-                async with asyncio.timeout(BLOCKED_SECONDS):
-                    await transport.connection.ready()
+            return await is_blocked(self.connection)
         except LinkLost:
-            return not transport.connection.is_closed
-        return False
+            return False
 
     async def needs_exchange(self, name: str) -> None:
         """Raise Missing unless an exchange is there, LinkLost when it may not be asked for."""
@@ -71,7 +74,20 @@ class Session:
 @asynccontextmanager
 async def connect(address: Address, name: str) -> AsyncIterator[Session]:
     """Connect to the first node that lets us in; raises CannotConnect."""
-    connection = await _first(address, name)
+    async with _entered(await _first(address, name)) as session:
+        yield session
+
+
+@asynccontextmanager
+async def enter(address: Address, name: str) -> AsyncIterator[Session]:
+    """Connect to the one node of an address; raises NotLetIn."""
+    (url,) = address.with_heartbeat()
+    async with _entered(await _open(url, address, name)) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _entered(connection: aio_pika.abc.AbstractConnection) -> AsyncIterator[Session]:
     try:
         yield Session(connection)
     finally:
@@ -82,13 +98,14 @@ async def _first(address: Address, name: str) -> aio_pika.abc.AbstractConnection
     reasons: list[str] = []
     for url in address.with_heartbeat():
         try:
-            return await aio_pika.connect(
-                url,
-                timeout=CONNECT_SECONDS,
-                ssl_context=address.tls,
-                client_properties={"connection_name": f"crm-importer {name}"},
-            )
-        except (AMQPError, OSError, TimeoutError, UnicodeError) as error:
-            reason, remedy = why(error, tls=address.tls is not None)
-            reasons.append(f"{node(url)}: {reason}: {remedy}")
+            return await _open(url, address, name)
+        except NotLetIn as reason:
+            reasons.append(f"{node(url)}: {reason}: {reason.remedy}")
     raise CannotConnect("the broker cannot be used: " + "; ".join(reasons))
+
+
+async def _open(url: URL, address: Address, name: str) -> aio_pika.abc.AbstractConnection:
+    try:
+        return await dial(url, address.tls, name)
+    except (AMQPError, OSError, TimeoutError, UnicodeError) as error:
+        raise NotLetIn(*why(error, tls=address.tls is not None)) from None

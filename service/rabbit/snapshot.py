@@ -8,7 +8,7 @@ then the old one is removed; the new one starts from nought.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiormq import Channel
@@ -18,7 +18,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from service.rabbit.confirming import Confirmer, Word
 from service.rabbit.decoder import Decoder
 from service.rabbit.letters import Letter, read, renewed
-from service.rabbit.link import LinkLost, broker_errors, close_quietly
+from service.rabbit.link import broker_errors, close_quietly, unless_lost
 from service.rabbit.session import Missing, Session
 
 MOST_RETURNS = 5
@@ -121,13 +121,9 @@ class Snapshot:
         """Wait until the inbox is full, or the queue has no more, whoever took it."""
         silent_since, known = _now(), 0
         while not inbox.full.done():
-            await asyncio.wait(
-                {inbox.full, self.channel.closing},
-                timeout=QUIET_SECONDS,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if self.channel.closing.done():
-                raise LinkLost("the channel was closed")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await unless_lost(self.channel, inbox.filled())
             if len(inbox.messages) > known:
                 silent_since, known = _now(), len(inbox.messages)
                 continue
@@ -157,6 +153,9 @@ class _Inbox:
     size: int
     messages: list[DeliveredMessage] = field(default_factory=list)
     full: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
+
+    async def filled(self) -> None:
+        await asyncio.shield(self.full)
 
     async def put(self, message: DeliveredMessage) -> None:
         self.messages.append(message)

@@ -5,20 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import aio_pika
 from aiormq import Channel
-from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelNotFoundEntity
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 from pamqp.commands import Basic
 
-from service.rabbit.link import (
-    CONNECT_SECONDS,
-    Address,
-    LinkLost,
-    broker_errors,
-    close_quietly,
-)
-from service.rabbit.reasons import why
-from service.rabbit.session import Session
+from service.rabbit.link import Address, LinkLost, broker_errors
+from service.rabbit.session import NotLetIn, Session, enter
 from service.rabbit.topology import RPC_SECONDS, Exchange, Queue, Topology
 
 BLOCKED_SECONDS = 5.0
@@ -54,33 +46,13 @@ class Survey:
     blocked: bool = False
 
 
-class NotLetIn(Exception):  # noqa: N818 - reads as what it says
-    """A node could not be asked; `remedy` is what to look at."""
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        """Take the reason apart from the remedy."""
-        super().__init__(reason)
-        self.remedy = remedy
-
-
 async def visit(address: Address, topology: Topology) -> Survey:
     """Connect to the one node of an address and look around; raises NotLetIn."""
-    (url,) = address.with_heartbeat()
     try:
-        connection = await aio_pika.connect(
-            url,
-            timeout=CONNECT_SECONDS,
-            ssl_context=address.tls,
-            client_properties={"connection_name": "crm-importer check"},
-        )
-    except (AMQPError, OSError, TimeoutError, UnicodeError) as error:
-        raise NotLetIn(*why(error, tls=url.scheme == "amqps")) from None
-    try:
-        return await _survey(Session(connection), topology)
+        async with enter(address, "check") as session:
+            return await _survey(session, topology)
     except LinkLost as lost:
         raise NotLetIn(f"cut while it was asked ({lost})", "see the broker's log") from None
-    finally:
-        await close_quietly(connection.close())
 
 
 async def _survey(session: Session, topology: Topology) -> Survey:

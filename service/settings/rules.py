@@ -12,7 +12,6 @@ APPLICATION = {
     "CLIENT_SECRET": "its client_secret",
     "TOKEN_FILE": "a file to keep its pair of tokens in",
 }
-ONE = "keep one, remove the webhook or"
 NEITHER = (
     "is missing: give the portal's incoming webhook address "
     f"(or an OAuth application: {PREFIX}BITRIX__CLIENT_ID and its others)"

@@ -22,20 +22,6 @@ from tests.support.world import World
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
 
 
-@pytest.fixture
-async def letters(broker: Broker, vhost: str) -> Letters:
-    """Lend the queue of dead letters, and an intake that nobody consumes."""
-    found = Letters(broker, vhost)
-    await found.declare()
-    return found
-
-
-@pytest.fixture
-def commands(broker: Broker, vhost: str) -> Commands:
-    """Lend the command line, set for the test's virtual host."""
-    return Commands(broker.url(vhost))
-
-
 def undelivered(event_id: str, entity_type: int = 2) -> Message:
     """Return a letter as the broker itself puts it there: nothing of ours, only its x-death."""
     death: dict[str, Any] = {

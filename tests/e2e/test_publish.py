@@ -21,20 +21,6 @@ from tests.support.ports import free_port
 from tests.support.world import World
 
 
-@pytest.fixture
-async def letters(broker: Broker, vhost: str) -> Letters:
-    """Lend an intake that nobody consumes."""
-    found = Letters(broker, vhost)
-    await found.declare()
-    return found
-
-
-@pytest.fixture
-def commands(broker: Broker, vhost: str) -> Commands:
-    """Lend the command line, set for the test's virtual host."""
-    return Commands(broker.url(vhost))
-
-
 def lines(count: int, start: int = 0) -> bytes:
     """Return good lines, ids e0 and up."""
     return b"".join(

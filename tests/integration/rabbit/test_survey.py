@@ -11,8 +11,8 @@ import pytest
 from service.parts import topology
 from service.rabbit.link import Address
 from service.rabbit.management import Described, Management, ManagementFailed, NotAllowed
-from service.rabbit.session import connect
-from service.rabbit.survey import NotLetIn, Presence, Survey, visit
+from service.rabbit.session import NotLetIn, connect
+from service.rabbit.survey import Presence, Survey, visit
 from service.rabbit.topology import ensure
 from service.settings.tree import Rabbit
 from tests.support.amqp import wait_until

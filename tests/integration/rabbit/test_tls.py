@@ -10,8 +10,8 @@ from aiormq import Channel
 
 from service.parts import CannotStart, address, topology
 from service.rabbit.link import Link
-from service.rabbit.session import CannotConnect, connect
-from service.rabbit.survey import NotLetIn, Survey, visit
+from service.rabbit.session import CannotConnect, NotLetIn, connect
+from service.rabbit.survey import Survey, visit
 from service.settings.tree import Rabbit
 from tests.support.amqp import wait_until
 from tests.support.certificates import Authority, Files

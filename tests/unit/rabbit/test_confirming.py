@@ -7,7 +7,7 @@ import pytest
 from aiormq import Channel
 from pamqp.commands import Basic
 
-from service.rabbit import confirming
+from service.rabbit import link
 from service.rabbit.confirming import Confirmer, Word
 from service.rabbit.results import Outgoing
 
@@ -16,8 +16,24 @@ class Waiting:
     """A channel whose publishes wait until they are answered."""
 
     def __init__(self) -> None:
-        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_closed = False
         self.answers: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+        self._observers: list[asyncio.Future[None]] = []
+
+    @property
+    def closing(self) -> "asyncio.Future[None]":
+        observer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._observers.append(observer)
+        return observer
+
+    @property
+    def observers(self) -> int:
+        return sum(not each.done() for each in self._observers)
+
+    def close(self) -> None:
+        self.is_closed = True
+        for observer in self._observers:
+            observer.set_result(None)
 
     async def basic_publish(self, _: bytes, **__: object) -> None:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -32,12 +48,12 @@ def message(unique: str) -> Outgoing:
 
 async def test_a_closed_channel_ends_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the library itself would wait for ever; later publishes end at once."""
-    monkeypatch.setattr(confirming, "LAST_WORDS_SECONDS", 0.0)
+    monkeypatch.setattr(link, "LAST_WORDS_SECONDS", 0.0)
     channel = Waiting()
     confirmer = Confirmer(cast("Channel", channel))
     sending = asyncio.create_task(confirmer.send(message("a")))
     unanswered = await channel.answers.get()
-    channel.closing.set_result(None)
+    channel.close()
     assert Word.LOST is await sending
     assert Word.LOST is await confirmer.send(message("b"))
     assert channel.answers.empty()
@@ -56,6 +72,7 @@ async def test_two_messages_of_one_id_go_one_after_the_other() -> None:
     first.set_result(None)
     (await channel.answers.get()).set_result(None)
     assert [Word.CONFIRMED] * 2 == await asyncio.gather(*both)
+    assert 0 == channel.observers
 
 
 async def test_who_sends_may_be_cancelled() -> None:
@@ -67,4 +84,6 @@ async def test_who_sends_may_be_cancelled() -> None:
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+    await asyncio.sleep(0)
     assert answer.cancelled()
+    assert 0 == channel.observers
