@@ -37,7 +37,10 @@ def test_a_body_is_unpacked_no_further_than_a_message_may_be() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (gzip.compress(b"[1,", mtime=0) + gzip.compress(b"2]", mtime=0), ["[", "  1,", "  2", "]"]),
+        (
+            gzip.compress(b"[1,", mtime=0) + gzip.compress(b"2]", mtime=0),
+            ["[", "  1,", "  2", "]"],
+        ),
         (b"no gzip", ["(not a whole gzip stream)", "no gzip"]),
         (gzip.compress(b"", mtime=0), []),
     ],
