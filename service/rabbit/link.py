@@ -74,6 +74,9 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
                 raise Nacked from None
             case AMQPError() | OSError() | TimeoutError() | RuntimeError():
                 raise LinkLost(f"{type(error).__name__}: {error}") from None
+            # What the library ends a wait with when its channel closes without a reason.
+            case Exception() if type(error) is Exception:
+                raise LinkLost("the channel was closed") from None
             case _:
                 return
 

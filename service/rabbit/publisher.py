@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from aiormq import Channel
 
+from service.domain.refusals import Refusals
 from service.rabbit.confirming import Word, published
 from service.rabbit.link import Link, LinkLost, unless_lost
 from service.rabbit.results import Outgoing, Settled, Writer, bare
@@ -53,6 +54,7 @@ class Publisher:
         self._repair = repair
         self._now = now
         self._in_flight: dict[str, _Pending] = {}
+        self._refusals = {target: Refusals() for target in TARGETS}
         self._published = {
             (target, result): metrics.published.labels(target, result)
             for target in TARGETS
@@ -130,8 +132,12 @@ class Publisher:
             if pending.gone is not None:
                 pending.gone.set()
         self._published[message.target, result].inc()
+        refusals = self._refusals[message.target]
         if result is Word.CONFIRMED:
             self._confirm_seconds[message.target].observe(_now() - pending.since)
+            refusals.confirmed()
+        elif result is Word.NACKED and refusals.refused(_now()):
+            self._link.fail(f"a queue refuses every publish ({message.target})")
         return result
 
 

@@ -12,6 +12,7 @@ from aio_pika.exceptions import (
     PublishError,
 )
 from aiormq import Channel
+from aiormq.base import FutureStore
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from service.rabbit.link import (
@@ -86,6 +87,15 @@ async def test_cancellation_made_by_the_library_is_a_lost_link() -> None:
     """Do not end a task that nobody cancelled."""
     confirm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     confirm.cancel()
+    with pytest.raises(LinkLost), broker_errors():
+        await confirm
+
+
+async def test_wait_that_the_library_ends_without_a_reason_is_a_lost_link() -> None:
+    """A channel that closes well ends what waits on it with no more than an Exception."""
+    store = FutureStore(asyncio.get_running_loop())
+    confirm = store.create_future()
+    await store.reject_all(None)
     with pytest.raises(LinkLost), broker_errors():
         await confirm
 

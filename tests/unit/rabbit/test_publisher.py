@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import cast
 
+import pytest
+from aio_pika.exceptions import DeliveryError
 from aiormq import Channel
 from pamqp.commands import Basic
 
+from service.rabbit import publisher as publisher_module
 from service.rabbit.link import Link
 from service.rabbit.publisher import Publisher
 from service.rabbit.results import Outgoing, Writer, bare
@@ -35,14 +38,31 @@ class Picky:
         self.sent.append(properties)
 
 
+class Full:
+    """A channel whose queues refuse everything."""
+
+    async def basic_publish(self, _: bytes, **__: object) -> None:
+        raise DeliveryError(None, Basic.Nack())
+
+
+class Ended:
+    """A link that only counts how often it is ended."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def fail(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
 async def _repair() -> None:
     raise AssertionError
 
 
-def publisher() -> Publisher:
+def publisher(link: object = None) -> Publisher:
     """Return a publisher that is handed its channel by the test."""
     return Publisher(
-        link=cast("Link", None),
+        link=cast("Link", link),
         writer=cast("Writer", None),
         metrics=Metrics(),
         repair=_repair,
@@ -63,6 +83,19 @@ async def test_a_result_that_cannot_be_written_is_told_and_not_raised() -> None:
     result = replace(LETTER, target="failed")
     told = await publisher()._one(cast("Channel", Picky()), result)  # noqa: SLF001
     assert "unwritable" == told
+
+
+async def test_a_queue_that_refuses_everything_is_asked_over_a_new_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be full, or the channel asks a dead node; what another queue takes proves nothing."""
+    monkeypatch.setattr(publisher_module, "_now", iter(range(0, 1000, 4)).__next__)
+    link, result = Ended(), replace(LETTER, target="failed")
+    sending = publisher(link)
+    for _ in range(4):
+        assert "nacked" == await sending._one(cast("Channel", Full()), result)  # noqa: SLF001
+        await sending._one(cast("Channel", Picky()), LETTER)  # noqa: SLF001
+    assert ["a queue refuses every publish (failed)"] == link.reasons
 
 
 def test_a_bare_letter_keeps_its_body() -> None:

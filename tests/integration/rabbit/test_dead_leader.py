@@ -1,0 +1,110 @@
+"""A queue's leader dies while we connect: what is published gets through all the same."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from aiormq import Channel
+
+from service.domain import refusals as refusing
+from service.domain.claims import Settlement
+from service.domain.outcomes import Imported
+from service.domain.retry import RetryPolicy
+from service.parts import address, topology
+from service.rabbit import link as links
+from service.rabbit.link import Link
+from service.rabbit.publisher import Publisher
+from service.rabbit.results import Writer
+from service.rabbit.session import connect
+from service.rabbit.topology import Topology, ensure
+from service.settings.tree import Rabbit
+from service.telemetry.metrics import Metrics
+from tests.fakes import item_event
+from tests.support.cluster import running_cluster
+
+AT_ONCE = RetryPolicy(base=0.01, cap=0.01, max_attempts=1)
+MOMENT_SECONDS = 0.01
+PATIENCE_SECONDS = 2.0
+GLANCE_SECONDS = 0.1
+DEATH_SECONDS = 6.0
+"""How long connections are made around a node's death, to hit the moment."""
+ENOUGH_SECONDS = 20.0
+
+
+async def nothing(*_: object) -> None:
+    """Set nothing up and mend nothing: every queue is there."""
+
+
+async def settle(publisher: Publisher) -> bool:
+    """Publish a result; tell whether the broker confirmed it."""
+    settled = Settlement(item_event("deal-1"), None, Imported(1), 1, "b")
+    [confirmed] = await publisher.publish([settled])
+    return confirmed
+
+
+async def declare_led_by(url: str, names: Topology) -> None:
+    """Declare the queues through the node that shall lead them."""
+    async with connect(address(Rabbit.model_validate({"url": url})), "test") as session:
+
+        @asynccontextmanager
+        async def side_channel() -> AsyncIterator[Channel]:
+            yield await session.channel()
+
+        await ensure(names, side_channel)
+
+
+async def within(seconds: float, attempt: Callable[[], Awaitable[bool]]) -> bool:
+    """Try, over and over, until it worked or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if await attempt():
+            return True
+        await asyncio.sleep(MOMENT_SECONDS)
+    return False
+
+
+@pytest.mark.timeout(180)
+async def test_a_channel_that_asks_a_dead_leader_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RabbitMQ 3.10 refuses on it for ever; 4.x does not, and passes without the remedy."""
+    if os.environ.get("TEST_RABBIT_URL"):
+        pytest.skip("needs a cluster that may be hurt, and TEST_RABBIT_URL names a foreign broker")
+    monkeypatch.setattr(links, "_BACK_OFF", AT_ONCE)
+    monkeypatch.setattr(refusing, "FIRST_SECONDS", PATIENCE_SECONDS)
+    with running_cluster() as (first, _, third):
+        first.create_vhost("led")
+        rabbit = Rabbit.model_validate({"url": first.url("led")})
+        names = topology(rabbit)
+        await declare_led_by(third.url("led"), names)
+        link = Link(
+            "publish", address(rabbit), confirms=True, setup=nothing, on_change=lambda _: None
+        )
+        publisher = Publisher(
+            link=link,
+            writer=Writer(names, portal_host="portal.example"),
+            metrics=Metrics(),
+            repair=nothing,
+        )
+        refusals = publisher._refusals["succeeded"]  # noqa: SLF001 - to see it refused
+        running = asyncio.ensure_future(link.run())
+        try:
+            assert await settle(publisher)
+            killing = asyncio.ensure_future(asyncio.to_thread(third.kill))
+
+            async def refused_over_a_new_connection() -> bool:
+                link.fail("again")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GLANCE_SECONDS):
+                        await settle(publisher)
+                return refusals.since is not None
+
+            await within(DEATH_SECONDS, refused_over_a_new_connection)
+            await killing
+            assert await within(ENOUGH_SECONDS, lambda: settle(publisher))
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
