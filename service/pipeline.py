@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from service.aside import Aside
 from service.domain.batching import Agenda, Batch
@@ -240,9 +239,11 @@ class Pipeline:
         now = self._clock()
         if due is not None and len(self._flying) < self._slots(now):
             until = min(until, max(due, self._paced_until))
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(max(until, now + 0.001)):
-                await self._wake.wait()
+        timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
         self._wake.clear()
         if due is not None and due <= now < self._paced_until:
             self._metrics.pacer_wait.labels(self._paced_by).inc(self._clock() - now)

@@ -1,15 +1,18 @@
 """Measures, from outside, how much time the unloaded importer adds at its two busy moments.
 
-A tap bound beside the intake queue, read by a bare consumer, tells when the broker delivers an
-event; the portal's log tells when its request arrives and its answer leaves; a bare consumer of
-the result queue tells when the last result is in. Between rounds, bare confirmed publishes of as
-many messages give the broker's own round trip at that moment.
+The importer's connections to the broker lead through a tap that tells when an event is delivered;
+the portal's log tells when its request arrives and its answer leaves; a bare consumer of the
+result queue tells when the last result is in. Between rounds, bare confirmed publishes of as many
+messages give the broker's own round trip at that moment.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
@@ -25,15 +28,64 @@ MOST = 5
 WARM_EVENTS = 240
 """Above the prefetch: the look-ups of the first deliveries are over."""
 PATIENCE_SECONDS = 20.0
+CHUNK_BYTES = 65_536
+DELIVERED = b"entityTypeId"
+"""Stands in every event, and in nothing else that the broker sends to the importer."""
 MILLIS = 1e3
 
 
 @dataclass(slots=True)
 class _Marks:
-    """Collects when the events of a round came by."""
+    """When the first event of a round was delivered, and when its results came."""
 
-    delivered: list[float] = field(default_factory=list)
+    delivered: float | None = None
     results: list[float] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Begin a round."""
+        self.delivered = None
+        self.results.clear()
+
+    @property
+    def first(self) -> float:
+        """Return when the first event was delivered."""
+        if self.delivered is None:
+            raise RuntimeError("results without a delivery")
+        return self.delivered
+
+
+class _Tap:
+    """Passes the broker's bytes on to the importer, and notes when an event goes by."""
+
+    def __init__(self, amqp_url: str, marks: _Marks) -> None:
+        self._broker = urlsplit(amqp_url)
+        self._marks = marks
+        self._ends: list[asyncio.Future[None]] = []
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        """Listen; yields the address by way of the tap. Whoever connects must end first."""
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            credentials = self._broker.netloc.rpartition("@")[0]
+            yield urlunsplit(self._broker._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
+            if self._ends:
+                await asyncio.wait(self._ends, timeout=PATIENCE_SECONDS)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ends.append(ended)
+        there, back = await asyncio.open_connection(self._broker.hostname, self._broker.port)
+        with suppress(OSError):
+            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+        ended.set_result(None)
+
+    async def _pass(self, reader: StreamReader, writer: StreamWriter) -> None:
+        while chunk := await reader.read(CHUNK_BYTES):
+            writer.write(chunk)
+            if self._marks.delivered is None and DELIVERED in chunk:
+                self._marks.delivered = time.monotonic()
+        writer.close()
 
 
 @dataclass(slots=True)
@@ -50,16 +102,21 @@ def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure
     rounds = 15 if quick else 150
     with rig.vhost() as url:
         asyncio.run(events.fill(url, range(WARM_EVENTS)))
-        window = {"IMPORTER_BATCH__WINDOW_SECONDS": str(WINDOW_SECONDS)}
-        before = rig.portal.seen().imports
-        with rig.consumer(SERVICE, url, **window) as consumer:
-            found = asyncio.run(_rounds(rig, consumer, url, before, rounds))
+        found = asyncio.run(_through_tap(rig, url, rounds))
     say(f"{rounds} rounds")
     return _figures(found)
 
 
-async def _rounds(rig: Rig, consumer: Consumer, url: str, before: int, rounds: int) -> _Found:
-    found, marks = _Found(), _Marks()
+async def _through_tap(rig: Rig, url: str, rounds: int) -> _Found:
+    marks = _Marks()
+    window = {"IMPORTER_BATCH__WINDOW_SECONDS": str(WINDOW_SECONDS)}
+    async with _Tap(url, marks).open() as tapped:
+        with rig.consumer(SERVICE, tapped, **window) as consumer:
+            return await _rounds(rig, consumer, url, marks, rounds)
+
+
+async def _rounds(rig: Rig, consumer: Consumer, url: str, marks: _Marks, rounds: int) -> _Found:
+    found = _Found()
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
@@ -75,11 +132,10 @@ async def _rounds(rig: Rig, consumer: Consumer, url: str, before: int, rounds: i
         for number in range(rounds):
             count = 1 + number % MOST
             found.bare.append(await _publish(bare, 0, count))
-            marks.delivered.clear()
-            marks.results.clear()
+            marks.clear()
             await _publish(intake, WARM_EVENTS + number * MOST, count)
             await _until(lambda: _all_in(marks, count), consumer)  # noqa: B023 - awaited here
-            found.to_wire.append(-marks.delivered[0] - WINDOW_SECONDS)
+            found.to_wire.append(-marks.first - WINDOW_SECONDS)
             found.to_confirmed.append(marks.results[-1])
     calls = rig.portal.log()[done:]
     if len(calls) != rounds:
@@ -109,20 +165,12 @@ async def _until(done: Callable[[], Awaitable[bool]], consumer: Consumer) -> Non
 
 
 async def _listen(channel: AbstractChannel, marks: _Marks) -> None:
-    """Consume the tap and the results, noting only the time."""
+    """Consume the results, noting only the time."""
     await (await channel.get_queue(events.SUCCEEDED, ensure=False)).purge()
-    tap = await channel.declare_queue(
-        "bench.tap", durable=True, arguments={"x-queue-type": "quorum"}
-    )
-    await tap.bind(events.INTAKE, "#")
-
-    async def delivered(_: AbstractIncomingMessage) -> None:
-        marks.delivered.append(time.monotonic())
 
     async def result(_: AbstractIncomingMessage) -> None:
         marks.results.append(time.monotonic())
 
-    await tap.consume(delivered, no_ack=True)
     succeeded = await channel.get_queue(events.SUCCEEDED, ensure=False)
     await succeeded.consume(result, no_ack=True)
 
