@@ -33,6 +33,8 @@ _SINGLE = frozenset(
     }
 )
 """Kinds of which one value is never a list; others, such as files, may be."""
+_JUDGED = frozenset({"boolean", "date", "datetime", "enumeration"})
+"""Kinds of which one value may be wrong."""
 
 
 class Flaw(StrEnum):
@@ -86,11 +88,26 @@ def complaints(
     for name, value in fields.items():
         if original_names and name.startswith("ufCrm"):
             continue
+        if _is_plain(name, value, known.get(name)):
+            continue
         for flaw, text in _of(name, value, known):
             found.append(Complaint(flaw, name[:LONGEST], text))
             if len(found) == MOST_COMPLAINTS:
                 return found
     return found
+
+
+def _is_plain(name: str, value: object, field: Field | None) -> bool:
+    """Tell, quickly, whether this is the usual case: one value in a field that takes any."""
+    return (
+        field is not None
+        and not field.multiple
+        and field.kind not in _JUDGED
+        and (type(value) is not str or len(value) <= LONGEST or name not in SIZED)
+        and type(value) is not list
+        and type(value) is not dict
+        and name != "fm"
+    )
 
 
 def _of(name: str, value: object, known: Mapping[str, Field]) -> Iterator[tuple[Flaw, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic as _now
 
 from aiormq import Channel
 
@@ -139,7 +140,3 @@ class Publisher:
         elif result is Word.NACKED and refusals.refused(_now()):
             self._link.fail(f"a queue refuses every publish ({message.target})")
         return result
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
