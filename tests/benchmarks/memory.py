@@ -19,7 +19,7 @@ SETTLED_SECONDS = 2.0
 TICK_SECONDS = 0.02
 STALL_SECONDS = 60.0
 MOST_GROWTH_MIB = 2.0
-"""The interpreter takes memory by the MiB: medians may lie an arena or two apart without growth."""
+"""The interpreter takes memory by the MiB: medians may lie two of these apart without growth."""
 ROTATION = 12_500
 """A quarter of `CLAIMS__REMEMBER`: ended events are forgotten so many at a time."""
 PATIENT = {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "300", "IMPORTER_SHUTDOWN__DEADLINE_SECONDS": "300"}
