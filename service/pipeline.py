@@ -240,10 +240,8 @@ class Pipeline:
         if due is not None and len(self._flying) < self._slots(now):
             until = min(until, max(due, self._paced_until))
         timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
+        await self._wake.wait()
+        timer.cancel()
         self._wake.clear()
         if due is not None and due <= now < self._paced_until:
             self._metrics.pacer_wait.labels(self._paced_by).inc(self._clock() - now)
