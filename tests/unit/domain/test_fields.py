@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain import fields
 from service.domain.fields import MOST_COMPLAINTS, Field, Flaw, complaints
 
 KNOWN = {
@@ -125,3 +126,21 @@ def test_both_spellings_are_read_in_a_call_with_original_names() -> None:
     known = {"UF_CRM_1": Field("string")}
     assert [] == complaints({"ufCrm_1": "x", "UF_CRM_1": "x"}, known, original_names=True)
     assert 1 == len(complaints({"UF_CRM_2": "x"}, known, original_names=True))
+
+
+@given(
+    name=st.sampled_from(["title", "comments", "fm", "ufCrm1", "UF_CRM_1", "originId"]),
+    value=st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "x", "Y", "x" * 256, [], ["x"], {}, {"a": 1}]),
+    kind=st.sampled_from(["string", "integer", "boolean", "date", "enumeration", "file"]),
+    multiple=st.booleans(),
+)
+def test_the_quick_look_hides_no_complaint(
+    name: str, value: object, kind: str, *, multiple: bool
+) -> None:
+    """What is passed over at a glance has nothing wrong with it when looked at in full."""
+    field = Field(kind, multiple=multiple, choices=frozenset({"1"}))
+    if fields._is_plain(name, value, field):  # noqa: SLF001 - the shortcut against the whole
+        assert [] == list(fields._of(name, value, {name: field}))  # noqa: SLF001 - as above
