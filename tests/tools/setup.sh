@@ -71,13 +71,25 @@ progress() {
     done
 }
 
+# A lock is complete: exactly what it lists is installed, and nothing is resolved anew, since
+# pip 23 would take a release newer than the lock and then refuse it. `pip check` proves it whole.
 install() {
     PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --no-input --no-compile \
-        --progress-bar off --require-hashes --requirement "$lock" 2>&1 |
+        --no-deps --progress-bar off --require-hashes --requirement "$lock" 2>&1 |
         progress "$(grep -c '^[a-z].*==' "$lock")" || {
-        tail -n 15 .venv/setup.log >&2
-        fail "the packages could not be installed; pip's last words are above (all: .venv/setup.log)"
+        reasons
+        fail "the packages could not be installed; pip's reason is above (all it said: .venv/setup.log)"
     }
+    .venv/bin/python -m pip --disable-pip-version-check check >>.venv/setup.log 2>&1 || {
+        tail -n 15 .venv/setup.log >&2
+        fail "the lock is not complete (above): make it anew with 'make lock'"
+    }
+}
+
+# The errors first; without any, the last lines that are not warnings.
+reasons() {
+    grep -E '^ *ERROR|^error:' .venv/setup.log >&2 ||
+        grep -v '^ *WARNING' .venv/setup.log | tail -n 15 >&2
 }
 
 python=$(find_python)
