@@ -9,6 +9,7 @@ from service.bitrix.application import Application
 from service.bitrix.auth import Home, Webhook
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.client import Portal
+from service.bitrix.http import HttpClient
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.bitrix.tokens import TokenFile, TokenFileUnusable
 from service.domain.addresses import host
@@ -21,6 +22,9 @@ from service.settings.tree import Bitrix, Rabbit, Settings
 from service.telemetry.logs import mask
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
+
+SPARE_CONNECTIONS = 2
+"""For look-ups and probes beside the imports."""
 
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it says
@@ -95,10 +99,10 @@ def portal(settings: Settings, metrics: Metrics) -> Portal:
     }
     return Portal(
         auth(settings),
+        http=HttpClient(connections=settings.batch.slots + SPARE_CONNECTIONS),
         throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
         metrics=metrics,
         timeout=bitrix.timeout_seconds,
-        slots=settings.batch.slots,
     )
 
 

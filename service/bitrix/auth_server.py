@@ -1,14 +1,14 @@
 """Asks the authorisation server for the next pair of tokens; one form POST, no retry."""
 
-import asyncio
 import time
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import httpx
 
-from service import __version__
 from service.bitrix.answers import json_object
 from service.bitrix.errors import auth_server_trouble, classify_refresh
+from service.bitrix.http import HttpClient, Reply, Unanswered
 from service.bitrix.tokens import Pair, read_pair, seconds
 from service.domain.outcomes import CallFailed
 
@@ -35,27 +35,23 @@ class AuthServer:
     async def refresh(self, refresh_token: str) -> Pair:
         """Return the next pair; raises CallFailed. The given token is worthless afterwards."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client}
-        headers = {"User-Agent": f"crm-importer/{__version__}", "Accept": "application/json"}
         try:
-            async with (
-                asyncio.timeout(ANSWER_SECONDS),
-                httpx.AsyncClient(
-                    timeout=ANSWER_SECONDS,
-                    headers=headers,
-                    follow_redirects=False,
-                    trust_env=False,
-                ) as http,
-            ):
-                response = await http.post(self._url, data=form)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            async with HttpClient(connections=1) as http:
+                reply = await http.post(
+                    self._url,
+                    urlencode(form).encode(),
+                    seconds=ANSWER_SECONDS,
+                    content_type="application/x-www-form-urlencoded",
+                )
+        except Unanswered:
             trouble = auth_server_trouble("the authorisation server could not be reached")
             raise CallFailed(trouble) from None
-        return self._pair(response)
+        return self._pair(reply)
 
-    def _pair(self, response: httpx.Response) -> Pair:
+    def _pair(self, reply: Reply) -> Pair:
         """Read the answer; lifetimes are counted from now, by our own clock."""
-        told = json_object(response.content)
-        status = response.status_code
+        told = json_object(reply.content)
+        status = reply.status
         if told is not None and "error" in told and status not in _REDIRECTS:
             text = str(told.get("error_description", ""))
             raise CallFailed(classify_refresh(str(told["error"]), text, status))

@@ -8,7 +8,7 @@ import msgspec
 
 from service.bitrix.answers import positive_id, read_fields, read_report
 from service.bitrix.errors import classify_status
-from service.bitrix.exchange import Auth, Exchange
+from service.bitrix.exchange import Auth, Exchange, Http
 from service.bitrix.throttle import Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
@@ -38,10 +38,10 @@ class Portal:
         self,
         auth: Auth,
         *,
+        http: Http,
         throttle: Throttle,
         metrics: Metrics,
         timeout: float,
-        slots: int,
     ) -> None:
         """Prepare the exchange; `timeout` bounds a post, in seconds.
 
@@ -52,8 +52,8 @@ class Portal:
         self._metrics = metrics
         self._exchange = Exchange(
             auth,
+            http=http,
             timeout=timeout,
-            connections=slots + 2,
             watch=self._watch,
             toll=self._toll,
         )

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import httpx
 import msgspec
 
-from service import __version__
 from service.bitrix.answers import json_object
 from service.bitrix.auth import Home
 from service.bitrix.errors import (
@@ -19,14 +18,15 @@ from service.bitrix.errors import (
     classify_status,
     classify_transport,
 )
+from service.bitrix.http import Reply, Unanswered
 from service.domain import addresses
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
-CONNECT_SECONDS = 10.0
 QUESTION = "profile"
 """Asked where the portal may be: cheap, and whoever executes it changes nothing."""
 QUESTION_SECONDS = 10.0
 MOST_REDIRECTS = 3
+REDIRECTS = range(300, 400)
 Watch = Callable[[str, str, float], None]
 """Is told the method, the result and the seconds of every post."""
 
@@ -54,6 +54,16 @@ class Auth(Protocol):
         """Let what is under way come to its end."""
 
 
+class Http(Protocol):
+    """What posts."""
+
+    async def post(self, url: str, body: bytes, *, seconds: float) -> Reply:
+        """Post once, for so many seconds in all; raises Unanswered."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
 class Attempt(NamedTuple):
     """One post: how it was addressed and signed, and what came back."""
 
@@ -71,39 +81,25 @@ class Exchange:
         self,
         auth: Auth,
         *,
+        http: Http,
         timeout: float,
-        connections: int,
         watch: Watch,
         toll: Callable[[], Awaitable[None]],
     ) -> None:
-        """Prepare the HTTP client; `timeout` bounds each post, in seconds.
+        """Take the HTTP client, which is closed with this; `timeout` bounds a post, in seconds.
 
         `watch` is told every post; `toll` is paid before a call is posted once more.
         """
         self._auth = auth
+        self._http = http
         self._timeout = timeout
         self._watch = watch
         self._toll = toll
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=30,
-            ),
-            headers={
-                "User-Agent": f"crm-importer/{__version__}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
-            follow_redirects=False,
-            trust_env=False,
-        )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._auth.close()
-        await self._http.aclose()
+        await self._http.close()
 
     async def __call__(self, method: str, body: bytes) -> dict[str, Any]:
         """Post a call and return the answer's JSON object, which has a result.
@@ -182,22 +178,22 @@ class Exchange:
         loop = asyncio.get_running_loop()
         started = loop.time()
         document, location = None, ""
+        fault: Fault | None
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._http.post(f"{place}{method}", content=_signed(body, token))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            fault: Fault | None = classify_transport(error)
+            reply = await self._http.post(
+                f"{place}{method}", _signed(body, token), seconds=seconds
+            )
+        except Unanswered as unanswered:
+            sent_at, fault = unanswered.sent_at, classify_transport(unanswered.error)
         else:
-            # A response and its stream refer to each other, and hold the whole call: without this
-            # only the garbage collector would free them, much later.
-            response.stream = httpx.ByteStream(b"")
-            document = json_object(response.content)
-            fault = _fault(response, document)
-            location = response.headers.get("Location", "") if response.is_redirect else ""
-        lasted = loop.time() - started
-        self._watch(method, "ok" if fault is None else str(fault.kind), lasted)
+            document = json_object(reply.content)
+            sent_at, fault = reply.sent_at, _fault(reply, document)
+            location = reply.headers.get("Location", "") if reply.status in REDIRECTS else ""
+        ended = loop.time()
+        self._watch(method, "ok" if fault is None else str(fault.kind), ended - started)
         if fault is not None:
-            fault = replace(fault, sent_at=started, lasted=lasted)
+            sent_at = ended if sent_at is None else sent_at
+            fault = replace(fault, sent_at=sent_at, lasted=ended - started)
         return Attempt(place, token, document or {}, fault, location)
 
 
@@ -209,18 +205,18 @@ def _signed(body: bytes, token: str) -> bytes:
     return b'{"auth":%b%b%b' % (msgspec.json.encode(token), more, body[1:])
 
 
-def _fault(response: httpx.Response, answer: Mapping[str, Any] | None) -> Fault | None:
+def _fault(response: Reply, answer: Mapping[str, Any] | None) -> Fault | None:
     """Return what is wrong with an answer; None for a result."""
     retry_after = _seconds(response.headers.get("Retry-After"))
     if answer is None:
-        return classify_status(response.status_code, retry_after=retry_after)
+        return classify_status(response.status, retry_after=retry_after)
     if "error" in answer:
         error = answer["error"]
         code = error.get("code", "") if isinstance(error, dict) else error
         text = answer.get("error_description", "")
-        return classify_call(str(code), str(text), response.status_code, retry_after=retry_after)
-    if response.status_code != httpx.codes.OK or "result" not in answer:
-        return classify_status(response.status_code, retry_after=retry_after)
+        return classify_call(str(code), str(text), response.status, retry_after=retry_after)
+    if response.status != httpx.codes.OK or "result" not in answer:
+        return classify_status(response.status, retry_after=retry_after)
     return None
 
 

@@ -139,8 +139,9 @@ class Fault:
     """What is known of a failed call.
 
     `answered`: the portal itself answered in full, so that it works on the call no longer;
-    `sent_at`: loop time at which the call left; `lasted`: seconds from then; `pause`: what a
-    pause for it would be called.
+    `sent_at`: loop time at which its body had wholly left, from which the portal's own clock runs
+    (where that is not known: when the call ended); `lasted`: seconds that the call took; `pause`:
+    what a pause for it would be called.
     """
 
     kind: CallKind

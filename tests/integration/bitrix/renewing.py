@@ -9,6 +9,7 @@ from service.bitrix.application import Application
 from service.bitrix.auth import Home
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.exchange import Exchange
+from service.bitrix.http import HttpClient
 from service.bitrix.tokens import TokenFile
 from service.domain.outcomes import CallFailed
 
@@ -25,7 +26,8 @@ def exchange(portal: str, file: Path) -> Exchange:
         ),
         seed="refresh-0",
     )
-    return Exchange(application, timeout=5.0, connections=4, watch=_ignore, toll=_free)
+    http = HttpClient(connections=4)
+    return Exchange(application, http=http, timeout=5.0, watch=_ignore, toll=_free)
 
 
 async def _call_for_ever(portal: str, file: Path) -> None:

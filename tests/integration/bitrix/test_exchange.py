@@ -8,6 +8,7 @@ import pytest
 
 from service.bitrix.auth import Webhook
 from service.bitrix.exchange import Exchange
+from service.bitrix.http import HttpClient
 from tests.support.processes import PortalProcess
 
 CALLS = 20
@@ -36,8 +37,8 @@ async def test_calls_leave_nothing_to_the_collector(no_collector: None) -> None:
         before = _responses()
         exchange = Exchange(
             Webhook(portal.webhook_url),
+            http=HttpClient(connections=2),
             timeout=10.0,
-            connections=2,
             watch=lambda *_: None,
             toll=_nothing,
         )

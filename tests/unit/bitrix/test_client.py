@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.bitrix.auth import Webhook
 from service.bitrix.client import Portal, encode_import
+from service.bitrix.http import Reply
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.external_id import ExternalIds
@@ -29,27 +30,27 @@ Answering = Callable[[bytes, int, dict[bytes, bytes]], Portal]
 class OneAnswer:
     """Stands in for the HTTP client: whatever is asked, this is the answer."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: Reply) -> None:
         """Keep the answer."""
         self._answer = answer
 
-    async def post(self, _: str, *, content: bytes) -> httpx.Response:
+    async def post(self, url: str, body: bytes, *, seconds: float) -> Reply:
         """Answer."""
-        assert content
+        assert url
+        assert body
+        assert seconds
         return self._answer
+
+    async def close(self) -> None:
+        """Close nothing."""
 
 
 @pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
+def answering() -> Answering:
     """Give the test a way to make a portal that gives one answer to everything."""
 
     def portal(content: bytes, status: int, headers: dict[bytes, bytes]) -> Portal:
-        answer = httpx.Response(status, content=content, headers=headers)
-
-        def client(**_: Any) -> OneAnswer:
-            return OneAnswer(answer)
-
-        monkeypatch.setattr(httpx, "AsyncClient", client)
+        http = OneAnswer(Reply(status, httpx.Headers(headers), content))
         metrics = Metrics()
         throttle = Throttle(
             bucket=LeakyBucket(rate=2.0, burst=50.0),
@@ -57,7 +58,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Answering:
             metrics=metrics,
         )
         webhook = Webhook("https://portal.example/rest/1/very-secret/")
-        return Portal(webhook, throttle=throttle, metrics=metrics, timeout=60.0, slots=1)
+        return Portal(webhook, http=http, throttle=throttle, metrics=metrics, timeout=60.0)
 
     return portal
 

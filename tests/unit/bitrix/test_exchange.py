@@ -9,6 +9,7 @@ import pytest
 
 from service.bitrix.auth import Home, Webhook
 from service.bitrix.exchange import MOST_REDIRECTS, Auth, Exchange
+from service.bitrix.http import Reply, Unanswered
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
 SECRET = "very-secret"
@@ -37,15 +38,16 @@ class Client:
         self.answers = deque(answers)
         self.sent: Sent = []
 
-    async def post(self, address: str, *, content: bytes) -> httpx.Response:
+    async def post(self, url: str, body: bytes, *, seconds: float) -> Reply:
         """Answer, or break."""
-        self.sent.append((address, content))
+        assert seconds > 0
+        self.sent.append((url, body))
         answer = self.answers.popleft()
         if isinstance(answer, Exception):
-            raise answer
-        return answer
+            raise Unanswered(answer, None)
+        return Reply(answer.status_code, answer.headers, answer.content)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close nothing."""
 
 
@@ -89,7 +91,7 @@ class Stage:
         self.client, self.told, self.paid = client, list[tuple[str, str]](), 0
         self.auth = auth
         self.exchange = Exchange(
-            auth, timeout=5.0, connections=1, watch=self._watch, toll=self._toll
+            auth, http=client, timeout=5.0, watch=self._watch, toll=self._toll
         )
 
     def _watch(self, method: str, result: str, seconds: float) -> None:
@@ -124,12 +126,11 @@ Staging = Callable[..., Stage]
 
 
 @pytest.fixture
-def staged(monkeypatch: pytest.MonkeyPatch) -> Staging:
+def staged() -> Staging:
     """Give the test a way to build a stage from answers."""
 
     def stage(*answers: httpx.Response | Exception, renewals: int | None = None) -> Stage:
         client = Client(answers)
-        monkeypatch.setattr(httpx, "AsyncClient", lambda **_: client)
         webhook = Webhook(f"{OLD}/rest/1/{SECRET}/")
         return Stage(client, webhook if renewals is None else Application(renewals))
 
