@@ -12,11 +12,13 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # requirements-tracing.txt adds OpenTelemetry.
 ARG LOCK=requirements.txt
 COPY deploy/requirements.txt deploy/requirements-tracing.txt /lock/
-# The environment has no pip of its own; nothing in it is compiled or fetched later.
+# Exactly what the lock lists, proved whole by the check. The environment has no pip of its own;
+# nothing in it is compiled or fetched later.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/importer \
     && python -m pip --python /opt/importer/bin/python install \
-        --no-compile --require-hashes --requirement "/lock/${LOCK}" \
+        --no-compile --no-deps --require-hashes --requirement "/lock/${LOCK}" \
+    && python -m pip --python /opt/importer/bin/python check \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/importer/lib
 COPY service /app/service
 COPY deploy/sbom.py /lock/
@@ -27,13 +29,14 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /app/service \
 
 FROM build AS sandbox
 COPY tests/requirements.txt /lock/tests.txt
-# Only the web server and what it needs; a name that is missing here fails the installation.
+# Only the web server and what it needs; a name that is missing here fails the check.
 RUN --mount=type=cache,target=/root/.cache/pip \
     awk '/^[^ ]/ { keep = /^(aiohappyeyeballs|aiohttp|aiosignal|attrs|frozenlist|idna|multidict|propcache|typing-extensions|yarl)==/ } keep' \
         /lock/tests.txt > /lock/sandbox.txt \
     && python -m venv --without-pip /opt/sandbox \
     && python -m pip --python /opt/sandbox/bin/python install \
-        --no-compile --require-hashes --requirement /lock/sandbox.txt
+        --no-compile --no-deps --require-hashes --requirement /lock/sandbox.txt \
+    && python -m pip --python /opt/sandbox/bin/python check
 ENV PATH=/opt/sandbox/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /sandbox
 COPY tests/sandbox ./tests/sandbox

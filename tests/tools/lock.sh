@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Resolves the ranges of pyproject.toml into hashed locks, for the service, its tests, and the
-# peers of the bench; none names a host.
+# peers of the bench; none names a host. Then writes down what each locked package requires, so that
+# a test can tell without a network whether a lock is complete.
 # More options for the resolver come after the command, e.g. `lock.sh --upgrade`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -27,4 +28,5 @@ if grep -nE '://|--(extra-)?index-url|--find-links' "${locks[@]}"; then
     echo "lock: a lock names a place (above); resolve again without it" >&2
     exit 1
 fi
+.venv/bin/python -m tests.tools.locks
 wc -l "${locks[@]}"

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Builds .venv from tests/requirements.txt, every file checked against its hash.
+# Builds an environment from a lock, every file checked against its hash:
+#   setup.sh [LOCK FOLDER]    as a rule tests/requirements.txt into .venv
 # Quick when nothing changed; PYTHON=... chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-lock=tests/requirements.txt
-stamp=.venv/.stamp
+lock=${1:-tests/requirements.txt}
+folder=${2:-.venv}
+stamp=$folder/.stamp
+log=$folder/setup.log
+# Whoever has pip install for himself everywhere: not into this environment.
+export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { echo "environment: $*"; }
 fail() {
@@ -36,8 +41,8 @@ state() { # what the environment was made from
 
 make_venv() {
     "$1" -c 'import ensurepip, venv' 2>/dev/null || add_venv_package "$1"
-    rm -rf .venv
-    "$1" -m venv .venv
+    rm -rf "$folder"
+    "$1" -m venv "$folder"
 }
 
 add_venv_package() {
@@ -53,7 +58,7 @@ add_venv_package() {
 progress() {
     local line count=0
     while IFS= read -r line; do
-        echo "$line" >>.venv/setup.log
+        echo "$line" >>"$log"
         case $line in
         Collecting* | Processing*)
             count=$((count + 1))
@@ -74,22 +79,32 @@ progress() {
 # A lock is complete: exactly what it lists is installed, and nothing is resolved anew, since
 # pip 23 would take a release newer than the lock and then refuse it. `pip check` proves it whole.
 install() {
-    PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --no-input --no-compile \
-        --no-deps --progress-bar off --require-hashes --requirement "$lock" 2>&1 |
+    pip install --no-input --no-compile --no-deps --progress-bar off \
+        --require-hashes --requirement "$lock" 2>&1 |
         progress "$(grep -c '^[a-z].*==' "$lock")" || {
         reasons
-        fail "the packages could not be installed; pip's reason is above (all it said: .venv/setup.log)"
+        fail "the packages could not be installed; pip's reason is above (all it said: $log)"
     }
-    .venv/bin/python -m pip --disable-pip-version-check check >>.venv/setup.log 2>&1 || {
-        tail -n 15 .venv/setup.log >&2
+    pip check >>"$log" 2>&1 || {
+        tail -n 15 "$log" >&2
         fail "the lock is not complete (above): make it anew with 'make lock'"
     }
 }
 
-# The errors first; without any, the last lines that are not warnings.
+pip() { "$folder/bin/python" -m pip "$@"; }
+
+# The errors first, each with the indented lines that name the package, and what kept pip from
+# reaching an index, which it calls a warning; without any error the last lines that are not warnings.
 reasons() {
-    grep -E '^ *ERROR|^error:' .venv/setup.log >&2 ||
-        grep -v '^ *WARNING' .venv/setup.log | tail -n 15 >&2
+    local errors
+    errors=$(awk '/^ *ERROR|^error:/ { shown = 1; print; next }
+        /^ *WARNING|^[^ ]/ { shown = 0 } shown' "$log")
+    if [ -n "$errors" ]; then
+        echo "$errors" >&2
+        grep -m 1 -E '^ *WARNING: (Retrying|Could not fetch)' "$log" >&2 || true
+    else
+        grep -v '^ *WARNING' "$log" | tail -n 15 >&2
+    fi
 }
 
 python=$(find_python)
@@ -97,7 +112,7 @@ if [ -e "$stamp" ] && [ "$(state "$python")" = "$(cat "$stamp")" ]; then
     touch "$stamp"
     exit 0
 fi
-say "building .venv with $("$python" --version)"
+say "building $folder with $("$python" --version)"
 make_venv "$python"
 install
 state "$python" >"$stamp"

@@ -8,8 +8,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.deploy.image.conftest import REVISION
-from tests.deploy.image.lock import locked
-from tests.deploy.image.podman import BASE, Container, inspect, podman, run
+from tests.deploy.image.podman import BASE, ROOT, Container, inspect, podman, run
+from tests.tools.locks import environments, pinned, pins
 
 pytestmark = pytest.mark.timeout(900)
 OWN_BYTES = 60_000_000
@@ -84,7 +84,8 @@ def test_bill_of_materials_is_the_lock(
     assert None is JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     document = json.loads(text)
     found = {each["name"]: each["version"] for each in document["components"]}
-    assert locked(lock) == found
+    linux = next(environments(["3.13"]))
+    assert pinned(pins((ROOT / "deploy" / lock).read_text()), linux) == found
     assert [] == [each["name"] for each in document["components"] if "licenses" not in each]
 
 
