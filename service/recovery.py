@@ -89,7 +89,8 @@ class Recovery(Generic[D]):
             elif claim in asked.found:
                 cleared.ended.append((claim, self._reconciled(claim, asked.found[claim])))
             elif claim.event.external_id is not None and (
-                asked.believable or claim.known.doubt is Doubt.WEAK
+                (asked.believable and claim.event.external_id.exact)
+                or claim.known.doubt is Doubt.WEAK
             ):
                 self._believe_absent(claim, cleared)
             else:

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.domain.outcomes import FailureKind
 from service.rabbit.decoder import DEEPEST, LARGEST_TYPE
-from service.rabbit.results import SHORT_STRING, TEXT_LIMIT
+from service.rabbit.results import SHORT_STRING, TEXT_LIMIT, WARNINGS_LIMIT
 
 Schema = dict[str, Any]
 
@@ -34,7 +34,8 @@ def _item() -> Schema:
     return {
         "title": "Item event",
         "description": f"One CRM item to import. Strict JSON in UTF-8: no repeated member names, "
-        f"no NaN, at most {DEEPEST} levels deep. Other members are ignored.",
+        f"no NaN, at most {DEEPEST} levels deep. Other members are ignored, and the result's "
+        "`warnings` name them.",
         "type": "object",
         "required": ["entityTypeId", "fields"],
         "properties": {
@@ -151,13 +152,6 @@ def _succeeded() -> Schema:
                 "description": "this event had been imported before",
             },
         },
-        {
-            "warnings": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "what of the event the portal is likely to have dropped",
-            }
-        },
     )
 
 
@@ -174,13 +168,18 @@ def _failed() -> Schema:
         },
     }
     only: dict[str, Schema] = {"entityTypeId": _type(nullable=True), "error": error}
-    return _data("Item failed data", "failedAt", only, {})
+    return _data("Item failed data", "failedAt", only)
 
 
-def _data(
-    title: str, moment: str, more: Mapping[str, Schema], optional: Mapping[str, Schema]
-) -> Schema:
+def _data(title: str, moment: str, more: Mapping[str, Schema]) -> Schema:
     """Return the `data` of a result: what both have, and what only one has."""
+    warnings: Schema = {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "what of the event was ignored, or is likely to have been dropped or "
+        "changed by the portal: the member or field, what became of it, and the remedy. Absent "
+        "where there is nothing to say.",
+    }
     common: dict[str, Schema] = {
         "eventId": {"type": "string"},
         moment: _TIME,
@@ -199,7 +198,7 @@ def _data(
         "title": title,
         "type": "object",
         "required": list(required),
-        "properties": {**required, **optional},
+        "properties": {**required, "warnings": warnings},
     }
 
 
@@ -220,6 +219,11 @@ def _dead_letter() -> Schema:
         "import_http_status": {"type": "integer"},
         "import_event_id": text,
         "import_batch_id": {"type": "string"},
+        "import_warnings": {
+            "type": "string",
+            "maxLength": WARNINGS_LIMIT,
+            "description": "the warnings of the failed event, a line each",
+        },
         "import_original_message_id": {"type": "string"},
         "import_dropped_headers": {
             **text,

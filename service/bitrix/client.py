@@ -96,7 +96,8 @@ class Portal:
             groups.setdefault((each.field, each.originator), set()).add(each.value)
         for (field, originator), values in groups.items():
             for row in await self._rows(entity_type_id, field, originator, sorted(values)):
-                external = ExternalId(field, str(row.get(field)), _owner(row, originator))
+                owner = None if originator is None else _shown(row.get("originatorId"))
+                external = ExternalId(field, _shown(row.get(field)) or "", owner)
                 item_id = _item_id(row)
                 if external in wanted and item_id:
                     found.setdefault(external, []).append(item_id)
@@ -223,10 +224,7 @@ def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
 
     `data` is an object, so that the answer mirrors its keys (`bitrix24.md` §0.1).
     """
-    items = [
-        b'"m%02d":{%b%b' % (position, event.stamp, bytes(event.fields).lstrip()[1:])
-        for position, event in enumerate(events)
-    ]
+    items = [b'"m%02d":{%b' % (place, _members(event)) for place, event in enumerate(events)]
     return b'{"entityTypeId":%d,"useOriginalUfNames":"%b","data":{%b}}' % (
         key.entity_type_id,
         b"Y" if key.original_names else b"N",
@@ -234,13 +232,20 @@ def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
     )
 
 
+def _members(event: ItemEvent) -> bytes:
+    """Return what follows the opening brace of an item: the stamp, then its own fields."""
+    own = bytes(event.fields).lstrip()[1:].lstrip()
+    return (event.stamp.rstrip(b",") if own.startswith(b"}") else event.stamp) + own
+
+
 def _item_id(row: Mapping[str, Any]) -> int:
     value = row.get("id")
     return positive_id(value) or 0
 
 
-def _owner(row: Mapping[str, Any], originator: str | None) -> str | None:
-    return None if originator is None else str(row.get("originatorId"))
+def _shown(value: object) -> str | None:
+    """Return a value as it is compared; None where the portal shows none."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def _duration(answer: Mapping[str, Any]) -> float:

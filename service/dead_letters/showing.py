@@ -34,7 +34,7 @@ async def showing(options: argparse.Namespace) -> int:
         can_look_up, most = work.can_look_up, work.settings.rabbit.max_message_bytes
     for number, letter in enumerate(found, start=1):
         console.show(f"dead letter {number} of {len(found)}")
-        for line in _described(letter, most, can_look_up=can_look_up):
+        for line in described(letter, most, can_look_up=can_look_up):
             console.show(f"  {line}".rstrip())
         console.show()
     if not found:
@@ -43,7 +43,8 @@ async def showing(options: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
-def _described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]:
+def described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]:
+    """Yield the lines that describe a letter, its body unpacked to `most` bytes."""
     advice = advice_on(letter, may_double=may_double(letter, can_look_up=can_look_up))
     named = {
         "event id": letter.event_id,
@@ -51,6 +52,7 @@ def _described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]
         "failed": _when(letter),
         "kind, code": f"{letter.kind}, {letter.code or '-'}",
         "message": text(letter.headers.get("import_error_message")) or None,
+        "warnings": _warnings(letter),
         "http status": letter.headers.get("import_http_status"),
         "attempts": letter.headers.get("import_attempts"),
         "batch": letter.headers.get("import_batch_id"),
@@ -65,6 +67,11 @@ def _described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]
     yield from (f"  {line}" for line in listed(_original(letter)))
     yield f"  body, {len(letter.body):,} bytes"
     yield from (f"    {line}" for line in body_lines(letter, most))
+
+
+def _warnings(letter: Letter) -> str | None:
+    """Return what of the event was ignored, one after another."""
+    return "; ".join(text(letter.headers.get("import_warnings")).splitlines()) or None
 
 
 def _original(letter: Letter) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Describes what one intake message asks for: an item event, or why it is none."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,11 +26,13 @@ class ExternalId:
     """The value by which the portal can be asked whether an event's item exists.
 
     `field` and `value` (and `originator`, where the type has one) are compared exactly.
+    `exact`: the portal surely keeps what was sent; else "not found" proves nothing.
     """
 
     field: str
     value: str
     originator: str | None = None
+    exact: bool = dataclasses.field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class ItemEvent:
 
     `fields` is the raw JSON object, byte for byte; `stamp` are the JSON members that carry the
     external id where the event did not bring its own. `external_id` is None where the portal
-    could not be asked. `digest` identifies the body: equal bodies have equal digests.
+    could not be asked. `digest` identifies the body: equal bodies have equal digests. `notes` say
+    what of the event's own members is ignored, for the `warnings` of its result.
     """
 
     entity_type_id: int
@@ -58,6 +62,7 @@ class ItemEvent:
     external_id: ExternalId | None = None
     stamp: bytes = b""
     origin: Origin = Origin()
+    notes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -94,3 +99,4 @@ class Malformed:
     message: str
     digest: str
     origin: Origin = Origin()
+    notes: tuple[str, ...] = ()

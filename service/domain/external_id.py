@@ -3,13 +3,16 @@
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.domain.events import ExternalId
 
 MAX_LENGTH = 255
-"""The portal cuts longer values without a word (`bitrix24.md` §6.1)."""
+"""Characters. The portal cuts longer values without a word (its string fields are sized)."""
+_LAST_OF_THREE_BYTES = "\uffff"
+"""MySQL's `utf8` holds three bytes a character, and cuts a text at the first longer one."""
 
 _WITH_ORIGINATOR = frozenset({1, 2, 3, 4})
 _WITH_XML_ID = frozenset({31})
@@ -24,6 +27,22 @@ def shorten(value: str, limit: int = MAX_LENGTH) -> str:
     return "sha256:" + hashlib.sha256(value.encode()).hexdigest()
 
 
+def may_change(value: str) -> bool:
+    """Tell whether a store may keep something else than this text.
+
+    Columns of three-byte UTF-8 end before a character beyond U+FFFF; control characters and
+    white space at either end are stripped or ignored by forms, filters and databases.
+    """
+    return value != value.strip() or any(
+        each > _LAST_OF_THREE_BYTES or unicodedata.category(each) == "Cc" for each in value
+    )
+
+
+def storable(event_id: str) -> str:
+    """Return the event id as it is stamped: itself, or a digest where it may not be kept."""
+    return shorten(event_id, 0) if may_change(event_id) else shorten(event_id)
+
+
 def original_name(name: str) -> str:
     """Return the `UF_CRM_…` spelling of a camelCase user field; other names stay."""
     match = _USER_FIELD.match(name)
@@ -35,10 +54,15 @@ def original_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """The outcome of stamping: what to look up later, and the JSON members to add."""
+    """The outcome of stamping.
+
+    `external_id` is what to look up later, `stamp` the JSON members to add, `blank` the names of
+    the event's own members that are empty and must give way to them.
+    """
 
     external_id: ExternalId | None
     stamp: bytes
+    blank: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +94,52 @@ class ExternalIds:
         name = self.field_of(entity_type_id)
         if name is None:
             return Stamped(None, b"")
-        wire = original_name(name) if original_names else name
-        added: dict[str, str] = {}
-        value = _own_or(fields, wire, shorten(event_id), added)
-        originator: str | None = None
+        # A call with original names takes camelCase as well: the portal converts what is not UF_.
+        spellings = [original_name(name), name] if original_names else [name]
+        parts = [_Part.of(fields, spellings, storable(event_id))]
         if name == "originId":
-            originator = _own_or(fields, "originatorId", self.originator, added)
-            if originator is None:
-                return Stamped(None, _members(added))
-        if value is None:
-            return Stamped(None, _members(added))
-        return Stamped(ExternalId(name, value, originator), _members(added))
+            parts.append(_Part.of(fields, ["originatorId"], self.originator))
+        return Stamped(
+            _external_id(name, parts),
+            _members({part.name: part.value or "" for part in parts if not part.brought}),
+            frozenset[str]().union(*(part.blank for part in parts)),
+        )
 
 
-def _own_or(
-    fields: Mapping[str, object], name: str, ours: str, added: dict[str, str]
-) -> str | None:
-    """Return the value the item will carry; note ours as added where the event has none."""
-    if name not in fields:
-        added[name] = ours
-        return ours
-    return _comparable(fields[name])
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One field of an external id: the value that the item will carry, None where not known."""
+
+    name: str
+    value: str | None
+    brought: bool
+    blank: frozenset[str]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, object], spellings: list[str], ours: str) -> "_Part":
+        """Return what the event brings under one of the spellings, else ours under the first."""
+        named = [name for name in spellings if name in fields]
+        brought = [name for name in named if not _is_blank(fields[name])]
+        blank = frozenset(named) - frozenset(brought)
+        if not brought:
+            return cls(spellings[0], ours, brought=False, blank=blank)
+        # Of two spellings the portal keeps the one that comes last in the event.
+        last = max(brought, key=list(fields).index)
+        return cls(last, _comparable(fields[last]), brought=True, blank=blank)
+
+
+def _external_id(name: str, parts: list[_Part]) -> ExternalId | None:
+    """Return what can be asked for; None where the portal keeps a value that is not known."""
+    values = [part.value for part in parts if part.value is not None]
+    if len(values) < len(parts):
+        return None
+    exact = not any(map(may_change, values))
+    return ExternalId(name, values[0], values[1] if len(values) > 1 else None, exact=exact)
+
+
+def _is_blank(value: object) -> bool:
+    """Tell whether a brought value says nothing; the portal stores nothing for it either."""
+    return not (value.strip() if isinstance(value, str) else value)
 
 
 def _comparable(value: object) -> str | None:
@@ -98,7 +147,8 @@ def _comparable(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = str(value)
-    return text if text.strip() and len(text) <= MAX_LENGTH else None
+    fits = isinstance(value, str) or -(2**63) <= value < 2**63
+    return text if fits and len(text) <= MAX_LENGTH else None
 
 
 def _members(added: Mapping[str, str]) -> bytes:

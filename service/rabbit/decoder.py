@@ -14,6 +14,7 @@ import msgspec
 
 from service.domain.events import ItemEvent, Malformed, MalformedCode, Origin
 from service.domain.external_id import ExternalIds
+from service.domain.members import NO_ID, notes_on
 
 DEEPEST = 64
 LARGEST_TYPE = 2_147_483_647
@@ -58,6 +59,7 @@ class _Reading:
     body: bytes
     event_id: str | None = None
     entity_type_id: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Decoder:
@@ -83,6 +85,7 @@ class Decoder:
                 message=str(unreadable)[:1000],
                 digest=digest,
                 origin=_origin(message, {}),
+                notes=reading.notes,
             )
 
     def _plain_body(self, message: Incoming) -> bytes:
@@ -123,6 +126,7 @@ class Decoder:
         elif attributes:
             reading.event_id = reading.event_id or _cloud_id(attributes)
         item = _object(document, "the item event")
+        reading.notes = notes_on(item)
         reading.event_id = reading.event_id or _own_id(item) or message.message_id
         reading.entity_type_id = _entity_type(item.get("entityTypeId"))
         original_names = _original_names(item.get("useOriginalUfNames"))
@@ -137,13 +141,24 @@ class Decoder:
         return ItemEvent(
             entity_type_id=reading.entity_type_id,
             event_id=event_id,
-            fields=memoryview(msgspec.json.decode(raw, type=_Plain).fields),
+            fields=_fields(raw, without=stamped.blank),
             original_names=original_names,
             digest=digest,
             external_id=stamped.external_id,
             stamp=stamped.stamp,
             origin=_origin(message, attributes),
+            notes=reading.notes if reading.event_id else (*reading.notes, NO_ID),
         )
+
+
+def _fields(raw: bytes | memoryview, *, without: frozenset[str]) -> memoryview:
+    """Return the fields byte for byte, some members left out."""
+    fields = msgspec.json.decode(raw, type=_Plain).fields
+    if not without:
+        return memoryview(fields)
+    members = msgspec.json.decode(fields, type=dict[str, msgspec.Raw])
+    left = {name: value for name, value in members.items() if name not in without}
+    return memoryview(msgspec.json.encode(left))
 
 
 def _wrong(message: str) -> _Unreadable:

@@ -21,6 +21,8 @@ from service.rabbit.topology import Topology
 CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
 TEXT_LIMIT = 1000
 """Characters of an error message; details do not belong into headers (`anchors.md` C12)."""
+WARNINGS_LIMIT = 1000
+"""Characters of all warnings in a dead letter, a line each; the result has them whole."""
 SHORT_STRING = 255
 MOST_HEADER_BYTES = 100_000
 """Stays below the broker's frame of 131,064 bytes, whatever the properties."""
@@ -71,8 +73,6 @@ class Writer:
             "reconciled": outcome.reconciled,
             "duplicate": outcome.duplicate,
         }
-        if settlement.warnings:
-            data["warnings"] = list(settlement.warnings)
         unique = _digest(event.entity_type_id, event.event_id, "succeeded")
         return self._result("succeeded", unique, settlement, data, now)
 
@@ -110,6 +110,8 @@ class Writer:
     ) -> Outgoing:
         event = settlement.event
         kind = "unknown" if event.entity_type_id is None else str(event.entity_type_id)
+        if warnings := _warnings(settlement):
+            data["warnings"] = warnings
         envelope = {
             "specversion": "1.0",
             "id": unique,
@@ -184,6 +186,11 @@ def bare(message: Outgoing) -> Outgoing:
     return replace(message, properties=properties)
 
 
+def _warnings(settlement: Settled) -> list[str]:
+    """Return what of the event was ignored, by us or by the portal."""
+    return [*settlement.event.notes, *settlement.warnings]
+
+
 def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, Any]:
     """Return our headers; what is null is absent, what would not fit is left out."""
     event, message = settlement.event, settlement.delivery.message
@@ -196,6 +203,7 @@ def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, An
         "import_failed_at": _time(now),
         "import_event_id": event.event_id if len(event.event_id.encode()) <= TEXT_LIMIT else None,
         "import_batch_id": settlement.batch_id,
+        "import_warnings": "\n".join(_warnings(settlement))[:WARNINGS_LIMIT] or None,
         "import_original_exchange": message.exchange or "",
         "import_original_routing_key": message.routing_key or "",
         "import_original_message_id": message.header.properties.message_id,

@@ -10,6 +10,7 @@ from typing import Any
 from tests.sandbox.catalogue import CUT_AT, CUT_FIELDS, SYSTEM_FIELDS, Catalogue, Field
 from tests.sandbox.reply import refusal
 from tests.sandbox.settings import Settings
+from tests.sandbox.storing import kept
 
 TRUE = frozenset({"true", "y", "Y"})
 Newest = Callable[[], datetime | None]
@@ -57,7 +58,8 @@ class Clerk:
         self._check_system_fields(fields, newest)
         if len(str(fields.get("xmlId", ""))) > CUT_AT:
             raise refusal(400, "400", "Mysql query error: (1406) Data too long for 'XML_ID'")
-        return Draft(fields, complaint)
+        stored = {name: kept(value, self._settings) for name, value in fields.items()}
+        return Draft(stored, complaint)
 
     def _parsed(
         self, entity_type: int, entry: object, *, original: bool

@@ -43,6 +43,10 @@ class Settings:
     read_denied: Sequence[int] = ()
     fields_need_read: bool = True
 
+    # what a column keeps of a text: utf8mb3 ends it before a character of four bytes
+    columns: Literal["utf8mb4", "utf8mb3"] = "utf8mb4"
+    trims: bool = False
+
     # limits, in simulated seconds
     rate: float | None = None
     burst: float = 50.0

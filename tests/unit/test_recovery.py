@@ -19,7 +19,7 @@ from service.domain.sequel import Cleared
 from service.recovery import UNKNOWN_FATE, Recovery
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import ScriptedPortal
-from tests.unit.domain.samples import RULES, claim, event, fault
+from tests.unit.domain.samples import RULES, claim, event, external_id, fault
 
 TIMED_OUT = Failed(FailureKind.REJECTED, "CALL_TIMED_OUT", "no answer")
 ZERO = Failed(FailureKind.REJECTED, "0", "perhaps", 200)
@@ -381,3 +381,13 @@ async def test_a_look_up_refused_by_a_shut_portal_decides_nothing(bench: Bench) 
     with pytest.raises(CallFailed):
         await bench.clear(a)
     assert Doubt.STRONG is a.known.doubt
+
+
+async def test_an_absence_that_proves_nothing_ends_nothing(bench: Bench) -> None:
+    """The portal may keep another text than the one that was brought and is asked for."""
+    brought = replace(event("a"), external_id=replace(external_id("a "), exact=False))
+    cleared = await bench.clear(claim(brought, doubt=Doubt.STRONG))
+    assert ([], []) == (cleared.absent, cleared.again)
+    ((_, outcome),) = cleared.ended
+    assert isinstance(outcome, Failed)
+    assert FailureKind.AMBIGUOUS is outcome.kind

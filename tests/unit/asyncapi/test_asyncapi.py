@@ -221,7 +221,7 @@ def test_messages_and_what_they_hold_have_names_of_their_own() -> None:
     data = [each["properties"]["data"] for each in results]
     assert ["Item succeeded data", "Item failed data"] == [each["title"] for each in data]
     assert "Item failed error" == data[1]["properties"]["error"]["title"]
-    assert "warnings" in data[0]["properties"]
+    assert all("warnings" in each["properties"] for each in data)
 
 
 def test_properties_of_messages_are_described() -> None:

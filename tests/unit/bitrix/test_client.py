@@ -17,7 +17,7 @@ from service.bitrix.client import Portal, encode_import
 from service.bitrix.http import Reply
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
-from service.domain.external_id import ExternalIds
+from service.domain.external_id import ExternalIds, storable
 from service.domain.outcomes import MISSING, Accepted, CallFailed, CallKind, Fault
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.telemetry.metrics import Metrics
@@ -140,9 +140,17 @@ def test_any_fields_arrive_with_their_stamp(
     for fields in items:
         stamped = ids.stamp(2, event_id, fields, original_names=False)
         events.append(sent(json.dumps(fields).encode(), stamped.stamp))
-        expected.append({"originId": event_id, "originatorId": "crm-importer", **fields})
+        stamp = {"originId": storable(event_id), "originatorId": "crm-importer"}
+        expected.append({**stamp, **fields})
     body = json.loads(encode_import(DEALS, events))
     assert expected == list(body["data"].values())
+
+
+@pytest.mark.parametrize("own", [b"{}", b" { } "])
+def test_an_item_of_nothing_but_its_stamp_is_valid_json(own: bytes) -> None:
+    """Its own members were blank and gave way."""
+    body = json.loads(encode_import(DEALS, [sent(own, b'"originId":"a",')]))
+    assert [{"originId": "a"}] == list(body["data"].values())
 
 
 def nested(depth: int) -> bytes:

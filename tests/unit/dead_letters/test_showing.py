@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from service.dead_letters.showing import MOST_SHOWN, body_lines, listed
-from tests.unit.dead_letters.samples import letter
+from service.dead_letters.showing import MOST_SHOWN, body_lines, described, listed
+from tests.unit.dead_letters.samples import letter, ours
 
 MOST = 10_000_000
 BOMB = gzip.compress(b"0" * 50_000_000)
@@ -68,3 +68,12 @@ def test_every_value_is_one_line() -> None:
         "h   0",
     ] == list(listed(named))
     assert [] == list(listed({"a": None}))
+
+
+def test_the_warnings_of_a_failed_event_are_shown() -> None:
+    """They often say why it failed."""
+    headers = ours(warnings="TITLE is unknown\nno id was given")
+    lines = list(described(letter(headers=headers), MOST, can_look_up=True))
+    assert 1 == sum("TITLE is unknown; no id was given" in line for line in lines)
+    lines = list(described(letter(), MOST, can_look_up=True))
+    assert not any("warnings" in line for line in lines)

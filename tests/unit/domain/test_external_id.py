@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.events import ExternalId
-from service.domain.external_id import MAX_LENGTH, ExternalIds, original_name, shorten
+from service.domain.external_id import (
+    MAX_LENGTH,
+    ExternalIds,
+    original_name,
+    shorten,
+    storable,
+)
 
 IDS = ExternalIds("crm-importer", {7: "ufCrm_123", 31: "ufCrm_own"})
-NOT_COMPARABLE = ["", "  ", "x" * 256, True, None, 1.5, ["a"], {"a": 1}]
+NOT_COMPARABLE = ["x" * 256, True, 1.5, ["a"], {"a": 1}, 2**63]
+BLANK: list[object] = [None, "", "  ", False, 0, [], {}]
+MAY_CHANGE = ["chat-😀-17", " a", "a ", "a\n", "\u00a0a", "a\tb", "a\x00b", "a\x7f", "a\x85b"]
+STAYS = ["a b", "Заказ 1", "\uffe6", "é", "e\u0301", "a/b c:1", "\ufffd", "a\u200bb"]
 
 
 def added(stamp: bytes) -> object:
@@ -109,9 +118,63 @@ def test_a_brought_value_that_is_stored_otherwise_cannot_be_asked_for(brought: o
     assert (None, b"") == (stamped.external_id, stamped.stamp)
     stamped = IDS.stamp(2, "order-1", {"originId": brought}, original_names=False)
     assert stamped.external_id is None
+    assert frozenset() == stamped.blank
     stamped = IDS.stamp(2, "order-1", {"originatorId": brought}, original_names=False)
     assert stamped.external_id is None
     assert {"originId": "order-1"} == added(stamped.stamp)
+
+
+@pytest.mark.parametrize("brought", BLANK)
+def test_a_blank_brought_value_counts_as_not_brought(brought: object) -> None:
+    """The portal stores nothing for it, so ours is stamped, and its own member gives way."""
+    fields = {"originId": brought, "originatorId": brought}
+    stamped = IDS.stamp(2, "order-1", fields, original_names=False)
+    assert ExternalId("originId", "order-1", "crm-importer") == stamped.external_id
+    assert {"originId": "order-1", "originatorId": "crm-importer"} == added(stamped.stamp)
+    assert frozenset(fields) == stamped.blank
+
+
+def test_a_blank_value_in_either_spelling_gives_way() -> None:
+    """In a call with original names the portal reads both spellings."""
+    fields = {"ufCrm_123": None, "UF_CRM_123": ""}
+    stamped = IDS.stamp(7, "order-1", fields, original_names=True)
+    assert ({"UF_CRM_123": "order-1"}, frozenset(fields)) == (added(stamped.stamp), stamped.blank)
+
+
+def test_a_camel_case_value_in_a_call_with_original_names_is_brought() -> None:
+    """Ours beside it would be a second value of one field."""
+    stamped = IDS.stamp(7, "order-1", {"ufCrm_123": "own-1"}, original_names=True)
+    assert (ExternalId("ufCrm_123", "own-1"), b"") == (stamped.external_id, stamped.stamp)
+
+
+@pytest.mark.parametrize("event_id", MAY_CHANGE)
+def test_an_id_that_a_store_may_change_is_hashed(event_id: str) -> None:
+    """What is looked up later must be what the portal kept."""
+    stamped = IDS.stamp(2, event_id, {}, original_names=False)
+    expected = "sha256:" + hashlib.sha256(event_id.encode()).hexdigest()
+    assert ExternalId("originId", expected, "crm-importer") == stamped.external_id
+    assert stamped.external_id is not None
+    assert stamped.external_id.exact
+
+
+@pytest.mark.parametrize("event_id", STAYS)
+def test_an_id_that_every_store_keeps_is_stamped_as_it_is(event_id: str) -> None:
+    """People read it in the CRM."""
+    assert event_id == storable(event_id)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"originId": each} for each in MAY_CHANGE] + [{"originId": "a", "originatorId": "shop "}],
+)
+def test_a_brought_id_that_a_store_may_change_proves_nothing_by_its_absence(
+    fields: dict[str, str],
+) -> None:
+    """It is sent and looked up as it came; not found, it may be there under another text."""
+    stamped = IDS.stamp(2, "order-1", fields, original_names=False)
+    assert stamped.external_id is not None
+    assert fields["originId"] == stamped.external_id.value
+    assert not stamped.external_id.exact
 
 
 def test_an_id_of_255_characters_is_kept_and_a_longer_one_hashed() -> None:

@@ -380,3 +380,58 @@ def test_no_json_makes_it_raise(
     event = decode(body, headers, content_type=content_type, encoding=encoding)
     if isinstance(event, Malformed):
         assert 1 <= len(event.message) <= 1000
+
+
+def test_blank_external_ids_give_way_to_the_stamp_and_the_rest_stays_byte_for_byte() -> None:
+    """A repeated member would leave it to the portal's JSON reader which one counts."""
+    fields = (
+        '{"originId":null,"n": 1.10 ,"big":89701010000000000000,"originatorId":"","\\u0061":"é"}'
+    )
+    event = good(f'{{"entityTypeId":2,"id":"o","fields":{fields}}}')
+    assert b'{"n":1.10,"big":89701010000000000000,"a":"\xc3\xa9"}' == bytes(event.fields)
+    assert b'"originId":"o","originatorId":"crm-importer",' == event.stamp
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ('"eventId":"x"', 'the member "eventId" is ignored: did you mean id?'),
+        ('"ID":"x"', 'the member "ID" is ignored: did you mean id?'),
+        (
+            '"useOriginalUfName":"Y"',
+            'the member "useOriginalUfName" is ignored: did you mean useOriginalUfNames?',
+        ),
+        (
+            '"entity_type_id":2',
+            'the member "entity_type_id" is ignored: did you mean entityTypeId',
+        ),
+        ('"action":"update"', 'the member "action" is ignored: the importer knows entityTypeId'),
+    ],
+)
+def test_a_member_that_is_ignored_is_said(members: str, said: str) -> None:
+    """With the name that was meant, where one is alike."""
+    (note,) = good(f'{{"entityTypeId":2,"id":"o",{FIELDS},{members}}}').notes
+    assert note.startswith(said)
+
+
+def test_an_event_without_an_id_is_told_so() -> None:
+    """Not where the message has one, nor where CloudEvents brings it."""
+    (note,) = good(PLAIN).notes
+    assert note.startswith("no id was given")
+    assert () == good(PLAIN, message_id="m").notes
+    cloud = f'{{"id":"1","source":"s","ext":"x","data":{PLAIN}}}'
+    assert () == good(cloud, content_type=STRUCTURED).notes
+
+
+def test_a_malformed_event_says_which_of_its_members_are_ignored() -> None:
+    """The misspelt member is why the right one is missing."""
+    (note,) = bad(f'{{"EntityTypeId":2,{FIELDS}}}').notes
+    assert 'the member "EntityTypeId" is ignored: did you mean entityTypeId?' == note
+
+
+def test_notes_are_few_and_short_whatever_the_event() -> None:
+    """A thousand members of a thousand letters are one mistake."""
+    members = ",".join(f'"{number}{"x" * 90}":1' for number in range(99))
+    notes = good(f'{{"entityTypeId":2,{FIELDS},{members}}}').notes
+    assert len(notes) <= 21
+    assert all(len(note) < 300 for note in notes)

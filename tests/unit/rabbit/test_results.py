@@ -1,6 +1,6 @@
 """Results: the events and dead letters of contract.md §5 and §6."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from pamqp.header import ContentHeader
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed, Origin
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.rabbit.results import Outgoing, Writer
+from service.rabbit.results import WARNINGS_LIMIT, Outgoing, Writer
 from service.rabbit.topology import Topology
 from tests.fakes import item_event, malformed
 
@@ -109,6 +109,30 @@ def test_succeeded_event_tells_what_was_dropped() -> None:
     assert ["x is unknown"] == msgspec.json.decode(message.body)["data"]["warnings"]
     (message,) = write(Succeeded)
     assert "warnings" not in msgspec.json.decode(message.body)["data"]
+
+
+def test_failed_event_and_its_dead_letter_tell_what_was_dropped() -> None:
+    """The reason of a refusal is often a member or field that was ignored."""
+    writer = Writer(TOPOLOGY, portal_host="portal.example")
+    event = replace(item_event("order 1"), notes=("no id was given",))
+    delivery: Any = Delivered()
+    settlement = Settlement(event, delivery, REJECTED, 1, "b1", ("x is unknown",))
+    result, letter = writer.write(settlement, NOW)
+    assert ["no id was given", "x is unknown"] == document(result)["data"]["warnings"]
+    told = (letter.properties.headers or {})["import_warnings"]
+    assert "no id was given\nx is unknown" == told
+    assert "import_warnings" not in headers_of(Message())
+
+
+def test_warnings_in_a_dead_letter_are_bounded() -> None:
+    """The result has them whole."""
+    event = replace(item_event("order 1"), notes=("x" * 900, "y" * 900))
+    delivery: Any = Delivered()
+    result, letter = Writer(TOPOLOGY, portal_host="p").write(
+        Settlement(event, delivery, REJECTED), NOW
+    )
+    assert WARNINGS_LIMIT == len(str((letter.properties.headers or {})["import_warnings"]))
+    assert [900, 900] == [len(each) for each in document(result)["data"]["warnings"]]
 
 
 def test_failed_event_is_written_as_promised() -> None:

@@ -1,0 +1,43 @@
+"""Says what of an event's own members is ignored."""
+
+from collections.abc import Mapping
+
+from service.domain.nearest import nearest
+
+MEMBERS = frozenset({"entityTypeId", "fields", "useOriginalUfNames", "id"})
+"""The members of an item event; all others are ignored."""
+MOST_NOTES = 20
+LONGEST_NAME = 100
+_ALSO_MEANT = {
+    "eventId": "id",
+    "messageId": "id",
+    "externalId": "id",
+    "key": "id",
+    "typeId": "entityTypeId",
+    "type": "entityTypeId",
+    "entityType": "entityTypeId",
+    "data": "fields",
+    "item": "fields",
+}
+NO_ID = (
+    "no id was given: equal bodies count as one event, and any changed byte makes another; "
+    'send a stable "id", or an AMQP message_id'
+)
+
+
+def notes_on(event: Mapping[str, object]) -> tuple[str, ...]:
+    """Return a sentence for each member that is ignored, with what may have been meant."""
+    unknown = [name for name in event if name not in MEMBERS][:MOST_NOTES]
+    return tuple(f"the member {_shown(name)} is ignored{_hint(name)}" for name in unknown)
+
+
+def _hint(name: str) -> str:
+    meant = nearest(name, MEMBERS | _ALSO_MEANT.keys())
+    meant = _ALSO_MEANT.get(meant or "", meant)
+    if meant is not None:
+        return f": did you mean {meant}?"
+    return ": the importer knows entityTypeId, fields, useOriginalUfNames and id, and only creates"
+
+
+def _shown(name: str) -> str:
+    return f'"{name[:LONGEST_NAME]}"'

@@ -1,0 +1,98 @@
+"""Proves that an item is found again whatever its event's id looks like and the portal keeps."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.broker import Broker
+from tests.support.world import World
+
+CUT: dict[str, Any] = {"kind": "cut_after_commit", "times": 1}
+ODD_IDS = ["chat-😀-17", "chat-😀-18", " leading", "trailing ", "tab\tinside", "line\n", "x" * 300]
+
+
+def deal(event_id: str, **fields: object) -> dict[str, Any]:
+    """Return an item event."""
+    return {"entityTypeId": 2, "id": event_id, "fields": {"title": "x", **fields}}
+
+
+@pytest.mark.parametrize("portal", [{"columns": "utf8mb3", "trims": True}, {}])
+async def test_an_id_that_the_portal_would_change_is_imported_once(
+    broker: Broker, vhost: str, portal: dict[str, Any]
+) -> None:
+    """The answer of the first import is lost; what was stamped is found as it was sent."""
+    async with World(broker, vhost, portal=portal) as world:
+        world.portal.faults([CUT])
+        await world.start_service()
+        await world.publish([deal(each) for each in ODD_IDS])
+        await world.settle(ODD_IDS)
+        assert {each: {"succeeded"} for each in ODD_IDS} == world.books.outcomes()
+        assert len(ODD_IDS) == len(world.portal.ledger()["items"])
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+async def test_a_blank_external_id_counts_as_not_brought(
+    broker: Broker, vhost: str, blank: str | None
+) -> None:
+    """Ours is stamped in its place, and the item is found again after a lost answer."""
+    async with World(broker, vhost) as world:
+        world.portal.faults([CUT])
+        await world.start_service()
+        await world.publish([deal("order-4", originId=blank, originatorId=blank)])
+        await world.settle(["order-4"])
+        world.assert_effectively_once(["order-4"])
+        (item,) = world.portal.ledger()["items"]
+        assert ("order-4", "crm-importer") == (
+            item["fields"]["originId"],
+            item["fields"]["originatorId"],
+        )
+
+
+async def test_a_brought_pair_is_looked_up_as_it_was_sent(broker: Broker, vhost: str) -> None:
+    """One event brings the pair, one only `originId`, which gets our originator."""
+    async with World(broker, vhost) as world:
+        world.portal.faults([CUT])
+        await world.start_service()
+        await world.publish(
+            [deal("pair", originId="own-1", originatorId="shop"), deal("half", originId="own-2")]
+        )
+        await world.settle(["pair", "half"])
+        items = [item["fields"] for item in world.portal.ledger()["items"]]
+        assert {("own-1", "shop"), ("own-2", "crm-importer")} == {
+            (each["originId"], each["originatorId"]) for each in items
+        }
+        assert {"pair": {"succeeded"}, "half": {"succeeded"}} == world.books.outcomes()
+
+
+async def test_a_brought_id_that_the_portal_changed_is_never_imported_twice(
+    broker: Broker, vhost: str
+) -> None:
+    """It is not found under what was sent, which proves nothing: a human has to look."""
+    async with World(broker, vhost, portal={"columns": "utf8mb3"}) as world:
+        world.portal.faults([CUT])
+        await world.start_service()
+        await world.publish([deal("brought", originId="own-😀-1")])
+        await world.settle(["brought"])
+        assert {"brought": {"ambiguous"}} == world.books.outcomes()
+        assert 1 == len(world.portal.ledger()["items"])
+
+
+@pytest.mark.parametrize("spelling", ["N", "Y"])
+async def test_a_user_field_carries_the_id_in_both_spellings(
+    broker: Broker, vhost: str, spelling: str
+) -> None:
+    """It is set once, in camelCase; look-ups use that name whatever the batch spells."""
+    settings = {"IMPORTER_BITRIX__EXTERNAL_ID_FIELDS": '{"7":"ufCrm_123"}'}
+    portal = {
+        "user_fields": {7: {"ufCrm_123": {"type": "string"}}},
+        "external_fields": {7: "ufCrm_123"},
+    }
+    async with World(broker, vhost, settings=settings, portal=portal) as world:
+        world.portal.faults([CUT])
+        await world.start_service()
+        event = {"entityTypeId": 7, "id": "quote-1", "useOriginalUfNames": spelling}
+        await world.publish([{**event, "fields": {"title": "x"}}])
+        await world.settle(["quote-1"])
+        world.assert_effectively_once(["quote-1"])
+        (item,) = world.portal.ledger()["items"]
+        assert "quote-1" == item["fields"]["ufCrm_123"]
