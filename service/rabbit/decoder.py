@@ -15,6 +15,7 @@ import msgspec
 from service.domain.events import ItemEvent, Malformed, MalformedCode, Origin
 from service.domain.external_id import ExternalIds
 from service.domain.members import NO_ID, notes_on
+from service.rabbit.raw_json import without
 
 DEEPEST = 64
 LARGEST_TYPE = 2_147_483_647
@@ -141,7 +142,7 @@ class Decoder:
         return ItemEvent(
             entity_type_id=reading.entity_type_id,
             event_id=event_id,
-            fields=_fields(raw, without=stamped.blank),
+            fields=without(msgspec.json.decode(raw, type=_Plain).fields, stamped.blank),
             original_names=original_names,
             digest=digest,
             external_id=stamped.external_id,
@@ -149,16 +150,6 @@ class Decoder:
             origin=_origin(message, attributes),
             notes=reading.notes if reading.event_id else (*reading.notes, NO_ID),
         )
-
-
-def _fields(raw: bytes | memoryview, *, without: frozenset[str]) -> memoryview:
-    """Return the fields byte for byte, some members left out."""
-    fields = msgspec.json.decode(raw, type=_Plain).fields
-    if not without:
-        return memoryview(fields)
-    members = msgspec.json.decode(fields, type=dict[str, msgspec.Raw])
-    left = {name: value for name, value in members.items() if name not in without}
-    return memoryview(msgspec.json.encode(left))
 
 
 def _wrong(message: str) -> _Unreadable:
