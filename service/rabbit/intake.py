@@ -6,7 +6,8 @@ from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent
 from service.domain.external_id import shorten
-from service.rabbit.results import SHORT_STRING, Outgoing
+from service.rabbit.copies import SHORT_STRING
+from service.rabbit.results import Outgoing
 
 
 def intake_message(

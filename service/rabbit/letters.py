@@ -10,13 +10,13 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
+from service.rabbit.copies import SHORT_STRING, Copy, shortened
 from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.results import TEXT_LIMIT, Outgoing, as_it_came
+from service.rabbit.results import COUNTS, ID_BYTES, Outgoing, is_ours
 
 UNDELIVERED: Final = "undelivered"
 """The kind of a letter that the broker put there: none of our headers."""
-_OURS = "import_"
-_BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+_DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
 _MOST_REDRIVES = 2**31 - 1
 
@@ -65,7 +65,7 @@ class Letter:
             self.properties.timestamp,
         ):
             if isinstance(found, datetime):
-                return found if found.tzinfo else found.replace(tzinfo=UTC)
+                return found
         return None
 
     @property
@@ -90,8 +90,8 @@ class Letter:
 
     @property
     def returns(self) -> int:
-        """How often the broker has counted it as returned to this queue."""
-        return _count(self.headers.get("x-delivery-count"))
+        """How often the broker has counted it as returned to this queue, by any of its counts."""
+        return max(_count(self.headers.get(name)) for name in COUNTS)
 
     @property
     def unique(self) -> tuple[str, str] | None:
@@ -132,29 +132,30 @@ def decoded(letter: Letter, body: bytes, decoder: Decoder) -> ItemEvent | Malfor
 
 def redriven(letter: Letter, exchange: str, body: bytes) -> Outgoing:
     """Return the original as it goes back to the intake, marked as redriven."""
-    headers = _theirs(letter)
-    if len(letter.event_id.encode()) <= TEXT_LIMIT:
-        headers["import_event_id"] = letter.event_id
-    headers["import_redrive_count"] = min(letter.redrives + 1, _MOST_REDRIVES)
     _, routing_key = letter.origin
-    properties = as_it_came(letter.properties, headers, letter.message_id)
-    return Outgoing("intake", exchange, routing_key, body, properties)
+    copy = Copy(letter.properties, letter.message_id, readable=False)
+    copy.add_theirs(_is_theirs)
+    if len(letter.event_id.encode()) <= ID_BYTES:
+        copy.add_ours({"import_event_id": letter.event_id})
+    copy.add_ours({"import_redrive_count": min(letter.redrives + 1, _MOST_REDRIVES)})
+    copy.fit(is_ours)
+    return Outgoing("intake", exchange, shortened(routing_key, SHORT_STRING), body, copy)
 
 
 def renewed(letter: Letter, queue: str) -> Outgoing:
     """Return the letter as it is put into its queue anew, its returns forgotten."""
     exchange, routing_key = letter.origin
-    headers = {
-        name: value
-        for name, value in letter.headers.items()
-        if name not in _ROUTING and name not in {"x-delivery-count", "x-acquired-count"}
-    }
-    headers.setdefault("import_original_exchange", exchange)
-    headers.setdefault("import_original_routing_key", routing_key)
-    headers.setdefault("import_renewed", uuid.uuid4().hex)
     unique = letter.properties.message_id or uuid.uuid4().hex
-    properties = as_it_came(letter.properties, headers, unique)
-    return Outgoing("renewed", "", queue, letter.body, properties)
+    copy = Copy(letter.properties, unique, readable=False)
+    copy.add_theirs(lambda name: name not in COUNTS and name not in _ROUTING)
+    ours = {
+        "import_original_exchange": exchange,
+        "import_original_routing_key": routing_key,
+        "import_renewed": uuid.uuid4().hex,
+    }
+    copy.add_ours({name: ours[name] for name in ours.keys() - letter.headers.keys()})
+    copy.fit(is_ours)
+    return Outgoing("renewed", "", queue, letter.body, copy)
 
 
 def text(value: object) -> str:
@@ -183,13 +184,9 @@ def _original_id(properties: Basic.Properties) -> str | None:
     return text(headers.get("import_original_message_id")) or None
 
 
-def _theirs(letter: Letter) -> dict[str, Any]:
-    """Return the original's headers: not ours, not the broker's, none that routes copies."""
-    return {
-        name: value
-        for name, value in letter.headers.items()
-        if not name.startswith((_OURS, *_BROKERS)) and name not in _ROUTING
-    }
+def _is_theirs(name: str) -> bool:
+    """Tell whether a header is the original's: not ours, not the broker's, none that routes."""
+    return not (is_ours(name) or name in COUNTS | _ROUTING or name.startswith(_DEATHS))
 
 
 def _count(value: object) -> int:
@@ -198,6 +195,7 @@ def _count(value: object) -> int:
 
 def _moment(value: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(text(value))
-    except ValueError:
+        found = datetime.fromisoformat(text(value))
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None

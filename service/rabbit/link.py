@@ -17,6 +17,7 @@ from aiormq import Channel
 from yarl import URL
 
 from service.domain.retry import RetryPolicy
+from service.rabbit.wire import read_everything
 
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
@@ -239,6 +240,7 @@ class Link:
 
 async def dial(url: URL, tls: ssl.SSLContext | None, name: str) -> aio_pika.abc.AbstractConnection:
     """Connect to a node under a name that its operator sees; raises what the library raises."""
+    read_everything()
     return await aio_pika.connect(
         url,
         timeout=CONNECT_SECONDS,

@@ -2,7 +2,6 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -10,23 +9,28 @@ from typing import Any
 
 import msgspec
 from pamqp.commands import Basic
-from pamqp.header import ContentHeader
 
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import shorten
 from service.domain.outcomes import Failed, Imported
+from service.rabbit.copies import BODY, DROPPED_BYTES, SHORT_STRING, Copy, shortened
 from service.rabbit.topology import Topology
+from service.rabbit.wire import Escaped
 
 CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
 TEXT_LIMIT = 1000
 """Characters of an error message; details do not belong into headers (`anchors.md` C12)."""
 WARNINGS_LIMIT = 1000
 """Characters of all warnings in a dead letter, a line each; the result has them whole."""
-SHORT_STRING = 255
-MOST_HEADER_BYTES = 100_000
-"""Stays below the broker's frame of 131,064 bytes, whatever the properties."""
-_OURS = "import_"
+ID_BYTES = 4 * TEXT_LIMIT
+"""The most that the characters of an event id take."""
+OUR_BYTES = 12_000
+"""All our headers of a dead letter stay below this together."""
+ENTRY_BYTES = 8
+"""What a header takes beside its name and its value."""
+COUNTS = frozenset({"x-delivery-count", "x-acquired-count"})
+"""How often the broker counts a message as returned to its queue; a copy begins from nought."""
 
 
 Settled = Settlement[Any]
@@ -138,52 +142,42 @@ class Writer:
     def dead_letter(self, settlement: Settled, outcome: Failed, now: datetime) -> Outgoing:
         """Return the original message with the reason in its headers."""
         message = settlement.delivery.message
-        original = message.header.properties
-        headers = _without_ours(original.headers or {})
-        headers |= _reason(settlement, outcome, now)
-        properties = as_it_came(original, headers, uuid.uuid4().hex)
-        _fit(properties)
+        exchange, routing_key = message.exchange or "", message.routing_key or ""
+        copy = Copy(message.header.properties, uuid.uuid4().hex, readable=True)
+        for name, place in (("exchange", exchange), ("routing_key", routing_key)):
+            if isinstance(place, Escaped):
+                copy.drop(name)
+        copy.add_theirs(lambda name: not (is_ours(name) or name in COUNTS))
+        copy.add_ours(_reason(settlement, outcome, now))
+        copy.fit(is_ours)
         return Outgoing(
             "dead_letter",
             self._topology.dead_letter_exchange,
-            message.routing_key or "",
+            shortened(routing_key, SHORT_STRING),
             message.body,
-            properties,
+            copy,
         )
 
 
-def as_it_came(
-    original: Basic.Properties, headers: Mapping[str, Any], message_id: str | None
-) -> Basic.Properties:
-    """Return a message's properties for a copy with other headers: persistent, never expiring."""
-    return Basic.Properties(
-        content_type=original.content_type,
-        content_encoding=original.content_encoding,
-        # The library reads a byte string of a header as bytes and writes only bytearrays.
-        headers={
-            name: bytearray(value) if isinstance(value, bytes) else value
-            for name, value in headers.items()
-        },
-        delivery_mode=2,
-        priority=original.priority,
-        correlation_id=original.correlation_id,
-        reply_to=original.reply_to,
-        message_id=message_id,
-        timestamp=original.timestamp,
-        message_type=original.message_type,
-        app_id=original.app_id,
-    )
+def is_ours(name: str) -> bool:
+    """Tell whether a header is one that the importer writes."""
+    return name.startswith("import_")
 
 
 def bare(message: Outgoing) -> Outgoing:
     """Return a dead letter that can always be written: of the original only the body."""
     headers = message.properties.headers or {}
-    ours = {name: value for name, value in headers.items() if name.startswith(_OURS)}
-    ours["import_dropped_headers"] = "all, and every property: they could not be written"
-    properties = Basic.Properties(
-        headers=ours, delivery_mode=2, message_id=message.properties.message_id
-    )
-    return replace(message, properties=properties)
+    copy = Copy(Basic.Properties(), message.properties.message_id, readable=True)
+    copy.add_ours({name: value for name, value in headers.items() if is_ours(name)})
+    copy.drop("all, and every property: they could not be written")
+    return replace(message, properties=copy)
+
+
+def bodyless(message: Outgoing) -> Outgoing:
+    """Return a dead letter without its body, which says so."""
+    if isinstance(message.properties, Copy):
+        message.properties.drop(BODY)
+    return replace(message, body=b"")
 
 
 def _warnings(settlement: Settled) -> list[str]:
@@ -192,55 +186,34 @@ def _warnings(settlement: Settled) -> list[str]:
 
 
 def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, Any]:
-    """Return our headers; what is null is absent, what would not fit is left out."""
+    """Return our headers, together small; what is null is absent."""
     event, message = settlement.event, settlement.delivery.message
     headers: dict[str, Any] = {
         "import_error_kind": str(outcome.kind),
-        "import_error_code": outcome.code[:SHORT_STRING],
-        "import_error_message": outcome.message[:TEXT_LIMIT],
+        "import_error_code": shortened(outcome.code, SHORT_STRING),
+        "import_error_message": "",
         "import_http_status": outcome.http_status,
         "import_attempts": settlement.attempts,
         "import_failed_at": _time(now),
-        "import_event_id": event.event_id if len(event.event_id.encode()) <= TEXT_LIMIT else None,
+        "import_event_id": event.event_id if len(event.event_id.encode()) <= ID_BYTES else None,
         "import_batch_id": settlement.batch_id,
         "import_warnings": "\n".join(_warnings(settlement))[:WARNINGS_LIMIT] or None,
-        "import_original_exchange": message.exchange or "",
-        "import_original_routing_key": message.routing_key or "",
-        "import_original_message_id": message.header.properties.message_id,
+        "import_original_exchange": shortened(message.exchange or "", SHORT_STRING),
+        "import_original_routing_key": shortened(message.routing_key or "", SHORT_STRING),
+        "import_original_message_id": _cut(message.header.properties.message_id),
         "import_redrive_count": event.origin.redrive_count,
     }
-    return {name: value for name, value in headers.items() if value is not None}
+    known = {name: value for name, value in headers.items() if value is not None}
+    room = (
+        OUR_BYTES
+        - DROPPED_BYTES
+        - sum(len(name) + len(str(value).encode()) + ENTRY_BYTES for name, value in known.items())
+    )
+    return known | {"import_error_message": shortened(outcome.message[:TEXT_LIMIT], room)}
 
 
-def _fit(properties: Basic.Properties) -> None:
-    """Drop original headers, largest first, until the rest can be written and fits the frame."""
-    headers: dict[str, Any] = dict(properties.headers or {})
-    dropped: list[str] = []
-    sizes = {name: _written(value) for name, value in headers.items()}
-    for name in [name for name, size in sizes.items() if size is None]:
-        del headers[name]
-        dropped.append(name)
-    theirs = sorted(_without_ours(headers), key=lambda name: sizes[name] or 0, reverse=True)
-    while theirs and sum(sizes[name] or 0 for name in headers) > MOST_HEADER_BYTES:
-        name = theirs.pop(0)
-        del headers[name]
-        dropped.append(name)
-    if dropped:
-        headers["import_dropped_headers"] = ", ".join(dropped)[:TEXT_LIMIT]
-    properties.headers = headers
-
-
-def _written(value: object) -> int | None:
-    """Return the bytes a header takes on the wire; None when it cannot be written."""
-    properties = Basic.Properties(headers={"h": value})  # type: ignore[dict-item]
-    try:
-        return len(ContentHeader(properties=properties).marshal()) + SHORT_STRING
-    except (TypeError, ValueError, OverflowError, AttributeError):
-        return None
-
-
-def _without_ours(headers: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in headers.items() if not name.startswith(_OURS)}
+def _cut(name: str | None) -> str | None:
+    return shortened(name, SHORT_STRING) if name else None
 
 
 def _correlation(event: ItemEvent | Malformed) -> str:

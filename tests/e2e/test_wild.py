@@ -1,0 +1,161 @@
+"""Proves on a real broker that no property of any message costs more than itself, and not that."""
+
+import json
+import struct
+from collections.abc import Mapping
+
+from tests.support.amqp import wait_until
+from tests.support.broker import Broker
+from tests.support.commands import Commands
+from tests.support.letters import QUEUE, Letters
+from tests.support.raw import RawUpstream, Refused, short, string, table
+from tests.support.wild import GO_ZERO, Wild, deep, many
+from tests.support.world import World
+
+TITLE_REQUIRED = {"required": {"2": ["title"]}}
+WILD = 120
+
+HOSTILE: Mapping[str, Mapping[str, bytes]] = {
+    "timestamp in microseconds": {"timestamp": struct.pack(">Q", 1_764_364_800_000_000)},
+    "timestamp at the end": {"timestamp": b"\xff" * 8},
+    "the year 1": {"headers": table((b"at", b"T" + struct.pack(">q", GO_ZERO)))},
+    "binary correlation id": {"correlation_id": short(bytes(range(0x80, 0x90)))},
+    "correlation id of 255 strange bytes": {"correlation_id": short(b"\xff" * 255)},
+    "type in Latin-1": {"type": short(b"Best\xe4tigung")},
+    "binary message id": {"message_id": short(b"\xc3\x28")},
+    "binary content type": {"content_type": short(b"\xff")},
+    "binary name": {"headers": table((b"\xff\xfe", string(b"x")))},
+    "deep table": {"headers": deep(5_000)},
+    "deep array": {"headers": deep(5_000, arrays=True)},
+    "many headers": {"headers": many(50_000)},
+    "priority and mode": {"priority": b"\xff", "delivery_mode": b"\x07"},
+    "double": {"headers": table((b"d", b"d" + struct.pack(">d", 1e300)))},
+    "a name twice": {"headers": table((b"a", string(b"1")), (b"a", string(b"2")))},
+    "a long name": {"headers": table((b"n" * 255, string(b"1")))},
+    "large headers": {"headers": table((b"big", string(b"b" * 129_000)))},
+    "headers of ours": {
+        "headers": table((b"import_attempts", b"V"), (b"import_redrive_count", b"T" + b"\xff" * 8))
+    },
+    "strange trace": {"headers": table((b"traceparent", string(b"\xff")), (b"tracestate", b"V"))},
+}
+
+
+def body(event_id: str, *, good: bool) -> bytes:
+    """Return an item event that the portal takes, or one that it refuses by itself."""
+    fields = {"title": "x"} if good else {"comments": "no title"}
+    return json.dumps({"id": event_id, "entityTypeId": 2, "fields": fields}).encode()
+
+
+def send(url: str, event_id: str, written: Mapping[str, bytes], *, key: bytes = b"item") -> bool:
+    """Publish an event twice, good and bad; tells whether the broker takes such a message."""
+    try:
+        with RawUpstream(url) as upstream:
+            upstream.publish(body(f"{event_id} good", good=True), written, key=key)
+            upstream.publish(body(f"{event_id} bad", good=False), written, key=key)
+    except Refused:
+        return False
+    return True
+
+
+def restarts(world: World) -> float:
+    """Return how often the consumer was lost, by the service's own word."""
+    counts = [
+        value
+        for name, value in world.service.metrics().items()
+        if name.startswith("importer_consumer_restarts_total")
+    ]
+    assert counts
+    return sum(counts)
+
+
+async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) -> None:
+    """Each is imported or refused for its content; no connection ends; what is lost is named."""
+    url = broker.url(vhost)
+    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
+        await world.start_service()
+        accepted = {name for name, written in HOSTILE.items() if send(url, name, written)}
+        assert send(url, "routing key", {}, key=b"item.gr\xf6\xdfe")
+        accepted |= {"routing key"}
+        assert {"timestamp in microseconds", "binary correlation id", "deep table"} <= accepted
+        wild = Wild(1)
+        accepted |= {f"wild {n}" for n in range(WILD) if send(url, f"wild {n}", wild.properties())}
+        assert len(accepted) > WILD / 2
+        expected = {f"{name} {end}" for name in accepted for end in ("good", "bad")}
+        books = await world.settle(expected)
+        outcomes = books.outcomes()
+        wrong = {
+            event_id: outcome
+            for event_id, outcome in outcomes.items()
+            if outcome != {"succeeded" if event_id.endswith("good") else "rejected"}
+        }
+        assert {} == wrong
+        assert expected == set(outcomes)
+        assert 0 == restarts(world)
+        dropped = {
+            dead.headers["import_event_id"]: str(dead.headers.get("import_dropped_headers", ""))
+            for dead in books.dead
+        }
+        assert expected - {f"{name} good" for name in accepted} == set(dropped)
+        assert "timestamp" == dropped["timestamp in microseconds bad"]
+        assert "at" == dropped["the year 1 bad"]
+        assert "correlation_id" == dropped["binary correlation id bad"]
+        assert "type" == dropped["type in Latin-1 bad"]
+        assert "routing_key" == dropped["routing key bad"]
+        assert "" == dropped["double bad"]
+
+
+async def test_hostile_dead_letters_are_shown_sent_back_and_removed(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """Those of the importer and those of the broker; sent back they are the same events."""
+    url = broker.url(vhost)
+    wild = Wild(2)
+    messages = [*HOSTILE.values(), *(wild.properties() for _ in range(30))]
+    put = 0
+    for number, written in enumerate(messages):
+        try:
+            with RawUpstream(url) as upstream:
+                upstream.publish(
+                    body(f"broker's {number}", good=False),
+                    written,
+                    exchange=b"crm.items.dlx",
+                    key=b"item.\xe4",
+                )
+        except Refused:
+            continue
+        put += 1
+    listed = json.loads((await commands.run("dlq", "list", "--json")).out)
+    assert (put, put) == (listed["letters"], listed["matching"])
+    for number in range(0, len(HOSTILE), 5):
+        done = await commands.run("dlq", "show", f"broker's {number}")
+        assert not done.err.startswith("Traceback")
+        assert "\x1b" not in done.out
+    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
+        done = await commands.run("dlq", "redrive", "--kind", "undelivered")
+        assert (0, "") == (done.code, done.err)
+        assert put == await letters.ready("crm.items.import")
+        await world.start_service()
+
+        async def all_back() -> bool:
+            return put == await letters.ready()
+
+        await wait_until(all_back, 60, what="every letter back")
+        assert 0 == restarts(world)
+        listed = json.loads((await commands.run("dlq", "list", "--json")).out)
+        assert {"rejected"} == {group["kind"] for group in listed["groups"]}
+        done = await commands.run("dlq", "redrive", "--kind", "rejected", "--set", "title=mended")
+        assert (0, "") == (done.code, done.err)
+        await wait_until(lambda: len(world.portal.ledger()["items"]) == put, 60, what="every item")
+        assert 0 == await letters.ready(QUEUE)
+
+
+async def test_hostile_dead_letters_are_purged(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """Removing needs reading, too."""
+    with RawUpstream(broker.url(vhost)) as upstream:
+        for written in (HOSTILE["timestamp at the end"], HOSTILE["deep table"]):
+            upstream.publish(body("x", good=True), written, exchange=b"crm.items.dlx")
+    done = await commands.run("dlq", "purge", "--yes")
+    assert (0, "2 dead letters removed") == (done.code, done.out.splitlines()[-1])
+    assert 0 == await letters.ready()
