@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -57,3 +58,15 @@ class Remembered(Generic[K, V]):
         if len(self._parts[-1]) >= self._size:
             self._parts.append({})
         self._parts[-1][key] = value
+
+    def newest_first(self) -> Iterator[K]:
+        """Return every key, the newest part and entry first; one put twice comes twice."""
+        for part in reversed(self._parts):
+            yield from reversed(part)
+
+    def oldest(self) -> K | None:
+        """Return the key of the oldest entry; None when nothing is remembered."""
+        for part in self._parts:
+            for key in part:
+                return key
+        return None

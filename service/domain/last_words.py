@@ -1,0 +1,202 @@
+"""Knows the last word on every event: what the notes of all processes say of it.
+
+The last word on an event counts, for every message of its id, in every process:
+
+- in a call, or unknown: it may have been sent; nothing has been heard of it since;
+- imported: its item is in the CRM;
+- not there, let go, or no word at all: no call of ours has it.
+"""
+
+import hashlib
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from service.domain.events import ExternalId, Identity
+from service.domain.remembering import Remembered
+
+EVENT_BYTES = 16
+PAIR_BYTES = 16
+PROFILE_BYTES = 8
+BODY_BYTES = 8
+NO_PAIR = bytes(PAIR_BYTES)
+NO_PROFILE = bytes(PROFILE_BYTES)
+NO_BODY = bytes(BODY_BYTES)
+TYPE_BITS = 31
+"""An entity type fits into these, so that a number of it and an item is one of both."""
+_RECORD = struct.Struct(">16sBIdQQ16s8s8s?")
+RECORD_BYTES = _RECORD.size
+"""How a word stands in a note, and in our own memory: a tuple would take four times as much."""
+RECENT_ITEMS = 8
+MAX_TYPES = 256
+"""Of so many types the newest items are kept as witnesses."""
+
+
+class Word(IntEnum):
+    """What a note says of an event; of two words of one moment the higher one counts."""
+
+    IN_CALL = 1
+    """A call with the event was about to leave."""
+    UNKNOWN = 2
+    """A call with the event left, and nobody knows what became of it."""
+    NOT_THERE = 3
+    """Refused, or looked up and believed absent."""
+    LET_GO = 4
+    """Ended as ambiguous for want of an external id; a new publish is a new try."""
+    IMPORTED = 5
+    """Its item is in the CRM."""
+
+
+PERHAPS_SENT = frozenset({Word.IN_CALL, Word.UNKNOWN})
+
+
+class LastWord(NamedTuple):
+    """One word on one event.
+
+    `event`: digest of entity type and event id; `at`: when it was said, in seconds since the
+    epoch (of a call: when it was about to leave); `writer`: who said it; `pair`: digest of the
+    external id as it was sent; `profile`: digest of responsible person, pipeline and `opened`;
+    `body`: start of the body's digest; `stale`: said before the portal was set back, so that it is
+    a reason to ask and no answer.
+    """
+
+    event: bytes
+    word: Word
+    entity_type_id: int
+    at: float
+    writer: int
+    item_id: int = 0
+    pair: bytes = NO_PAIR
+    profile: bytes = NO_PROFILE
+    body: bytes = NO_BODY
+    stale: bool = False
+
+    @property
+    def perhaps_sent(self) -> bool:
+        """Whether a call may have carried the event, and nothing was heard of it since."""
+        return self.word in PERHAPS_SENT
+
+    def packed(self) -> bytes:
+        """Return the word in `RECORD_BYTES`."""
+        return _RECORD.pack(*self)
+
+
+def unpacked(record: bytes) -> LastWord:
+    """Return the word of a record; raises ValueError when it is none."""
+    try:
+        event, word, *rest = _RECORD.unpack(record)
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+    return LastWord(event, Word(word), *rest)
+
+
+def event_digest(identity: Identity) -> bytes:
+    """Return what stands for an event in the memory: no id stands there in clear."""
+    text = f"{identity.entity_type_id} {identity.event_id}"
+    return _digest(text, EVENT_BYTES)
+
+
+def pair_digest(external_id: ExternalId | None) -> bytes:
+    """Return what stands for an external id, exactly as it was sent."""
+    if external_id is None:
+        return NO_PAIR
+    parts = (external_id.field, external_id.value, external_id.originator or "")
+    return _digest("\0".join(parts), PAIR_BYTES)
+
+
+class LastWords:
+    """The last word on each of the newest events, at least `limit` of them.
+
+    Fed with words in the order of the notes that say them.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Start knowing nothing."""
+        self._words: Remembered[bytes, bytes] = Remembered(limit)
+        self._owners: Remembered[int, bytes] = Remembered(limit)
+        self._recent: dict[int, deque[bytes]] = {}
+        self.set_back_at: float | None = None
+
+    def __len__(self) -> int:
+        """Return the number of events known."""
+        return len(self._words)
+
+    def of(self, event: bytes) -> LastWord | None:
+        """Return the last word on an event; None when there is none."""
+        record = self._words.get(event)
+        if record is None:
+            return None
+        word = unpacked(event + record)
+        if self.set_back_at is not None and word.at < self.set_back_at:
+            return word._replace(stale=True)
+        return word
+
+    def owner(self, entity_type_id: int, item_id: int) -> LastWord | None:
+        """Return the word of the event that an item was imported for; None when not known."""
+        event = self._owners.get(item_id << TYPE_BITS | entity_type_id)
+        word = None if event is None else self.of(event)
+        return word if word is not None and word.item_id == item_id else None
+
+    def recent(self, entity_type_id: int) -> list[LastWord]:
+        """Return the newest items of a type that we created, newest first, none of them stale."""
+        words = [self.of(event) for event in reversed(self._recent.get(entity_type_id, ()))]
+        return [each for each in words if each and each.word is Word.IMPORTED and not each.stale]
+
+    def say(self, word: LastWord) -> LastWord | None:
+        """Take the newest word on an event; return the one that stood before."""
+        before = self.of(word.event)
+        self._words.forget(word.event)
+        self._put(word)
+        return before
+
+    def recall(self, words: Iterable[LastWord]) -> None:
+        """Take words, newest first, of a time before everything that was said here."""
+        newest: dict[bytes, LastWord] = {}
+        for word in words:
+            newest.setdefault(word.event, word)
+        for word in reversed(newest.values()):
+            if word.event not in self._words:
+                self._put(word)
+
+    def absorb(self, other: "LastWords") -> None:
+        """Take what another reading of the same notes knows; of two words the later one counts."""
+        for word in reversed(list(other.newest_first())):
+            known = self.of(word.event)
+            if known is None or (known.at, known.word) < (word.at, word.word):
+                self.say(word)
+        if other.set_back_at is not None:
+            self.set_back(other.set_back_at)
+
+    def set_back(self, at: float) -> None:
+        """Note that the portal came back with older data: what was said before is no answer."""
+        self.set_back_at = max(at, self.set_back_at or at)
+
+    def newest_first(self) -> Iterator[LastWord]:
+        """Return every word known, the newest first."""
+        for event in self._words.newest_first():
+            word = self.of(event)
+            if word is not None:
+                yield word
+
+    def oldest_at(self) -> float | None:
+        """Return when the oldest word known was said; None when nothing is known."""
+        event = self._words.oldest()
+        word = None if event is None else self.of(event)
+        return None if word is None else word.at
+
+    def _put(self, word: LastWord) -> None:
+        self._words.put(word.event, word.packed()[EVENT_BYTES:])
+        if word.word is not Word.IMPORTED:
+            return
+        self._owners.put(word.item_id << TYPE_BITS | word.entity_type_id, word.event)
+        recent = self._recent.get(word.entity_type_id)
+        if recent is None and len(self._recent) < MAX_TYPES:
+            recent = self._recent[word.entity_type_id] = deque(maxlen=RECENT_ITEMS)
+        if recent is not None:
+            recent.append(word.event)
+
+
+def _digest(text: str, size: int) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

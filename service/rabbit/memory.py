@@ -1,0 +1,253 @@
+"""Adds notes to the memory and follows those of everybody: a stream that is never changed."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from enum import StrEnum
+from itertools import islice
+
+from aiormq import Channel
+
+from service.domain.last_words import RECORD_BYTES, LastWord, LastWords
+from service.rabbit import notes
+from service.rabbit.confirming import Word, published
+from service.rabbit.link import Address, Link, LinkLost, unless_lost
+from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page
+from service.rabbit.notes import Note, NoteKind, Owner
+from service.rabbit.results import Outgoing
+
+WAIT_SECONDS = 5.0
+"""Nothing waits for the memory longer; after one such wait nothing waits until it has answered."""
+READ_SECONDS = 60.0
+RETRY_SECONDS = 15.0
+MAX_PAGE_BYTES = 8_000_000
+PART_BYTES = 500_000
+PAGE_AFTER_NOTES = 5_000
+"""The first reading must take 2 s at most, and a process reads about 5,000 notes a second."""
+log = logging.getLogger(__name__)
+
+
+class MemoryState(StrEnum):
+    """How far the memory can be relied on."""
+
+    UNAVAILABLE = "unavailable"
+    """It cannot be read: missing, refused, or no connection."""
+    READING = "reading"
+    """It is being read for the first time since the connection came."""
+    FOLLOWING = "following"
+    """Everything that was confirmed before the last mark is known."""
+    SILENT = "silent"
+    """It did not answer in time; nobody waits for it until it does."""
+
+
+class Memory:
+    """The notes of all processes of one portal: adds ours, and knows the last word of all.
+
+    Knows nothing of batches. Every method returns within `WAIT_SECONDS`, whatever the broker
+    does; who gets None or False works as without a memory. `on_note` is told of every note that
+    says no word on an event: queues made, lanes to try, who is active, a portal set back.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        queue: str,
+        owner: Owner,
+        remember: int,
+        on_note: Callable[[Note], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; nothing is opened before `run`."""
+        self.writer = secrets.randbits(63)
+        self.words = LastWords(remember)
+        self.state = MemoryState.UNAVAILABLE
+        self.reason = "not connected yet"
+        self.begun_at: float | None = None
+        self.last_written: float | None = None
+        self._queue = queue
+        self._owner = owner
+        self._remember = remember
+        self._on_note = on_note
+        self._clock = clock
+        self._reading: Reading | None = None
+        self._ids = 0
+        self._mark: asyncio.Task[bool] | None = None
+        self._link = Link(
+            "memory", address, confirms=True, setup=self._connected, on_change=self._changed
+        )
+
+    async def run(self) -> None:
+        """Read and follow until cancelled; whatever goes wrong is tried again."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._link.run(), name="link memory")
+            tasks.create_task(self._follow(), name="memory")
+
+    async def add(self, words: Sequence[LastWord]) -> bool:
+        """Add words; tell whether the broker has confirmed them. They count here at once."""
+        for word in words:
+            self.words.say(word)
+        return await self._send(self._note(NoteKind.WORDS, words)) is not None
+
+    async def before_call(self, words: Sequence[LastWord]) -> Before | None:
+        """Add the words of a call that is about to leave, and read them back.
+
+        Returns for each event the word that stood before; None when the memory cannot tell.
+        """
+        before = await self._send(self._note(NoteKind.WORDS, words), read_back=True)
+        if before is None:
+            for word in words:
+                self.words.say(word)
+        return before
+
+    async def tell(self, kind: NoteKind, number: int = 0) -> bool:
+        """Add a note that says no word on an event; tell whether it was confirmed."""
+        return await self._send(replace(self._note(kind), number=number)) is not None
+
+    async def catch_up(self) -> bool:
+        """Learn everything that was confirmed before this call; False when that cannot be told.
+
+        Several that ask at once share one mark; who comes while it is under way gets the next.
+        """
+        under_way = self._mark
+        if under_way is not None and not under_way.done():
+            await asyncio.wait({under_way})
+        if self._mark is under_way or self._mark is None:
+            self._mark = asyncio.ensure_future(self._add_mark())
+        return await asyncio.shield(self._mark)
+
+    @property
+    def wants_page(self) -> bool:
+        """Whether so many notes came since the last page that a new one should be added."""
+        reading = self._reading
+        return reading is not None and reading.since_page >= PAGE_AFTER_NOTES
+
+    async def add_page(self) -> bool:
+        """Add what is known up to now, so that a first reading may start here."""
+        reading = self._reading
+        if reading is None or not await self.catch_up():
+            return False
+        upto = reading.offset + 1
+        words = list(islice(self.words.newest_first(), MAX_PAGE_BYTES // RECORD_BYTES))
+        step = PART_BYTES // RECORD_BYTES
+        cut = [words[at : at + step] for at in range(0, len(words), step)] or [[]]
+        for part, some in enumerate(cut, start=1):
+            note = self._note(NoteKind.PAGE, some)
+            page = replace(note, number=upto, part=part, parts=len(cut))
+            if await self._send(page, read_back=True) is None:
+                return False
+        return True
+
+    def _note(self, kind: NoteKind, words: Sequence[LastWord] = ()) -> Note:
+        return Note(kind, self._clock(), self.writer, tuple(words))
+
+    async def _add_mark(self) -> bool:
+        return await self._send(self._note(NoteKind.MARK), read_back=True) is not None
+
+    async def _send(self, note: Note, *, read_back: bool = False) -> Before | None:
+        """Publish a note, and read it back if asked for; None when that is not known in time."""
+        reading = self._reading
+        if reading is None or self.state is not MemoryState.FOLLOWING:
+            return None
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await self._add(reading, note, read_back=read_back)
+        except TimeoutError:
+            self._move(MemoryState.SILENT, f"no answer within {WAIT_SECONDS:g} s")
+        except LinkLost:
+            pass
+        return None
+
+    async def _add(self, reading: Reading, note: Note, *, read_back: bool) -> Before | None:
+        self._ids += 1
+        message_id = f"{self.writer:x}-{self._ids}"
+        properties = notes.properties(note, self._owner, page=reading.page, message_id=message_id)
+        message = Outgoing("memory", "", self._queue, notes.body(note), properties)
+        with reading.awaited(message_id) as came:
+            result = await unless_lost(reading.channel, published(reading.channel, message))
+            if result is not Word.CONFIRMED:
+                return None
+            self.last_written = note.at
+            return await came if read_back else []
+
+    async def _connected(self, _: Channel) -> None:
+        """Take a new channel; reading is no part of connecting."""
+
+    def _changed(self, lost: str | None) -> None:
+        if lost is not None:
+            self._gone(lost)
+
+    def _gone(self, reason: str) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.lost(reason)
+        self._move(MemoryState.UNAVAILABLE, reason)
+
+    async def _follow(self) -> None:
+        """Read each new channel from the last page on, and follow it until it ends."""
+        while True:
+            channel = await self._link.channel()
+            closing = channel.closing
+            try:
+                if await ensure(self._link.side_channel, self._queue):
+                    self.begun_at = self._clock()
+                async with asyncio.timeout(READ_SECONDS):
+                    await self._read_all(channel)
+                await self._watch(closing)
+            except LinkLost as lost:
+                self._gone(str(lost))
+                await asyncio.sleep(1.0)
+            except (UnusableError, TimeoutError) as reason:
+                self._gone(str(reason) or f"not read within {READ_SECONDS:g} s")
+                await asyncio.sleep(RETRY_SECONDS)
+                self._link.fail("the memory is tried again")
+            finally:
+                closing.cancel()
+
+    async def _read_all(self, channel: Channel) -> None:
+        """Read from the last page up to a mark of our own; then everything is known."""
+        self._move(MemoryState.READING, "reading what was noted")
+        page = await last_page(channel, self._queue, self._owner)
+        reading = await self._read_from(channel, page)
+        if page is not None and not reading.met_page:
+            # The last note was another portal's, or of a newer format: its page is not ours.
+            await reading.stop()
+            reading = await self._read_from(channel, None)
+            reading.page = max(page, reading.page or 0)
+        # A killed broker forgets the end of a stream; what we said there still counts.
+        reading.words.absorb(self.words)
+        self.words, self._reading = reading.words, reading
+        self._move(MemoryState.FOLLOWING, "everything that was noted is known")
+
+    async def _read_from(self, channel: Channel, page: int | None) -> Reading:
+        words = LastWords(self._remember)
+        reading = Reading(channel, self._queue, self._owner, words, self._on_note, page)
+        await reading.start("first" if page is None else page)
+        if await self._add(reading, self._note(NoteKind.MARK), read_back=True) is None:
+            raise UnusableError(f"queue {self._queue} takes no notes")
+        return reading
+
+    async def _watch(self, closing: "asyncio.Future[object]") -> None:
+        """Ask a silent memory again and again, until the channel ends."""
+        while not closing.done():
+            await asyncio.wait({closing}, timeout=WAIT_SECONDS)
+            reading = self._reading
+            if self.state is not MemoryState.SILENT or reading is None:
+                continue
+            with suppress(TimeoutError, LinkLost):
+                async with asyncio.timeout(WAIT_SECONDS):
+                    mark = self._note(NoteKind.MARK)
+                    if await self._add(reading, mark, read_back=True) is not None:
+                        self._move(MemoryState.FOLLOWING, "it answers again")
+
+    def _move(self, state: MemoryState, reason: str) -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        good = state in {MemoryState.READING, MemoryState.FOLLOWING}
+        level = logging.INFO if good else logging.WARNING
+        log.log(level, "memory %s", state, extra={"reason": reason, "events": len(self.words)})
+        self.state, self.reason = state, reason

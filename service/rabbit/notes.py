@@ -1,0 +1,139 @@
+"""Writes and reads the notes of the memory: one AMQP message each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from service.domain.last_words import RECORD_BYTES, LastWord, unpacked
+
+FORMAT = 1
+PAGE_HEADER = "page"
+"""Names the offset from which a reader misses nothing; no later format changes it."""
+MAX_NUMBER = 2**63 - 1
+
+
+class NoteKind(StrEnum):
+    """What a note says."""
+
+    WORDS = "words"
+    """Words on events: before a call, after it."""
+    PAGE = "page"
+    """A part of what was known up to the offset `number`, newest first."""
+    MARK = "mark"
+    """Nothing: who reads it knows everything that was confirmed before."""
+    ACTIVE = "active"
+    """The writer is the active process."""
+    LANE_MADE = "lane_made"
+    """A queue for the lane of entity type `number` was made."""
+    TRY_LANE = "try_lane"
+    """Somebody asks to try the lane of entity type `number` at once."""
+    SET_BACK = "set_back"
+    """The portal came back with older data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note; `at`: seconds since the epoch; `writer`: a number of the process."""
+
+    kind: NoteKind
+    at: float
+    writer: int
+    words: tuple[LastWord, ...] = ()
+    number: int = 0
+    part: int = 1
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose notes are meant: one portal, one originator; others' are skipped."""
+
+    portal: str
+    originator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A message of the stream: where it stands, its page header, and its note if it is ours."""
+
+    offset: int
+    page: int | None
+    message_id: str | None
+    note: Note | None = field(default=None)
+
+
+def properties(note: Note, owner: Owner, *, page: int | None, message_id: str) -> Basic.Properties:
+    """Return the properties of a note's message."""
+    headers: dict[str, int | str] = {
+        "format": FORMAT,
+        "portal": owner.portal,
+        "originator": owner.originator,
+        "kind": str(note.kind),
+        # Whole microseconds: the client library writes a float in 32 bits.
+        "at": round(note.at * 1e6),
+        "writer": note.writer,
+        "number": note.number,
+        "part": note.part,
+        "parts": note.parts,
+    }
+    if page is not None:
+        headers[PAGE_HEADER] = page
+    return Basic.Properties(
+        headers={**headers},
+        message_id=message_id,
+        delivery_mode=2,
+        content_type="application/octet-stream",
+    )
+
+
+def body(note: Note) -> bytes:
+    """Return the body of a note's message: its words, one record after another."""
+    return b"".join(word.packed() for word in note.words)
+
+
+def read(message: DeliveredMessage, owner: Owner) -> Read:
+    """Read any message of the stream; what is not ours, or no note, has none."""
+    headers = message.header.properties.headers or {}
+    page = headers.get(PAGE_HEADER)
+    offset = headers.get("x-stream-offset")
+    return Read(
+        offset=offset if isinstance(offset, int) else 0,
+        page=page if isinstance(page, int) and 0 <= page <= MAX_NUMBER else None,
+        message_id=message.header.properties.message_id,
+        note=_note(headers, message.body, owner),
+    )
+
+
+def _note(headers: Mapping[str, object], content: bytes, owner: Owner) -> Note | None:
+    mine = (FORMAT, owner.portal, owner.originator)
+    if mine != tuple(headers.get(name) for name in ("format", "portal", "originator")):
+        return None
+    try:
+        return Note(
+            kind=NoteKind(str(headers.get("kind"))),
+            at=_number(headers, "at") / 1e6,
+            writer=_number(headers, "writer"),
+            words=_words(content),
+            number=_number(headers, "number"),
+            part=_number(headers, "part"),
+            parts=_number(headers, "parts"),
+        )
+    except ValueError:
+        return None
+
+
+def _number(headers: Mapping[str, object], name: str) -> int:
+    value = headers.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(name)  # noqa: TRY004 - one error for everything that is no note
+    return value
+
+
+def _words(content: bytes) -> tuple[LastWord, ...]:
+    if len(content) % RECORD_BYTES:
+        raise ValueError("not a whole number of records")
+    starts = range(0, len(content), RECORD_BYTES)
+    return tuple(unpacked(content[start : start + RECORD_BYTES]) for start in starts)

@@ -1,0 +1,154 @@
+"""Proves which word on an event counts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.events import ExternalId, Identity
+from service.domain.last_words import (
+    EVENT_BYTES,
+    NO_PAIR,
+    RECORD_BYTES,
+    LastWord,
+    LastWords,
+    Word,
+    event_digest,
+    pair_digest,
+    unpacked,
+)
+
+words = st.builds(
+    LastWord,
+    event=st.sampled_from([bytes([n]) * EVENT_BYTES for n in range(6)]),
+    word=st.sampled_from(Word),
+    entity_type_id=st.integers(1, 2**31 - 1),
+    at=st.floats(0, 4e9),
+    writer=st.integers(0, 2**64 - 1),
+    item_id=st.integers(0, 2**64 - 1),
+    pair=st.binary(min_size=16, max_size=16),
+    profile=st.binary(min_size=8, max_size=8),
+    body=st.binary(min_size=8, max_size=8),
+    stale=st.booleans(),
+)
+
+
+def said(event: int, word: Word = Word.IMPORTED, at: float = 1.0, *, item_id: int = 0) -> LastWord:
+    """Return a word on the event of a number."""
+    return LastWord(bytes([event]) * EVENT_BYTES, word, 2, at, 1, item_id)
+
+
+def event(number: int) -> bytes:
+    """Return the digest of the event of a number."""
+    return said(number).event
+
+
+@given(words)
+def test_a_word_survives_its_record(word: LastWord) -> None:
+    """Byte for byte."""
+    record = word.packed()
+    assert RECORD_BYTES == len(record)
+    assert word == unpacked(record)
+
+
+@pytest.mark.parametrize("record", [b"", bytes(RECORD_BYTES - 1), bytes(RECORD_BYTES)])
+def test_what_is_no_record_is_refused(record: bytes) -> None:
+    """Too short, or a word that does not exist."""
+    with pytest.raises(ValueError, match=r".+"):
+        unpacked(record)
+
+
+@given(st.lists(words))
+def test_the_last_word_on_an_event_counts(spoken: list[LastWord]) -> None:
+    """Whatever was said before, and whoever said it."""
+    known = LastWords(100)
+    for word in spoken:
+        earlier = [each for each in spoken[: spoken.index(word)] if each.event == word.event]
+        before = known.say(word)
+        assert earlier or before is None or before in spoken
+    last = {word.event: word for word in spoken}
+    assert last == {key: known.of(key) for key in last}
+
+
+@given(st.lists(words), st.lists(words))
+def test_a_page_counts_less_than_what_was_said_after_it(
+    page: list[LastWord], spoken: list[LastWord]
+) -> None:
+    """It is read after them, and tells of the time before."""
+    known = LastWords(100)
+    for word in spoken:
+        known.say(word)
+    known.recall(page)
+    newest = {word.event: word for word in reversed(page)} | {w.event: w for w in spoken}
+    assert newest == {key: known.of(key) for key in newest}
+
+
+def test_a_second_reading_keeps_what_only_we_still_know() -> None:
+    """A killed broker forgets the end of a stream: of two words the later one counts."""
+    ours, read = LastWords(10), LastWords(10)
+    ours.say(said(1, Word.IMPORTED, 5.0))
+    ours.say(said(2, Word.IN_CALL, 5.0))
+    read.say(said(1, Word.IN_CALL, 4.0))
+    read.say(said(2, Word.NOT_THERE, 6.0))
+    read.say(said(3))
+    read.absorb(ours)
+    assert [Word.IMPORTED, Word.NOT_THERE, Word.IMPORTED] == [
+        word.word for n in (1, 2, 3) if (word := read.of(event(n)))
+    ]
+
+
+def test_the_owner_of_an_item_is_known_while_its_event_is() -> None:
+    """By type and number."""
+    known = LastWords(10)
+    known.say(said(1, item_id=15))
+    owner = known.owner(2, 15)
+    assert owner is not None
+    assert event(1) == owner.event
+    assert known.owner(3, 15) is None
+    known.say(said(1, Word.IN_CALL, item_id=0))
+    assert known.owner(2, 15) is None
+
+
+def test_after_a_set_back_older_words_are_stale_and_no_witnesses() -> None:
+    """They are a reason to ask, no answer."""
+    known = LastWords(10)
+    known.say(said(1, at=1.0, item_id=1))
+    known.set_back(2.0)
+    known.say(said(2, at=3.0, item_id=2))
+    assert [True, False] == [word.stale for n in (1, 2) if (word := known.of(event(n)))]
+    assert [2] == [word.item_id for word in known.recent(2)]
+
+
+def test_witnesses_are_the_newest_items_of_a_type() -> None:
+    """The newest first, a few of them."""
+    known = LastWords(100)
+    for number in range(20):
+        known.say(said(number, item_id=number))
+    assert [19, 18] == [word.item_id for word in known.recent(2)][:2]
+    assert [] == known.recent(3)
+
+
+def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
+    """At least so many are known, and not many more."""
+    known = LastWords(100)
+    for number in range(1000):
+        digest = event_digest(Identity(2, str(number)))
+        known.say(LastWord(digest, Word.IMPORTED, 2, float(number), 1, number))
+    assert 100 <= len(known) <= 130
+    oldest = known.oldest_at()
+    assert oldest is not None
+    assert oldest >= 860
+    assert 999 == next(iter(known.newest_first())).item_id
+
+
+def test_digests_tell_events_and_pairs_apart() -> None:
+    """By type and id; by field, value and originator."""
+    assert event_digest(Identity(1, "2 x")) != event_digest(Identity(12, "x"))
+    assert event_digest(Identity(2, "\ud800"))
+    pairs = {
+        pair_digest(ExternalId("originId", "a", "b")),
+        pair_digest(ExternalId("originId", "ab", None)),
+        pair_digest(ExternalId("xmlId", "a", "b")),
+        pair_digest(None),
+    }
+    assert 4 == len(pairs)
+    assert NO_PAIR in pairs
