@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.domain.outcomes import FailureKind
+from service.rabbit.bodies import DEEPEST
 from service.rabbit.copies import SHORT_STRING
-from service.rabbit.decoder import DEEPEST, LARGEST_TYPE
+from service.rabbit.decoder import LARGEST_TYPE
 from service.rabbit.results import TEXT_LIMIT, WARNINGS_LIMIT
 
 Schema = dict[str, Any]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from service.domain.events import Malformed, MalformedCode
-from service.rabbit.decoder import GZIP, STRUCTURED, encoding_of, media_type
+from service.rabbit.bodies import BOM, GZIP, encoding_of
+from service.rabbit.decoder import STRUCTURED, is_envelope, media_type
 from service.rabbit.letters import Letter
 
 Patch = Mapping[str, bytes]
@@ -35,7 +36,9 @@ def patched(letter: Letter, patch: Patch) -> bytes:
     kind = media_type(letter.properties.content_type)
     body = gzip.decompress(letter.body) if is_packed else letter.body
     try:
-        plain = _envelope(body, patch) if kind == STRUCTURED else _item(body, patch)
+        body = body.removeprefix(BOM)
+        is_inside = kind == STRUCTURED or is_envelope(_members(body))
+        plain = _envelope(body, patch) if is_inside else _item(body, patch)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unpatchable("it has no fields that could be set") from None
     return gzip.compress(plain, mtime=0) if is_packed else plain
@@ -49,7 +52,7 @@ def _envelope(body: bytes, patch: Patch) -> bytes:
     if "data_base64" not in members:
         raise Unpatchable("its envelope has no data")
     encoded = msgspec.json.decode(members["data_base64"], type=str)
-    item = _item(base64.b64decode(encoded, validate=True), patch)
+    item = _item(base64.b64decode(encoded, validate=True).removeprefix(BOM), patch)
     again = msgspec.json.encode(base64.b64encode(item).decode())
     return _object({**members, "data_base64": msgspec.Raw(again)})
 

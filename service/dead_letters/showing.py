@@ -14,7 +14,7 @@ from service.dead_letters.doubling import may_double
 from service.dead_letters.groups import age, written
 from service.dead_letters.opening import opened
 from service.errand import errand
-from service.rabbit.decoder import GZIP, encoding_of, unpacked
+from service.rabbit.bodies import GZIP, encoding_of, unpacked
 from service.rabbit.letters import Letter, text
 
 MOST_SHOWN = 100_000

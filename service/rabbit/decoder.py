@@ -4,27 +4,28 @@ import base64
 import binascii
 import hashlib
 import re
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-import jiter
 import msgspec
 
 from service.domain.events import ItemEvent, Malformed, MalformedCode, Origin
 from service.domain.external_id import ExternalIds
+from service.domain.foreign import looks_like
 from service.domain.members import NO_ID, notes_on
+from service.rabbit.bodies import BOM, Unreadable, plain_body, strict_json, uncollected
 from service.rabbit.raw_json import without
 
-DEEPEST = 64
 LARGEST_TYPE = 2_147_483_647
-_PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8"})
+LONGEST_ID = 1000
 STRUCTURED = "application/cloudevents+json"
-GZIP = "gzip"
 _BATCH = "application/cloudevents-batch+json"
 _ATTRIBUTE = re.compile(r"^cloudevents[_:](?P<name>[a-z0-9]+)$", re.IGNORECASE)
+_Raw = bytes | memoryview
 _BINARY_MARKS = frozenset({"id", "source", "specversion", "type"})
+_ENVELOPE_MARKS = frozenset({"id", "source", "specversion"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,6 @@ class _Structured(msgspec.Struct):
     data: msgspec.Raw
 
 
-class _Unreadable(Exception):  # noqa: N818 - never leaves this module
-    def __init__(self, code: MalformedCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(slots=True)
 class _Reading:
     """What has been read so far; a malformed message is named by it."""
@@ -61,6 +56,12 @@ class _Reading:
     event_id: str | None = None
     entity_type_id: int | None = None
     notes: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """What equal bodies share."""
+        return hashlib.sha256(self.body).hexdigest()
 
 
 class Decoder:
@@ -74,141 +75,103 @@ class Decoder:
     def decode(self, message: Incoming) -> ItemEvent | Malformed:
         """Return the event of a message, or why it has none."""
         reading = _Reading(message.body, event_id=_redriven_id(message.headers))
-        try:
-            reading.body = self._plain_body(message)
-            return self._event(message, reading)
-        except _Unreadable as unreadable:
-            digest = hashlib.sha256(reading.body).hexdigest()
-            return Malformed(
-                event_id=reading.event_id or message.message_id or f"sha256:{digest}",
-                entity_type_id=reading.entity_type_id,
-                code=unreadable.code,
-                message=str(unreadable)[:1000],
-                digest=digest,
-                origin=_origin(message, {}),
-                notes=reading.notes,
-            )
-
-    def _plain_body(self, message: Incoming) -> bytes:
-        encoding = encoding_of(message.content_encoding)
-        body = message.body
-        if encoding == GZIP:
-            plain = unpacked(body, self._max_bytes)
-            if plain is None:
-                raise _Unreadable(
-                    MalformedCode.UNKNOWN_ENCODING,
-                    "content_encoding says gzip, but the body is not a whole gzip stream",
-                )
-            body = plain
-        elif encoding not in _PLAIN_ENCODINGS:
-            raise _Unreadable(
-                MalformedCode.UNKNOWN_ENCODING,
-                f"content_encoding {encoding[:50]!r} is not known: send identity or gzip",
-            )
-        if len(body) > self._max_bytes:
-            raise _Unreadable(
-                MalformedCode.MESSAGE_TOO_LARGE,
-                f"the body is larger than {self._max_bytes} bytes: split it or raise "
-                "RABBIT__MAX_MESSAGE_BYTES",
-            )
-        return body
+        with uncollected():
+            try:
+                reading.body = plain_body(message.body, message.content_encoding, self._max_bytes)
+                return self._event(message, reading)
+            except Unreadable as unreadable:
+                return _malformed(unreadable, message, reading)
 
     def _event(self, message: Incoming, reading: _Reading) -> ItemEvent:
-        document = _strict_json(reading.body)
-        content_type = media_type(message.content_type)
-        attributes = _binary_attributes(message.headers)
-        raw: bytes | memoryview = reading.body
-        if content_type == _BATCH:
-            raise _wrong("the CloudEvents batch format is not accepted: send one event a message")
-        if content_type == STRUCTURED:
-            attributes = _object(document, "the CloudEvents envelope")
-            reading.event_id = reading.event_id or _cloud_id(attributes)
-            document, raw = _data(attributes, reading.body)
-        elif attributes:
-            reading.event_id = reading.event_id or _cloud_id(attributes)
-        item = _object(document, "the item event")
+        item, raw = _item(message, reading)
         reading.notes = notes_on(item)
-        reading.event_id = reading.event_id or _own_id(item) or message.message_id
-        reading.entity_type_id = _entity_type(item.get("entityTypeId"))
+        _name(reading, item, message)
+        entity_type_id = reading.entity_type_id = _entity_type(item.get("entityTypeId"))
         original_names = _original_names(item.get("useOriginalUfNames"))
         fields = item.get("fields")
         if not isinstance(fields, dict) or not fields:
             raise _wrong("fields must be an object with at least one member")
-        digest = hashlib.sha256(reading.body).hexdigest()
+        digest = reading.digest
         event_id = reading.event_id or f"sha256:{digest}"
         stamped = self._external_ids.stamp(
-            reading.entity_type_id, event_id, fields, original_names=original_names
+            entity_type_id, event_id, fields, original_names=original_names
         )
         return ItemEvent(
-            entity_type_id=reading.entity_type_id,
+            entity_type_id=entity_type_id,
             event_id=event_id,
             fields=without(msgspec.json.decode(raw, type=_Plain).fields, stamped.blank),
             original_names=original_names,
             digest=digest,
             external_id=stamped.external_id,
             stamp=stamped.stamp,
-            origin=_origin(message, attributes),
+            origin=_origin(message, reading.attributes),
             notes=reading.notes if reading.event_id else (*reading.notes, NO_ID),
         )
 
 
-def _wrong(message: str) -> _Unreadable:
-    return _Unreadable(MalformedCode.WRONG_SHAPE, message)
+def _item(message: Incoming, reading: _Reading) -> tuple[dict[str, Any], _Raw]:
+    """Return the item event, read and as it was written, out of whatever envelope it came in."""
+    document = strict_json(reading.body)
+    raw: _Raw = reading.body.removeprefix(BOM)
+    kind = media_type(message.content_type)
+    if is_envelope(document) or kind == STRUCTURED:
+        reading.attributes = _object(document, "the CloudEvents envelope")
+        reading.event_id = reading.event_id or _cloud_id(reading.attributes)
+        document, raw = _data(reading.attributes, raw)
+    elif kind == _BATCH:
+        raise _wrong("the CloudEvents batch format is not accepted: send one event a message")
+    elif attributes := _binary_attributes(message.headers):
+        reading.attributes = attributes
+        reading.event_id = reading.event_id or _cloud_id(attributes)
+    if hint := looks_like(document):
+        raise _wrong(f"the body is no item event: {hint}")
+    return _object(document, "the item event"), raw
 
 
-def unpacked(body: bytes, limit: int) -> bytes | None:
-    """Unpack a gzip body to one byte more than the limit at most; None where it is not whole."""
-    plain, rest = b"", body
+def _name(reading: _Reading, item: Mapping[str, Any], message: Incoming) -> None:
+    """Find the event's id; raises Unreadable, also for one that is too long."""
     try:
-        while rest and len(plain) <= limit:
-            inflate = zlib.decompressobj(wbits=31)
-            plain += inflate.decompress(rest, limit + 1 - len(plain))
-            if not inflate.eof:
-                break
-            rest = inflate.unused_data
-    except zlib.error:
-        return None
-    return plain if len(plain) > limit or (body and not rest) else None
+        reading.event_id = reading.event_id or _own_id(item) or message.message_id
+        if len(reading.event_id or "") > LONGEST_ID:
+            raise _wrong(f"the event id has more than {LONGEST_ID:,} characters: send a short one")
+    except Unreadable:
+        # What fails without a readable id still tells its type.
+        with suppress(Unreadable):
+            reading.entity_type_id = _entity_type(item.get("entityTypeId"))
+        raise
+
+
+def _malformed(why: Unreadable, message: Incoming, reading: _Reading) -> Malformed:
+    digest = reading.digest
+    name = reading.event_id or message.message_id or ""
+    return Malformed(
+        event_id=name if 0 < len(name) <= LONGEST_ID else f"sha256:{digest}",
+        entity_type_id=reading.entity_type_id,
+        code=why.code,
+        message=str(why)[:1000],
+        digest=digest,
+        origin=_origin(message, reading.attributes),
+        notes=reading.notes,
+    )
+
+
+def is_envelope(document: object) -> bool:
+    """Tell a structured CloudEvent by its members, whatever the content type says."""
+    return (
+        isinstance(document, dict)
+        and document.keys() >= _ENVELOPE_MARKS
+        and not document.keys().isdisjoint({"data", "data_base64"})
+        and "entityTypeId" not in document
+    )
+
+
+def _wrong(message: str) -> Unreadable:
+    return Unreadable(MalformedCode.WRONG_SHAPE, message)
 
 
 def media_type(content_type: str | None) -> str:
     """Return a content type as it is compared: without case and parameters."""
     return (content_type or "").split(";")[0].strip().lower()
-
-
-def encoding_of(content_encoding: str | None) -> str:
-    """Return a content encoding as it is compared: without case."""
-    return (content_encoding or "").strip().lower()
-
-
-def _strict_json(body: bytes) -> object:
-    try:
-        document: object = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
-    except ValueError as error:
-        raise _Unreadable(
-            MalformedCode.NOT_JSON, f"the body is not strict UTF-8 JSON: {error}"
-        ) from None
-    if body_is_deep(body, document):
-        raise _wrong(f"the body is nested deeper than {DEEPEST} levels: flatten it")
-    return document
-
-
-def body_is_deep(body: bytes, document: object) -> bool:
-    """Tell whether a document nests deeper than allowed; few brackets cannot."""
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
-        return False
-    level = [document]
-    for _ in range(DEEPEST):
-        level = [child for each in level for child in _children(each)]
-        if not level:
-            return False
-    return any(isinstance(each, dict | list) for each in level)
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _object(value: object, name: str) -> dict[str, Any]:
@@ -239,7 +202,9 @@ def _cloud_id(attributes: Mapping[str, Any]) -> str:
     return f"{attributes['source']} {attributes['id']}"
 
 
-def _data(envelope: Mapping[str, Any], body: bytes) -> tuple[object, bytes | memoryview]:
+def _data(
+    envelope: Mapping[str, Any], body: bytes | memoryview
+) -> tuple[object, bytes | memoryview]:
     """Return the item event in an envelope: parsed, and as it was written."""
     if "data" in envelope and "data_base64" not in envelope:
         return envelope["data"], memoryview(msgspec.json.decode(body, type=_Structured).data)
@@ -250,7 +215,7 @@ def _data(envelope: Mapping[str, Any], body: bytes) -> tuple[object, bytes | mem
         raw = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise _wrong("data_base64 is not Base64") from None
-    return _strict_json(raw), raw
+    return strict_json(raw), raw.removeprefix(BOM)
 
 
 def _own_id(item: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from service.domain.events import ItemEvent, Malformed, MalformedCode
 from service.domain.external_id import ExternalIds
+from service.rabbit.bodies import unpacked
 from service.rabbit.decoder import Decoder, Incoming
 
 LIMIT = 10_000
@@ -126,8 +127,11 @@ def test_fields_are_an_object_with_members(fields: str) -> None:
         "x",
         "[",
         PLAIN + "x",
-        "\ufeff" + PLAIN,
+        PLAIN + "\ufeff",
         '{"entityTypeId":2,"fields":{"a":NaN}}',
+        '{"entityTypeId":2,"fields":{"a":1e400}}',
+        '{"entityTypeId":2,"fields":{"a":[-1.5E+309]}}',
+        '{"entityTypeId":2,"fields":{"a":' + "1" * 400 + ".5}}",
         '{"entityTypeId":2,"fields":{"a":-Infinity}}',
         '{"entityTypeId":2,"fields":{"a":"\\ud800"}}',
         '{"entityTypeId":2,"fields":{"a":{"b":1,"b":1}}}',
@@ -147,6 +151,26 @@ def test_other_json_is_the_wrong_shape(body: str) -> None:
     assert MalformedCode.WRONG_SHAPE == bad(body).code
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "1" * 5_000, "0." + "1" * 5_000, "1e308", "1e-400"])
+def test_long_numbers_stay_as_they_are(number: str) -> None:
+    """Every digit goes to the portal; what a computer rounds is not ours to judge."""
+    event = good(f'{{"entityTypeId":2,"fields":{{"a":{number},"b":"1e400"}}}}')
+    assert f'{{"a":{number},"b":"1e400"}}'.encode() == bytes(event.fields)
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    """At the start of a body, packed or not, and of what is in an envelope."""
+    marked = "\ufeff" + PLAIN
+    encoded = base64.b64encode(marked.encode()).decode()
+    envelope = f'\ufeff{{"id":"7","source":"s","data_base64":"{encoded}"}}'
+    for event in (
+        good(marked),
+        good(gzip.compress(marked.encode()), encoding="gzip"),
+        good(envelope, content_type=STRUCTURED),
+    ):
+        assert b'{"title":"x"}' == bytes(event.fields)
+
+
 def test_nesting_ends_at_64_levels() -> None:
     """Count the body, its fields and what is in them."""
 
@@ -155,8 +179,21 @@ def test_nesting_ends_at_64_levels() -> None:
         return f'{{"entityTypeId":2,"fields":{{"a":{inner}}}}}'
 
     good(nested(64))
-    assert MalformedCode.WRONG_SHAPE == bad(nested(65)).code
-    bad(nested(5_000))
+    for levels in (65, 200, 4_000):
+        event = bad(nested(levels))
+        assert MalformedCode.WRONG_SHAPE == event.code
+        assert "64 levels" in event.message
+
+
+def test_brackets_in_text_are_not_nesting() -> None:
+    """Nor are digits, commas and exponents there numbers."""
+    good(
+        '{"entityTypeId":2,"fields":{"a":"'
+        + "[{" * 200
+        + '\\\\","b":"\\"['
+        + "[" * 100
+        + ' 1e999"}}'
+    )
 
 
 def test_many_shallow_brackets_are_not_deep() -> None:
@@ -164,7 +201,10 @@ def test_many_shallow_brackets_are_not_deep() -> None:
     good('{"entityTypeId":2,"fields":{"a":[' + ",".join(["[]"] * 200) + "]}}")
 
 
-@pytest.mark.parametrize("encoding", [None, "", "identity", "utf-8", "UTF-8", " identity "])
+@pytest.mark.parametrize(
+    "encoding",
+    [None, "", "identity", "utf-8", "UTF-8", " identity ", "utf8", "us-ascii", "identity,UTF_8"],
+)
 def test_plain_encodings_are_read_as_they_are(encoding: str | None) -> None:
     """Accept every way to say that nothing was encoded."""
     good(PLAIN, encoding=encoding)
@@ -185,7 +225,27 @@ def test_broken_gzip_is_an_unknown_encoding(body: bytes) -> None:
     assert MalformedCode.UNKNOWN_ENCODING == bad(body, encoding="gzip").code
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x" * 500])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "x-gzip",
+        "X-GZIP",
+        "gzip,utf-8",
+        "gzip:UTF-8",
+        "utf-8;gzip",
+        "UTF8, x-gzip",
+        "us-ascii gzip",
+    ],
+)
+def test_gzip_may_come_with_the_name_of_its_text(encoding: str) -> None:
+    """In either order, as clients put two post processors together."""
+    good(gzip.compress(PLAIN.encode()), encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["br", "gzip, gzip", "x" * 500, "utf-16", "latin-1", "gzip,br", "gzip,utf-8,identity"],
+)
 def test_other_encodings_are_unknown(encoding: str) -> None:
     """Refuse them by name, shortened."""
     event = bad(PLAIN, encoding=encoding)
@@ -201,6 +261,22 @@ def test_size_is_measured_after_decompression() -> None:
     assert MalformedCode.MESSAGE_TOO_LARGE == bad(PLAIN + " " * (LIMIT + 1 - len(PLAIN))).code
 
 
+def test_a_packed_body_counts_as_it_came_too() -> None:
+    """Many empty parts unpack to nothing."""
+    bomb = gzip.compress(b"") * (LIMIT // 20 + 1)
+    assert LIMIT < len(bomb)
+    assert MalformedCode.MESSAGE_TOO_LARGE == bad(bomb, encoding="gzip").code
+
+
+def test_a_body_may_have_several_parts() -> None:
+    """As tools write that pack in parallel; very many are refused."""
+    half = len(PLAIN) // 2
+    parts = [gzip.compress(part.encode()) for part in (PLAIN[:half], "", PLAIN[half:])]
+    good(b"".join(parts), encoding="gzip")
+    assert unpacked(gzip.compress(b"") * 1000, LIMIT) == b""
+    assert unpacked(gzip.compress(b"") * 1001, LIMIT) is None
+
+
 @pytest.mark.parametrize("content_type", [None, "", "application/json", "text/plain", "nonsense"])
 def test_unknown_content_types_are_plain(content_type: str | None) -> None:
     """Read the body as the item event itself."""
@@ -214,6 +290,29 @@ def test_structured_cloud_event_carries_the_item_event(content_type: str) -> Non
     """Compare the content type without case and parameters."""
     body = f'{{"specversion":"1.0","id":"7","source":"/shop","type":"t","data":{PLAIN}}}'
     assert "/shop 7" == good(body, content_type=content_type).event_id
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/json", "application/cloudevents-batch+json"]
+)
+def test_an_envelope_is_known_by_its_members(content_type: str | None) -> None:
+    """Many senders name the content type of what is inside."""
+    event = good(
+        f'{{"specversion":"1.0","id":"o-1","source":"shop","traceparent":"00-1","data":{PLAIN}}}',
+        {"cloudEvents_id": "other"},
+        content_type=content_type,
+    )
+    assert ("shop o-1", {"traceparent": "00-1"}) == (event.event_id, dict(event.origin.trace))
+
+
+@pytest.mark.parametrize("without", ["specversion", "id", "source", "data"])
+def test_less_than_an_envelope_is_none(without: str) -> None:
+    """An item event may have such members, too; a type of item says that it is one."""
+    document = {"specversion": "1.0", "id": "o-1", "source": "shop", "data": json.loads(PLAIN)}
+    del document[without]
+    assert MalformedCode.WRONG_SHAPE == bad(json.dumps(document)).code
+    item = {**document, **json.loads(PLAIN), "id": "own"}
+    assert "own" == good(json.dumps(item)).event_id
 
 
 def test_structured_cloud_event_may_be_base64() -> None:
@@ -295,6 +394,56 @@ def test_other_ids_are_malformed_and_named_by_their_message(written: str) -> Non
     """Fall back to the message id, so that the letter can be found."""
     event = bad(f'{{"entityTypeId":2,"id":{written},{FIELDS}}}', message_id="amqp")
     assert "amqp" == event.event_id
+
+
+@pytest.mark.parametrize("length", [1_000, 1_001])
+def test_an_id_has_at_most_a_thousand_characters(length: int) -> None:
+    """A longer one is malformed, and named by what it holds; its type is told."""
+    long, is_good = "é" * length, length == 1_000
+    read = good if is_good else bad
+    body = f'{{"entityTypeId":2,"id":"{long}",{FIELDS}}}'
+    digest = "sha256:" + hashlib.sha256(body.encode()).hexdigest()
+    event = read(body, message_id="amqp")
+    expected = long if is_good else digest
+    assert (expected, 2) == (event.event_id, event.entity_type_id)
+    split = {"cloudEvents_id": "x" * (length - 2), "cloudEvents_source": "s"}
+    assert length == len("s " + split["cloudEvents_id"])
+    read(PLAIN, split)
+
+
+def test_a_packed_body_without_id_is_named_by_what_it_holds() -> None:
+    """Malformed or not."""
+    body = b'{"entityTypeId":2}'
+    event = bad(gzip.compress(body), encoding="gzip")
+    assert "sha256:" + hashlib.sha256(body).hexdigest() == event.event_id
+
+
+@pytest.mark.parametrize("fault", ['"id":[1],"entityTypeId":7', '"entityTypeId":7,"id":true'])
+def test_a_readable_type_is_told_whatever_else_is_wrong(fault: str) -> None:
+    """The failed event goes where its type's results go."""
+    assert 7 == bad(f"{{{fault},{FIELDS}}}").entity_type_id
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ('{"messageId":"1","messageType":["urn:message:A:B"],"message":{}}', "MassTransit"),
+        ('[[],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]', "Celery"),
+        ('{"pattern":"import","data":{"entityTypeId":2}}', "NestJS"),
+        ('{"EntityTypeId":2,"Fields":{"title":"x"}}', "CamelCase"),
+        ('"{\\"entityTypeId\\":2}"', "encoded twice"),
+        (f"[{PLAIN},{PLAIN}]", "one event a message"),
+        ('[{"specversion":"1.0"}]', "batch"),
+        (gzip.compress(PLAIN.encode()), "content_encoding gzip"),
+        (PLAIN.encode("utf-16"), "UTF-16"),
+        (b"\xac\xed\x00\x05sr", "Java"),
+        (b"\x80\x04\x95", "pickle"),
+        ("<item/>", "XML"),
+    ],
+)
+def test_what_frameworks_send_is_recognised(body: str | bytes, hint: str) -> None:
+    """The message says what it looks like and what to do."""
+    assert hint in bad(body).message
 
 
 def test_malformed_message_keeps_its_trace_and_its_redrive_count() -> None:

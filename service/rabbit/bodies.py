@@ -1,0 +1,200 @@
+"""Unpacks bodies and reads them as strict JSON, in a time that grows with their bytes alone."""
+
+import gc
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Final
+
+import jiter
+
+from service.domain.events import MalformedCode
+
+DEEPEST: Final = 64
+GZIP: Final = "gzip"
+BOM: Final = b"\xef\xbb\xbf"
+MOST_VALUES: Final = 250_000
+"""More values than any item has; each takes the reader as long as many bytes do."""
+MOST_MEMBERS: Final = 1000
+"""Parts of one gzip body; each takes time, however little is in it."""
+MOST_DIGITS: Final = 1500
+"""More of a number decide nothing here: a double ends at 309, an id at 1,000."""
+LONGEST_DOUBLE: Final = 309
+PAIR: Final = 2
+_PIECE = 65_536
+_PLAIN = frozenset(
+    {
+        "",
+        "identity",
+        "utf-8",
+        "utf8",
+        "utf-8-sig",
+        "cp65001",
+        "us-ascii",
+        "ascii",
+        "iso646-us",
+        "ansi-x3.4-1968",
+        "7bit",
+        "8bit",
+        "binary",
+    }
+)
+"""Names of UTF-8 and ASCII, and words for a body that is as it is."""
+_PACKED = frozenset({GZIP, "x-gzip"})
+_BETWEEN = re.compile(r"[\s,;:/+|&]+")
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+_LONG_DIGITS = re.compile(rb"(?<!\d)(\d{%d})\d++" % MOST_DIGITS)
+_WITH_EXPONENT = re.compile(rb"(?<![\d.])\d++(?:\.\d++)?[eE][+-]?\d++")
+_VERY_LONG = re.compile(rb"(?<![\d.])\d{%d}\d*+\.\d++(?![\deE])" % LONGEST_DOUBLE)
+_ANY_EXPONENT = re.compile(rb"\d[eE]")
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+_DIGITS = bytes(ord("0") if code in b"0123456789" else ord(" ") for code in range(256))
+_STEP = [1 if code in b"[{" else -1 for code in range(256)]
+_OTHERS: Final = (
+    (b"\x1f\x8b", "it looks like gzip: say so with content_encoding gzip"),
+    (b"\xff\xfe", "it looks like UTF-16: send UTF-8"),
+    (b"\xfe\xff", "it looks like UTF-16: send UTF-8"),
+    (b"\xac\xed\x00", "it is a Java object: send JSON, such as by Jackson2JsonMessageConverter"),
+    (b"\x80\x02", "it is a Python pickle: send JSON"),
+    (b"\x80\x04", "it is a Python pickle: send JSON"),
+    (b"\x80\x05", "it is a Python pickle: send JSON"),
+    (b"<", "it looks like XML: send JSON"),
+)
+"""What else bodies begin with, and what to do."""
+
+
+class Unreadable(Exception):  # noqa: N818 - reads as what it says
+    """A body is no item event; the text names the thing and the remedy."""
+
+    def __init__(self, code: MalformedCode, message: str) -> None:
+        """Take the code of the failed event."""
+        super().__init__(message)
+        self.code = code
+
+
+def encoding_of(content_encoding: str | None) -> str:
+    """Return `gzip`, or nothing where a body is as it is; else what nobody knows.
+
+    A pair of both, as some clients write it, stands in any order.
+    """
+    said = (content_encoding or "").strip().lower()
+    words = [word.removeprefix("charset=").replace("_", "-") for word in _BETWEEN.split(said)]
+    packed = sum(word in _PACKED for word in words)
+    if len(words) > PAIR or packed > 1 or not set(words) <= _PLAIN | _PACKED:
+        return said
+    return GZIP if packed else ""
+
+
+def plain_body(body: bytes, content_encoding: str | None, most: int) -> bytes:
+    """Return a body unpacked; raises Unreadable, also where it has more than `most` bytes."""
+    encoding = encoding_of(content_encoding)
+    if encoding not in {"", GZIP}:
+        raise Unreadable(
+            MalformedCode.UNKNOWN_ENCODING,
+            f"content_encoding {encoding[:50]!r} is not known: send UTF-8, plain or by gzip",
+        )
+    if len(body) <= most and encoding == GZIP:
+        plain = unpacked(body, most)
+        if plain is None:
+            raise Unreadable(
+                MalformedCode.UNKNOWN_ENCODING,
+                "content_encoding says gzip, but the body is not a whole gzip stream of at most "
+                f"{MOST_MEMBERS:,} parts",
+            )
+        body = plain
+    if len(body) > most:
+        raise Unreadable(
+            MalformedCode.MESSAGE_TOO_LARGE,
+            f"the body is larger than {most} bytes: split it or raise RABBIT__MAX_MESSAGE_BYTES",
+        )
+    return body
+
+
+def unpacked(body: bytes, most: int) -> bytes | None:
+    """Unpack a gzip body to one byte more than `most` at most; None where it is not whole.
+
+    It is fed in pieces: the library copies what is left behind each part.
+    """
+    plain = bytearray()
+    inflate, members = zlib.decompressobj(wbits=31), 1
+    rest, at = b"", 0
+    try:
+        while len(plain) <= most:
+            if inflate.eof and (rest or at < len(body)):
+                inflate, members = zlib.decompressobj(wbits=31), members + 1
+            if not rest:
+                rest, at = body[at : at + _PIECE], at + _PIECE
+            if not rest or members > MOST_MEMBERS:
+                break
+            plain += inflate.decompress(rest, most + 1 - len(plain))
+            rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+    except zlib.error:
+        return None
+    is_whole = inflate.eof and members <= MOST_MEMBERS
+    return bytes(plain) if len(plain) > most or is_whole else None
+
+
+def strict_json(body: bytes) -> object:
+    """Return a document; raises Unreadable.
+
+    Of a number with very many digits only the first ones are kept: who sends fields on takes
+    them from the body.
+    """
+    body = body.removeprefix(BOM)
+    if _has_digits(body, MOST_DIGITS):
+        body = _LONG_DIGITS.sub(rb"\1", body)
+    _see_shape(_STRINGS.sub(b'"', body))
+    try:
+        document: object = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
+    except ValueError as error:
+        hint = next((f" ({hint})" for start, hint in _OTHERS if body.startswith(start)), "")
+        raise Unreadable(
+            MalformedCode.NOT_JSON, f"the body is not strict UTF-8 JSON{hint}: {error}"
+        ) from None
+    return document
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector off while many objects are made that all go again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _see_shape(skeleton: bytes) -> None:
+    """See that a document, without its strings, can be read in time; raises Unreadable."""
+    brackets = skeleton.translate(None, _NO_BRACKETS)
+    if len(brackets) > 2 * DEEPEST and _deepest(brackets) > DEEPEST:
+        raise Unreadable(
+            MalformedCode.WRONG_SHAPE,
+            f"the body is nested deeper than {DEEPEST} levels: flatten it",
+        )
+    if skeleton.count(b",") + len(brackets) // 2 > MOST_VALUES:
+        raise Unreadable(
+            MalformedCode.MESSAGE_TOO_LARGE,
+            f"the body has more than {MOST_VALUES:,} values: no item has so many, split it",
+        )
+    found = _VERY_LONG.findall(skeleton) if _has_digits(skeleton, LONGEST_DOUBLE) else []
+    if _ANY_EXPONENT.search(skeleton):
+        found += _WITH_EXPONENT.findall(skeleton)
+    if any(float(number) == float("inf") for number in found):
+        raise Unreadable(
+            MalformedCode.NOT_JSON,
+            "a number, such as 1e400, is too large: the portal would read infinity",
+        )
+
+
+def _has_digits(text: bytes, many: int) -> bool:
+    """Tell whether so many digits stand in a row; quicker than a pattern by far."""
+    return b"0" * many in text.translate(_DIGITS)
+
+
+def _deepest(brackets: bytes) -> int:
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
