@@ -1,0 +1,164 @@
+"""Writes and reads messages of the inner queues: events that wait, for a lane, a link, a proof."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from aiormq.abc import DeliveredMessage, FieldValue
+from pamqp.commands import Basic
+
+from service.rabbit.copies import SHORT_STRING, Copy, shortened
+from service.rabbit.letters import text
+from service.rabbit.results import COUNTS, ID_BYTES, Outgoing, is_ours
+
+REASON: Final = "import_parked_reason"
+"""The header that only messages of inner queues have."""
+ROUTING_COPIES: Final = "CC"
+"""The broker takes it for more routing keys: at the default exchange, for names of queues."""
+KEPT_COPIES: Final = "import_original_cc"
+DELIVERY_LIMIT: Final = 2_000_000_000
+"""None, in effect: whoever looks at a queue returns what he took, and every return counts."""
+MAX_WAITED: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a message says of its waiting.
+
+    `portal`: host of the portal it waits for; `waited`: seconds that count of its waiting so far;
+    `exchange`, `routing_key`, `message_id`: of the original; `attempts`: calls that carried it;
+    `perhaps_sent`: None where no call may have carried it, else from when on a look-up proves
+    something.
+    """
+
+    reason: str
+    portal: str
+    event_id: str
+    parked_at: datetime
+    received_at: datetime
+    waited: float = 0.0
+    exchange: str = ""
+    routing_key: str = ""
+    message_id: str | None = None
+    redrive_count: int = 0
+    attempts: int = 0
+    perhaps_sent: datetime | None = None
+
+    def headers(self) -> dict[str, FieldValue]:
+        """Return our headers; what is null is absent."""
+        named: dict[str, FieldValue] = {
+            REASON: self.reason,
+            "import_portal": self.portal,
+            "import_event_id": _whole(self.event_id),
+            "import_parked_at": _written(self.parked_at),
+            "import_received_at": _written(self.received_at),
+            # Text, because the client library writes a number with a point in 32 bits.
+            "import_waited_seconds": f"{self.waited:.3f}",
+            "import_original_exchange": shortened(self.exchange, SHORT_STRING),
+            "import_original_routing_key": shortened(self.routing_key, SHORT_STRING),
+            "import_original_message_id": self.message_id,
+            "import_redrive_count": self.redrive_count,
+            "import_attempts": self.attempts,
+            "import_perhaps_sent": self.perhaps_sent and _written(self.perhaps_sent),
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def queue_arguments(dead_letter_exchange: str) -> dict[str, FieldValue]:
+    """Return the arguments of an inner queue: what the broker ends, it dead-letters."""
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": dead_letter_exchange,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def parked(message: DeliveredMessage, waiting: Waiting, queue: str) -> Outgoing:
+    """Return a message as it waits in an inner queue, whether it came from there or the intake."""
+    copy = Copy(message.header.properties, uuid.uuid4().hex, readable=False)
+    copy.add_theirs(_is_theirs)
+    headers = message.header.properties.headers or {}
+    copies = headers.get(ROUTING_COPIES, headers.get(KEPT_COPIES))
+    if copies is not None:
+        copy.add_ours({KEPT_COPIES: copies})
+    copy.add_ours(waiting.headers())
+    copy.fit(is_ours)
+    return Outgoing("parked", "", queue, message.body, copy)
+
+
+def unparked(message: DeliveredMessage, waiting: Waiting, exchange: str) -> Outgoing:
+    """Return a message of an inner queue as it goes back to the intake.
+
+    What may have been sent counts as redriven once more, so that any version looks it up first.
+    """
+    unique = waiting.message_id
+    copy = Copy(message.header.properties, unique, readable=False)
+    copy.add_theirs(_is_theirs)
+    redriven = waiting.redrive_count + (waiting.perhaps_sent is not None)
+    copy.add_ours({"import_event_id": _whole(waiting.event_id)} if waiting.event_id else {})
+    if redriven:
+        copy.add_ours({"import_redrive_count": redriven})
+    copy.fit(is_ours)
+    routing_key = shortened(waiting.routing_key, SHORT_STRING)
+    return Outgoing("intake", exchange, routing_key, message.body, copy)
+
+
+def waiting_of(properties: Basic.Properties) -> Waiting | None:
+    """Return what a message says of its waiting; None where it is none of ours."""
+    headers = properties.headers or {}
+    if REASON not in headers:
+        return None
+    parked_at = _moment(headers.get("import_parked_at"))
+    return Waiting(
+        reason=text(headers[REASON]),
+        portal=text(headers.get("import_portal")),
+        event_id=text(headers.get("import_event_id")),
+        parked_at=parked_at or _now(),
+        received_at=_moment(headers.get("import_received_at")) or parked_at or _now(),
+        waited=_seconds(headers.get("import_waited_seconds")),
+        exchange=text(headers.get("import_original_exchange")),
+        routing_key=text(headers.get("import_original_routing_key")),
+        message_id=text(headers.get("import_original_message_id")) or None,
+        redrive_count=_count(headers.get("import_redrive_count")),
+        attempts=_count(headers.get("import_attempts")),
+        perhaps_sent=_moment(headers.get("import_perhaps_sent")),
+    )
+
+
+def _is_theirs(name: str) -> bool:
+    return not (is_ours(name) or name in COUNTS or name == ROUTING_COPIES)
+
+
+def _whole(event_id: str) -> str | None:
+    return event_id if len(event_id.encode("utf-8", "replace")) <= ID_BYTES else None
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text(value))
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(text(value))
+    except ValueError:
+        return 0.0
+    return seconds if 0.0 <= seconds < MAX_WAITED else 0.0
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
