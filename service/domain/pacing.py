@@ -12,8 +12,14 @@ COMFORT = 0.6
 WEIGHT = 0.3
 """The weight of the newest measurement in what is learnt."""
 MOMENT = 0.05
-BACK_OFF_BUCKETS = (1, 2, 5, 10)
-"""After a refusal: so many buckets until the first probe, then the next (`bitrix24.md` §4.2)."""
+JITTER_SECONDS = 1.0
+"""A request may reach the portal so much earlier or later than the ones beside it."""
+LONGEST_HOLD = 3600.0
+"""The longest `Retry-After` that is believed, in seconds."""
+LATER_BUCKETS = (0, 1, 2, 5, 10)
+"""A spent budget is asked again so many buckets after the first moment at which one leaves."""
+BAN = 0.5
+"""Newer portals shut a spent method for this share of the window (300 s), all buckets cleared."""
 CAUTION = 1.25
 """Calls in flight may cost so many times what was expected of them."""
 BUCKETS = 10
@@ -35,14 +41,33 @@ class LeakyBucket:
     level: float = 0.0
     at: float = 0.0
     share: float = 1.0
+    held_until: float = 0.0
+
+    @classmethod
+    def with_reserve(cls, rate: float, burst: float) -> "LeakyBucket":
+        """Return a bucket that no refusal finds though requests arrive out of step.
+
+        Requests of `L` seconds may arrive within `L - 2 * JITTER_SECONDS`: what drains in the
+        difference is kept free. Only the first burst is smaller; the rate stays the same.
+        """
+        return cls(rate, max(1.0, burst - 2 * JITTER_SECONDS * rate))
 
     def wait(self, now: float) -> float:
         """Return the seconds until one more request fits; a clock set back must catch up first."""
         self._drain(now)
+        held = self.held(now)
         too_much = self.level + 1.0 - self.burst
         if too_much <= 0:
-            return 0.0
-        return self.at - now + too_much / (self.rate * self.share)
+            return held
+        return max(held, self.at - now + too_much / (self.rate * self.share))
+
+    def hold(self, seconds: float, now: float) -> None:
+        """Let no request leave for so long: the portal asked for it (`Retry-After`)."""
+        self.held_until = max(self.held_until, now + min(seconds, LONGEST_HOLD))
+
+    def held(self, now: float) -> float:
+        """Return for how many seconds the portal still wants to be left alone."""
+        return min(max(0.0, self.held_until - now), LONGEST_HOLD)
 
     def take(self, now: float) -> None:
         """Count one request that leaves now."""
@@ -82,6 +107,8 @@ class OperatingBudget:
     _spent: deque[tuple[float, float]] = field(default_factory=deque)
     _oldest: float = 0.0
     _phase: float = 0.0
+    _refused_at: float = 0.0
+    _first_release: float = 0.0
     _shut_until: float = 0.0
 
     def wait(self, now: float) -> float:
@@ -109,7 +136,9 @@ class OperatingBudget:
 
     def answered(self, total: float, reset_at: float | None, now: float) -> None:
         """Note the running total of a good answer."""
-        self.refusals = 0
+        # Whatever ends while the method is shut had left before: it opens nothing.
+        if self._shut_until <= now:
+            self.refusals = 0
         surplus = self.used(now) - total
         while self._spent and surplus > 0:
             at, cost = self._spent.popleft()
@@ -126,12 +155,30 @@ class OperatingBudget:
 
     def refused(self, now: float) -> None:
         """Note that the portal finds the budget spent: wait, then one probe at a time."""
-        buckets = BACK_OFF_BUCKETS[min(self.refusals, len(BACK_OFF_BUCKETS) - 1)]
-        told = self.reset_at if self.reset_at <= now + self.window else 0.0
-        self._shut_until = max(told, now + buckets * self.window / BUCKETS)
+        if not self.refusals:
+            self._refused_at = now
+            told = self.reset_at if now < self.reset_at <= now + self.window else 0.0
+            self._first_release = told or now + self.window / BUCKETS
+        self._shut_until = self._opens(now)
         self.refusals += 1
         self.total = 0.0
         self._spent.clear()
+
+    def shut(self, now: float) -> float:
+        """Return for how many seconds a refusal shuts the method; 0 while it is open."""
+        return min(max(0.0, self._shut_until - now), self.window) if self.refusals else 0.0
+
+    def _opens(self, now: float) -> float:
+        """Return the next moment at which a spent budget may be open again.
+
+        Nobody tells which rule the portal keeps: the older one opens when enough buckets have
+        left, the newer one when its ban ends. Both are asked at their first moment.
+        """
+        width = self.window / BUCKETS
+        moments = [self._first_release + each * width for each in LATER_BUCKETS]
+        moments += [self._refused_at + BAN * self.window, self._refused_at + self.window]
+        later = [each for each in moments if each > now]
+        return min(later, default=now + BAN * self.window)
 
     def used(self, now: float) -> float:
         """Return the seconds that count at a time."""

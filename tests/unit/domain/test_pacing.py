@@ -342,18 +342,37 @@ def test_what_was_spent_leaves_with_its_bucket() -> None:
     assert [150.0, 50.0, 50.0, 0.0] == [budget.used(at) for at in (599.9, 600.0, 659.9, 660.0)]
 
 
-def test_a_spent_budget_is_probed_less_and_less() -> None:
-    """After 60, 120, 300, 600 seconds; the portal's own word may be later."""
+def refused_again(budget: OperatingBudget, now: float, times: int) -> list[float]:
+    """Refuse so many probes, each at its first moment; return when they were made."""
+    probes = []
+    for _ in range(times):
+        budget.refused(now)
+        now += budget.wait(now)
+        probes.append(now)
+    return probes
+
+
+def test_a_spent_budget_is_asked_when_a_bucket_may_have_left_and_when_a_ban_may_be_over() -> None:
+    """A minute is a bucket; 300 s is the ban; later, half a window at a time."""
+    probes = refused_again(OperatingBudget(limit=420.0), 1000.0, 8)
+    assert [1060, 1120, 1180, 1300, 1360, 1600, 1660, 1960] == probes
+
+
+def test_a_spent_budget_is_asked_when_the_portal_said_that_the_oldest_bucket_leaves() -> None:
+    """Its word is exact; a ban may be over before it."""
+    soon, late = OperatingBudget(limit=420.0), OperatingBudget(limit=420.0)
+    soon.answered(421.0, 1010.0, 1000.0)
+    late.answered(421.0, 1590.0, 1000.0)
+    assert [1010, 1070, 1130, 1300, 1310] == refused_again(soon, 1000.0, 5)
+    assert [1300, 1590, 1600, 1650] == refused_again(late, 1000.0, 4)
+
+
+def test_calls_refused_together_are_one_refusal() -> None:
+    """Two slots met the same ban: the next probe is the same."""
     budget = OperatingBudget(limit=420.0)
-    waits = []
-    for _ in range(5):
-        budget.refused(1000.0)
-        waits.append(budget.wait(1000.0))
-    assert [60.0, 120.0, 300.0, 600.0, 600.0] == waits
-    later = OperatingBudget(limit=420.0)
-    later.answered(100.0, 1200.0, 1000.0)
-    later.refused(1000.0)
-    assert 200.0 == later.wait(1000.0)
+    for now in (1000.0, 1000.2, 1003.0):
+        budget.refused(now)
+    assert 57.0 == budget.wait(1003.0)
 
 
 def test_a_good_answer_ends_the_back_off() -> None:
@@ -362,10 +381,11 @@ def test_a_good_answer_ends_the_back_off() -> None:
     for now in (0.0, 60.0, 180.0):
         assert 0.0 == budget.wait(now)
         budget.refused(now)
-    assert 300.0 == budget.wait(180.0)
-    budget.answered(10.0, None, 480.0)
-    budget.refused(480.0)
-    assert (1, 60.0) == (budget.refusals, budget.wait(480.0))
+    assert (120.0, 120.0) == (budget.wait(180.0), budget.shut(180.0))
+    budget.answered(10.0, None, 300.0)
+    assert 0.0 == budget.shut(300.0)
+    budget.refused(300.0)
+    assert (1, 60.0) == (budget.refusals, budget.wait(300.0))
 
 
 def test_a_refusal_says_what_the_count_did_not() -> None:
@@ -398,6 +418,7 @@ class Street:
     now: float = 0.0
     sent: int = 0
     refused: list[float] = field(default_factory=list)
+    series: list[list[float]] = field(default_factory=lambda: [[]])
 
     def send(self, call: "Call") -> None:
         """Wait as told, then let a call leave; the portal checks it before it is executed."""
@@ -407,6 +428,7 @@ class Street:
             self.pass_until(max(self.now + wait, ends))
         if self.portal.total(self.now) > self.limit + 1e-6:
             self.refused.append(self.now)
+            self.series[-1].append(self.now)
             self.ours.refused(self.now)
             return
         self.ours.reserve(call.expected)
@@ -421,6 +443,7 @@ class Street:
                 total = self.portal.spend(call.costs, self.now)
                 reset_at = self.portal.reset_at(self.now) if call.resets else None
                 self.ours.answered(total, reset_at, self.now)
+                self.series.append([])
             self.ours.release(call.expected)
         self.now = max(self.now, until)
 
@@ -475,14 +498,15 @@ def test_an_independent_portal_never_finds_its_budget_spent(
 
 
 @given(calls(st.floats(0, 4)), st.sampled_from([10.0, 60.0, 100.0]))
-def test_a_portal_with_another_limit_is_asked_less_and_less(
+def test_a_portal_with_another_limit_is_asked_a_few_times_a_window(
     pattern: list[Call], limit: float
 ) -> None:
-    """Nor when calls are dearer than expected: every refusal is followed by a bucket's wait."""
+    """Nor when calls are dearer than expected: at most eight probes in ten minutes of refusals."""
     street = Street(OperatingBudget(limit=100.0), limit)
     for call in pattern:
         street.send(call)
-    assert all(59.999 <= b - a for a, b in zip(street.refused, street.refused[1:], strict=False))
+    for refused in street.series:
+        assert all(600.0 < b - a for a, b in zip(refused, refused[8:], strict=False))
 
 
 def test_the_cost_of_an_item_is_learnt_slowly() -> None:
