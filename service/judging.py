@@ -59,6 +59,9 @@ class Judge(Generic[D]):
                 self._gate.trouble(PauseReason.UNAVAILABLE, now, sure=False)
             case _:
                 pass
+        if fault.retry_after:
+            reason = fault.pause or PauseReason.UNAVAILABLE
+            self._gate.left_alone(reason, fault.retry_after, now)
 
     def denied(
         self, batch: Batch[D], verdicts: Sequence[tuple[Claim[D], object]], *, others: bool

@@ -91,8 +91,7 @@ def auth(settings: Settings) -> Webhook | Application:
 def portal(settings: Settings, metrics: Metrics) -> Portal:
     """Return the portal, with its one throttle."""
     bitrix = settings.bitrix
-    # One less than the portal holds: two calls may arrive closer together than they left.
-    bucket = LeakyBucket(rate=bitrix.requests_per_second, burst=max(1.0, bitrix.burst - 1.0))
+    bucket = LeakyBucket.with_reserve(bitrix.requests_per_second, float(bitrix.burst))
     budgets = {
         method: OperatingBudget(bitrix.operating_limit_seconds, bitrix.operating_window_seconds)
         for method in BUDGETED

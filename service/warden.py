@@ -35,6 +35,9 @@ class Probe(Protocol):
     async def probe(self) -> None:
         """Make the cheapest call there is; raises CallFailed."""
 
+    def shut_for(self, reason: PauseReason | None) -> float:
+        """Return for how many seconds no call can help, though intake is paused for a reason."""
+
 
 class Room(Protocol):
     """What is held here."""
@@ -88,7 +91,7 @@ class Warden:
                 seen = mode
                 await self._follow(mode)
             elif mode is Mode.PAUSED:
-                await asyncio.sleep(max(0.0, self._gate.probe_at - _now()))
+                await asyncio.sleep(self._next_try())
                 await self._probe()
             else:
                 await self._wait(mode)
@@ -102,6 +105,11 @@ class Warden:
         elif self.shut or not self._attached:
             self.shut, self._attached = False, True
             await self._intake.attach(self._prefetch)
+
+    def _next_try(self) -> float:
+        """Return the seconds until the portal is asked again: never while it cannot answer."""
+        shut = self._portal.shut_for(self._gate.reason)
+        return max(0.0, self._gate.probe_at - _now(), shut)
 
     async def _wait(self, mode: Mode) -> None:
         """Wait until the gate may have moved; half-open with nothing to try is open."""

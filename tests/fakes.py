@@ -600,6 +600,10 @@ class FakePortal:
         await self._cheap()
         return {}
 
+    def shut_for(self, reason: PauseReason | None) -> float:  # noqa: ARG002 - the protocol's
+        """Tell that a probe may be made at any time."""
+        return 0.0
+
     def pace(self) -> tuple[float, str]:
         """Tell how long an import would wait."""
         return (max(0.0, self.paced_until - now()), "bucket")
@@ -697,6 +701,10 @@ class PortalView:
     async def fields(self, key: BatchKey) -> Mapping[str, Field]:
         """Describe what the portal does."""
         return await self._portal.fields(key)
+
+    def shut_for(self, reason: PauseReason | None) -> float:
+        """Tell what the portal tells."""
+        return self._portal.shut_for(reason)
 
     def pace(self) -> tuple[float, str]:
         """Tell what the portal does."""

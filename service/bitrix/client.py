@@ -12,12 +12,14 @@ from service.bitrix.exchange import Auth, Exchange, Http
 from service.bitrix.throttle import Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
-from service.domain.outcomes import CallFailed, CallKind, Fault, Report
+from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason, Report
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
 PAGE = 50
 MOST_PAGES = 20
+QUESTION_PATIENCE = 10.0
+"""A check waits no longer for a portal that wants to be left alone, in seconds."""
 MOST_SECONDS = 1e11
 """Counters of an answer beyond this are none: it is far after any time or total."""
 METHODS = {
@@ -82,6 +84,10 @@ class Portal:
         """Tell how many seconds an import would wait for the portal's limits, and for which."""
         return self._throttle.pace()
 
+    def shut_for(self, reason: PauseReason | None) -> float:
+        """Return for how many seconds no call can help, though intake is paused for a reason."""
+        return self._throttle.shut_for(budget=reason is PauseReason.OPERATING_LIMIT)
+
     def most(self, entity_type_id: int, most: int) -> int:
         """Return how many items of a type one call should carry, at most `most`."""
         return self._throttle.most(entity_type_id, most)
@@ -124,7 +130,11 @@ class Portal:
                 raise
 
     async def ask(self, method: str, body: bytes) -> dict[str, Any]:
-        """Ask once, past the throttle: for a check, which makes few calls."""
+        """Ask once, past the limits: for a check, which makes few calls.
+
+        Only the portal's own word that it wants to be left alone is kept.
+        """
+        await self._throttle.rest(QUESTION_PATIENCE)
         return await self._exchange(method, body)
 
     async def fields(self, key: BatchKey) -> dict[str, Field]:
@@ -197,10 +207,12 @@ class Portal:
         async with self._throttle.call("repeat"):
             return
 
-    def _watch(self, method: str, result: str, seconds: float) -> None:
+    def _watch(self, method: str, fault: Fault | None, seconds: float) -> None:
+        if fault is not None and fault.retry_after:
+            self._throttle.hold(fault.retry_after)
         label = METHODS.get(method)
         if label is not None:
-            self._metrics.requests.labels(label, result).inc()
+            self._metrics.requests.labels(label, fault.kind if fault else "ok").inc()
             self._metrics.request_duration.labels(label).observe(seconds)
 
     def _tell_throttle(self, label: str, fault: Fault) -> None:

@@ -175,6 +175,12 @@ def redirect_fruitless(fault: Fault, host: str) -> Fault:
     return replace(fault, kind=CallKind.UNAVAILABLE, message=message)
 
 
+def left_alone(seconds: float) -> Fault:
+    """Return a call that did not leave, because the portal asked for no calls (`Retry-After`)."""
+    message = f"the portal asks to be left alone for {seconds:.0f} s more"
+    return Fault(CallKind.UNAVAILABLE, "RETRY_AFTER", message, retry_after=seconds)
+
+
 def classify_item(code: object, message: str) -> Refused:
     """Return what an entry's error says about its item; never raises."""
     text = "0" if code is None else str(code).strip()

@@ -1,7 +1,6 @@
 """Exchanges a call for an answer over HTTP, signed and addressed; JSON or a `CallFailed`."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from service.bitrix.errors import (
     classify_transport,
 )
 from service.bitrix.http import Reply, Unanswered
+from service.bitrix.retry_after import retry_after
 from service.domain import addresses
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
@@ -27,7 +27,7 @@ QUESTION = "profile"
 QUESTION_SECONDS = 10.0
 MOST_REDIRECTS = 3
 REDIRECTS = range(300, 400)
-Watch = Callable[[str, str, float], None]
+Watch = Callable[[str, Fault | None, float], None]
 """Is told the method, the result and the seconds of every post."""
 
 
@@ -190,7 +190,7 @@ class Exchange:
             sent_at, fault = reply.sent_at, _fault(reply, document)
             location = reply.headers.get("Location", "") if reply.status in REDIRECTS else ""
         ended = loop.time()
-        self._watch(method, "ok" if fault is None else str(fault.kind), ended - started)
+        self._watch(method, fault, ended - started)
         if fault is not None:
             sent_at = ended if sent_at is None else sent_at
             fault = replace(fault, sent_at=sent_at, lasted=ended - started)
@@ -207,19 +207,14 @@ def _signed(body: bytes, token: str) -> bytes:
 
 def _fault(response: Reply, answer: Mapping[str, Any] | None) -> Fault | None:
     """Return what is wrong with an answer; None for a result."""
-    retry_after = _seconds(response.headers.get("Retry-After"))
+    rest = retry_after(response.headers)
     if answer is None:
-        return classify_status(response.status, retry_after=retry_after)
+        return classify_status(response.status, retry_after=rest)
     if "error" in answer:
         error = answer["error"]
         code = error.get("code", "") if isinstance(error, dict) else error
         text = answer.get("error_description", "")
-        return classify_call(str(code), str(text), response.status, retry_after=retry_after)
+        return classify_call(str(code), str(text), response.status, retry_after=rest)
     if response.status != httpx.codes.OK or "result" not in answer:
-        return classify_status(response.status, retry_after=retry_after)
+        return classify_status(response.status, retry_after=rest)
     return None
-
-
-def _seconds(value: str | None) -> float | None:
-    """Read a Retry-After header given in seconds; a date is not worth the trouble."""
-    return float(value) if value and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else None

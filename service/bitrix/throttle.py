@@ -1,15 +1,23 @@
 """Waits until the portal's limits let the next call leave: the one gate for all calls."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+from service.bitrix.errors import left_alone
+from service.domain.outcomes import CallFailed
 from service.domain.pacing import ItemCost, LeakyBucket, OperatingBudget
 from service.telemetry.metrics import Metrics
 
 BUDGETED = ("import", "list")
+PATIENCE = 30.0
+"""A call waits no longer in its slot for a portal that wants to be left alone, in seconds."""
+
+log = logging.getLogger(__name__)
 
 
 class Pace(NamedTuple):
@@ -22,7 +30,8 @@ class Pace(NamedTuple):
 class Throttle:
     """Paces by the request bucket, by each method's execution budget, and by learnt costs.
 
-    Calls pass in order of arrival, those of one method behind each other.
+    Calls pass in order of arrival, those of one method behind each other. While the portal wants
+    to be left alone for long, a call does not wait in its slot: it raises CallFailed.
     """
 
     def __init__(
@@ -103,18 +112,47 @@ class Throttle:
         if budget is not None:
             budget.refused(self._wall())
 
+    def hold(self, seconds: float) -> None:
+        """Let no call leave for so long: the portal asked for it (`Retry-After`)."""
+        before = self._bucket.held(_now())
+        self._bucket.hold(seconds, _now())
+        held = self._bucket.held(_now())
+        if held > before + 1.0:
+            until = datetime.fromtimestamp(self._wall() + held, UTC).isoformat(timespec="seconds")
+            log.warning(
+                "the portal asks to be left alone",
+                extra={"until": until, "seconds": round(held, 1), "who_acts": "nobody"},
+            )
+
+    def shut_for(self, *, budget: bool) -> float:
+        """Return for how many seconds the portal refuses every call, or imports (`budget`)."""
+        spent = self._budgets["import"].shut(self._wall()) if budget else 0.0
+        return max(self._bucket.held(_now()), spent)
+
+    async def rest(self, patience: float = PATIENCE) -> None:
+        """Wait while the portal wants to be left alone; raises CallFailed if that is long."""
+        while (held := self._bucket.held(_now())) > 0:
+            if held > patience:
+                raise CallFailed(left_alone(held))
+            self._metrics.pacer_wait.labels("backoff").inc(held)
+            await asyncio.sleep(held)
+
     def refused(self) -> None:
         """Note that the portal found its bucket full."""
         self._bucket.refused(_now())
         self._metrics.rate_share.set(self._bucket.share)
 
     def _bucket_reason(self) -> str:
-        """Name a wait for the bucket: at its usual rate, or at one that refusals have lowered."""
-        return "bucket" if self._bucket.share >= 1.0 else "backoff"
+        """Name a wait for the bucket: at its usual rate, or because the portal refused."""
+        usual = self._bucket.share >= 1.0 and not self._bucket.held(_now())
+        return "bucket" if usual else "backoff"
 
     async def _pass_bucket(self) -> None:
         async with self._turn:
             while (wait := self._bucket.wait(_now())) > 0:
+                if self._bucket.held(_now()):
+                    await self.rest()
+                    continue
                 self._metrics.pacer_wait.labels(self._bucket_reason()).inc(wait)
                 await asyncio.sleep(wait)
             self._bucket.take(_now())

@@ -70,6 +70,11 @@ class Gate:
         if now - self._trouble_since >= self._policy.after and not borne:
             self._pause(self.reason or reason, now)
 
+    def left_alone(self, reason: PauseReason, seconds: float, now: float) -> None:
+        """Note that the portal wants no call for so long: what lasts like a pause is one."""
+        if seconds >= self._policy.after and self.mode is not Mode.PAUSED:
+            self._pause(self.reason or reason, now)
+
     def bar(self, reason: PauseReason, now: float) -> None:
         """Note a refusal that only a person can mend: pause at once."""
         if self.mode is Mode.PAUSED:

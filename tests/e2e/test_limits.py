@@ -1,11 +1,14 @@
 """Proves the pacing against a portal that enforces its limits: alone, and beside somebody else."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
@@ -106,3 +109,90 @@ async def test_nothing_is_lost_while_somebody_else_drains_the_bucket(
         assert 0 < refusals(there)
         assert [] == service.logs(event="intake paused")
         assert 0 == len(there.books.dead)
+
+
+async def test_requests_that_arrive_out_of_step_are_not_refused(
+    broker: Broker, vhost: str
+) -> None:
+    """All that leaves within two seconds arrives at once: a second's jitter at its worst."""
+    ids = [f"e{number}" for number in range(150)]
+    rate, burst, jitter = 15.0, 50, 1.0
+    settings = {
+        "IMPORTER_BITRIX__REQUESTS_PER_SECOND": f"{rate:g}",
+        "IMPORTER_BITRIX__BURST": str(burst),
+        "IMPORTER_BATCH__MAX_ITEMS": "1",
+        "IMPORTER_BATCH__SLOTS": "45",
+    }
+    portal = {"rate": rate, "burst": burst, "jitter_seconds": jitter}
+    async with World(broker, vhost, settings=settings, portal=portal) as there:
+        await there.start_service()
+        await there.publish(deals(*ids))
+        await there.settle(ids, timeout=60)
+        calls = [each["at"] for each in there.portal.ledger()["calls"]]
+        assert 0 == refusals(there)
+        there.assert_effectively_once(ids)
+        assert len(ids) / rate + 5 > calls[-1] - calls[0]
+
+
+@pytest.mark.parametrize("method", ["crm.item.batchimport", "crm.item.list"])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+async def test_no_call_comes_before_the_time_that_the_portal_asked_for(
+    broker: Broker, vhost: str, method: str, form: str
+) -> None:
+    """Of no kind and for no type, whichever call was told so; then all is imported."""
+    ids = [f"e{number}" for number in range(60)]
+    rest = 6.0
+    settings = {"IMPORTER_LOOKUP": "always", "IMPORTER_BATCH__WINDOW_SECONDS": "0.1"}
+    async with World(broker, vhost, settings=settings) as there:
+        await there.start_service()
+        until = formatdate(time.time() + rest, usegmt=True) if form == "date" else f"{rest:g}"
+        told = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED", "retry_after": until}
+        there.portal.faults([{"kind": "refuse", "method": method, **told}])
+        await there.publish(deals(*ids[:30]) + deals(*ids[30:], entity_type=1))
+        await there.settle(ids, timeout=60)
+        there.assert_effectively_once(ids)
+        calls = there.portal.ledger()["calls"]
+        struck = next(each["at"] for each in calls if each["fault"])
+        after = min(each["at"] for each in calls if each["at"] > struck + 0.5)
+        assert rest - 2.5 < after - struck < rest + 5
+        (line,) = there.service.logs(event="the portal asks to be left alone")
+        assert line["until"]
+
+
+async def test_a_portal_that_asks_for_a_long_rest_pauses_and_is_probed_at_its_end(
+    broker: Broker, vhost: str
+) -> None:
+    """The intake lets go of its messages; work goes on at the first moment."""
+    settings = {"IMPORTER_PAUSE__AFTER_SECONDS": "2", "IMPORTER_PAUSE__PROBE_SECONDS": "1"}
+    async with World(broker, vhost, settings=settings) as there:
+        told = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED", "retry_after": "6"}
+        there.portal.faults([{"kind": "refuse", **told}])
+        service = await there.start_service()
+        await there.publish(deals("a", "b"))
+        await wait_until(lambda: bool(service.logs(event="intake paused")), what="the pause")
+        await there.settle(["a", "b"], timeout=30)
+        calls = there.portal.ledger()["calls"]
+        struck = next(number for number, each in enumerate(calls) if each["fault"])
+        first, second = calls[struck], calls[struck + 1]
+        assert "profile" == second["method"]
+        assert 5.5 < second["at"] - first["at"] < 9
+
+
+async def test_after_a_ban_no_fresh_budget_is_wasted(broker: Broker, vhost: str) -> None:
+    """A portal with a smaller budget than ours shuts the method; we are back when it opens."""
+    ban = WINDOW / 2
+    ids = [f"e{number}" for number in range(20 * int(SPENT / (CALL + 20 * ITEM)))]
+    async with world(broker, vhost, operating_ban_seconds=ban) as there:
+        limit = f"{10 * BUDGET / SPEED:g}"
+        await there.start_service(BITRIX__OPERATING_LIMIT_SECONDS=limit)
+        await there.publish(deals(*ids))
+        await there.settle(ids, timeout=90)
+        there.assert_effectively_once(ids)
+        imports = [
+            (each["at"], each["error"] == "OPERATION_TIME_LIMIT")
+            for each in there.portal.ledger()["calls"]
+            if each["method"] == "crm.item.batchimport"
+        ]
+        shut = next(at for at, refused in imports if refused)
+        opened = next(at for at, refused in imports if at > shut and not refused)
+        assert ban / SPEED <= opened - shut < ban / SPEED + 2

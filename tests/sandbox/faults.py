@@ -59,6 +59,7 @@ class Fault:
     missing: int = 0
     surplus: int = 0
     location: str = ""
+    retry_after: str | None = None
 
     seed: int = 0
     share: float = 0.1

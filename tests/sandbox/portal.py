@@ -96,6 +96,10 @@ class Portal:
         return reply
 
     async def _guarded(self, call: Call) -> Reply:
+        if self.settings.jitter_seconds:
+            # The worst that jitter can do: all that left within a time arrives at its end at once.
+            together = 2 * self.settings.jitter_seconds
+            await self.clock.sleep_until((self.clock.now() // together + 1) * together)
         started = time.time()
         try:
             self._admit(call)

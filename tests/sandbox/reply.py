@@ -28,6 +28,7 @@ class Reply:
     text: str = ""
     content_type: str = "application/json"
     location: str | None = None
+    retry_after: str | None = None
     share: float | None = None
 
     def body(self) -> bytes:

@@ -28,7 +28,8 @@ async def perform(strike: Strike, call: Call, execute: Execute) -> Reply:
 
 
 async def _refuse(fault: Fault, _call: Call, _execute: Execute) -> Reply:
-    return _error(fault, status=400, code="INTERNAL_SERVER_ERROR")
+    refused = _error(fault, status=400, code="INTERNAL_SERVER_ERROR")
+    return replace(refused, retry_after=fault.retry_after)
 
 
 async def _redirect(fault: Fault, _call: Call, _execute: Execute) -> Reply:

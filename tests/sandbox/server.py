@@ -129,6 +129,8 @@ async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
     headers = {"Content-Type": f"{reply.content_type}; charset=utf-8"}
     if reply.location is not None:
         headers["Location"] = reply.location
+    if reply.retry_after is not None:
+        headers["Retry-After"] = reply.retry_after
     if reply.share is None:
         return web.Response(status=reply.status, body=reply.body(), headers=headers)
     response = web.StreamResponse(status=reply.status or 200, headers=headers)

@@ -50,6 +50,7 @@ class Settings:
     # limits, in simulated seconds
     rate: float | None = None
     burst: float = 50.0
+    jitter_seconds: float = 0.0
     counters: bool = True
     operating_limit: float | None = None
     operating_ban_seconds: float | None = None

@@ -38,7 +38,12 @@ class Portal:
 
     def __init__(self) -> None:
         self.shut = True
+        self.asks_for_rest_until = START
         self.probes: list[float] = []
+
+    def shut_for(self, reason: PauseReason | None) -> float:
+        assert reason is not None
+        return max(0.0, self.asks_for_rest_until - now())
 
     async def probe(self) -> None:
         self.probes.append(now() - START)
@@ -125,6 +130,17 @@ def test_probes_come_at_growing_intervals() -> None:
     probes = watch(story).portal.probes
     gaps = [round(after - before) for before, after in zip([0.0, *probes], probes, strict=False)]
     assert [15, 30, 60, 100, 100, 100] == gaps
+
+
+def test_the_portal_is_not_probed_before_a_probe_can_help() -> None:
+    """It asked to be left alone; then it is asked at once."""
+
+    async def story(room: Room) -> None:
+        room.portal.asks_for_rest_until = START + 700
+        room.bar()
+        await asyncio.sleep(740)
+
+    assert [700, 730] == [round(each) for each in watch(story).portal.probes]
 
 
 def test_answered_probe_lets_one_batch_in() -> None:

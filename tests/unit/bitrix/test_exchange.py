@@ -94,9 +94,9 @@ class Stage:
             auth, http=client, timeout=5.0, watch=self._watch, toll=self._toll
         )
 
-    def _watch(self, method: str, result: str, seconds: float) -> None:
+    def _watch(self, method: str, fault: Fault | None, seconds: float) -> None:
         assert seconds >= 0
-        self.told.append((method, result))
+        self.told.append((method, "ok" if fault is None else str(fault.kind)))
 
     async def _toll(self) -> None:
         self.paid += 1

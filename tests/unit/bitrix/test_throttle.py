@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.bitrix.throttle import Throttle
+from service.domain.outcomes import CallFailed, CallKind
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.telemetry.metrics import Metrics
 from tests.virtual_time import now, run
@@ -16,12 +17,12 @@ WALL = 1_700_000_000.0 // 60 * 60
 """The wall clock at loop time 0: the start of a minute."""
 
 
-def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a test on a clock of its own."""
 
     @wraps(test)
-    def on_virtual_time() -> None:
-        run(test())
+    def on_virtual_time(**fixtures: object) -> None:
+        run(test(**fixtures))
 
     return on_virtual_time
 
@@ -155,6 +156,56 @@ async def test_what_is_not_budgeted_is_ignored() -> None:
     bench.throttle.answered("probe", 1000.0, None)
     bench.throttle.over_budget("probe")
     assert 0.0 == await bench.call("probe")
+
+
+@virtual
+async def test_no_call_leaves_while_the_portal_wants_to_be_left_alone() -> None:
+    """Whatever it is for, and the wait is counted."""
+    bench = Bench()
+    bench.throttle.hold(20.0)
+    assert (20.0, "backoff") == bench.throttle.pace()
+    methods = ["import", "list", "fields", "probe", "repeat"]
+    left = await asyncio.gather(*map(bench.call, methods))
+    assert [20.0] * 5 == pytest.approx(left, abs=1e-3)
+    waited = bench.value("pacer_wait_seconds_total", reason="backoff")
+    assert 20.0 == pytest.approx(waited, abs=1e-3)
+
+
+@virtual
+async def test_a_call_that_would_wait_long_leaves_its_slot() -> None:
+    """It was not sent, and says when it may be; nobody is barred afterwards."""
+    bench = Bench()
+    bench.throttle.hold(600.0)
+    for method in ("import", "list", "probe", "repeat"):
+        with pytest.raises(CallFailed) as failed:
+            await bench.call(method, cost=1.0)
+        fault = failed.value.fault
+        assert (CallKind.UNAVAILABLE, 600.0) == (fault.kind, fault.retry_after)
+    await asyncio.sleep(600.0)
+    assert 600.0 == pytest.approx(await bench.call(cost=1.0), abs=1e-3)
+
+
+@virtual
+async def test_the_portals_word_is_told_once_with_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A longer one is told again; nobody need act."""
+    bench = Bench()
+    for seconds in (10.0, 9.0, 3600.0 * 24):
+        bench.throttle.hold(seconds)
+    told = [(each.__dict__["seconds"], each.__dict__["until"]) for each in caplog.records]
+    assert [(10.0, "2023-11-14T22:13:10+00:00"), (3600.0, "2023-11-14T23:13:00+00:00")] == told
+
+
+@virtual
+async def test_it_is_told_for_how_long_no_call_can_help() -> None:
+    """A spent import budget counts only where a pause is for it."""
+    bench = Bench()
+    bench.throttle.over_budget("import")
+    told = [bench.throttle.shut_for(budget=each) for each in (True, False)]
+    bench.throttle.hold(90.0)
+    assert [60.0, 0.0] == pytest.approx(told)
+    assert 90.0 == pytest.approx(bench.throttle.shut_for(budget=True))
 
 
 @virtual

@@ -427,3 +427,14 @@ def test_refusals_of_our_own_say_nothing_of_the_portal() -> None:
     braked = Gate(PausePolicy(after=60, probe=15, probe_cap=300, brake_items=4))
     braked.ended(0, 0, 100.0, judged=4)
     assert PauseReason.FAILURE_SHARE is braked.reason
+
+
+def test_a_portal_that_wants_to_be_left_alone_for_long_is_a_pause_at_once() -> None:
+    """It says itself that its trouble lasts; less than a pause takes is only a wait."""
+    gate = Gate(PausePolicy(after=60, probe=15, probe_cap=300))
+    gate.left_alone(PauseReason.UNAVAILABLE, 59.9, 0.0)
+    assert Mode.FLOWING is gate.mode
+    gate.left_alone(PauseReason.OPERATING_LIMIT, 60.0, 1.0)
+    assert (Mode.PAUSED, PauseReason.OPERATING_LIMIT) == (gate.mode, gate.reason)
+    gate.left_alone(PauseReason.UNAVAILABLE, 3600.0, 2.0)
+    assert (PauseReason.OPERATING_LIMIT, 16.0) == (gate.reason, gate.probe_at)

@@ -38,7 +38,7 @@ def departures(bucket: LeakyBucket, rng: random.Random, idle: float) -> list[flo
         if rng.random() < idle:
             now += rng.uniform(0.0, 30.0)
         while (wait := bucket.wait(now)) > 0:
-            now += wait
+            now += max(wait, 1e-9)
         bucket.take(now)
         left.append(now)
     return left
@@ -46,7 +46,7 @@ def departures(bucket: LeakyBucket, rng: random.Random, idle: float) -> list[flo
 
 def refused(rate: float, burst: float, arrivals: list[float]) -> int:
     """Count what a portal refuses."""
-    portal = Portal(rate, burst, at=arrivals[0])
+    portal = Portal(rate, burst, at=min(arrivals))
     return sum(not portal.admits(each) for each in sorted(arrivals))
 
 
