@@ -1,4 +1,4 @@
-"""Simulates hours at a portal whose execution budget is smaller than ours: what is wasted?"""
+"""Simulates hours at a portal whose execution budget is smaller than ours, and what is wasted."""
 
 import heapq
 from dataclasses import dataclass, field
