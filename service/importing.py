@@ -61,6 +61,9 @@ class Portal(Lookup, Describing, Protocol):
     def pace(self) -> tuple[float, str]:
         """Tell how many seconds an import would wait for the portal's limits, and for which."""
 
+    def shut_for(self, reason: PauseReason | None) -> float:
+        """Return for how many seconds no call can help, though intake is paused for a reason."""
+
     def most(self, entity_type_id: int, most: int) -> int:
         """Return how many items of a type one call should carry, at most `most`."""
 

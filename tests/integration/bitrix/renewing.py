@@ -11,7 +11,7 @@ from service.bitrix.auth_server import AuthServer
 from service.bitrix.exchange import Exchange
 from service.bitrix.http import HttpClient
 from service.bitrix.tokens import TokenFile
-from service.domain.outcomes import CallFailed
+from service.domain.outcomes import CallFailed, Fault
 
 PAUSE_SECONDS = 0.01
 
@@ -47,7 +47,7 @@ async def _free() -> None:
     """Pay nothing."""
 
 
-def _ignore(method: str, result: str, seconds: float) -> None:
+def _ignore(method: str, fault: Fault | None, seconds: float) -> None:
     """Count nothing."""
 
 
