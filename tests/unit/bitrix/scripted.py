@@ -7,7 +7,15 @@ from itertools import count
 
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
-from service.domain.outcomes import Accepted, CallFailed, CallKind, Fault, Report, Verdict
+from service.domain.outcomes import (
+    Accepted,
+    CallFailed,
+    CallKind,
+    Fault,
+    PauseReason,
+    Report,
+    Verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,10 @@ class ScriptedPortal:
         self.described.append(key)
         _raise(self.field_faults)
         return self.known_fields
+
+    def shut_for(self, reason: PauseReason | None) -> float:  # noqa: ARG002 - the protocol's
+        """Tell that it can be asked at any time."""
+        return 0.0
 
     def pace(self) -> tuple[float, str]:
         """Tell that no limit is in the way."""
