@@ -11,9 +11,8 @@ from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.link import Link, LinkLost, broker_errors
+from service.rabbit.link import ANSWER_SECONDS, Link, LinkLost, broker_errors
 from service.rabbit.tags import Tags
-from service.rabbit.topology import RPC_SECONDS
 from service.telemetry.metrics import Metrics
 
 FLUSH_SECONDS = 5.0
@@ -167,14 +166,15 @@ class Consumer:
             try:
                 with broker_errors():
                     queue = await channel.queue_declare(
-                        self._queue, passive=True, timeout=3 * every
+                        self._queue, passive=True, timeout=3 * every * self._link.patience
                     )
             except LinkLost as lost:
-                self._fail("silent", f"the broker did not answer: {lost}")
+                self._fail("silent", lost)
                 continue
             self.last_heard = asyncio.get_running_loop().time()
             if self._tag is not None and channel is self._channel and not queue.consumer_count:
-                self._fail("cancelled", "the queue has no consumer although we are attached")
+                why = LinkLost("the queue has no consumer although we are attached")
+                self._fail("cancelled", why)
 
     async def flush(self) -> None:
         """Wait until the broker has read what was acknowledged: it answers in order.
@@ -193,6 +193,10 @@ class Consumer:
             except LinkLost:
                 log.warning("acknowledgements not flushed: no connection")
 
+    @property
+    def _answer_seconds(self) -> float:
+        return ANSWER_SECONDS * (1 if self._link is None else self._link.patience)
+
     async def _reconcile(self) -> None:
         """Bring the present channel in line with what is wanted; a failure ends the channel."""
         channel = self._channel
@@ -203,11 +207,11 @@ class Consumer:
                 tag, self._tag = self._tag, None
                 self._metrics.consumer_alive.set(0)
                 with broker_errors():
-                    await channel.basic_cancel(tag, timeout=RPC_SECONDS)
+                    await channel.basic_cancel(tag, timeout=self._answer_seconds)
             if self._prefetch is not None:
                 await self._consume(channel, self._prefetch)
         except LinkLost as lost:
-            self._fail("lost", str(lost))
+            self._fail("lost", lost)
 
     async def _consume(self, channel: Channel, prefetch: int) -> None:
         self._seen = 0
@@ -217,8 +221,9 @@ class Consumer:
             self._receive(tags, message)
 
         with broker_errors():
-            await channel.basic_qos(prefetch_count=prefetch, timeout=RPC_SECONDS)
-            answer = await channel.basic_consume(self._queue, receive, timeout=RPC_SECONDS)
+            seconds = self._answer_seconds
+            await channel.basic_qos(prefetch_count=prefetch, timeout=seconds)
+            answer = await channel.basic_consume(self._queue, receive, timeout=seconds)
         self._tag = answer.consumer_tag
         self._metrics.consumer_alive.set(1)
         log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
@@ -258,12 +263,12 @@ class Consumer:
     async def _cancelled(self, frame: Basic.Cancel) -> None:
         """Answer the broker's cancel: the queue was deleted or moved."""
         if frame.consumer_tag == self._tag:
-            self._fail("cancelled", "the broker cancelled the consumer")
+            self._fail("cancelled", LinkLost("the broker cancelled the consumer"))
 
-    def _fail(self, reason: str, text: str) -> None:
+    def _fail(self, reason: str, lost: LinkLost) -> None:
         self._metrics.consumer_restarts.labels(reason).inc()
         if self._link is not None:
-            self._link.fail(text)
+            self._link.fail(lost)
 
 
 def _count(value: object) -> int:

@@ -4,103 +4,52 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import aio_pika
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq import Channel
 from yarl import URL
 
+from service.domain.patience import Patience
 from service.domain.retry import RetryPolicy
+from service.rabbit.broken import (
+    Late,
+    LinkLost,
+    Nacked,
+    Returned,
+    broker_errors,
+    lost,
+    unless_lost,
+)
 from service.rabbit.wire import read_everything
 
 CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
 BLOCKED_SECONDS = 0.1
-LAST_WORDS_SECONDS = 0.2
-"""What a closed channel still has to say of its calls, it says at once."""
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
-T = TypeVar("T")
+__all__ = [
+    "Address",
+    "Late",
+    "Link",
+    "LinkLost",
+    "Nacked",
+    "Returned",
+    "broker_errors",
+    "close_quietly",
+    "dial",
+    "is_blocked",
+    "leave",
+    "open_channel",
+    "unless_lost",
+]
 
 log = logging.getLogger(__name__)
-
-
-class LinkLost(Exception):  # noqa: N818 - reads as what it says
-    """The broker, the connection or the channel went away; nothing is known of what was sent."""
-
-
-class Returned(Exception):  # noqa: N818 - reads as what it says
-    """The broker had no queue for a publish."""
-
-
-class Nacked(Exception):  # noqa: N818 - reads as what it says
-    """The broker refused a publish: a queue is full."""
-
-
-class broker_errors:  # noqa: N801 - reads as the statement it is used in
-    """Turn whatever the client library raises into `LinkLost`, `Returned` or `Nacked`.
-
-    The library ends waits with CancelledError although nobody cancelled the task; only a
-    cancellation of our own task is let through.
-    """
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        """Watch what follows."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Translate what was raised."""
-        match error:
-            case None:
-                return
-            case asyncio.CancelledError():
-                task = asyncio.current_task()
-                if task is None or not task.cancelling():
-                    raise LinkLost("the connection was closed") from None
-            case PublishError():
-                raise Returned from None
-            case DeliveryError():
-                raise Nacked from None
-            case AMQPError() | OSError() | TimeoutError() | RuntimeError():
-                raise LinkLost(f"{type(error).__name__}: {error}") from None
-            # What the library ends a wait with when its channel closes without a reason.
-            case Exception() if type(error) is Exception:
-                raise LinkLost("the channel was closed") from None
-            case _:
-                return
-
-
-async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
-    """Await a call of the client library; raise LinkLost when its channel ends first.
-
-    A call that waits for room in the library's write queue would wait for ever once the
-    connection is gone: nobody empties that queue any more.
-    """
-    work = asyncio.ensure_future(call)
-    # Each `closing` is an observer that stays with the channel until it is cancelled.
-    closing = channel.closing
-    try:
-        await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            await asyncio.wait({work}, timeout=LAST_WORDS_SECONDS)
-        if work.done():
-            return work.result()
-    finally:
-        work.cancel()
-        closing.cancel()
-    raise LinkLost("the channel was closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +74,33 @@ class _Life:
 
     connection: aio_pika.abc.AbstractConnection
     channel: Channel
-    ended: "asyncio.Future[str]"
+    ended: "asyncio.Future[LinkLost]"
+    side: "_Side"
+
+
+class _Side:
+    """The channel of a connection for questions that may end it.
+
+    It stays open for the next question. Closing it after each would double the waiting, and would
+    end the connection of a slow broker: the client library sends a close again when its answer is
+    late, and the second one names a channel that is closed already.
+    """
+
+    def __init__(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
+        self._asking = asyncio.Lock()
+
+    @asynccontextmanager
+    async def lent(self, seconds: float) -> AsyncIterator[Channel]:
+        """Lend it for one question; its opening and the answer may take so long each."""
+        async with self._asking:
+            with broker_errors():
+                if self._channel is None or self._channel.is_closed:
+                    async with asyncio.timeout(seconds):
+                        self._channel = await open_channel(self._connection, confirms=False)
+                async with asyncio.timeout(seconds):
+                    yield self._channel
 
 
 class Link:
@@ -153,11 +128,18 @@ class Link:
         self._on_change = on_change
         self._life: _Life | None = None
         self._up = asyncio.Event()
+        self._up_since: float | None = None
+        self._patience = Patience()
 
     @property
     def is_up(self) -> bool:
         """Whether the channel is open and set up."""
         return self._up.is_set()
+
+    @property
+    def patience(self) -> int:
+        """By what to multiply each time-out of an answer: more where answers came too late."""
+        return self._patience.factor
 
     async def channel(self) -> Channel:
         """Return the open channel; wait for one while there is none."""
@@ -167,65 +149,62 @@ class Link:
 
     @asynccontextmanager
     async def side_channel(self) -> AsyncIterator[Channel]:
-        """Open a channel for questions that may end it, and close it afterwards."""
+        """Lend a channel for a question that may end it; raises Late when no answer comes."""
         if self._life is None:
             raise LinkLost("no connection")
-        connection = self._life.connection
-        with broker_errors():
-            channel = await open_channel(connection, confirms=False)
-        try:
+        async with self._life.side.lent(ANSWER_SECONDS * self.patience) as channel:
             yield channel
-        finally:
-            await close_quietly(channel.close())
 
     async def blocked(self) -> bool:
         """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
         return self._life is not None and await is_blocked(self._life.connection)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: LinkLost) -> None:
         """End the present connection; a new one is made."""
         if self._life is not None and not self._life.ended.done():
             self._life.ended.set_result(reason)
 
     async def run(self) -> None:
         """Keep a connection up until cancelled."""
-        attempt = 0
         while True:
-            started = asyncio.get_running_loop().time()
-            reason = await self._live()
-            if asyncio.get_running_loop().time() - started > CONNECT_SECONDS:
-                attempt = 0
-            self._on_change(reason)
+            lost = await self._live()
+            up = 0.0 if self._up_since is None else _now() - self._up_since
+            self._up_since = None
+            attempt = self._patience.ended(up, late=isinstance(lost, Late))
+            self._on_change(str(lost))
             wait = _BACK_OFF.delay(attempt, 0.5 + random.random() / 2)  # noqa: S311 - jitter
             log.warning(
                 "broker link down",
-                extra={"link": self.name, "reason": reason, "retry_in": round(wait, 2)},
+                extra={"link": self.name, "reason": str(lost), "retry_in": round(wait, 2)},
             )
-            attempt += 1
             await asyncio.sleep(wait)
 
-    async def _live(self) -> str:
+    async def _live(self) -> LinkLost:
         """Open a connection, serve it until it ends, and return why it ended."""
         try:
             with broker_errors():
-                connection = await dial(next(self._urls), self._tls, self.name)
+                seconds = CONNECT_SECONDS * self.patience
+                connection = await dial(next(self._urls), self._tls, self.name, seconds)
+        except LinkLost as lost:
+            return lost
         # A host that cannot be one; `broker_errors` leaves it, as publishes have such errors, too.
-        except (LinkLost, UnicodeError) as lost:
-            return str(lost)
+        except UnicodeError as error:
+            return LinkLost(str(error))
         try:
             return await self._serve(connection)
         except LinkLost as lost:
-            return str(lost)
+            return lost
         finally:
             self._up.clear()
             self._life = None
             await close_quietly(connection.close())
 
-    async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> str:
+    async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> LinkLost:
         with broker_errors():
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(CONNECT_SECONDS * self.patience):
                 channel = await open_channel(connection, confirms=self._confirms)
-        life = _Life(connection, channel, asyncio.get_running_loop().create_future())
+        ended: asyncio.Future[LinkLost] = asyncio.get_running_loop().create_future()
+        life = _Life(connection, channel, ended, _Side(connection))
         channel.closing.add_done_callback(lambda closed: _end(life, closed))
         transport = connection.transport
         if transport is not None:
@@ -233,17 +212,20 @@ class Link:
         self._life = life
         await self._setup(channel)
         if not life.ended.done():
+            self._up_since = _now()
             self._up.set()
             self._on_change(None)
         return await life.ended
 
 
-async def dial(url: URL, tls: ssl.SSLContext | None, name: str) -> aio_pika.abc.AbstractConnection:
+async def dial(
+    url: URL, tls: ssl.SSLContext | None, name: str, seconds: float = CONNECT_SECONDS
+) -> aio_pika.abc.AbstractConnection:
     """Connect to a node under a name that its operator sees; raises what the library raises."""
     read_everything()
     return await aio_pika.connect(
         url,
-        timeout=CONNECT_SECONDS,
+        timeout=seconds,
         ssl_context=tls,
         client_properties={"connection_name": f"crm-importer {name}"},
     )
@@ -276,7 +258,22 @@ def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:
     if life.ended.done():
         return
     error = None if closed.cancelled() else closed.exception()
-    life.ended.set_result(f"{type(error).__name__}: {error}" if error else "closed")
+    life.ended.set_result(lost(error) if error else LinkLost("closed"))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def leave(channel: Channel) -> None:
+    """Close a channel, and wait for it a short time only.
+
+    The close is never broken off: the client library would send it a second time, and the broker
+    ends a connection for a close of a channel that is closed already.
+    """
+    closing = asyncio.ensure_future(channel.close())
+    closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
 
 
 async def close_quietly(closing: Awaitable[Any]) -> None:

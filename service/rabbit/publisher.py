@@ -13,7 +13,7 @@ from aiormq import Channel
 
 from service.domain.refusals import Refusals
 from service.rabbit.confirming import Word, published
-from service.rabbit.link import Link, LinkLost, unless_lost
+from service.rabbit.link import Late, Link, LinkLost, unless_lost
 from service.rabbit.results import Outgoing, Settled, Writer, bare
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
@@ -99,14 +99,14 @@ class Publisher:
         while True:
             await asyncio.sleep(every)
             oldest = min((each.since for each in self._in_flight.values()), default=None)
-            if oldest is None or _now() - oldest < CONFIRM_SECONDS:
+            if oldest is None or _now() - oldest < CONFIRM_SECONDS * self._link.patience:
                 continue
             late = [each for each in self._in_flight.values() if not each.late]
             for each in late:
                 each.late = True
                 self._published[each.target, "timeout"].inc()
             if not await self._link.blocked():
-                self._link.fail("a publish was not confirmed in time")
+                self._link.fail(Late("a publish was not confirmed in time"))
 
     async def _all(self, channel: Channel, flat: list[Outgoing], results: list[Word]) -> None:
         """Publish messages at once and write down what the broker says of each."""
@@ -138,5 +138,5 @@ class Publisher:
             self._confirm_seconds[message.target].observe(_now() - pending.since)
             refusals.confirmed()
         elif result is Word.NACKED and refusals.refused(_now()):
-            self._link.fail(f"a queue refuses every publish ({message.target})")
+            self._link.fail(LinkLost(f"a queue refuses every publish ({message.target})"))
         return result

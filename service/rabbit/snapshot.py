@@ -18,7 +18,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from service.rabbit.confirming import Confirmer, Word
 from service.rabbit.decoder import Decoder
 from service.rabbit.letters import Letter, read, renewed
-from service.rabbit.link import broker_errors, close_quietly, unless_lost
+from service.rabbit.link import broker_errors, close_quietly, leave, unless_lost
 from service.rabbit.session import Missing, Session
 
 MOST_RETURNS = 5
@@ -184,7 +184,7 @@ async def open_snapshot(session: Session, queue: str, decoder: Decoder) -> Async
         await close_quietly(_give_back(channel))
         raise
     finally:
-        await close_quietly(channel.close())
+        await leave(channel)
 
 
 async def _give_back(channel: Channel) -> None:

@@ -17,6 +17,7 @@ RPC_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 SideChannel = Callable[[], AbstractAsyncContextManager[Channel]]
+"""Lends a channel for one question, and bounds how long the answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,6 @@ def _exchange(exchange: Exchange) -> Declaration:
             exchange_type=exchange.kind,
             durable=True,
             passive=passive,
-            timeout=RPC_SECONDS,
         )
 
     return declaration
@@ -149,7 +149,6 @@ def _queue(queue: Queue) -> Declaration:
             durable=True,
             passive=passive,
             arguments=None if passive else dict(queue.arguments),
-            timeout=RPC_SECONDS,
         )
 
     return declaration
@@ -160,9 +159,7 @@ async def _bind(queue: Queue, side_channel: SideChannel) -> None:
         with broker_errors():
             try:
                 for key in queue.keys:
-                    await channel.queue_bind(
-                        queue.name, queue.exchange, routing_key=key, timeout=RPC_SECONDS
-                    )
+                    await channel.queue_bind(queue.name, queue.exchange, routing_key=key)
             except ChannelAccessRefused:
                 names = {"queue": queue.name, "exchange": queue.exchange}
                 log.warning("not bound, for lack of a right; taken for bound", extra=names)

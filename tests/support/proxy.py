@@ -1,6 +1,7 @@
 """Stands between a client and the broker: forwards frames, and cuts at a chosen one."""
 
 import asyncio
+import random
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ METHOD = struct.Struct(">HH")
 METHOD_FRAME = 1
 BODY_FRAME = 3
 ARRIVAL_SECONDS = 0.02
+ORDER_SECONDS = 0.001
 END_SECONDS = 5.0
 
 
@@ -43,7 +45,8 @@ class Proxy:
     """A TCP proxy for AMQP on loopback.
 
     `cut` aborts what is connected; `set_trap` does so when a frame comes by; `hold` stops
-    forwarding without closing anything, as a dead network does.
+    forwarding without closing anything, as a dead network does; `slow` lets every answer of the
+    broker come late.
     """
 
     def __init__(self, amqp_url: str) -> None:
@@ -54,6 +57,7 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._trap: Trap | None = None
+        self._delay = (0.0, 0.0)
         self.cuts = 0
 
     @property
@@ -99,6 +103,10 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def slow(self, least: float, most: float) -> None:
+        """Let each frame of the broker come so many seconds late, in order."""
+        self._delay = (least, most)
+
     def hold(self) -> None:
         """Stop forwarding; nobody is told."""
         self._flows.clear()
@@ -135,6 +143,8 @@ class Proxy:
     ) -> None:
         """Forward frame by frame until the connection ends."""
         sprung: Trap | None = None
+        loop = asyncio.get_running_loop()
+        due = 0.0
         try:
             while True:
                 header = await reader.readexactly(HEADER.size)
@@ -145,6 +155,10 @@ class Proxy:
                 if sprung is not None and not sprung.passing:
                     self.cut()
                     return
+                if sender == "broker" and self._delay[1]:
+                    due = max(due + ORDER_SECONDS, loop.time() + random.uniform(*self._delay))
+                    loop.call_at(due, writer.write, header + rest)
+                    continue
                 writer.write(header + rest)
                 await writer.drain()
                 if sprung is not None and kind == BODY_FRAME:

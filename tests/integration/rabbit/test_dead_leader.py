@@ -15,7 +15,7 @@ from service.domain.outcomes import Imported
 from service.domain.retry import RetryPolicy
 from service.parts import address, topology
 from service.rabbit import link as links
-from service.rabbit.link import Link
+from service.rabbit.link import Link, LinkLost
 from service.rabbit.publisher import Publisher
 from service.rabbit.results import Writer
 from service.rabbit.session import connect
@@ -96,7 +96,7 @@ async def test_a_channel_that_asks_a_dead_leader_is_given_up(
             killing = asyncio.ensure_future(asyncio.to_thread(third.kill))
 
             async def refused_over_a_new_connection() -> bool:
-                link.fail("again")
+                link.fail(LinkLost("again"))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GLANCE_SECONDS):
                         await settle(publisher)

@@ -7,7 +7,7 @@ import pytest
 from aiormq import Channel
 from pamqp.commands import Basic
 
-from service.rabbit import link
+from service.rabbit import broken
 from service.rabbit.confirming import Confirmer, Word
 from service.rabbit.results import Outgoing
 
@@ -48,7 +48,7 @@ def message(unique: str) -> Outgoing:
 
 async def test_a_closed_channel_ends_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the library itself would wait for ever; later publishes end at once."""
-    monkeypatch.setattr(link, "LAST_WORDS_SECONDS", 0.0)
+    monkeypatch.setattr(broken, "LAST_WORDS_SECONDS", 0.0)
     channel = Waiting()
     confirmer = Confirmer(cast("Channel", channel))
     sending = asyncio.create_task(confirmer.send(message("a")))

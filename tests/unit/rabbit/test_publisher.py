@@ -9,7 +9,7 @@ from aiormq import Channel
 from pamqp.commands import Basic
 
 from service.rabbit import publisher as publisher_module
-from service.rabbit.link import Link
+from service.rabbit.link import Link, LinkLost
 from service.rabbit.publisher import Publisher
 from service.rabbit.results import Outgoing, Writer, bare
 from service.telemetry.metrics import Metrics
@@ -51,8 +51,8 @@ class Ended:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def fail(self, reason: str) -> None:
-        self.reasons.append(reason)
+    def fail(self, reason: LinkLost) -> None:
+        self.reasons.append(str(reason))
 
 
 async def _repair() -> None:

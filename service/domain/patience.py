@@ -1,0 +1,36 @@
+"""Decides how long to wait for the broker's answers, and before the next connection."""
+
+from dataclasses import dataclass
+
+LASTED_SECONDS = 10.0
+"""Up for so long, a connection was no failed try: the next one comes soon after its end."""
+STEADY_SECONDS = 120.0
+"""Up for so long, a connection was no slow broker's that is about to be given up again."""
+MOST = 8
+
+
+@dataclass(slots=True)
+class Patience:
+    """What the ends of the connections so far have taught.
+
+    `factor` multiplies every time-out. A broker whose answer came too late gets twice the time at
+    the next try, up to eight times; else one that is always as slow would never be reached.
+    `attempt` counts the tries for the back-off, from 0.
+    """
+
+    factor: int = 1
+    attempt: int = 0
+
+    def ended(self, up_seconds: float, *, late: bool) -> int:
+        """Note the end of a connection, 0 seconds if it never came up; return its try's number.
+
+        `late`: it ended because an answer did not come in time.
+        """
+        if up_seconds > LASTED_SECONDS:
+            self.attempt = 0
+        if up_seconds > STEADY_SECONDS:
+            self.factor = 1
+        if late:
+            self.factor = min(MOST, 2 * self.factor)
+        self.attempt += 1
+        return self.attempt - 1

@@ -1,0 +1,97 @@
+"""What the client library raises, in our words: lost, late, returned, refused."""
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aiormq import Channel
+
+LAST_WORDS_SECONDS = 0.2
+"""What a closed channel still has to say of its calls, it says at once."""
+
+T = TypeVar("T")
+
+
+class LinkLost(Exception):  # noqa: N818 - reads as what it says
+    """The broker, the connection or the channel went away; nothing is known of what was sent."""
+
+
+class Late(LinkLost):
+    """The broker did not answer in time."""
+
+
+class Returned(Exception):  # noqa: N818 - reads as what it says
+    """The broker had no queue for a publish."""
+
+
+class Nacked(Exception):  # noqa: N818 - reads as what it says
+    """The broker refused a publish: a queue is full."""
+
+
+class broker_errors:  # noqa: N801 - reads as the statement it is used in
+    """Turn whatever the client library raises into `LinkLost`, `Returned` or `Nacked`.
+
+    The library ends waits with CancelledError although nobody cancelled the task; only a
+    cancellation of our own task is let through.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Watch what follows."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Translate what was raised."""
+        match error:
+            case None:
+                return
+            case asyncio.CancelledError():
+                task = asyncio.current_task()
+                if task is None or not task.cancelling():
+                    raise LinkLost("the connection was closed") from None
+            case PublishError():
+                raise Returned from None
+            case DeliveryError():
+                raise Nacked from None
+            case AMQPError() | OSError() | TimeoutError() | RuntimeError():
+                raise lost(error) from None
+            # What the library ends a wait with when its channel closes without a reason.
+            case Exception() if type(error) is Exception:
+                raise LinkLost("the channel was closed") from None
+            case _:
+                return
+
+
+async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
+    """Await a call of the client library; raise LinkLost when its channel ends first.
+
+    A call that waits for room in the library's write queue would wait for ever once the
+    connection is gone: nobody empties that queue any more.
+    """
+    work = asyncio.ensure_future(call)
+    # Each `closing` is an observer that stays with the channel until it is cancelled.
+    closing = channel.closing
+    try:
+        await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await asyncio.wait({work}, timeout=LAST_WORDS_SECONDS)
+        if work.done():
+            return work.result()
+    finally:
+        work.cancel()
+        closing.cancel()
+    raise LinkLost("the channel was closed")
+
+
+def lost(error: BaseException) -> LinkLost:
+    """Return what the end of a connection or channel means."""
+    if isinstance(error, TimeoutError):
+        return Late("the broker did not answer in time")
+    return LinkLost(f"{type(error).__name__}: {error}")
