@@ -15,7 +15,7 @@ from service.domain.limits import Limits
 from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
-from service.health import HealthPort, Status
+from service.health import HealthPort, Status, cannot_listen
 from service.parts import (
     CannotStart,
     address,
@@ -153,11 +153,8 @@ def _health_port(settings: Settings, metrics: Metrics, status: Status, beat: _Be
             status=status,
             refresh=beat.refresh,
         )
-    except OSError as error:
-        raise CannotStart(
-            f"cannot listen on {http.host}:{http.port} ({error.strerror}): "
-            "set IMPORTER_HTTP__PORT to a free port"
-        ) from None
+    except (OSError, UnicodeError) as error:
+        raise CannotStart(cannot_listen(http.host, http.port, error)) from None
 
 
 def _broker(settings: Settings, metrics: Metrics) -> Broker:

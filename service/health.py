@@ -1,20 +1,39 @@
-"""Serves /metrics, /livez and /readyz from a thread outside the loop they judge."""
+"""Serves /metrics, /livez, /readyz and /status from a thread outside the loop they judge."""
 
+import asyncio
+import errno
 import json
+import logging
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, cast
 
+import h11
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 STALE_SECONDS = 30.0
 """A loop that has not run for so long hangs (`operations.md` §4.6)."""
+MOST_OPEN = 32
+"""Connections at once. One more ends the oldest: whoever floods us takes no descriptors away."""
+AT_ONCE = 16
+"""Connections taken before the next look at those that are open."""
+WAITING = 1024
+"""Connections that the system keeps for us: beyond that, a client tries again after a second."""
+LONGEST_SECONDS = 10.0
+"""From the opening of a connection to the end of its answer."""
+LONGEST_REQUEST = 16_384
+PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
+METHODS = (b"GET", b"HEAD")
+PATHS = "try /metrics, /livez, /readyz or /status\n"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -27,6 +46,7 @@ class Status:
     paused: str | None = None
     draining: bool = False
     since: float = field(default_factory=time.time)
+    overview: Mapping[str, Any] = field(default_factory=dict)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether the loop runs, with the reason."""
@@ -54,8 +74,43 @@ class Status:
         }
 
 
+class Answer(NamedTuple):
+    """What one request gets."""
+
+    code: int
+    kind: str
+    body: bytes
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address or a name, IPv4 or IPv6; `::` is both.
+
+    Raises OSError, or UnicodeError for a name that no host can have.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, *_, address = found[0]
+    return socket.create_server(
+        address,
+        family=family,
+        dualstack_ipv6=address[0] == "::" and socket.has_dualstack_ipv6(),
+    )
+
+
+def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> str:
+    """Return why `listening` failed, and which setting mends it."""
+    why = error.strerror if isinstance(error, OSError) else "not the name of a host"
+    remedy = "IMPORTER_HTTP__HOST to an address of this machine: 0.0.0.0, :: or 127.0.0.1"
+    if isinstance(error, OSError) and error.errno in PORT_ERRORS:
+        remedy = "IMPORTER_HTTP__PORT to a free port"
+    at = f"[{host}]" if ":" in host else host
+    return f"cannot listen on {at}:{port} ({why}): set {remedy}"
+
+
 class HealthPort:
-    """The HTTP port, for the time of a `with`; answers also while the loop hangs or drains."""
+    """The HTTP port, for the time of a `with`; answers also while the loop hangs or drains.
+
+    One thread with a loop of its own. Each connection gets one answer, in a bounded time.
+    """
 
     def __init__(
         self,
@@ -66,21 +121,29 @@ class HealthPort:
         status: Status,
         refresh: Callable[[], None],
     ) -> None:
-        """Listen at once; `refresh` is called before metrics are read."""
-        handler = _handler(registry, status, refresh)
-        self._server = ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health port", daemon=True
-        )
+        """Listen at once; `refresh` is called before metrics are read. Raises as `listening`."""
+        self._registry = registry
+        self._status = status
+        self._refresh = refresh
+        self._socket = listening(host, port)
+        self._stop = asyncio.Event()
+        self._end: Callable[[], None] = self._socket.close
 
     @property
     def port(self) -> int:
         """The port that was opened."""
-        return int(self._server.server_address[1])
+        return int(self._socket.getsockname()[1])
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._run, args=(loop,), name="health port", daemon=True)
+        thread.start()
+
+        def end() -> None:
+            loop.call_soon_threadsafe(self._stop.set)
+            thread.join()
+
+        self._end = end
         return self
 
     def __exit__(
@@ -89,40 +152,121 @@ class HealthPort:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._end()
+
+    def answer(self, method: bytes, target: str, accept: str) -> Answer:
+        """Return the answer to one request; never raises."""
+        if method not in METHODS:
+            return Answer(405, "text/plain", b"only GET and HEAD\n")
+        try:
+            return self._page(target.partition("?")[0], accept)
+        except Exception:
+            log.exception("unexpected error: a request to the health port was not answered")
+            return Answer(500, "text/plain", b"unexpected error, see the log\n")
+
+    def _page(self, path: str, accept: str) -> Answer:
+        match path:
+            case "/metrics":
+                self._refresh()
+                encode, kind = choose_encoder(accept)
+                return Answer(200, kind, encode(self._registry))
+            case "/livez":
+                good, told = self._status.alive()
+            case "/readyz":
+                good, told = self._status.ready()
+            case "/status":
+                good, told = True, dict(self._status.overview)
+            case _:
+                return Answer(404, "text/plain", PATHS.encode())
+        return Answer(200 if good else 503, "application/json", json.dumps(told).encode())
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.set_exception_handler(_handled)
+        loop.run_until_complete(self._serve())
+        loop.close()
+
+    async def _serve(self) -> None:
+        """Answer until told to stop."""
+        connections: dict[_Connection, None] = {}
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(connections, self.answer), sock=self._socket, backlog=AT_ONCE
+        )
+        self._socket.listen(WAITING)
+        await self._stop.wait()
+        server.close()
+        for connection in list(connections):
+            connection.end()
+        await asyncio.sleep(0)
 
 
-def _handler(
-    registry: CollectorRegistry, status: Status, refresh: Callable[[], None]
-) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """Answers one request."""
+def _handled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log a bug; what goes wrong with a connection, such as no descriptor left, is none."""
+    error = context.get("exception")
+    if not isinstance(error, OSError):
+        log.error("unexpected error in the health port: %s", context["message"], exc_info=error)
 
-        timeout = 10
-        server_version = "crm-importer"
-        sys_version = ""
 
-        def do_GET(self) -> None:
-            path = self.path.split("?")[0]
-            if path == "/metrics":
-                refresh()
-                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-                self._answer(200, content_type, encode(registry))
-            elif path in {"/livez", "/readyz"}:
-                good, body = status.alive() if path == "/livez" else status.ready()
-                self._answer(200 if good else 503, "application/json", json.dumps(body).encode())
-            else:
-                self._answer(404, "text/plain", b"try /metrics, /livez or /readyz\n")
+class _Connection(asyncio.Protocol):
+    """One connection: a request, its answer, and a last moment for the client to read it."""
 
-        def _answer(self, code: int, content_type: str, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def __init__(
+        self, others: "dict[_Connection, None]", answer: Callable[[bytes, str, str], Answer]
+    ) -> None:
+        self._others = others
+        self._answer = answer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_REQUEST)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._answered = False
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's
-            """Write nothing: probes would fill the log."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if len(self._others) >= MOST_OPEN:
+            next(iter(self._others)).end()
+        self._others[self] = None
+        self._transport = cast("asyncio.Transport", transport)
+        self._timer = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self.end)
 
-    return Handler
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return  # what follows a request, such as its body, interests nobody
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            self._send(Answer(error.error_status_hint, "text/plain", b"not understood\n"))
+            return
+        if isinstance(event, h11.Request):
+            headers = dict(iter(event.headers))
+            accept = headers.get(b"accept", b"").decode("latin-1")
+            target = event.target.decode("latin-1")
+            self._send(self._answer(event.method, target, accept), bare=event.method == b"HEAD")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._others.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def end(self) -> None:
+        """End it at once, whatever was not said yet."""
+        self._others.pop(self, None)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _send(self, answer: Answer, *, bare: bool = False) -> None:
+        """Send an answer, `bare` without its body, and say that nothing follows.
+
+        The client closes, else the timer does: closing here could take the answer from it.
+        """
+        self._answered = True
+        headers = [
+            ("Content-Type", answer.kind),
+            ("Content-Length", str(len(answer.body))),
+            ("Allow", "GET, HEAD"),
+            ("Connection", "close"),
+        ]
+        reason = HTTPStatus(answer.code).phrase
+        response = h11.Response(status_code=answer.code, headers=headers, reason=reason)
+        head = self._http.send(response) or b""
+        if self._transport is not None:
+            self._transport.write(head if bare else head + answer.body)
+            self._transport.write_eof()

@@ -50,6 +50,16 @@ def _parts(value: str) -> SplitResult | None:
     return parts if usable else None
 
 
+def _listening(value: str) -> str:
+    """Return an address to listen on without the brackets of a URL."""
+    host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    parts = _parts(f"http://[{host}]/" if ":" in host else f"http://{host}/")
+    if parts is None or parts.netloc.strip("[]") != host:
+        message = "must be an address or a name without a port, such as 0.0.0.0, :: or 127.0.0.1"
+        raise ValueError(message)
+    return host
+
+
 def _readable(value: Path) -> Path:
     if not value.is_file():
         message = "names a file that does not exist or is not a file"
@@ -60,6 +70,7 @@ def _readable(value: Path) -> Path:
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+Host = Annotated[str, AfterValidator(_listening)]
 TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
@@ -234,7 +245,10 @@ class Shutdown(Section):
 class Http(Section):
     """The port for probes and metrics."""
 
-    host: Name = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a pod's
+    host: Host = Field(
+        "0.0.0.0",  # noqa: S104 - a pod's
+        description="address to listen on, IPv4 or IPv6; `::` is both",
+    )
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         8080, description="port of /metrics, /livez, /readyz; 0 = any free one"
     )

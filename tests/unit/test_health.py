@@ -1,16 +1,22 @@
 """Health port: codes and bodies over a real socket on loopback."""
 
+import errno
 import json
+import resource
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from service.health import STALE_SECONDS, HealthPort, Status
+from service import health
+from service.health import MOST_OPEN, STALE_SECONDS, HealthPort, Status, cannot_listen, listening
 from service.telemetry.metrics import Metrics
 
 UP = Status(broker="connected", intake="attached")
@@ -35,6 +41,15 @@ class Door:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers["Content-Type"], error.read().decode()
+
+    def say(self, request: bytes) -> bytes:
+        """Send bytes over a connection of its own and return all that is answered."""
+        with socket.create_connection(("127.0.0.1", self.port.port), timeout=5) as connection:
+            connection.sendall(request)
+            answer = b""
+            while part := connection.recv(65_536):
+                answer += part
+            return answer
 
     def ask(self, path: str) -> tuple[int, dict[str, Any]]:
         """Return code and JSON body."""
@@ -153,3 +168,177 @@ def test_port_is_free_again_afterwards() -> None:
             open_port(number)
     with open_port(number) as second:
         assert number == second.port
+
+
+# ---- other clients than probes ----
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
+def test_head_is_get_without_the_body(door: Door, path: str) -> None:
+    """The same code and the same headers, on every path."""
+    told = {}
+    for method in ("HEAD", "GET"):
+        answer = door.say(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        told[method] = answer.partition(b"\r\n\r\n")
+    assert b"" == told["HEAD"][2] != told["GET"][2]
+    if path == "/metrics":  # the number of bytes moves
+        assert told["HEAD"][0].startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain")
+    else:
+        assert told["GET"][0] == told["HEAD"][0]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (
+            b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n" + b"x" * 900_000,
+            405,
+        ),
+        (b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (
+            b"PUT /livez HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+            405,
+        ),
+        (b"GET http://elsewhere/livez HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 405),
+        (b"GET /livez\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n", 400),
+        (b"GET /" + b"x" * 20_000, 431),
+        (b"GET /" + bytes(range(128, 256)) + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    ],
+)
+def test_odd_requests_get_a_code(door: Door, request_: bytes, code: int) -> None:
+    """One answer each, then the connection ends; the port lives on."""
+    answer = door.say(request_)
+    assert answer.startswith(f"HTTP/1.1 {code} ".encode()), answer[:200]
+    assert 1 == answer.count(b"HTTP/1.1 ")
+    assert 200 == door.get("/livez")[0]
+
+
+def test_slow_and_idle_connections_take_no_place_from_probes(door: Door) -> None:
+    """One more than there is room for ends the oldest; no thread is started for any."""
+    before = threading.active_count()
+    with ExitStack() as stack:
+        flood = []
+        for number in range(5 * MOST_OPEN):
+            each = stack.enter_context(socket.create_connection(("127.0.0.1", door.port.port)))
+            flood.append(each)
+            each.sendall(b"GET /li" if number % 2 else b"")
+            if number % 20 == 0:
+                assert 200 == door.get("/livez")[0]
+        assert before == threading.active_count()
+        flood[0].settimeout(5)
+        with suppress(ConnectionError):
+            assert b"" == flood[0].recv(1), "the oldest should have been ended"
+        assert 200 == door.get("/metrics")[0]
+
+
+def test_a_connection_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one whose client never reads the answer to its end, or never closes."""
+    monkeypatch.setattr(health, "LONGEST_SECONDS", 0.3)
+    metrics = Metrics()
+    port = HealthPort(
+        host="127.0.0.1", port=0, registry=metrics.registry, status=Status(), refresh=_nothing
+    )
+    with (
+        port,
+        socket.create_connection(("127.0.0.1", port.port), timeout=5) as idle,
+        suppress(ConnectionError),
+    ):
+        assert b"" == idle.recv(1)
+
+
+def test_no_descriptor_left_is_no_traceback(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried again until there is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as waiting:
+        waiting.settimeout(10)
+        with socket.socket() as highest:
+            least = highest.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+        try:
+            waiting.connect(("127.0.0.1", door.port.port))
+            waiting.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            time.sleep(0.2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert waiting.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert [] == caplog.records
+
+
+@pytest.mark.error_logs
+def test_a_bug_is_one_answer_and_one_log_record(caplog: pytest.LogCaptureFixture) -> None:
+    """The next request is answered."""
+
+    def fail() -> None:
+        raise KeyError("bug")
+
+    metrics = Metrics()
+    port = HealthPort(
+        host="127.0.0.1", port=0, registry=metrics.registry, status=Status(), refresh=fail
+    )
+    with port:
+        door = Door(port, Status(), metrics)
+        assert 500 == door.get("/metrics")[0]
+        assert 200 == door.get("/livez")[0]
+    [record] = caplog.records
+    assert record.exc_info
+
+
+# ---- where it listens ----
+
+
+@pytest.mark.parametrize(
+    ("host", "clients"),
+    [
+        ("::1", ["::1"]),
+        ("::", ["::1", "127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1"]),  # noqa: S104 - as in a pod
+        ("localhost", ["localhost"]),
+    ],
+)
+def test_it_listens_on_either_family(host: str, clients: list[str]) -> None:
+    """IPv4, IPv6, and both with `::`."""
+    metrics = Metrics()
+    port = HealthPort(
+        host=host, port=0, registry=metrics.registry, status=Status(), refresh=_nothing
+    )
+    with port:
+        for client in clients:
+            with socket.create_connection((client, port.port), timeout=5) as connection:
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("host", "remedy"),
+    [
+        ("no-such-host.invalid", "set IMPORTER_HTTP__HOST to an address of this machine"),
+        ("192.0.2.1", "set IMPORTER_HTTP__HOST to an address of this machine"),
+        ("2001:db8::1", "set IMPORTER_HTTP__HOST to an address of this machine"),
+        ("a" * 64, "set IMPORTER_HTTP__HOST to an address of this machine"),
+    ],
+)
+def test_a_wrong_host_gets_a_remedy_about_the_host(host: str, remedy: str) -> None:
+    """Nobody looks for a free port in vain."""
+    with pytest.raises((OSError, UnicodeError)) as caught:
+        listening(host, 0).close()
+    assert remedy in cannot_listen(host, 8080, caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.EADDRINUSE, errno.EACCES])
+def test_a_taken_port_gets_a_remedy_about_the_port(number: int) -> None:
+    """Taken by another process, or reserved for root; an IPv6 address stands in brackets."""
+    told = cannot_listen("::", 80, OSError(number, "words of the system"))
+    expected = "cannot listen on [::]:80 (words of the system): set IMPORTER_HTTP__PORT to a"
+    assert told.startswith(expected)
+
+
+def _nothing() -> None:
+    """Bring nothing up to date."""

@@ -551,3 +551,21 @@ def test_an_applications_secrets_are_masked_in_the_tree() -> None:
     for text in (repr(tree), str(tree), str(tree.model_dump()), tree.model_dump_json()):
         assert "client-secret" not in text
         assert "first-token" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "host"), [("[::1]", "::1"), ("::", "::"), ("[::]", "::"), ("127.0.0.1", "127.0.0.1")]
+)
+def test_an_ipv6_address_may_stand_in_brackets(given: str, host: str) -> None:
+    """People copy it out of a URL."""
+    assert host == load(MINIMUM | {"IMPORTER_HTTP__HOST": given}).http.host
+
+
+@pytest.mark.parametrize(
+    "wrong", ["[::1]:8080", "127.0.0.1:8080", "http://[::1]/", "::1]", "300.1.1.1", "a b", "*"]
+)
+def test_a_host_to_listen_on_that_cannot_be_one_is_named(wrong: str) -> None:
+    """The port has a setting of its own."""
+    [mistake] = mistakes(HTTP__HOST=wrong)
+    assert "HTTP__HOST" in mistake
+    assert "must be an address or a name without a port" in mistake
