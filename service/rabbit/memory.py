@@ -204,7 +204,7 @@ class Memory:
             except (UnusableError, TimeoutError) as reason:
                 self._gone(str(reason) or f"not read within {READ_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
-                self._link.fail("the memory is tried again")
+                self._link.fail(LinkLost("the memory is tried again"))
             finally:
                 closing.cancel()
 
