@@ -1,88 +1,29 @@
 """Declares every setting: its name, type, default and meaning."""
 
-import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.settings.shapes import (
+    AuthServer,
+    Brokers,
+    Collector,
+    Endpoint,
+    FieldName,
+    File,
+    Host,
+    Management,
+    Name,
+    Seconds,
+    Secret,
+    TypeId,
+    Wait,
+    Webhook,
+)
+
 PREFIX = "IMPORTER_"
-_HOST = re.compile(r"[\w.:%-]+")
-
-
-def _amqp_urls(value: SecretStr) -> SecretStr:
-    found = [_parts(url.strip()) for url in value.get_secret_value().split(",")]
-    schemes = {parts.scheme if parts else "" for parts in found}
-    if schemes not in ({"amqp"}, {"amqps"}):
-        message = "must be amqp://user:password@host:port/vhost (or all amqps), comma-separated"
-        raise ValueError(message)
-    return value
-
-
-def _http(path: str, shape: str) -> AfterValidator:
-    """Return the check of an http address: its path, and a user only if its shape shows one."""
-
-    def check(value: str | SecretStr) -> str | SecretStr:
-        parts = _parts(value if isinstance(value, str) else value.get_secret_value())
-        message = f"must be {shape}"
-        if parts is None or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
-            raise ValueError(message)
-        if not re.fullmatch(path, parts.path) or ("@" in parts.netloc and "@" not in shape):
-            raise ValueError(message)
-        return value
-
-    return AfterValidator(check)
-
-
-def _parts(value: str) -> SplitResult | None:
-    """Return the parts of an address; None where no library could ever ask for its host."""
-    try:
-        parts = urlsplit(value)
-        host = (parts.hostname or "").encode("idna").decode("idna")
-        if ":" in host or host.replace(".", "").isdecimal():
-            ip_address(host)
-        usable = value.isprintable() and _HOST.fullmatch(host) is not None and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
-
-
-def _listening(value: str) -> str:
-    """Return an address to listen on without the brackets of a URL."""
-    host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    parts = _parts(f"http://[{host}]/" if ":" in host else f"http://{host}/")
-    if parts is None or parts.netloc.strip("[]") != host:
-        message = "must be an address or a name without a port, such as 0.0.0.0, :: or 127.0.0.1"
-        raise ValueError(message)
-    return host
-
-
-def _readable(value: Path) -> Path:
-    if not value.is_file():
-        message = "names a file that does not exist or is not a file"
-        raise ValueError(message)
-    return value
-
-
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=255)]
-Host = Annotated[str, AfterValidator(_listening)]
-TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
-FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
-File = Annotated[Path, AfterValidator(_readable)]
-Management = Annotated[SecretStr, _http(r"(/[!-~]*)?", "http://user:password@host:15672/")]
-Webhook = Annotated[
-    SecretStr,
-    _http(r"/rest/\d+/[^/]+/?", "https://portal/rest/<user>/<secret>/ as the portal shows it"),
-]
-Endpoint = Annotated[str, _http(r"/rest/?", "https://portal/rest/, the client_endpoint")]
-AuthServer = Annotated[str, _http(r"/.+", "https://host/oauth/token/")]
-Collector = Annotated[str, _http(r"(/\S*)?", "http://host:4318/v1/traces")]
 
 
 class Section(BaseModel):
@@ -94,7 +35,7 @@ class Section(BaseModel):
 class Rabbit(Section):
     """The broker, and the names of what we use there."""
 
-    url: Annotated[SecretStr, AfterValidator(_amqp_urls)] = Field(
+    url: Brokers = Field(
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
         description="broker address, amqp or amqps; several, comma-separated, for a cluster",
     )
