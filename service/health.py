@@ -96,7 +96,7 @@ def listening(host: str, port: int) -> socket.socket:
     )
 
 
-def cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> str:
+def cannot_listen(host: str, port: int, error: Exception) -> str:
     """Return why `listening` failed, and which setting mends it."""
     why = error.strerror if isinstance(error, OSError) else "not the name of a host"
     remedy = "IMPORTER_HTTP__HOST to an address of this machine: 0.0.0.0, :: or 127.0.0.1"
