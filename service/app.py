@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import uvloop
 
 from service import __version__
+from service.bitrix.client import Portal
 from service.domain.batching import BatchPolicy
 from service.domain.limits import Limits
 from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
 from service.health import HealthPort, Status, cannot_listen
+from service.overview import overview
 from service.parts import (
     CannotStart,
     address,
@@ -69,18 +71,17 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
         _tell_config(settings, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pipeline.stop)
-        await _run_parts(settings, broker, pipeline, metrics)
+        status = Status()
+        beat = _Beat(status, broker, pipeline, remote, settings.batch.slots, metrics)
+        await _run_parts(settings, beat)
     traced.close()
     log.info("stopped")
 
 
-async def _run_parts(
-    settings: Settings, broker: Broker, pipeline: Pipeline, metrics: Metrics
-) -> None:
+async def _run_parts(settings: Settings, beat: "_Beat") -> None:
     """Run until the pipeline has drained; the broker's connections outlive it."""
-    status = Status()
-    beat = _Beat(status, broker, pipeline, metrics)
-    with _health_port(settings, metrics, status, beat) as port:
+    broker, pipeline = beat.broker, beat.pipeline
+    with _health_port(settings, beat) as port:
         log.info("started", extra={"version": __version__, "port": port.port})
         async with asyncio.TaskGroup() as tasks:
             connections = broker.run(accept=pipeline.accept, on_change=pipeline.wake)
@@ -100,6 +101,8 @@ class _Beat:
     status: Status
     broker: Broker
     pipeline: Pipeline
+    portal: Portal
+    slots: int
     metrics: Metrics
 
     async def run(self) -> None:
@@ -124,10 +127,19 @@ class _Beat:
         status.draining = self.pipeline.stopping
         if status.ready() != before:
             status.since = time.time()
+        status.overview = overview(
+            status,
+            self.pipeline,
+            self.broker.consumer,
+            limits=self.portal.overview(),
+            slots=self.slots,
+            now=asyncio.get_running_loop().time(),
+        )
 
     def refresh(self) -> None:
         """Bring gauges up to date before they are read; runs in the health port's thread."""
         self.metrics.held.set(len(self.pipeline.settler.held))
+        self.metrics.slots_in_use.set(self.pipeline.load.in_flight)
         self.metrics.oldest_held.set(self.pipeline.settler.oldest_held())
 
 
@@ -143,14 +155,14 @@ def _tell_config(settings: Settings, metrics: Metrics) -> None:
     log.info("settings in force", extra=shown)
 
 
-def _health_port(settings: Settings, metrics: Metrics, status: Status, beat: _Beat) -> HealthPort:
+def _health_port(settings: Settings, beat: _Beat) -> HealthPort:
     http = settings.http
     try:
         return HealthPort(
             host=http.host,
             port=http.port,
-            registry=metrics.registry,
-            status=status,
+            registry=beat.metrics.registry,
+            status=beat.status,
             refresh=beat.refresh,
         )
     except (OSError, UnicodeError) as error:

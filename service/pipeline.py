@@ -8,7 +8,7 @@ from service.aside import Aside
 from service.domain.batching import Agenda, Batch
 from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of
 from service.domain.events import ItemEvent, Malformed
-from service.domain.limits import Limits
+from service.domain.limits import Limits, Load
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.pausing import Gate, Mode
 from service.importing import Importer, Portal
@@ -74,7 +74,7 @@ class Pipeline:
         self._wake = asyncio.Event()
         self.tracer: Tracer = UNTRACED
         self._next_sweep, self._paced_until, self._paced_by = 0.0, 0.0, "bucket"
-        self.stopping = False
+        self.stopping, self.load = False, Load(0, 0)
 
     def wake(self) -> None:
         """Let the loop look again: something outside has changed."""
@@ -145,7 +145,7 @@ class Pipeline:
             if batch is None:
                 break
             self._launch(batch, now)
-        self._metrics.slots_in_use.set(len(self._flying))
+        self.load = Load(len(self._flying), len(self._agenda))
 
     def _slots(self, now: float) -> int:
         """Return how many batches may be in flight; none while results could not be published."""

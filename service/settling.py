@@ -10,6 +10,7 @@ from typing import Protocol
 
 from service.domain.claims import Claim, Claims, Resolved, Settlement
 from service.domain.events import ItemEvent, Malformed
+from service.domain.history import Ended, History
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.retry import RetryPolicy
 from service.telemetry.labels import OUTCOMES
@@ -77,6 +78,12 @@ class Settler:
         self._alone: dict[Delivery, asyncio.Task[None]] = {}
         self._settling: set[Claim[Delivery]] = set()
         self.held: dict[Delivery, None] = {}
+        self.history = History()
+
+    @property
+    def settling(self) -> int:
+        """How many outcomes are being published."""
+        return len(self._settling) + len(self._alone)
 
     def oldest_held(self) -> float:
         """Return the age of the oldest delivery held; callable from another thread."""
@@ -188,9 +195,14 @@ class Settler:
             self._report(delivery.event, outcome)
         elif name == "imported":
             self._metrics.last_success.set(time.time())
-        entity_type = self._metrics.entity_type(delivery.event.entity_type_id)
+        event, age = delivery.event, self._clock() - delivery.received_at
+        if outcome is not None:
+            code = outcome.code if isinstance(outcome, Failed) else None
+            ended = Ended(event.event_id, event.entity_type_id, name, code, age, time.time())
+            self.history.add(ended)
+        entity_type = self._metrics.entity_type(event.entity_type_id)
         self._items(entity_type, name).inc()
-        self._latency[name].observe(self._clock() - delivery.received_at)
+        self._latency[name].observe(age)
 
     def _report(self, event: ItemEvent | Malformed, failed: Failed) -> None:
         """Tell operators of a failed event; the portal's own words stay out of the log."""

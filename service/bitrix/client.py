@@ -84,6 +84,10 @@ class Portal:
         """Tell how many seconds an import would wait for the portal's limits, and for which."""
         return self._throttle.pace()
 
+    def overview(self) -> dict[str, object]:
+        """Return how far the portal's limits are used, for people."""
+        return self._throttle.overview()
+
     def shut_for(self, reason: PauseReason | None) -> float:
         """Return for how many seconds no call can help, though intake is paused for a reason."""
         return self._throttle.shut_for(budget=reason is PauseReason.OPERATING_LIMIT)

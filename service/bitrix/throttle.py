@@ -59,6 +59,29 @@ class Throttle:
         bucket = self._bucket.wait(_now())
         return Pace(budget, "budget") if budget > bucket else Pace(bucket, self._bucket_reason())
 
+    def overview(self) -> dict[str, object]:
+        """Return how full bucket and budgets are, and the learnt cost of an item by type."""
+        wall, wait = self._wall(), self._bucket.wait(_now())
+        return {
+            "bucket": {
+                "limit": self._bucket.burst,
+                "level": round(self._bucket.level, 1),
+                "share": round(self._bucket.share, 2),
+                "wait_seconds": round(wait, 1),
+            },
+            "budget": {
+                method: {
+                    "limit_seconds": budget.limit,
+                    "used_seconds": round(budget.used(wall), 1),
+                    "wait_seconds": round(budget.wait(wall), 1),
+                }
+                for method, budget in self._budgets.items()
+            },
+            "item_cost_seconds": {
+                str(kind): round(cost.seconds, 4) for kind, cost in sorted(self._costs.items())
+            },
+        }
+
     def most(self, entity_type_id: int, most: int) -> int:
         """Return how many items of a type one call may carry, at most `most`."""
         cost = self._costs.get(entity_type_id)

@@ -1,10 +1,18 @@
 """Gathers the bounds of the pipeline."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.domain.batching import BatchPolicy
 from service.domain.pausing import PausePolicy
 from service.domain.sequel import Rules
+
+
+class Load(NamedTuple):
+    """How busy the pipeline is: batches that have a slot, and claims that wait for one."""
+
+    in_flight: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)

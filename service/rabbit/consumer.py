@@ -124,6 +124,16 @@ class Consumer:
         """Whether the consumer is registered on an open channel."""
         return self._tag is not None
 
+    @property
+    def active(self) -> bool | None:
+        """Whether messages come to this consumer; None: it waits, first in line or not.
+
+        AMQP tells nobody that he is the single active consumer of a queue.
+        """
+        if self._tag is None:
+            return False if self._prefetch is not None else None
+        return True if self._seen else None
+
     def use(self, link: Link) -> None:
         """Take the link whose channels are handed to `resume`."""
         self._link = link
