@@ -3,9 +3,10 @@
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from service import __version__
+from service.console import clean
 
 _DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
 _EPILOG = """\
@@ -47,9 +48,16 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - typeshed
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats what was typed, or pasted, without what could move the cursor."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(clean(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; `command` is the command's name."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="crm-importer",
         description=_DESCRIPTION,
         epilog=_EPILOG,

@@ -112,4 +112,4 @@ def _open_streams() -> None:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"error: {text}\n")
+    console.say(console.clean(f"error: {text}"))

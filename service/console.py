@@ -18,7 +18,10 @@ PLAIN_SECONDS = 5.0
 """Between two lines of progress where there is no terminal."""
 UNBROKEN = 30
 """Characters of a column that a terminal does not break, such as a code."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+)
+"""Control characters, and those that end a line, turn the direction of text, or cannot be seen."""
 _TONES: Mapping[str, str] = MappingProxyType(
     {"good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim"}
 )
@@ -142,10 +145,10 @@ def _columns(unit: str) -> "list[ProgressColumn]":
     if unit == "bytes":
         count = parts.DownloadColumn()
     return [
-        parts.TextColumn("{task.description}"),
+        parts.TextColumn("{task.description}", markup=False),
         parts.BarColumn(),
         count,
-        parts.TextColumn("" if unit == "bytes" else unit),
+        parts.TextColumn("" if unit == "bytes" else unit, markup=False),
         parts.TimeRemainingColumn(),
     ]
 

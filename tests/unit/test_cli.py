@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -130,3 +131,46 @@ def test_interrupt_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli, "_run", interrupted)
     assert 1 == cli.main(["run"])
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\u2028x"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [HOSTILE],
+        ["run", HOSTILE],
+        ["publish", HOSTILE],
+        ["publish", f"/{HOSTILE}"],
+        ["dlq", HOSTILE],
+        ["dlq", "show", HOSTILE],
+        ["dlq", "redrive", "--since", HOSTILE],
+        ["dlq", "redrive", "--set", HOSTILE],
+        ["settings", "--format", HOSTILE],
+    ],
+)
+def test_what_was_typed_never_reaches_the_terminal_raw(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id or a file name is often pasted from elsewhere; errors repeat it."""
+    monkeypatch.setenv("IMPORTER_RABBIT__URL", f"amqp://127.0.0.1:{free_port()}/")
+    with suppress(SystemExit):
+        assert 0 != cli.main(arguments)
+    written = capsys.readouterr()
+    shown = written.out + written.err
+    assert "" != shown
+    assert [] == [sign for sign in "\x1b\x07\x9b\u202e\u2028" if sign in shown]
+
+
+def test_a_bad_setting_never_reaches_the_terminal_raw(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its value nor its name; one line each."""
+    monkeypatch.setenv(f"IMPORTER_X{HOSTILE}\nerror: forged", "1")
+    monkeypatch.setenv("IMPORTER_BITRIX__WEBHOOK_URL", WEBHOOK)
+    monkeypatch.setenv("IMPORTER_RABBIT__CA_FILE_FILE", f"/{HOSTILE}\nerror: forged")
+    assert 2 == cli.main(["run"])
+    shown = capsys.readouterr().err
+    assert [] == [sign for sign in "\x1b\x07\x9b\u202e\u2028" if sign in shown]
+    assert "\nerror: forged" not in shown

@@ -74,3 +74,29 @@ def test_one_thing_is_not_many() -> None:
     assert ["0 letters", "1 letter", "2,000 letters"] == [
         console.many(count, "letter") for count in (0, 1, 2000)
     ]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [*map(chr, range(32)), "\x7f", "\x85", "\x9b", "\u061c", "\u200f", "\u2029", "\U000e0041"],
+)
+def test_every_sign_that_misleads_is_replaced(sign: str) -> None:
+    """In a cell a line's end is one of them."""
+    assert "a\ufffdb" == console.clean(f"a{sign}b")
+
+
+@pytest.mark.parametrize("word", ["Слово", "שלום", "名前", "e\u0301", "👩\u200d💻", "a b"])
+def test_words_of_any_script_stay(word: str) -> None:
+    """They are no trick."""
+    assert word == console.clean(word)
+
+
+def test_a_name_in_brackets_is_shown_on_a_bar_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no markup, and no traceback."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with console.progress("orders[/x].jsonl", 2, unit="[events]") as progress:
+        progress.advance(1)
+    assert "orders[/x].jsonl" in screen.getvalue()
