@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; `command` is the command's name."""
-    top = _Parser(
+    top: argparse.ArgumentParser = _Parser(
         prog="crm-importer",
         description=_DESCRIPTION,
         epilog=_EPILOG,
