@@ -125,6 +125,8 @@ class _Beat:
         status.intake = "attached" if self.broker.consumer.attached else "detached"
         status.paused = str(gate.reason) if gate.mode is not Mode.FLOWING else None
         status.draining = self.pipeline.stopping
+        status.broker_blocked = self.broker.publisher.blockage.blocked
+        status.refusing = self.broker.publisher.blockage.refusing()
         if status.ready() != before:
             status.since = time.time()
         status.overview = overview(

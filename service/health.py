@@ -45,6 +45,8 @@ class Status:
     intake: str = "detached"
     paused: str | None = None
     draining: bool = False
+    broker_blocked: bool = False
+    refusing: Mapping[str, str] = field(default_factory=dict)
     since: float = field(default_factory=time.time)
     overview: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,6 +72,8 @@ class Status:
             "intake": self.intake,
             "paused": self.paused,
             "draining": self.draining,
+            "broker_blocked": self.broker_blocked,
+            "refusing": dict(self.refusing),
             "since": datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds"),
         }
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 FIRST_SECONDS = 10.0
 LONGEST_SECONDS = 600.0
+TOLERATED_SECONDS = 3.0
+"""A queue that took nothing for so long counts as refusing."""
+UNTRIED_SECONDS = 60.0
+"""What waits is offered at least every ten seconds; without it nobody knows how the queue is."""
 
 
 @dataclass(slots=True)
@@ -31,3 +35,33 @@ class Refusals:
             return False
         self.since, self.patience = None, min(2 * self.patience, LONGEST_SECONDS)
         return True
+
+
+@dataclass(slots=True)
+class Standing:
+    """Whether one queue refuses now; a refusal or two that mend themselves are no such state."""
+
+    why: str = ""
+    since: float | None = None
+    last: float = 0.0
+    stands: bool = False
+
+    def begins(self, why: str, now: float) -> bool:
+        """Note a refusal; tell whether the queue counts as refusing from now on."""
+        if self.since is None:
+            self.since = now
+        self.last = now
+        news = now - self.since >= TOLERATED_SECONDS and not (self.stands and self.why == why)
+        if news:
+            self.why, self.stands = why, True
+        return news
+
+    def ends(self, now: float) -> float | None:
+        """Note that the queue took a message; return how long it refused, if it counted so."""
+        since, stood = self.since, self.stands
+        self.why, self.since, self.stands = "", None, False
+        return now - since if stood and since is not None else None
+
+    def untried(self, now: float) -> bool:
+        """Tell whether nothing was offered to a refusing queue for so long that it may be well."""
+        return self.stands and now - self.last >= UNTRIED_SECONDS

@@ -61,7 +61,7 @@ def judged(queue: Described, topology: Topology, hold: float) -> list[Row]:
         rows = _letters_rows(queue)
     else:
         rows = [_kind(queue), *_losses(queue, "results vanish that nobody has read")]
-    return [*rows, *_policies(queue)]
+    return [*rows, *_full(queue), *_policies(queue)]
 
 
 def _intake_rows(queue: Described, topology: Topology, hold: float) -> list[Row]:
@@ -266,6 +266,27 @@ def _losses(queue: Described, what: str) -> list[Row]:
             "fine if that is meant; otherwise take the limit out of the queue's policy",
         )
     ]
+
+
+def _full(queue: Described) -> list[Row]:
+    """Fail for a queue that refuses publishes: who publishes to it waits."""
+    if not str(queue.value("overflow") or "").startswith("reject-publish"):
+        return []
+    held = {"max-length": "messages", "max-length-bytes": "message_bytes"}
+    rows = []
+    for name, counted in held.items():
+        limit, now = queue.value(name), queue.told.get(counted)
+        if isinstance(limit, int) and isinstance(now, int) and 0 <= limit <= now:
+            rows.append(
+                fail(
+                    "queue.full",
+                    _subject(queue),
+                    f"{name} {limit} is reached ({now}): it refuses publishes, and who publishes "
+                    "to it waits",
+                    "start the reader of this queue, raise the limit, or empty the queue",
+                )
+            )
+    return rows
 
 
 def _counted(number: int, thing: str) -> str:

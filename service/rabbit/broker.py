@@ -60,7 +60,15 @@ class Broker:
         )
         self.consumer.use(self._consume)
         self.publisher = Publisher(
-            link=self._publish, writer=writer, metrics=metrics, repair=self._ensure
+            link=self._publish,
+            writer=writer,
+            metrics=metrics,
+            repair=self._ensure,
+            queues={
+                "succeeded": topology.succeeded_queue,
+                "failed": topology.failed_queue,
+                "dead_letter": topology.dead_letter_queue,
+            },
         )
 
     @property

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from time import monotonic as _now
 from aiormq import Channel
 
 from service.domain.refusals import Refusals
+from service.rabbit.blockage import Blockage
 from service.rabbit.confirming import Word, published
 from service.rabbit.link import Late, Link, LinkLost, unless_lost
 from service.rabbit.results import Outgoing, Settled, Writer, bare
@@ -19,6 +20,8 @@ from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
 CONFIRM_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""So often it is asked whether the broker blocks us."""
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +50,14 @@ class Publisher:
         writer: Writer,
         metrics: Metrics,
         repair: Callable[[], Awaitable[None]],
+        queues: Mapping[str, str],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Publish over the link what the writer writes; `repair` mends missing queues."""
+        """Publish over the link what the writer writes; `repair` mends missing queues.
+
+        `queues` names the queue in which each target ends.
+        """
+        self.blockage = Blockage(queues, metrics)
         self._link = link
         self._writer = writer
         self._repair = repair
@@ -86,7 +94,8 @@ class Publisher:
         if not failures:
             return
         told = {str(word): count for word, count in failures.items()}
-        log.warning("publishes not confirmed, trying again", extra=told)
+        # What lasts is told by `blockage`, once for each change.
+        log.debug("publishes not confirmed, trying again", extra=told)
         if failures[Word.RETURNED]:
             with suppress(LinkLost):
                 await self._repair()
@@ -97,7 +106,9 @@ class Publisher:
         A blocked connection (memory or disk alarm) is waited for; a silent one is made anew.
         """
         while True:
-            await asyncio.sleep(every)
+            await asyncio.sleep(min(every, LOOK_SECONDS))
+            blocked = await self._is_blocked()
+            self.blockage.look(blocked=blocked, now=_now())
             oldest = min((each.since for each in self._in_flight.values()), default=None)
             if oldest is None or _now() - oldest < CONFIRM_SECONDS * self._link.patience:
                 continue
@@ -105,8 +116,14 @@ class Publisher:
             for each in late:
                 each.late = True
                 self._published[each.target, "timeout"].inc()
-            if not await self._link.blocked():
+            if not blocked:
                 self._link.fail(Late("a publish was not confirmed in time"))
+
+    async def _is_blocked(self) -> bool:
+        try:
+            return await self._link.blocked()
+        except LinkLost:
+            return False
 
     async def _all(self, channel: Channel, flat: list[Outgoing], results: list[Word]) -> None:
         """Publish messages at once and write down what the broker says of each."""
@@ -133,10 +150,14 @@ class Publisher:
             if pending.gone is not None:
                 pending.gone.set()
         self._published[message.target, result].inc()
+        now = _now()
+        self.blockage.answered(message.target, result, now)
         refusals = self._refusals[message.target]
         if result is Word.CONFIRMED:
-            self._confirm_seconds[message.target].observe(_now() - pending.since)
+            self._confirm_seconds[message.target].observe(now - pending.since)
             refusals.confirmed()
-        elif result is Word.NACKED and refusals.refused(_now()):
-            self._link.fail(LinkLost(f"a queue refuses every publish ({message.target})"))
+        elif result is Word.NACKED and refusals.refused(now):
+            self._link.fail(
+                LinkLost(f"a queue refuses every publish ({message.target}): asked over a new one")
+            )
         return result

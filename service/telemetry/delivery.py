@@ -30,6 +30,11 @@ DELIVERY = (
         "0: look at the broker and the network",
     ),
     Declared(
+        "broker_blocked",
+        "1 while the broker blocks publishers: a memory or disk alarm",
+        "free memory or disk on the broker; until then results wait, and so does the intake",
+    ),
+    Declared(
         "consumer_alive",
         "1 while the consumer is registered at the intake queue",
         "0 while not paused: the watchdog mends it; see consumer_restarts_total",

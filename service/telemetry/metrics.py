@@ -91,6 +91,7 @@ class Metrics:
         self.confirm_seconds = self._histogram("publish_confirm_seconds")
         self.dead_letters = self._counter("dead_letters_total")
         self.connected = self._gauge("broker_connected")
+        self.broker_blocked = self._gauge("broker_blocked")
         self.consumer_alive = self._gauge("consumer_alive")
         self.consumer_active = self._gauge("consumer_active")
         self.consumer_restarts = self._counter("consumer_restarts_total")

@@ -21,6 +21,8 @@ from service.telemetry.metrics import Metrics
 
 UP = Status(broker="connected", intake="attached")
 
+TROUBLE = ("broker_blocked", "refusing")
+
 
 @dataclass
 class Door:
@@ -119,6 +121,16 @@ def test_readiness_says_why(door: Door) -> None:
     )
     door.status.draining = True
     assert 503 == door.ask("/readyz")[0]
+
+
+def test_readiness_names_what_keeps_results_from_the_broker(door: Door) -> None:
+    """It stays ready: a restart would not help."""
+    door.status.broker, door.status.intake = "connected", "attached"
+    assert (False, {}) == tuple(door.ask("/readyz")[1][each] for each in TROUBLE)
+    door.status.broker_blocked = True
+    door.status.refusing = {"crm.items.failed": "full"}
+    code, body = door.ask("/readyz")
+    assert (200, True, {"crm.items.failed": "full"}) == (code, *(body[each] for each in TROUBLE))
 
 
 def test_metrics_are_brought_up_to_date_when_read(door: Door) -> None:

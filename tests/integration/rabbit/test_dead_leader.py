@@ -21,6 +21,7 @@ from service.rabbit.results import Writer
 from service.rabbit.session import connect
 from service.rabbit.topology import Topology, ensure
 from service.settings.tree import Rabbit
+from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
 from tests.fakes import item_event
 from tests.support.cluster import running_cluster
@@ -88,6 +89,7 @@ async def test_a_channel_that_asks_a_dead_leader_is_given_up(
             writer=Writer(names, portal_host="portal.example"),
             metrics=Metrics(),
             repair=nothing,
+            queues=dict.fromkeys(TARGETS, "a queue"),
         )
         refusals = publisher._refusals["succeeded"]  # noqa: SLF001 - to see it refused
         running = asyncio.ensure_future(link.run())

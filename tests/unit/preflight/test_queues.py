@@ -195,3 +195,14 @@ def test_policies_that_are_not_told_are_unknown() -> None:
     )
     assert ["queue.policies"] == [row.check for row in found if row.status is Status.UNKNOWN]
     assert Status.FAIL not in {row.status for row in found}
+
+
+@pytest.mark.parametrize("name", [NAMES.failed_queue, NAMES.dead_letter_queue, NAMES.intake_queue])
+def test_a_queue_that_is_full_and_refuses_publishes_fails(name: str) -> None:
+    """The importer stands, or upstream does; a message less and it is fit."""
+    limits = {"overflow": "reject-publish", "max-length": 10, "max-length-bytes": 1000}
+    full = rows(name, {}, limits, messages=10, message_bytes=999)["queue.full"]
+    assert (Status.FAIL, "max-length 10 is reached (10)") == (full.status, full.found[:29])
+    assert "queue.full" in rows(name, {}, limits, messages=1, message_bytes=1000)
+    assert "queue.full" not in rows(name, {}, limits, messages=9, message_bytes=999)
+    assert "queue.full" not in rows(name, {}, {**limits, "overflow": "drop-head"}, messages=99)

@@ -12,6 +12,7 @@ from service.rabbit import publisher as publisher_module
 from service.rabbit.link import Link, LinkLost
 from service.rabbit.publisher import Publisher
 from service.rabbit.results import Outgoing, Writer, bare
+from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
 
 LETTER = Outgoing(
@@ -66,6 +67,7 @@ def publisher(link: object = None) -> Publisher:
         writer=cast("Writer", None),
         metrics=Metrics(),
         repair=_repair,
+        queues=dict.fromkeys(TARGETS, "a queue"),
     )
 
 
@@ -85,6 +87,7 @@ async def test_a_result_that_cannot_be_written_is_told_and_not_raised() -> None:
     assert "unwritable" == told
 
 
+@pytest.mark.error_logs
 async def test_a_queue_that_refuses_everything_is_asked_over_a_new_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -95,7 +98,7 @@ async def test_a_queue_that_refuses_everything_is_asked_over_a_new_connection(
     for _ in range(4):
         assert "nacked" == await sending._one(cast("Channel", Full()), result)  # noqa: SLF001
         await sending._one(cast("Channel", Picky()), LETTER)  # noqa: SLF001
-    assert ["a queue refuses every publish (failed)"] == link.reasons
+    assert ["a queue refuses every publish (failed): asked over a new one"] == link.reasons
 
 
 def test_a_bare_letter_keeps_its_body() -> None:

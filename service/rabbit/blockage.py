@@ -1,0 +1,97 @@
+"""Knows what keeps results from the broker, says each change once, and shows it."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from service.domain.refusals import Standing
+from service.rabbit.confirming import Word
+from service.telemetry.metrics import Metrics
+
+ALARM = "it takes no messages: a memory or disk alarm"
+WHY = {
+    Word.NACKED: "it refuses publishes: it is full, or has no leader",
+    Word.RETURNED: "no queue takes what is published to it: it or its binding is missing",
+}
+WHO = {
+    Word.NACKED: "whoever reads the queue, and whoever set its length limit",
+    Word.RETURNED: "whoever owns the broker's topology: create the queue and its binding",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Blockage:
+    """Two kinds of trouble: the broker blocks whoever publishes, or a queue refuses.
+
+    Nothing is lost by either: what cannot be published is held, and the intake waits.
+    """
+
+    def __init__(self, queues: Mapping[str, str], metrics: Metrics) -> None:
+        """Take the queue that each target of a publish ends in."""
+        self._queues = queues
+        self._standing = {target: Standing() for target in queues}
+        self._gauge = metrics.broker_blocked
+        self._since: float | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker blocks publishers."""
+        return self._since is not None
+
+    def refusing(self) -> dict[str, str]:
+        """Return the queues that refuse, each with the reason."""
+        return {
+            self._queues[target]: WHY[Word(standing.why)]
+            for target, standing in self._standing.items()
+            if standing.stands
+        }
+
+    def look(self, *, blocked: bool, now: float) -> None:
+        """Note whether the broker blocks publishers."""
+        for target, standing in self._standing.items():
+            if standing.untried(now):
+                standing.ends(now)
+                log.info(
+                    "nothing waits any more for a queue that refused",
+                    extra={"queue": self._queues[target]},
+                )
+        if blocked is self.blocked:
+            return
+        self._gauge.set(int(blocked))
+        if blocked:
+            self._since = now
+            _tell(
+                "the broker blocks publishers",
+                why=ALARM,
+                until="the alarm is over",
+                who_acts="whoever runs the broker: free memory or disk",
+            )
+        elif self._since is not None:
+            log.info("the broker takes messages again", extra=_lasted(now - self._since))
+            self._since = None
+
+    def answered(self, target: str, word: Word, now: float) -> None:
+        """Note what the broker said of one publish."""
+        standing = self._standing[target]
+        queue = self._queues[target]
+        if word is Word.CONFIRMED:
+            lasted = standing.ends(now)
+            if lasted is not None:
+                log.info("a queue takes messages again", extra={"queue": queue, **_lasted(lasted)})
+        elif word in WHY and standing.begins(str(word), now):
+            _tell(
+                "a queue refuses what is published",
+                queue=queue,
+                why=WHY[word],
+                until="it takes messages again; each is tried until then",
+                who_acts=WHO[word],
+            )
+
+
+def _tell(event: str, **more: str) -> None:
+    log.error(event, extra=more)
+
+
+def _lasted(seconds: float) -> dict[str, Any]:
+    return {"lasted": round(seconds, 1)}
