@@ -273,20 +273,17 @@ def _full(queue: Described) -> list[Row]:
     if not str(queue.value("overflow") or "").startswith("reject-publish"):
         return []
     held = {"max-length": "messages", "max-length-bytes": "message_bytes"}
-    rows = []
-    for name, counted in held.items():
-        limit, now = queue.value(name), queue.told.get(counted)
-        if isinstance(limit, int) and isinstance(now, int) and 0 <= limit <= now:
-            rows.append(
-                fail(
-                    "queue.full",
-                    _subject(queue),
-                    f"{name} {limit} is reached ({now}): it refuses publishes, and who publishes "
-                    "to it waits",
-                    "start the reader of this queue, raise the limit, or empty the queue",
-                )
-            )
-    return rows
+    found = {name: (queue.value(name), queue.told.get(told)) for name, told in held.items()}
+    return [
+        fail(
+            "queue.full",
+            _subject(queue),
+            f"{name} {limit} is reached ({now}): it refuses publishes, and their sender waits",
+            "start the reader of this queue, raise the limit, or empty the queue",
+        )
+        for name, (limit, now) in found.items()
+        if isinstance(limit, int) and isinstance(now, int) and 0 <= limit <= now
+    ]
 
 
 def _counted(number: int, thing: str) -> str:
