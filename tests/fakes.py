@@ -35,6 +35,7 @@ from service.domain.outcomes import (
     Standing,
     Verdict,
 )
+from service.rabbit.counts import deliveries_before
 from service.settling import Delivery
 from tests.virtual_time import now
 
@@ -67,6 +68,8 @@ class Nature(StrEnum):
     """Refused for want of rights to what it refers to."""
 
 
+VERSIONS = ("3.10", "4.0", "4.3")
+"""The brokers that are played; `integration/rabbit/test_counts.py` holds them to real ones."""
 BOUNCE_SECONDS = 0.5
 FATAL = frozenset({Nature.BAD, Nature.VAGUE, Nature.POISON, Nature.BINDER, Nature.DENIED})
 
@@ -140,12 +143,26 @@ class FakeDelivery:
 
 
 @dataclass(eq=False)
-class _Message:
+class Message:
+    """A message of the made-up broker."""
+
     number: int
     event: ItemEvent | Malformed
     flagged: bool = False
     acked: bool = False
-    times: int = 0
+    returned: int = 0
+    """Given back by who held it."""
+    lost: int = 0
+    """Come back with its connection."""
+
+    def headers(self, version: str) -> dict[str, int]:
+        """Return what a broker of this version says of it."""
+        both = self.returned + self.lost
+        if version < "4.3":
+            counts = {"x-delivery-count": both}
+        else:
+            counts = {"x-acquired-count": both, "x-delivery-count": self.lost}
+        return {name: count for name, count in counts.items() if count}
 
 
 @dataclass(eq=False)
@@ -173,7 +190,7 @@ class BrokerDelivery:
     connection: "FakeConnection"
     session: _Session
     consumer: _Consumer
-    message: _Message
+    message: Message
     received_at: float
     early: bool
     copy: bool
@@ -183,7 +200,8 @@ class BrokerDelivery:
     @property
     def times(self) -> int:
         """How often the message came back before."""
-        return self.message.times
+        headers = self.message.headers(self.connection.broker.version)
+        return deliveries_before(headers, redelivered=self.copy)
 
     @times.setter
     def times(self, _: int) -> None:
@@ -236,12 +254,15 @@ class FakeBroker:
     Single active consumer: the connection that attached first is served, the others wait.
     """
 
-    def __init__(self, rng: Random, faults: BrokerFaults = BrokerFaults()) -> None:
-        """Start with an empty queue."""
+    def __init__(
+        self, rng: Random, faults: BrokerFaults = BrokerFaults(), *, version: str = "4.3"
+    ) -> None:
+        """Start with an empty queue; the version decides what is counted where."""
+        self.version = version
         self.rng = rng
         self.faults = faults
-        self.messages: list[_Message] = []
-        self.ready: deque[_Message] = deque()
+        self.messages: list[Message] = []
+        self.ready: deque[Message] = deque()
         self.results: list[Result] = []
         self.violations: list[str] = []
         self.bounces = 0
@@ -250,7 +271,7 @@ class FakeBroker:
 
     def publish(self, event: ItemEvent | Malformed) -> None:
         """Put a message into the intake queue, as upstream does."""
-        message = _Message(len(self.messages), event)
+        message = Message(len(self.messages), event)
         self.messages.append(message)
         self.ready.append(message)
         self.serve()
@@ -272,12 +293,13 @@ class FakeBroker:
             self._line.remove(connection)
         self.serve()
 
-    def requeue(self, messages: Iterable[_Message], *, flag: bool) -> None:
-        """Put messages back where they were."""
+    def requeue(self, messages: Iterable[Message], *, flag: bool, lost: bool) -> None:
+        """Put messages back where they were; `lost`: with their connection."""
         back = [message for message in messages if not message.acked]
         for message in back:
             message.flagged = message.flagged or flag
-            message.times += 1
+            message.lost += lost
+            message.returned += not lost
         self.ready = deque(sorted({*self.ready, *back}, key=lambda each: each.number))
         self.serve()
 
@@ -293,7 +315,7 @@ class FakeBroker:
         event = settlement.event
         self.results.append(Result(identity_of(event), event.digest, settlement.outcome))
 
-    def acknowledge(self, message: _Message) -> None:
+    def acknowledge(self, message: Message) -> None:
         """Forget a message; its outcome must have been confirmed before."""
         message.acked = True
         event = message.event
@@ -355,7 +377,7 @@ class FakeConnection:
         consumer = self._consumer
         return consumer is not None and consumer.unsettled < consumer.prefetch
 
-    def deliver(self, message: _Message) -> None:
+    def deliver(self, message: Message) -> None:
         """Send a message on its way."""
         consumer = self._consumer
         assert consumer is not None
@@ -389,7 +411,7 @@ class FakeConnection:
         session.live = False
         self._up.clear()
         self.broker.leave(self)
-        self.broker.requeue([each.message for each in session.deliveries], flag=flag)
+        self.broker.requeue([each.message for each in session.deliveries], flag=flag, lost=True)
         self.on_change()
 
     def mend(self) -> None:
@@ -430,7 +452,7 @@ class FakeConnection:
             self.broker.acknowledge(delivery.message)
             self.broker.serve()
         else:
-            self.broker.requeue([delivery.message], flag=True)
+            self.broker.requeue([delivery.message], flag=True, lost=False)
 
     async def _one(self, settlement: Settlement[Delivery], session: _Session) -> bool:
         rng, faults = self.broker.rng, self.broker.faults

@@ -15,13 +15,12 @@ from service.dead_letters.groups import age, written
 from service.dead_letters.opening import opened
 from service.errand import errand
 from service.rabbit.bodies import GZIP, encoding_of, unpacked
+from service.rabbit.counts import COUNTS
 from service.rabbit.letters import Letter, text
 
 MOST_SHOWN = 100_000
 """Characters of a body; nobody reads further."""
 _OURS = "import_"
-COUNTS = "x-delivery-count", "x-acquired-count"
-"""What the broker counts for this queue; no part of the original."""
 
 
 async def showing(options: argparse.Namespace) -> int:
@@ -80,7 +79,7 @@ def _original(letter: Letter) -> dict[str, object]:
     theirs = {
         f"header {name}": _plain(value)
         for name, value in letter.headers.items()
-        if name == "import_dropped_headers" or not name.startswith((_OURS, *COUNTS))
+        if name == "import_dropped_headers" or not (name.startswith(_OURS) or name in COUNTS)
     }
     return {
         "exchange": exchange,

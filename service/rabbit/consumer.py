@@ -10,6 +10,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
+from service.rabbit.counts import deliveries_before
 from service.rabbit.decoder import Decoder, Incoming
 from service.rabbit.link import ANSWER_SECONDS, Link, LinkLost, broker_errors
 from service.rabbit.tags import Tags
@@ -56,8 +57,8 @@ class Delivery:
         self.received_at = received_at
         self.size = len(message.body)
         self.early = early
-        self.times = _count(headers.get("x-delivery-count"))
-        self.copy = bool(message.redelivered) or self.times > 0
+        self.copy = bool(message.redelivered)
+        self.times = deliveries_before(headers, redelivered=self.copy)
         self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
         self._tags = tags
         tags.add(self._tag)
@@ -279,7 +280,3 @@ class Consumer:
         self._metrics.consumer_restarts.labels(reason).inc()
         if self._link is not None:
             self._link.fail(lost)
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -11,8 +11,9 @@ from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.copies import SHORT_STRING, Copy, shortened
+from service.rabbit.counts import COUNTS, returns
 from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.results import COUNTS, ID_BYTES, Outgoing, is_ours
+from service.rabbit.results import ID_BYTES, Outgoing, is_ours
 
 UNDELIVERED: Final = "undelivered"
 """The kind of a letter that the broker put there: none of our headers."""
@@ -91,7 +92,7 @@ class Letter:
     @property
     def returns(self) -> int:
         """How often the broker has counted it as returned to this queue, by any of its counts."""
-        return max(_count(self.headers.get(name)) for name in COUNTS)
+        return returns(self.headers)
 
     @property
     def unique(self) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import shorten
 from service.domain.outcomes import Failed, Imported
 from service.rabbit.copies import BODY, DROPPED_BYTES, SHORT_STRING, Copy, shortened
+from service.rabbit.counts import COUNTS
 from service.rabbit.topology import Topology
 from service.rabbit.wire import Escaped
 
@@ -29,8 +30,6 @@ OUR_BYTES = 12_000
 """All our headers of a dead letter stay below this together."""
 ENTRY_BYTES = 8
 """What a header takes beside its name and its value."""
-COUNTS = frozenset({"x-delivery-count", "x-acquired-count"})
-"""How often the broker counts a message as returned to its queue; a copy begins from nought."""
 
 
 Settled = Settlement[Any]

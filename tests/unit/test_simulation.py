@@ -29,6 +29,7 @@ from tests.fakes import (
     FATAL,
     HIDDEN,
     QUOTE,
+    VERSIONS,
     Bounds,
     BrokerFaults,
     FakeBroker,
@@ -199,7 +200,8 @@ class World:
             slow=rng.choice([0.0, 0.1]),
             until=now() + history.length,
         )
-        self.broker = FakeBroker(rng, faults)
+        version = VERSIONS[history.seed % len(VERSIONS)]
+        self.broker = FakeBroker(rng, faults, version=version)
         batch = self.limits.batch
         bounds = Bounds(
             batch.max_items,
