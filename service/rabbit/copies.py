@@ -3,6 +3,7 @@
 import logging
 import struct
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from pamqp import encode
@@ -41,7 +42,7 @@ class Copy(Basic.Properties):
         super().__init__(delivery_mode=2, message_id=unique)
         self.values: dict[str, Any] = {}
         self.headers = self.values
-        self.dropped: list[str] = []
+        self.dropped: dict[str, None] = {}
         self._readable = readable
         self._original = received(original)
         self._written: dict[str, bytes] = {}
@@ -65,21 +66,26 @@ class Copy(Basic.Properties):
 
     def fit(self, is_ours: Callable[[str], bool]) -> None:
         """Drop headers, largest first, until the rest fits a frame; ours stay."""
-        theirs = sorted(
-            (entry for entry in self._table if not is_ours(entry[0])),
-            key=lambda entry: len(entry[1]),
-        )
-        while theirs and sum(len(each) for _, each in self._table) > MOST_HEADER_BYTES:
+        table = self._table
+        theirs = [at for at, (name, _) in enumerate(table) if not is_ours(name)]
+        theirs.sort(key=lambda at: len(table[at][1]))
+        over = sum(len(written) for _, written in table) - MOST_HEADER_BYTES
+        gone: dict[int, None] = {}
+        while theirs and over > 0:
             largest = theirs.pop()
-            self._table.remove(largest)
-            self.values.pop(largest[0], None)
-            self.drop(largest[0])
+            over -= len(table[largest][1])
+            gone[largest] = None
+        self._table = [entry for at, entry in enumerate(table) if at not in gone]
+        for name in {table[at][0] for at in gone} - {name for name, _ in self._table}:
+            self.values.pop(name, None)
+        self.drop(*(table[at][0] for at in gone))
 
-    def drop(self, name: str) -> None:
-        """Note something that this copy does not carry as it came."""
-        if name not in self.dropped:
-            self.dropped.append(name)
-        self.values[DROPPED] = shortened(", ".join(self.dropped), DROPPED_BYTES)
+    def drop(self, *names: str) -> None:
+        """Note what this copy does not carry as it came."""
+        self.dropped.update(dict.fromkeys(names))
+        if self.dropped:
+            told = ", ".join(islice(self.dropped, DROPPED_BYTES))
+            self.values[DROPPED] = shortened(told, DROPPED_BYTES)
 
     def marshal(self) -> bytes:
         """Write them for the wire."""
