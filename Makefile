@@ -32,7 +32,7 @@ fmt: .venv/.stamp ## format, and mend what lint can mend
 unit: .venv/.stamp ## pure rules: no network, no sleeping
 	$(PYTEST) -m unit
 
-integration: .venv/.stamp broker ## one real neighbour at a time
+integration: .venv/.stamp broker programs ## one real neighbour at a time
 	$(PYTEST) -m integration
 
 e2e: .venv/.stamp broker ## the process as a black box
@@ -61,6 +61,7 @@ programs: .venv/.stamp
 	@tests/tools/prometheus.sh || true
 	@tests/tools/kustomize.sh >/dev/null || true
 	@tests/tools/node.sh >/dev/null || true
+	@tests/tools/php.sh || true
 
 .venv/.stamp: tests/requirements.txt
 	@tests/tools/setup.sh

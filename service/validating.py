@@ -76,7 +76,7 @@ class Validator(Generic[D]):
         if known is None:
             return
         for claim in fresh:
-            fields = jiter.from_json(bytes(claim.event.fields))
+            fields = _read(bytes(claim.event.fields))
             found = complaints(fields, known, original_names=batch.key.original_names)
             self._count(found)
             claim.known.warnings = tuple(map(str, found))
@@ -138,6 +138,17 @@ class Validator(Generic[D]):
     def _count(self, found: list[Complaint]) -> None:
         for each in found:
             self._metrics.field_complaints.labels(each.flaw).inc()
+
+
+def _read(fields: bytes) -> Mapping[str, object]:
+    """Return the fields with every digit of their numbers."""
+    read: Mapping[str, object]
+    try:
+        read = jiter.from_json(fields, float_mode="decimal")
+    except ValueError:
+        # An exponent beyond all bounds is no decimal number; as a float it is infinite, or 0.
+        read = jiter.from_json(fields)
+    return read
 
 
 def _failed(warnings: tuple[str, ...] | None) -> Failed:

@@ -57,7 +57,12 @@ def _field(told: object) -> Field:
     """Return a field; of what cannot be read only that there is one."""
     if not isinstance(told, dict):
         return Field("")
-    return Field(str(told.get("type")), told.get("isMultiple") is True, _choices(told))
+    return Field(
+        str(told.get("type")),
+        told.get("isMultiple") is True,
+        _choices(told),
+        told.get("isReadOnly") is True,
+    )
 
 
 def _choices(told: Mapping[str, Any]) -> frozenset[str] | None:

@@ -1,57 +1,30 @@
 """Judges what an item says against what the portal knows of its fields."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Literal
+
+from service.domain.external_id import original_name
+from service.domain.multifields import SAMPLES, lost
+from service.domain.nearest import nearest
+from service.domain.values import IDS, JUDGED, TEXTS, Flaw, judge
 
 Policy = Literal["off", "warn", "reject"]
 """The setting `VALIDATION`: look at no field, warn of what would be lost, or refuse the item."""
 LONGEST = 255
 MOST_COMPLAINTS = 20
-SIZED = frozenset({"title", "originId", "originatorId", "xmlId"})
-MULTIFIELDS = frozenset({"PHONE", "EMAIL", "WEB", "IM"})
-"""Imports read these, and not the `fm` that `crm.item.fields` lists (`bitrix24.md` §1)."""
-_PARENT = re.compile(r"parentId\d+")
-_YES_OR_NO = frozenset({"", "0", "n", "no", "false", "y", "true"})
-_SINGLE = frozenset(
-    {
-        "string",
-        "text",
-        "integer",
-        "double",
-        "boolean",
-        "date",
-        "datetime",
-        "enumeration",
-        "money",
-        "url",
-        "user",
-        "crm_status",
-    }
+LONGEST_NAME = 100
+SIZED = frozenset({"title", "originId", "originatorId", "originVersion", "xmlId"})
+SET_BY_ADMINISTRATORS = frozenset(
+    {"createdTime", "updatedTime", "movedTime", "createdBy", "updatedBy", "movedBy"}
 )
+"""Imports take these from administrators, and refuse them aloud from others."""
+_PARENT = re.compile(r"parentId\d+")
+_SEVERAL = re.compile(r"[,;|\s]\s*\S")
+_SINGLE = frozenset({*TEXTS, *IDS, *JUDGED})
 """Kinds of which one value is never a list; others, such as files, may be."""
-_JUDGED = frozenset({"boolean", "date", "datetime", "enumeration"})
-"""Kinds of which one value may be wrong."""
-
-
-class Flaw(StrEnum):
-    """What the portal would do without a word (label of `importer_field_complaints_total`)."""
-
-    UNKNOWN = "unknown"
-    """Ignores the field."""
-    BOOLEAN = "boolean"
-    """Reads the value as no."""
-    DATE = "date"
-    """Skips the field."""
-    CHOICE = "choice"
-    """Stores or drops a value that means nothing."""
-    LIST = "list"
-    """Cannot read the value's shape."""
-    LENGTH = "length"
-    """Cuts the value off."""
+_NO_MULTIFIELDS = "send it to a lead, contact or company, and link that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +34,12 @@ class Field:
     kind: str
     multiple: bool = False
     choices: frozenset[str] | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One field whose value would be lost or changed; never shows the value."""
+    """One field whose value would be lost or changed, what the portal keeps, and the remedy."""
 
     flaw: Flaw
     field: str
@@ -80,45 +54,88 @@ def complaints(
 ) -> list[Complaint]:
     """Return what of an item's fields the portal would drop or change in silence.
 
-    Facts: `bitrix24.md` §7.3. Empty values are let through: they say "nothing", and get it.
-    `original_names`: own fields are known as `UF_CRM_…`; the portal reads the other spelling,
-    too, so that it goes unjudged.
+    Numbers are best given as `int` and `Decimal`: a float has lost its digits. Empty values are
+    let through: they say "nothing", and get it. `original_names`: own fields are known as
+    `UF_CRM_…`; the portal reads the other spelling, too.
     """
     found: list[Complaint] = []
     for name, value in fields.items():
-        if original_names and name.startswith("ufCrm"):
+        field = known.get(name)
+        if field is None and original_names and name.startswith("ufCrm"):
+            field = known.get(original_name(name))
+            if field is None:
+                continue
+        if _is_plain(name, value, field):
             continue
-        if _is_plain(name, value, known.get(name)):
-            continue
-        for flaw, text in _of(name, value, known):
-            found.append(Complaint(flaw, name[:LONGEST], text))
+        for flaw, text in _of(name, value, field, known):
+            found.append(Complaint(flaw, name[:LONGEST_NAME], text))
             if len(found) == MOST_COMPLAINTS:
                 return found
     return found
 
 
+def has_multifields(known: Mapping[str, Field]) -> bool:
+    """Tell whether items of a type have PHONE, EMAIL, WEB and IM; the portal calls them `fm`."""
+    return "fm" in known or not SAMPLES.keys().isdisjoint(known)
+
+
 def _is_plain(name: str, value: object, field: Field | None) -> bool:
-    """Tell, quickly, whether this is the usual case: one value in a field that takes any."""
+    """Tell, quickly, whether this is the usual case: a text in a field that takes any."""
     return (
         field is not None
+        and type(value) is str
         and not field.multiple
-        and field.kind not in _JUDGED
-        and (type(value) is not str or len(value) <= LONGEST or name not in SIZED)
-        and type(value) is not list
-        and type(value) is not dict
+        and not field.read_only
+        and (field.kind in TEXTS or field.kind not in JUDGED)
+        and (len(value) <= LONGEST or name not in SIZED)
+        and name not in SAMPLES
         and name != "fm"
     )
 
 
-def _of(name: str, value: object, known: Mapping[str, Field]) -> Iterator[tuple[Flaw, str]]:
-    field = known.get(name)
+def _of(
+    name: str, value: object, field: Field | None, known: Mapping[str, Field]
+) -> Iterator[tuple[Flaw, str]]:
     if name == "fm":
         yield Flaw.UNKNOWN, "is not read by imports: send PHONE, EMAIL, WEB and IM"
-        return
-    if field is None:
-        if name not in MULTIFIELDS and not _PARENT.fullmatch(name):
-            yield Flaw.UNKNOWN, "is unknown to the portal, which ignores it: look at its spelling"
-        return
+    elif name in SAMPLES:
+        if not has_multifields(known):
+            yield Flaw.MULTIFIELD, f"is not kept for this type: {_NO_MULTIFIELDS}"
+        elif (text := lost(name, value)) is not None:
+            yield Flaw.MULTIFIELD, text
+    elif field is None and _PARENT.fullmatch(name):
+        yield from _values(name, value, Field("crm_entity"))
+    elif field is None:
+        yield Flaw.UNKNOWN, _unknown(name, known)
+    elif field.read_only and name not in SET_BY_ADMINISTRATORS:
+        yield Flaw.READ_ONLY, _READ_ONLY
+    else:
+        yield from _values(name, value, field)
+
+
+_READ_ONLY = (
+    "is set by the portal alone, which ignores what is sent: leave it out (the importer only "
+    "creates items; crm.item.update changes them)"
+)
+
+
+def _unknown(name: str, known: Mapping[str, Field]) -> str:
+    """Return the remedy for a name that the portal does not know."""
+    if name == "ID":
+        return _READ_ONLY
+    ignored = "is unknown to the portal, which ignores it"
+    like = nearest(name, known.keys() | SAMPLES.keys())
+    if like is None:
+        return f"{ignored}: look at its spelling, or add it to the portal"
+    if like not in SAMPLES:
+        return f"{ignored}: did you mean {like}?"
+    if not has_multifields(known):
+        return f"{ignored}, as it would {like}: {_NO_MULTIFIELDS}"
+    return f"{ignored}: did you mean {like}? Send {SAMPLES[like]}"
+
+
+def _values(name: str, value: object, field: Field) -> Iterator[tuple[Flaw, str]]:
+    """Yield what is wrong with the value, or with each of several."""
     if name in SIZED and isinstance(value, str) and len(value) > LONGEST:
         yield Flaw.LENGTH, f"is longer than {LONGEST} characters: the portal cuts it off"
     if value is None or value == "":
@@ -126,48 +143,30 @@ def _of(name: str, value: object, known: Mapping[str, Field]) -> Iterator[tuple[
     shape = _shape(name, value, field)
     if shape is not None:
         yield Flaw.LIST, shape
-    elif field.multiple or not isinstance(value, list | dict):
-        several = value if isinstance(value, list) else [value]
-        yield from dict.fromkeys(flaw for one in several for flaw in _value(field, one))
+    elif isinstance(value, dict):
+        if field.multiple:
+            yield from _each(field, value.values())
+    elif field.multiple or not isinstance(value, list):
+        yield from _each(field, value if isinstance(value, list) else [value])
+
+
+def _each(field: Field, several: Iterable[object]) -> Iterator[tuple[Flaw, str]]:
+    """Yield each flaw of several values once."""
+    plain = (one for one in several if not isinstance(one, list | dict))
+    yield from dict.fromkeys(
+        flaw for one in plain for flaw in judge(field.kind, one, field.choices)
+    )
 
 
 def _shape(name: str, value: object, field: Field) -> str | None:
     """Return what is wrong with giving one value or several."""
     several = isinstance(value, list | dict)
-    if several and not field.multiple and field.kind in _SINGLE:
-        return f"is a list or an object, but the portal takes one {field.kind}"
-    if field.multiple and not several and name.startswith(("ufCrm", "UF_")):
+    if several and value and not field.multiple and field.kind in _SINGLE:
+        return f"is a list or an object, but the portal takes one {field.kind}: send one value"
+    if not field.multiple or several:
+        return None
+    if name.startswith(("ufCrm", "UF_")):
         return "takes several values: send a list, even for one"
+    if field.kind in IDS and isinstance(value, str) and _SEVERAL.search(value.strip()):
+        return "takes several ids, the portal keeps the first: send a list, such as [5, 6]"
     return None
-
-
-def _value(field: Field, value: object) -> Iterator[tuple[Flaw, str]]:
-    match field.kind:
-        case "boolean" if not _is_yes_or_no(value):
-            yield Flaw.BOOLEAN, 'becomes no: only true, "true" and "Y" mean yes to the portal'
-        case "date" | "datetime" if not _is_date(value):
-            yield (
-                Flaw.DATE,
-                "is no ISO date (2026-01-31, 2026-01-31T10:00:00+00:00): it is skipped",
-            )
-        case "enumeration" if field.choices is not None and str(value) not in field.choices:
-            yield Flaw.CHOICE, "is none of the ids that the portal lists for this field"
-        case _:
-            pass
-
-
-def _is_yes_or_no(value: object) -> bool:
-    """Tell whether a value is read as it was meant; the number 1 is read as no."""
-    if isinstance(value, str):
-        return value.lower() in _YES_OR_NO
-    return isinstance(value, bool) or value in (None, 0)
-
-
-def _is_date(value: object) -> bool:
-    if not isinstance(value, str) or not value[:4].isdigit() or value[4:5] != "-":
-        return value in (None, "")
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True

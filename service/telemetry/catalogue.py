@@ -1,8 +1,8 @@
 """Lists every metric: name, meaning, and what to do when it moves."""
 
 from service.domain.batching import ClosedBy
-from service.domain.fields import Flaw
 from service.domain.outcomes import FailureKind, PauseReason
+from service.domain.values import Flaw
 from service.telemetry.declared import Declared
 from service.telemetry.delivery import DELIVERY
 from service.telemetry.labels import (
@@ -75,7 +75,7 @@ ALL = (
     Declared(
         "field_complaints_total",
         "fields that the portal would drop or change without a word, by flaw",
-        "read the warnings of the succeeded events and tell the upstream team",
+        "read the warnings of the results and tell the upstream team",
         labels={"flaw": tuple(Flaw)},
     ),
     Declared(

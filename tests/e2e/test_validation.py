@@ -8,10 +8,21 @@ from tests.support.world import World, deals
 DROPPED: dict[str, dict[str, Any]] = {
     "unknown": {"titel": "misspelt"},
     "boolean": {"title": "x", "opened": 1},
-    "date": {"title": "x", "begindate": "31.01.2026"},
+    "date": {"title": "x", "begindate": "31/01/2026"},
     "length": {"title": "x" * 300},
+    "number": {"title": "x", "opportunity": "1200,50"},
+    "reference": {"title": "x", "assignedById": "Ada"},
+    "multifield": {"title": "x", "PHONE": [{"VALUE": "+100", "VALUE_TYPE": "WORK"}]},
+    "read_only": {"title": "x", "id": 55},
 }
-SECRET = "31.01.2026"
+NAMES = ["titel", "opened", "begindate", "title", "opportunity", "assignedById", "PHONE", "id"]
+SECRET = "31/01/2026"
+KEPT: list[dict[str, Any]] = [
+    {"closedate": "31.01.2026"},
+    {"opportunity": "1200.50"},
+    {"opened": "y"},
+    {"contactIds": 5},
+]
 
 
 def events() -> list[dict[str, Any]]:
@@ -30,11 +41,10 @@ async def test_succeeded_event_says_what_the_portal_dropped(broker: Broker, vhos
         world.assert_effectively_once(ids)
         told = {e["data"]["eventId"]: e["data"].get("warnings") for e in world.books.succeeded}
         assert None is told.pop("good")
-        assert ["titel", "opened", "begindate", "title"] == [
-            told[name][0].split()[0] for name in DROPPED
-        ]
+        assert NAMES == [told[name][0].split()[0] for name in DROPPED]
+        assert "keeps 1200:" in told["number"][0]
         counted = service.metrics()
-        assert [1.0] * 4 == [
+        assert [1.0] * len(DROPPED) == [
             counted[f'importer_field_complaints_total{{flaw="{name}"}}'] for name in DROPPED
         ]
         assert 1.0 == sum(
@@ -53,11 +63,51 @@ async def test_flawed_item_is_refused_without_a_call_if_asked(broker: Broker, vh
         await world.publish(events())
         await world.settle(ids)
         world.assert_effectively_once(ids, failed=dict.fromkeys(DROPPED, "rejected"))
-        assert {"VALIDATION_FAILED": 4} == world.books.codes()
+        assert {"VALIDATION_FAILED": len(DROPPED)} == world.books.codes()
         failed = {e["data"]["eventId"]: e["data"] for e in world.books.failed}
         assert (0, None) == (failed["date"]["attempts"], failed["date"]["batchId"])
-        assert "begindate is no ISO date" in failed["date"]["error"]["message"]
+        assert (
+            "begindate is not a date that the portal reads" in failed["date"]["error"]["message"]
+        )
+        assert ["begindate"] == [each.split()[0] for each in failed["date"]["warnings"]]
         assert [1] == [call["size"] for call in world.import_calls()]
+
+
+async def test_what_the_portal_reads_is_not_refused(broker: Broker, vhost: str) -> None:
+    """However it is written."""
+    ids = [f"kept-{number}" for number in range(len(KEPT))]
+    async with World(broker, vhost) as world:
+        await world.start_service(VALIDATION="reject")
+        events = deals(*ids)
+        for event, fields in zip(events, KEPT, strict=True):
+            event["fields"] |= fields
+        await world.publish(events)
+        await world.settle(ids)
+        world.assert_effectively_once(ids)
+        assert not any("warnings" in each["data"] for each in world.books.succeeded)
+
+
+async def test_ignored_members_are_said_in_both_results_and_the_dead_letter(
+    broker: Broker, vhost: str
+) -> None:
+    """What was ignored is often the reason of a failure."""
+    good = {"entityTypeId": 2, "id": "good", "action": "update", "fields": {"title": "x"}}
+    bad = {"entityTypeId": 2, "id": "bad", "eventId": "b", "fields": {"TITLE": "x"}}
+    broken = {"id": "broken", "entityTypeID": 2, "fields": {"title": "x"}}
+    async with World(broker, vhost, portal={"required": {2: ["title"]}}) as world:
+        await world.start_service()
+        await world.publish([good, bad, broken])
+        await world.settle(["good", "bad", "broken"])
+        results = [*world.books.succeeded, *world.books.failed]
+        told = {each["data"]["eventId"]: " ".join(each["data"]["warnings"]) for each in results}
+        assert 'the member "action" is ignored' in told["good"]
+        assert 'the member "eventId" is ignored: did you mean id?' in told["bad"]
+        assert (
+            "TITLE is unknown to the portal, which ignores it: did you mean title?" in told["bad"]
+        )
+        assert "did you mean entityTypeId?" in told["broken"]
+        headers = {each.headers["import_event_id"]: each.headers for each in world.books.dead}
+        assert "did you mean title?" in str(headers["bad"]["import_warnings"])
 
 
 async def test_odd_number_sends_nobody_back(broker: Broker, vhost: str) -> None:

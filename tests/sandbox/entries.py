@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.sandbox.catalogue import CUT_AT, CUT_FIELDS, SYSTEM_FIELDS, Catalogue, Field
+from tests.sandbox.catalogue import CUT_AT, SYSTEM_FIELDS, Catalogue, Field
 from tests.sandbox.reply import refusal
 from tests.sandbox.settings import Settings
-from tests.sandbox.storing import kept
+from tests.sandbox.storing import converted, is_date, kept
 
-TRUE = frozenset({"true", "y", "Y"})
 Newest = Callable[[], datetime | None]
 NOT_VALID = "CRM_FIELD_ERROR_VALUE_NOT_VALID"
 
@@ -70,12 +69,19 @@ class Clerk:
             found = self._catalogue.field(entity_type, name, original=original)
             if found is None or found.name == "id":
                 continue
-            if found.multiple and not isinstance(value, list | dict):
-                raise _not_iterable(value)
+            if found.name.startswith("ufCrm") and found.multiple:
+                if not isinstance(value, list | dict):
+                    raise _not_iterable(value)
+            elif (
+                found.multiple
+                and not isinstance(value, list | dict)
+                and found.type != "crm_multifield"
+            ):
+                value = [value]  # noqa: PLW2901 - PHP casts it to an array
             if found.type == "file" and not _readable(value, found):
                 complaint = EntryRefused(0, f'Unable to upload file "{found.name}"', saved=True)
-            elif found.type not in {"date", "datetime"} or _is_date(value):
-                fields[found.name] = _converted(found, value)
+            elif found.type not in {"date", "datetime"} or is_date(value):
+                fields[found.name] = converted(found, value)
         return fields, complaint
 
     def _check_required(self, entity_type: int, fields: Mapping[str, object]) -> None:
@@ -125,26 +131,6 @@ def _not_iterable(value: object) -> EntryRefused:
     kinds = {str: "string", int: "integer", float: "double", bool: "boolean"}
     kind = kinds.get(type(value), "NULL")
     return EntryRefused(100, f"Expected iterable value for multiple field, but got {kind} instead")
-
-
-def _converted(found: Field, value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
-    if found.type == "boolean":
-        return "Y" if value is True or (isinstance(value, str) and value in TRUE) else "N"
-    if found.type == "string" and isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
-    if found.name in CUT_FIELDS and isinstance(value, str):
-        return value[:CUT_AT]
-    return value
-
-
-def _is_date(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _readable(value: object, found: Field) -> bool:

@@ -25,7 +25,7 @@ from tests.unit.domain.samples import batch, claim, event, fault
 from tests.virtual_time import run
 
 DOWN = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
-UNKNOWN = "titel is unknown to the portal, which ignores it: look at its spelling"
+UNKNOWN = "titel is unknown to the portal, which ignores it: did you mean title?"
 
 
 class Silent(ScriptedPortal):
@@ -179,7 +179,7 @@ def test_batches_that_come_together_share_one_question() -> None:
 
 async def test_number_beyond_all_bounds_is_no_trouble() -> None:
     """What the intake admits is read here, too: nobody is sent back for it."""
-    room, raw = Room(), memoryview(b'{"title":1e999,"titel":-1e400}')
+    room, raw = Room(), memoryview(b'{"title":"x","titel":-1e99999999999999999999}')
     odd = claim(replace(event("odd"), fields=raw))
     assert [] == await room.judge(odd, item("good", title="x"))
     assert (UNKNOWN,) == odd.known.warnings

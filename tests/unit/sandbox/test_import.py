@@ -120,10 +120,11 @@ async def test_refused_entry_leaves_its_neighbours_alone(
     portal: Portal, client: httpx.AsyncClient
 ) -> None:
     """Store the entries around a refused one and number them without a gap."""
-    portal.configure(allowed={DEAL: {"currencyId": ["USD"]}})
+    user_fields = {DEAL: {"ufCrm_tags": {"type": "string", "multiple": True}}}
+    portal.configure(allowed={DEAL: {"currencyId": ["USD"]}}, user_fields=user_fields)
     data = [
         {"title": "first"},
-        {"contactIds": 4},
+        {"ufCrm_tags": "a"},
         {"currencyId": "XXX"},
         {"companyId": -1},
         {"title": "last"},
@@ -235,3 +236,40 @@ async def test_slow_entries_are_stored_one_by_one_and_cut_at_the_gateway(
     answer = await imported(client)
     assert (504, "text/html") == (answer.status_code, answer.headers["content-type"][:9])
     assert ["one", "two"] == titles(portal)
+
+
+@pytest.mark.parametrize(
+    ("entity_type", "sent", "stored"),
+    [
+        (DEAL, {"opportunity": "1200,50"}, {"opportunity": 1200}),
+        (DEAL, {"opportunity": "12 pcs"}, {"opportunity": 12}),
+        (DEAL, {"assignedById": "Ada"}, {"assignedById": 0}),
+        (DEAL, {"contactIds": "5,6"}, {"contactIds": [5]}),
+        (DEAL, {"additionalInfo": 2**70}, {"additionalInfo": "1.1805916207174E+21"}),
+        (DEAL, {"closedate": "31.01.2026"}, {"closedate": "2026-01-31"}),
+        (DEAL, {"closedate": "2026-01-31T23:30:00-08:00"}, {"closedate": "2026-02-01"}),
+        (DEAL, {"PHONE": [{"VALUE": "+1", "VALUE_TYPE": "WORK"}]}, {}),
+        (3, {"PHONE": "+1"}, {"PHONE": []}),
+        (3, {"PHONE": [{"value": "+1"}]}, {"PHONE": []}),
+    ],
+)
+async def test_values_are_kept_as_php_makes_them(
+    portal: Portal,
+    client: httpx.AsyncClient,
+    entity_type: int,
+    sent: dict[str, object],
+    stored: dict[str, object],
+) -> None:
+    """Numbers up to the first letter, days in the server's zone, multifields in one shape."""
+    await call(client, "crm.item.batchImport", entityTypeId=entity_type, data=[sent])
+    (item,) = portal.ledger.items
+    assert stored == {name: value for name, value in item.fields.items() if name != "title"}
+
+
+async def test_a_column_of_three_byte_characters_ends_before_a_longer_one(
+    portal: Portal, client: httpx.AsyncClient
+) -> None:
+    """And one that trims drops white space at both ends."""
+    portal.configure(columns="utf8mb3", trims=True)
+    await imported(client, [{"title": " chat-😀-17"}])
+    assert ["chat-"] == titles(portal)

@@ -1,0 +1,239 @@
+"""Judges whether the portal keeps what one value says.
+
+The portal reads numbers with PHP's `doubleval` and `intval`, texts with `strval`, dates with
+`strtotime` (its module `crm`, `Item::set` and the casts of its ORM fields; module `rest`,
+`CRestUtil::unConvertDate`), and says nothing of what they leave out.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from service.domain import php, strtotime
+from service.domain.strtotime import Reading
+
+
+class Flaw(StrEnum):
+    """What the portal would do without a word (label of `importer_field_complaints_total`)."""
+
+    UNKNOWN = "unknown"
+    """Ignores the field."""
+    READ_ONLY = "read_only"
+    """Ignores the field, which nobody can write."""
+    BOOLEAN = "boolean"
+    """Reads the value as no, or stores 1 for true."""
+    DATE = "date"
+    """Skips the field, or keeps another day."""
+    NUMBER = "number"
+    """Keeps another number, or other digits."""
+    REFERENCE = "reference"
+    """Keeps 0, or a part, where an id belongs."""
+    CHOICE = "choice"
+    """Stores or drops a value that means nothing."""
+    MULTIFIELD = "multifield"
+    """Keeps none, or not all, of PHONE, EMAIL, WEB or IM."""
+    LIST = "list"
+    """Cannot read the value's shape."""
+    LENGTH = "length"
+    """Cuts the value off."""
+
+
+Found = Iterator[tuple[Flaw, str]]
+_ID_KINDS = (
+    "user employee crm_company crm_contact crm_lead crm_deal crm_quote crm_entity crm_category "
+    "iblock_element iblock_section hlblock"
+)
+IDS = frozenset(_ID_KINDS.split())
+"""Kinds whose value is the number of something else."""
+TEXTS = frozenset({"string", "text", "char", "url", "crm_status", "crm_currency"})
+MANY_DIGITS = 15
+"""Significant digits that a float keeps for certain."""
+_NO = frozenset({"", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "нет"})
+_YES = frozenset({"true", "y", "Y"})
+_PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+_MONEY = re.compile(r"-?[0-9]+\.?[0-9]*(?:\|[A-Z]{3})?")
+_NEGATIVE_SECONDS = re.compile(r"[+-][0-9]{5,}")
+_TWO_DIGIT_DASHES = re.compile(r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d\d)(?!\d)")
+_LAST_DAY, _LAST_MONTH = 31, 12
+_ISO_DATE = "send 2026-01-31"
+_ZONED = (
+    f"has a time zone, and the portal keeps the day that it is in its own zone: {_ISO_DATE} alone"
+)
+_ISO_TIME = "send 2026-01-31T10:00:00+00:00"
+
+
+def is_empty(value: object) -> bool:
+    """Tell whether PHP calls a value empty: the portal stores nothing for it, as was meant."""
+    return value in (None, "", "0") or (not isinstance(value, str) and not value)
+
+
+def judge(kind: str, value: object, choices: frozenset[str] | None) -> Found:
+    """Yield what the portal would do to one value that is no list and no object."""
+    if kind == "boolean":
+        yield from _boolean(value)
+    elif is_empty(value):
+        return
+    elif kind == "enumeration" and choices is not None:
+        if _shown(value) not in choices:
+            yield Flaw.CHOICE, "is none of the ids that the portal lists for this field"
+    elif kind in IDS or kind == "enumeration":
+        yield from _reference(value)
+    elif (judging := _BY_KIND.get(kind)) is not None:
+        yield from judging(value)
+
+
+def _boolean(value: object) -> Found:
+    """Exactly four values mean yes; what does not mean no either is lost."""
+    if value is True or (isinstance(value, str) and value in _YES):
+        return
+    if not (value.strip().lower() in _NO if isinstance(value, str) else not value):
+        yield Flaw.BOOLEAN, 'becomes no: only true, "true", "y" and "Y" mean yes to the portal'
+
+
+def _date(value: object) -> Found:
+    for why in _misread(value, _ISO_DATE):
+        yield Flaw.DATE, why
+        return
+    reading = strtotime.read(_shown(value))
+    if reading is not None and reading.zones:
+        yield Flaw.DATE, _ZONED
+
+
+def _date_time(value: object) -> Found:
+    for why in _misread(value, _ISO_TIME):
+        yield Flaw.DATE, why
+
+
+def _misread(value: object, remedy: str) -> Iterator[str]:
+    """Yield how the portal reads a date otherwise than it is written."""
+    text = _shown(value)
+    reading = strtotime.read(text)
+    if reading is None or _NEGATIVE_SECONDS.fullmatch(text.strip()):
+        yield f"is not a date that the portal reads, the field is skipped: {remedy}"
+    elif not reading.relative and not reading.written:
+        what = "a time of day" if reading.times else "no day"
+        yield f"is read as {what}, the portal keeps the day of the import: {remedy}"
+    elif reading.lost_year:
+        yield f"is read without its year, the portal keeps the present one: {remedy}"
+    elif not (reading.exact or _counted(reading)) or _is_day_first(text):
+        yield f"is read as {reading.kept() or 'another day'}: {remedy}"
+
+
+def _counted(reading: Reading) -> bool:
+    """Tell whether words or a bare week move the day on purpose."""
+    return reading.relative and reading.weekday is None
+
+
+def _is_day_first(text: str) -> bool:
+    """Tell whether this looks like 31-12-26, which PHP reads as the year 2031."""
+    match = _TWO_DIGIT_DASHES.match(text.strip())
+    if match is None or match["d"] == match["y"]:
+        return False
+    return 1 <= int(match["d"]) <= _LAST_DAY and 1 <= int(match["m"]) <= _LAST_MONTH
+
+
+def _double(value: object) -> Found:
+    number = _number(value)
+    if number is None or isinstance(value, bool):
+        return
+    meant, kept = _meant(value), php.double_of(number)
+    if meant is None:
+        yield Flaw.NUMBER, f"is not a plain number, the portal keeps {_float(kept)}: send 1200.50"
+    elif abs(kept) == float("inf") or _digits_lost(meant, kept):
+        kept_text = f"has more digits than a number keeps, the portal keeps {_float(kept)}"
+        yield Flaw.NUMBER, f"{kept_text}: send it to a text field"
+
+
+def _digits_lost(meant: Decimal, kept: float) -> bool:
+    """Tell whether digits before the point are lost; those far behind it nobody misses."""
+    if float(meant) != kept:
+        return True
+    digits = "".join(map(str, meant.as_tuple().digits)).strip("0")
+    return len(digits) > MANY_DIGITS and meant == meant.to_integral_value()
+
+
+def _integer(value: object) -> Found:
+    number = _number(value)
+    if number is None or isinstance(value, bool):
+        return
+    meant, kept = _meant(value), php.integer_of(number)
+    if meant is None or meant != kept:
+        yield Flaw.NUMBER, f"is not a whole number of 64 bits, the portal keeps {kept}: send one"
+
+
+def _reference(value: object) -> Found:
+    number = int(value) if isinstance(value, bool) else _number(value)
+    if number is None:
+        return
+    meant, kept = _meant(value), php.integer_of(number)
+    if meant is None or meant != kept or isinstance(value, bool):
+        yield Flaw.REFERENCE, f"takes an id, the portal keeps {kept}: send the number, such as 17"
+
+
+def _text(value: object) -> Found:
+    if isinstance(value, bool):
+        yield Flaw.BOOLEAN, 'is a text, the portal keeps "1" for true: send "true" in quotes'
+    elif isinstance(value, int | float | Decimal):
+        number = _exact(value)
+        kept = php.text_of(number)
+        if not php.is_whole(number) and ("E" in kept or "INF" in kept or Decimal(kept) != number):
+            yield Flaw.NUMBER, f"is a long number, the portal keeps {kept}: send it in quotes"
+
+
+def _money(value: object) -> Found:
+    if not _MONEY.fullmatch(_shown(value)):
+        yield (
+            Flaw.NUMBER,
+            "is not an amount that the portal reads, it keeps none: send 1200.50|EUR",
+        )
+
+
+def _number(value: object) -> str | php.JsonNumber | None:
+    if isinstance(value, str):
+        return value
+    return _exact(value) if isinstance(value, int | float | Decimal) else None
+
+
+def _exact(value: float | Decimal) -> php.JsonNumber:
+    """Return a number whose digits can be compared; a float stands for its shortest digits."""
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _meant(value: object) -> Decimal | None:
+    """Return the number that a reader sees; None where that is no plain number."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not _PLAIN.fullmatch(text):
+            return None
+    else:
+        text = str(value)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _shown(value: object) -> str:
+    """Return a value as PHP turns it into a text."""
+    if isinstance(value, bool):
+        return "1" if value else ""
+    if isinstance(value, int | float | Decimal):
+        return php.text_of(_exact(value))
+    return str(value)
+
+
+def _float(number: float) -> str:
+    return php.text_of(Decimal(repr(number)))
+
+
+_BY_KIND: Mapping[str, Callable[[object], Found]] = {
+    "date": _date,
+    "datetime": _date_time,
+    "double": _double,
+    "integer": _integer,
+    "money": _money,
+    **dict.fromkeys(TEXTS, _text),
+}
+JUDGED = frozenset({"boolean", "enumeration", *IDS, *_BY_KIND})
+"""Kinds of which one value may be wrong."""
