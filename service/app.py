@@ -32,6 +32,7 @@ from service.rabbit.broker import Broker
 from service.rabbit.results import Writer
 from service.settings.tree import Settings
 from service.telemetry.metrics import Metrics
+from service.telemetry.mishaps import catch_strays, endless
 
 BEAT_SECONDS = 0.5
 NEW_OBJECTS = 20_000
@@ -69,6 +70,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
         )
         pipeline.tracer = remote.tracer = traced = tracer(settings)
         _tell_config(settings, metrics)
+        catch_strays(loop, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pipeline.stop)
         status = Status()
@@ -76,6 +78,8 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
         await _run_parts(settings, beat)
     traced.close()
     log.info("stopped")
+    if pipeline.broken:
+        raise CannotStart("stopped by a bug, which the log tells of: report it")
 
 
 async def _run_parts(settings: Settings, beat: "_Beat") -> None:
@@ -87,11 +91,13 @@ async def _run_parts(settings: Settings, beat: "_Beat") -> None:
             connections = broker.run(accept=pipeline.accept, on_change=pipeline.wake)
             side = [
                 tasks.create_task(connections, name="broker"),
-                tasks.create_task(beat.run(), name="beat"),
+                tasks.create_task(endless(beat.run, "beat", beat.metrics), name="beat"),
             ]
-            await pipeline.run()
-            for task in side:
-                task.cancel()
+            try:
+                await pipeline.run()
+            finally:
+                for task in side:
+                    task.cancel()
 
 
 @dataclass(slots=True)

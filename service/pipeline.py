@@ -4,20 +4,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from service.aside import Aside
-from service.domain.batching import Agenda, Batch
-from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of
-from service.domain.events import ItemEvent, Malformed
+from service.desk import Desk, is_live
+from service.domain.batching import Batch
+from service.domain.claims import Claim
 from service.domain.limits import Limits, Load
-from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.pausing import Gate, Mode
 from service.importing import Importer, Portal
-from service.settling import Delivery, Publisher, Settler
+from service.outlet import Delivery, Publisher
 from service.telemetry.metrics import Metrics
+from service.telemetry.mishaps import AGAIN, contained, endless
 from service.telemetry.tracing import UNTRACED, Tracer
 from service.warden import Intake, Warden
 
 SWEEP_SECONDS = 1.0
+SOON = 0.9
+"""What is held for so much of the longest time goes back with what is held too long."""
+MOST_BUGS = 5
+"""So many steps of the loop in a row may end by a bug; then only a new start can help."""
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +48,20 @@ class Pipeline:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._claims: Claims[Delivery] = Claims(remember=limits.remember)
-        self._agenda: Agenda[Delivery] = Agenda(limits.batch, portal.most)
         self.gate = Gate(limits.pause)
-        self.settler = Settler(
-            publisher=publisher, claims=self._claims, metrics=metrics, clock=clock
+        self._desk = Desk(
+            publisher=publisher,
+            limits=limits,
+            metrics=metrics,
+            clock=clock,
+            most=portal.most,
+            wake=self.wake,
         )
+        self.settler = self._desk.settler
         self._portal = portal
         self._importer = Importer(
             portal=portal,
-            claims=self._claims,
+            claims=self._desk.claims,
             gate=self.gate,
             rules=limits.rules,
             metrics=metrics,
@@ -70,11 +77,11 @@ class Pipeline:
         )
         self._importer.may_send = self._may_send
         self._flying: set[asyncio.Task[None]] = set()
-        self._aside = Aside(on_end=self.wake)
         self._wake = asyncio.Event()
         self.tracer: Tracer = UNTRACED
         self._next_sweep, self._paced_until, self._paced_by = 0.0, 0.0, "bucket"
-        self.stopping, self.load = False, Load(0, 0)
+        self.stopping = self.broken = False
+        self.load = Load(0, 0)
 
     def wake(self) -> None:
         """Let the loop look again: something outside has changed."""
@@ -87,50 +94,29 @@ class Pipeline:
 
     def accept(self, delivery: Delivery) -> None:
         """Take one delivery in; called for each, in order of arrival, while `run` runs."""
-        event = delivery.event
-        self.settler.held[delivery] = None
-        self.tracer.received(event)
-        if isinstance(event, Malformed):
-            failed = Failed(FailureKind.MALFORMED, event.code, event.message)
-            self._aside.start(self.settler.settle_message(delivery, failed))
-        else:
-            self._admit(delivery, event)
-        if len(self.settler.held) >= self._limits.prefetch:
-            self._wake.set()
+        with contained(self._metrics, "trace"):
+            self.tracer.received(delivery.event)
+        self._desk.accept(delivery)
 
     async def run(self) -> None:
-        """Work until `stop`, then drain."""
+        """Work until `stop`, then drain; `broken` tells that a bug made it stop."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = self._aside.tasks = tasks
-            warden = tasks.create_task(self._warden.run(), name="warden")
+            self._tasks = self._desk.aside.tasks = tasks
+            warden = tasks.create_task(
+                endless(self._warden.run, "warden", self._metrics), name="warden"
+            )
+            bugs = 0
             while not self.stopping:
-                self._start_due()
-                await self._sleep(self._next_sweep)
+                with contained(self._metrics, "loop") as step:
+                    self._start_due()
+                    await self._sleep(self._next_sweep)
+                bugs = bugs + 1 if step.struck else 0
+                if bugs:
+                    await asyncio.sleep(AGAIN.delay(bugs, 1.0))
+                if bugs >= MOST_BUGS:
+                    self.broken = self.stopping = True
             warden.cancel()
             await self._drain()
-
-    def _admit(self, delivery: Delivery, event: ItemEvent) -> None:
-        """Claim the event, or join whoever has."""
-        limits = self._limits
-        claim = claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
-        admitted = self._claims.admit(claim, copy=delivery.copy)
-        if isinstance(admitted, Claim):
-            self._schedule(admitted)
-            return
-        self._metrics.joined.inc()
-        if isinstance(admitted, Repeat) and admitted.imported is not None:
-            self._aside.start(self.settler.settle_message(delivery, admitted.imported))
-        elif isinstance(admitted, Repeat):
-            self._aside.start(self.settler.acknowledge(delivery))
-
-    def _schedule(self, claim: Claim[Delivery]) -> None:
-        """Let a claim join an open batch, once a look-up of it can prove anything."""
-        now = self._clock()
-        if claim.known.doubt and claim.known.look_at > now:
-            self._agenda.defer(claim, claim.known.look_at)
-            self._wake.set()
-        elif self._agenda.add(claim, now):
-            self._wake.set()
 
     def _start_due(self) -> None:
         """Start every batch that may leave while there are slots."""
@@ -139,13 +125,14 @@ class Pipeline:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
         while len(self._flying) < self._slots(now) and not self._waits_for_portal(now):
-            pressure = len(self.settler.held) >= self._limits.prefetch
             half_open = self.gate.mode is Mode.HALF_OPEN
-            batch = self._agenda.take(now, pressure=pressure, unsuspected_first=half_open)
+            batch = self._desk.agenda.take(
+                now, pressure=self._desk.full, unsuspected_first=half_open
+            )
             if batch is None:
                 break
             self._launch(batch, now)
-        self.load = Load(len(self._flying), len(self._agenda))
+        self.load = Load(len(self._flying), len(self._desk.agenda))
 
     def _slots(self, now: float) -> int:
         """Return how many batches may be in flight; none while results could not be published."""
@@ -159,11 +146,11 @@ class Pipeline:
 
     def _may_send(self, batch: Batch[Delivery]) -> bool:
         """Tell, just before a call, whether the broker is there and the messages still ours."""
-        return self._intake.fit(self._clock()) and all(map(_live, batch.claims))
+        return self._intake.fit(self._clock()) and all(map(is_live, batch.claims))
 
     def _launch(self, batch: Batch[Delivery], now: float) -> None:
-        dead = [claim for claim in batch.claims if not _live(claim)]
-        self._release(dead)
+        dead = [claim for claim in batch.claims if not is_live(claim)]
+        self._desk.release(dead)
         batch.claims = [claim for claim in batch.claims if claim not in dead]
         if not batch.claims:
             return
@@ -179,43 +166,37 @@ class Pipeline:
         self._wake.set()
 
     async def _process(self, batch: Batch[Delivery]) -> None:
-        """Carry one batch to what follows; the one place that catches everything."""
+        """Carry one batch to what follows."""
         claims = list(batch.claims)
-        try:
-            with self.tracer.batch([claim.event for claim in claims]):
-                sequel = await self._importer.carry(batch)
-                claims = [claim for claim, _ in sequel.ended]
-                self._warden.look()
-                for again in sequel.again:
-                    self._again(again)
-                with self.tracer.settle(len(claims)):
-                    await self.settler.settle(sequel.ended, self._resolved)
-        except Exception:
-            log.exception("unexpected error: the deliveries go back to the queue")
-            held = self.settler.held
-            self._release([c for c in claims if any(each in held for each in c.deliveries)])
+        with (
+            contained(self._metrics, "batch") as work,
+            self.tracer.batch([claim.event for claim in claims]),
+        ):
+            sequel = await self._importer.carry(batch)
+            claims = [claim for claim, _ in sequel.ended]
+            self._warden.look()
+            for again in sequel.again:
+                self._again(again)
+            with self.tracer.settle(len(claims)):
+                await self._desk.settle(sequel.ended)
+        if work.struck:
+            self._strike(batch, claims)
+
+    def _strike(self, batch: Batch[Delivery], claims: Iterable[Claim[Delivery]]) -> None:
+        """Try each event of a batch alone that a bug has struck: one may be the reason."""
+        now = self._clock()
+        for claim in claims:
+            if not self._desk.claims.holds(claim):
+                continue
+            claim.known.struck += 1
+            wait = AGAIN.delay(claim.known.struck, 1.0)
+            self._again(batch.part([claim], max(now + wait, claim.known.look_at)))
 
     def _again(self, batch: Batch[Delivery]) -> None:
         if self._warden.shut:
-            self._release(batch.claims)
+            self._desk.release(batch.claims)
         else:
-            self._agenda.put(batch)
-
-    def _resolved(self, resolved: Resolved[Delivery], outcome: Outcome) -> None:
-        """Go on with what waited for a claim that has ended."""
-        for heir in resolved.starts:
-            self._schedule(heir)
-        if isinstance(outcome, Imported):
-            again = Imported(outcome.item_id, duplicate=True)
-            for heir in resolved.repeats:
-                for delivery in heir.deliveries:
-                    self._aside.start(self.settler.settle_message(delivery, again))
-
-    def _release(self, claims: Iterable[Claim[Delivery]]) -> None:
-        """Give claims up unsettled; what is known of them is kept, their deliveries go back."""
-        back = [delivery for claim in claims for delivery in self._claims.release(claim)]
-        if back:
-            self._aside.start(self.settler.give_back(back))
+            self._desk.agenda.put(batch)
 
     def busy(self) -> bool:
         """Tell whether any delivery is held."""
@@ -223,19 +204,24 @@ class Pipeline:
 
     def let_go(self) -> None:
         """Give up everything that waits."""
-        self._release(self._agenda.prune(lambda _claim, _due: False))
+        self._desk.release(self._desk.agenda.prune(lambda _claim, _due: False))
 
     def _sweep(self, now: float) -> None:
         """Give up what waits too long, or whose deliveries the broker has taken back."""
-        before = now - self._limits.hold
-        self._release(self._agenda.prune(lambda claim, _: _live(claim) and claim.since > before))
-        overdue = self.settler.overdue(before)
-        if overdue:
-            self._aside.start(self.settler.give_back(overdue))
+        hold = self._limits.hold
+        # Soon due ones go along: each time, the consumer is cancelled.
+        hold *= SOON if self.settler.oldest_held() > hold else 1.0
+        late = self._desk.overdue(now - hold)
+        if late:
+            self._desk.aside.start(self._give_back_late(late))
+
+    async def _give_back_late(self, late: list[Delivery]) -> None:
+        async with self._intake.cancelled():
+            await self.settler.give_back(late)
 
     async def _sleep(self, until: float) -> None:
         """Wait until something happens, or until something is due and may leave."""
-        due = self._agenda.next_time()
+        due = self._desk.agenda.next_time()
         now = self._clock()
         if due is not None and len(self._flying) < self._slots(now):
             until = min(until, max(due, self._paced_until))
@@ -251,20 +237,27 @@ class Pipeline:
         started = self._clock()
         deadline = started + self._limits.deadline
         log.info("draining", extra={"held": len(self.settler.held)})
-        await self._intake.detach()
-        while self._clock() < deadline and (self.settler.held or self._flying or self._aside):
-            self._agenda.drain(self._clock())
-            self._return_on_drain(float("-inf") if self.gate.mode is Mode.PAUSED else deadline)
-            self._start_due()
-            await self._sleep(min(deadline, self._next_sweep))
+        with contained(self._metrics, "detach"):
+            await self._intake.detach()
+        with contained(self._metrics, "drain"):
+            await self._finish(deadline)
         self._return_on_drain(float("-inf"))
         for task in self._flying:
             task.cancel()
-        await self._aside.end()
-        await self._intake.flush()
+        await self._desk.aside.end()
+        with contained(self._metrics, "flush"):
+            await self._intake.flush()
         seconds = self._clock() - started
         self._metrics.drain_seconds.set(seconds)
         log.info("drained", extra={"seconds": round(seconds, 3)})
+
+    async def _finish(self, deadline: float) -> None:
+        """Let what is held end, and return what cannot, until the deadline."""
+        while self._clock() < deadline and (self.settler.held or self._flying or self._desk.aside):
+            self._desk.agenda.drain(self._clock())
+            self._return_on_drain(float("-inf") if self.gate.mode is Mode.PAUSED else deadline)
+            self._start_due()
+            await self._sleep(min(deadline, self._next_sweep))
 
     def _return_on_drain(self, deadline: float) -> None:
         """Return what is not due before the deadline."""
@@ -274,10 +267,6 @@ class Pipeline:
             # A call that the deadline may cut leaves doubt, which only asking can clear.
             return due < deadline and not (cut and claim.event.external_id is None)
 
-        rest = self._agenda.prune(in_time)
+        rest = self._desk.agenda.prune(in_time)
         self._metrics.returned_on_drain.inc(len(rest))
-        self._release(rest)
-
-
-def _live(claim: Claim[Delivery]) -> bool:
-    return any(delivery.live for delivery in claim.deliveries)
+        self._desk.release(rest)

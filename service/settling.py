@@ -4,60 +4,35 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Protocol
 
-from service.domain.claims import Claim, Claims, Resolved, Settlement
+from service.domain.claims import Claim, Claims, Resolved
 from service.domain.events import ItemEvent, Malformed
 from service.domain.history import Ended, History
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.retry import RetryPolicy
+from service.outlet import Delivery, Ending, Outlet, Publisher
 from service.telemetry.labels import OUTCOMES
 from service.telemetry.metrics import Metrics
+from service.telemetry.mishaps import AGAIN, contained
 
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
 log = logging.getLogger(__name__)
 
 
-class Delivery(Protocol):
-    """One message handed over and not settled."""
-
-    event: ItemEvent | Malformed
-    received_at: float
-    size: int
-    copy: bool
-    resubmitted: bool
-    early: bool
-    times: int
-
-    @property
-    def live(self) -> bool:
-        """Whether it can still be acknowledged."""
-
-    def ack(self) -> None:
-        """Acknowledge it with the next `flush`."""
-
-    async def flush(self) -> None:
-        """Send what was acknowledged on its channel; never raises."""
-
-    async def give_back(self) -> None:
-        """Return it to its queue; never raises."""
-
-
-class Publisher(Protocol):
-    """Publishes outcomes."""
-
-    async def publish(self, settlements: Sequence[Settlement[Delivery]]) -> list[bool]:
-        """Return for each whether all its messages are confirmed; waits for a connection."""
+End = tuple[Claim[Delivery], Outcome]
+Resolve = Callable[[Resolved[Delivery], Outcome], None]
 
 
 class Settler:
     """The only place where deliveries end: settled, or given back.
 
-    Publishes for ever until the broker confirms, so a slot stays taken while it cannot. `held`
-    are the deliveries that have not ended, oldest first.
+    Publishes until the broker confirms, so a slot stays taken while it cannot. Only for a message
+    that is here: an outcome whose last delivery is gone is kept, and published for its copy. Of a
+    failed event the result goes first, its dead letter once that is confirmed. What is confirmed
+    is not published again. `held` are the deliveries that have not ended, oldest first.
     """
 
     def __init__(
@@ -67,23 +42,21 @@ class Settler:
         claims: Claims[Delivery],
         metrics: Metrics,
         clock: Callable[[], float],
+        remember: int,
     ) -> None:
-        """Settle through the publisher."""
-        self._publisher = publisher
+        """Settle through the publisher; remember so many results that await their dead letter."""
+        self._outlet = Outlet(publisher=publisher, metrics=metrics, remember=remember)
         self._claims = claims
         self._metrics = metrics
         self._clock = clock
         self._items = cache(metrics.items.labels)
         self._latency = {name: metrics.latency.labels(name) for name in OUTCOMES}
         self._alone: dict[Delivery, asyncio.Task[None]] = {}
-        self._settling: set[Claim[Delivery]] = set()
+        self._returning = asyncio.Lock()
         self.held: dict[Delivery, None] = {}
         self.history = History()
-
-    @property
-    def settling(self) -> int:
+        self.settling = 0
         """How many outcomes are being published."""
-        return len(self._settling) + len(self._alone)
 
     def oldest_held(self) -> float:
         """Return the age of the oldest delivery held; callable from another thread."""
@@ -93,83 +66,137 @@ class Settler:
             return 0.0
         return max(0.0, self._clock() - oldest.received_at)
 
-    async def settle(
-        self,
-        ended: Sequence[tuple[Claim[Delivery], Outcome]],
-        resolved: Callable[[Resolved[Delivery], Outcome], None],
-    ) -> None:
+    async def settle(self, ended: Sequence[End], resolved: Resolve) -> list[End]:
         """Publish outcomes until all are confirmed; after each try, end those that are.
 
-        `resolved` is told what the end of each claim sets free.
+        `resolved` is told what the end of each claim sets free. Returns those that a bug keeps
+        from being published: they are to be settled alone, later.
         """
         started = self._clock()
-        pending = [(claim, _settlement(claim, outcome)) for claim, outcome in ended]
-        self._settling |= {claim for claim, _ in pending}
-        tries = 0
-        while pending:
-            confirmed = await self._publisher.publish([each for _, each in pending])
-            left = []
-            settled: list[Delivery] = []
-            for (claim, settlement), done in zip(pending, confirmed, strict=True):
-                if done:
-                    outcome = settlement.outcome
-                    self._settling.discard(claim)
-                    resolved(self._claims.resolve(claim, outcome), outcome)
-                    self._end(claim.deliveries, outcome)
-                    settled += claim.deliveries
-                else:
-                    left.append((claim, settlement))
-            await _flush(settled)
-            pending = left
-            if pending:
-                await _back_off(tries)
-                tries += 1
+        pending = [self._outlet.ending(claim.event, outcome, claim) for claim, outcome in ended]
+        stuck = await self._publish_all(pending, resolved)
         self._metrics.spent["settle"].inc(self._clock() - started)
+        return [(each.claim, each.outcome) for each in stuck if each.claim is not None]
+
+    async def settle_apart(self, ended: End, resolved: Resolve) -> None:
+        """Settle a claim that a bug keeps from being settled, however often it takes."""
+        tries, stuck = 0, [ended]
+        while stuck:
+            await asyncio.sleep(AGAIN.delay(tries, 1.0))
+            tries += 1
+            stuck = await self.settle(stuck, resolved)
 
     async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Settle a delivery that needs no claim: malformed, or of an event that ended before."""
-        tries = 0
+        """Settle a delivery that needs no claim: malformed, or of an event imported before."""
         task = asyncio.current_task()
         if task is not None:
             self._alone[delivery] = task
             task.add_done_callback(lambda _: self._alone.pop(delivery, None))
-        settlement = Settlement(delivery.event, delivery, outcome)
-        while not (await self._publisher.publish([settlement]))[0]:
-            await _back_off(tries)
-            tries += 1
-        self._end([delivery], outcome)
-        await delivery.flush()
+        ending = self._outlet.ending(delivery.event, outcome, None)
+        ending.deliveries.append(delivery)
+        tries = 0
+        try:
+            while await self._publish_all([ending], _nothing_waits):
+                ending.struck = False
+                await asyncio.sleep(AGAIN.delay(tries, 1.0))
+                tries += 1
+        finally:
+            self._outlet.remember(ending)
 
-    async def acknowledge(self, delivery: Delivery) -> None:
-        """Acknowledge a copy of a message whose outcome is out already."""
-        self._end([delivery], None)
-        await delivery.flush()
+    def late(self, before: float) -> list[Delivery]:
+        """Take out what was received before a time: it goes back before the broker takes it.
 
-    def overdue(self, before: float) -> list[Delivery]:
-        """Take out deliveries received before a time whose outcome cannot be published.
-
-        They must go back before the broker takes them back; their copies join the claim.
+        Claims stay, and their copies join them.
         """
-        late: list[Delivery] = []
-        for holder in self._settling:
-            for claim in (holder, *holder.heirs):
-                late += [each for each in claim.deliveries if each.received_at < before]
-                claim.deliveries = [e for e in claim.deliveries if e.received_at >= before]
-        for delivery, task in list(self._alone.items()):
-            if delivery.received_at < before:
-                task.cancel()
-                late.append(delivery)
-        return late
+        late = dict.fromkeys(each for each in self.held if each.received_at < before)
+        if late:
+            self._claims.take_back(late.__contains__)
+        for delivery in late:
+            if delivery in self._alone:
+                self._alone[delivery].cancel()
+        return list(late)
+
+    def taken(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Take deliveries that will go back out of `held`; return them in order of arrival."""
+        back = set(deliveries)
+        ordered = [each for each in self.held if each in back]
+        for each in ordered:
+            del self.held[each]
+        return ordered
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Return deliveries to their queue, unsettled."""
-        for delivery in deliveries:
-            self.held.pop(delivery, None)
-            if delivery.live:
+        """Return deliveries to their queue, unsettled, one by one in their order."""
+        async with self._returning:
+            for delivery in deliveries:
+                if not delivery.live:
+                    self._metrics.lost.inc()
+                    continue
                 self._metrics.returned.inc()
-                await delivery.give_back()
-            else:
+                with contained(self._metrics, "give back"):
+                    await delivery.give_back()
+
+    async def _publish_all(self, pending: list[Ending], resolved: Resolve) -> list[Ending]:
+        """Publish until all have ended, but for those that a bug strikes: these are returned."""
+        stuck: list[Ending] = []
+        tries, many = 0, len(pending)
+        self.settling += many
+        try:
+            while pending := await self._once(pending, stuck, resolved):
+                await _back_off(tries)
+                tries += 1
+        finally:
+            self.settling -= many
+        for each in stuck:
+            self._outlet.remember(each)
+        return stuck
+
+    async def _once(
+        self, pending: list[Ending], stuck: list[Ending], resolved: Resolve
+    ) -> list[Ending]:
+        """Make one try; return what has to go again."""
+        await self._outlet.ready()
+        here = [each for each in pending if self._is_here(each, resolved)]
+        if here:
+            await self._outlet.publish(here)
+            await self._flush(self._end_done(here, resolved))
+        stuck += [each for each in here if each.struck]
+        return [each for each in here if not each.done and not each.struck]
+
+    def _is_here(self, ending: Ending, resolved: Resolve) -> bool:
+        """Tell whether a message of an ending is still here; if not, keep the outcome."""
+        claim = ending.claim
+        if claim is not None:
+            ending.deliveries = claim.deliveries
+        gone = [each for each in ending.deliveries if not each.live]
+        for each in gone:
+            ending.deliveries.remove(each)
+            if each in self.held:
+                del self.held[each]
                 self._metrics.lost.inc()
+        if ending.deliveries:
+            return True
+        if claim is not None:
+            self._outlet.remember(ending)
+            resolved(self._claims.keep(claim, ending.outcome), ending.outcome)
+        return False
+
+    def _end_done(self, pending: Sequence[Ending], resolved: Resolve) -> list[Delivery]:
+        """End those that are all confirmed; return their deliveries, to be acknowledged."""
+        settled: list[Delivery] = []
+        for each in pending:
+            if not each.done:
+                continue
+            if each.claim is not None:
+                resolved(self._claims.resolve(each.claim, each.outcome), each.outcome)
+            self._end(each.deliveries, each.outcome)
+            settled += each.deliveries
+        return settled
+
+    async def _flush(self, deliveries: Sequence[Delivery]) -> None:
+        """Send the acknowledgements of deliveries, whatever channels they came on."""
+        for delivery in deliveries:
+            with contained(self._metrics, "acknowledge"):
+                await delivery.flush()
 
     def _end(self, deliveries: Sequence[Delivery], outcome: Outcome | None) -> None:
         """Acknowledge and count: the first carries the outcome, the others are copies."""
@@ -220,23 +247,9 @@ class Settler:
         )
 
 
-def _settlement(claim: Claim[Delivery], outcome: Outcome) -> Settlement[Delivery]:
-    known = claim.known
-    return Settlement(
-        claim.event,
-        claim.deliveries[0],
-        outcome,
-        known.attempts,
-        known.batch_id,
-        known.warnings or (),
-    )
-
-
-async def _flush(deliveries: Sequence[Delivery]) -> None:
-    """Send the acknowledgements of deliveries, whatever channels they came on."""
-    for delivery in deliveries:
-        await delivery.flush()
-
-
 async def _back_off(tries: int) -> None:
     await asyncio.sleep(_BACK_OFF.delay(tries, 0.5 + random.random() / 2))  # noqa: S311 - jitter
+
+
+def _nothing_waits(_: Resolved[Delivery], __: Outcome) -> None:
+    """Do nothing: no claim ends here."""

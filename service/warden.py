@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from service.domain.outcomes import CallFailed, PauseReason
@@ -24,6 +25,9 @@ class Intake(Protocol):
 
     async def detach(self) -> None:
         """Stop deliveries; those that came stay."""
+
+    def cancelled(self) -> AbstractAsyncContextManager[None]:
+        """Have no consumer meanwhile; afterwards as before."""
 
     async def flush(self) -> None:
         """Return when the broker has read every acknowledgement, or cannot be reached."""

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -35,8 +36,8 @@ from service.domain.outcomes import (
     Standing,
     Verdict,
 )
+from service.outlet import Confirmed, Delivery
 from service.rabbit.counts import deliveries_before
-from service.settling import Delivery
 from tests.virtual_time import now
 
 DEAL = 2
@@ -150,6 +151,7 @@ class Message:
     event: ItemEvent | Malformed
     flagged: bool = False
     acked: bool = False
+    published_at: float = 0.0
     returned: int = 0
     """Given back by who held it."""
     lost: int = 0
@@ -181,6 +183,8 @@ class _Session:
 
     live: bool = True
     deliveries: dict["BrokerDelivery", None] = field(default_factory=dict)
+    answered: set["BrokerDelivery"] = field(default_factory=set)
+    """Whose acknowledgement is on its way."""
 
 
 @dataclass(eq=False)
@@ -229,13 +233,17 @@ class BrokerDelivery:
         self.connection.settle(self, acked=False)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Result:
-    """A result event that the broker keeps."""
+    """A result event that the broker keeps.
+
+    `known_at`: when its publisher learnt of that; never, where the confirm was lost.
+    """
 
     identity: tuple[int | None, str]
     digest: str
     outcome: Outcome
+    known_at: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -246,6 +254,8 @@ class BrokerFaults:
     stored_unconfirmed: float = 0.0
     slow: float = 0.0
     until: float = float("inf")
+    full: tuple[float, float] = (0.0, 0.0)
+    """From when until when the queue of failed results refuses."""
 
 
 class FakeBroker:
@@ -264,6 +274,9 @@ class FakeBroker:
         self.messages: list[Message] = []
         self.ready: deque[Message] = deque()
         self.results: list[Result] = []
+        self.letters: list[Result] = []
+        self.unsure = 0
+        """Publishes and acknowledgements whose fate their sender does not know."""
         self.violations: list[str] = []
         self.bounces = 0
         """Messages that one consumer returned at once, again and again."""
@@ -271,7 +284,7 @@ class FakeBroker:
 
     def publish(self, event: ItemEvent | Malformed) -> None:
         """Put a message into the intake queue, as upstream does."""
-        message = Message(len(self.messages), event)
+        message = Message(len(self.messages), event, published_at=now())
         self.messages.append(message)
         self.ready.append(message)
         self.serve()
@@ -310,20 +323,36 @@ class FakeBroker:
             while self.ready and active.has_room():
                 active.deliver(self.ready.popleft())
 
-    def keep(self, settlement: Settlement[Delivery]) -> None:
+    def keep(self, settlement: Settlement[Delivery]) -> Result:
         """Keep a result for good."""
         event = settlement.event
-        self.results.append(Result(identity_of(event), event.digest, settlement.outcome))
+        result = Result(identity_of(event), event.digest, settlement.outcome)
+        self.results.append(result)
+        return result
+
+    def bury(self, settlement: Settlement[Delivery]) -> Result:
+        """Keep a dead letter for good; its result must lie in its queue already."""
+        event = settlement.event
+        letter = Result(identity_of(event), event.digest, settlement.outcome)
+        if not any(each.digest == event.digest for each in self.results):
+            self.violations.append(f"dead letter before its result: {event.event_id}")
+        self.letters.append(letter)
+        return letter
 
     def acknowledge(self, message: Message) -> None:
-        """Forget a message; its outcome must have been confirmed before."""
+        """Forget a message; an outcome of its own must have been confirmed before.
+
+        A failure is its own if it was not known before the message was published.
+        """
         message.acked = True
         event = message.event
         for result in self.results:
-            ours = result.identity == identity_of(event)
-            if ours and (isinstance(result.outcome, Imported) or result.digest == event.digest):
+            if result.identity != identity_of(event):
+                continue
+            ours = result.digest == event.digest and result.known_at >= message.published_at
+            if isinstance(result.outcome, Imported) or ours:
                 return
-        self.violations.append(f"acknowledged before any outcome was kept: {event.event_id}")
+        self.violations.append(f"acknowledged without an outcome of its own: {event.event_id}")
 
 
 class FakeConnection:
@@ -362,15 +391,48 @@ class FakeConnection:
         self._consumer = None
         self.broker.leave(self)
 
+    @asynccontextmanager
+    async def cancelled(self) -> AsyncIterator[None]:
+        """Have no consumer meanwhile."""
+        was = self._consumer
+        if was is not None:
+            await self.detach()
+        yield
+        if was is not None:
+            await self.attach(was.prefetch)
+
     async def flush(self) -> None:
         """Wait until every answer was read."""
         await asyncio.sleep(0.06)
 
-    async def publish(self, settlements: Sequence[Settlement[Delivery]]) -> list[bool]:
+    async def ready(self) -> None:
+        """Wait while there is no connection."""
+        await self._up.wait()
+
+    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
         """Keep results, or fail to; wait while there is no connection."""
+        for each in settlements:
+            if not each.delivery.live:
+                gone = f"published for a message that is gone: {each.event.event_id}"
+                self.broker.violations.append(gone)
+        return await self._publish(settlements, self.broker.keep)
+
+    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+        """Keep dead letters, or fail to."""
+        return await self._publish(settlements, self.broker.bury)
+
+    async def _publish(
+        self,
+        settlements: Sequence[Settlement[Delivery]],
+        keep: Callable[[Settlement[Delivery]], Result],
+    ) -> list[Confirmed]:
         await self._up.wait()
         session = self._session
-        return list(await asyncio.gather(*(self._one(each, session) for each in settlements)))
+        kept = await asyncio.gather(*(self._one(each, session, keep) for each in settlements))
+        for each in kept:
+            if each is not None:
+                each.known_at = now()
+        return [each is not None for each in kept]
 
     def has_room(self) -> bool:
         """Tell whether the prefetch allows one more."""
@@ -402,13 +464,18 @@ class FakeConnection:
             self.broker.bounces += number in consumer.bounced
             consumer.bounced.add(number)
         if delivery.live:
+            if acked:
+                delivery.session.answered.add(delivery)
             loop = asyncio.get_running_loop()
             loop.call_later(self._latency(), self._settled, delivery, acked)
+        elif acked:
+            self.broker.unsure += 1
 
     def cut(self, *, flag: bool = True) -> None:
         """End the connection: what was unsettled is ready again."""
         session, self._session = self._session, _Session()
         session.live = False
+        self.broker.unsure += len(session.answered)
         self._up.clear()
         self.broker.leave(self)
         self.broker.requeue([each.message for each in session.deliveries], flag=flag, lost=True)
@@ -444,6 +511,7 @@ class FakeConnection:
     def _settled(self, delivery: BrokerDelivery, acked: bool) -> None:  # noqa: FBT001
         if not delivery.live:
             return
+        delivery.session.answered.discard(delivery)
         if self._session.deliveries.pop(delivery, delivery) is not None:
             self.broker.violations.append(f"settled twice: {delivery.event.event_id}")
             return
@@ -454,22 +522,40 @@ class FakeConnection:
         else:
             self.broker.requeue([delivery.message], flag=True, lost=False)
 
-    async def _one(self, settlement: Settlement[Delivery], session: _Session) -> bool:
+    async def _one(
+        self,
+        settlement: Settlement[Delivery],
+        session: _Session,
+        keep: Callable[[Settlement[Delivery]], Result],
+    ) -> Result | None:
         rng, faults = self.broker.rng, self.broker.faults
         faulty = now() < faults.until
         slow = faulty and rng.random() < faults.slow
         await asyncio.sleep(rng.uniform(1.0, 15.0) if slow else self._latency())
+        failed = isinstance(settlement.outcome, Failed) and keep == self.broker.keep
+        if failed and faults.full[0] <= now() < faults.full[1]:
+            return None
         if not session.live:
-            if rng.random() < 0.5 and not self._dead:
-                self.broker.keep(settlement)
-            return False
+            self._perhaps(settlement, keep, 0.0 if self._dead else 0.5)
+            return None
         if faulty and rng.random() < faults.unconfirmed:
-            if rng.random() < faults.stored_unconfirmed:
-                self.broker.keep(settlement)
-            return False
-        self.broker.keep(settlement)
+            self._perhaps(settlement, keep, faults.stored_unconfirmed)
+            return None
+        kept = keep(settlement)
         await asyncio.sleep(self._latency())
-        return session.live
+        self.broker.unsure += not session.live
+        return kept if session is self._session else None
+
+    def _perhaps(
+        self,
+        settlement: Settlement[Delivery],
+        keep: Callable[[Settlement[Delivery]], Result],
+        chance: float,
+    ) -> None:
+        """Keep a publish whose confirm is lost, or lose it."""
+        if self.broker.rng.random() < chance:
+            self.broker.unsure += 1
+            keep(settlement)
 
     def _latency(self) -> float:
         return self.broker.rng.uniform(0.0, 0.05)

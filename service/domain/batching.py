@@ -113,6 +113,12 @@ class Agenda(Generic[D]):
         """Let a claim join an open batch later."""
         heapq.heappush(self._deferred, (until, next(self._ticket), claim))
 
+    def alone(self, claim: Claim[D], due: float, now: float) -> None:
+        """Let a claim leave in a batch of its own, from a due time on."""
+        batch = Batch(claim.event.batch_key, [claim], opened_at=now, due=due, size=claim.size)
+        batch.closed_by = ClosedBy.WINDOW
+        self._batches.append(batch)
+
     def put(self, batch: Batch[D]) -> None:
         """Let a batch leave, as it is, from its due time on."""
         self._batches.append(batch)

@@ -1,11 +1,11 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.doubt import Doubt, Knowledge, doubt_of
-from service.domain.events import ExternalId, Identity, ItemEvent, Malformed
+from service.domain.events import ExternalId, Identity, ItemEvent, Malformed, digest_of
 from service.domain.outcomes import Imported, Outcome
 from service.domain.remembering import Remembered
 
@@ -49,12 +49,9 @@ class Claim(Generic[D]):
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A message whose event ended earlier.
+    """A message whose event was imported earlier: the success is published again."""
 
-    `imported` is published again for a new publish; None: acknowledge, the outcome is out.
-    """
-
-    imported: Imported | None
+    imported: Imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +98,20 @@ class Claims(Generic[D]):
     """Every event being worked on, and the recently ended ones.
 
     Two claims never run at once for one id, nor for one external id: the second waits as an heir
-    of the first. A claim is never forgotten before it is resolved or released; the memory of
-    ended events is bounded by `remember`.
+    of the first. A claim is never forgotten before it is resolved, kept or released. The memory of
+    ended events is bounded: `remember` entries, each of a fixed size whatever the ids.
+
+    Only success is final. A failure that is out is not remembered: its message, if it comes again,
+    cannot be told from a new publish of the same bytes, and that one is a new try.
     """
 
     def __init__(self, *, remember: int) -> None:
         """Start with nothing claimed and nothing remembered."""
         self._holders: dict[Key, Claim[D]] = {}
-        self._imported: Remembered[Identity, int] = Remembered(remember)
-        self._failed: Remembered[tuple[Identity, str], None] = Remembered(remember)
-        self._released: Remembered[tuple[Identity, str], Knowledge] = Remembered(remember)
-        self._doubts: Remembered[Identity, float] = Remembered(remember)
-        self._owners: Remembered[int, str] = Remembered(remember)
+        self._imported: Remembered[bytes, int] = Remembered(remember)
+        self._released: Remembered[bytes, Knowledge] = Remembered(remember)
+        self._doubts: Remembered[bytes, float] = Remembered(remember)
+        self._owners: Remembered[int, bytes] = Remembered(remember)
 
     def __len__(self) -> int:
         """Return the number of events being worked on, heirs not counted."""
@@ -122,19 +121,18 @@ class Claims(Generic[D]):
         """Take in the claim of one delivery.
 
         `copy` tells that the message says it was delivered before. Returns the claim when work
-        on it may start, a `Repeat` when its event ended earlier, None when it waits for another.
-        What is known of an event returned earlier outweighs the doubt of its copy.
+        on it may start (where `known.outcome` is set, only its outcome is left to publish), a
+        `Repeat` when its event was imported, None when it waits for another. What is known of an
+        event returned earlier outweighs the doubt of its copy.
         """
         event = claim.event
-        item_id = self._imported.get(event.identity)
-        if item_id is not None:
-            return Repeat(Imported(item_id, duplicate=True))
-        if copy and self._failed.forget((event.identity, event.message)):
-            return Repeat(None)
-        known = self._released.pop((event.identity, event.message))
+        known = self._released.pop(message_digest(event))
         if known is not None:
-            claim.known = known.for_copy(claim.known)
-        doubt = self._doubts.get(event.identity)
+            claim.known = known.for_copy(claim.known, copy=copy)
+        item_id = self._imported.get(digest_of(event.identity))
+        if item_id is not None and claim.known.outcome is None:
+            return Repeat(Imported(item_id, duplicate=True))
+        doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
             claim.known.suspected(Doubt.STRONG, doubt)
         return claim if self._start_or_join(claim) else None
@@ -143,11 +141,9 @@ class Claims(Generic[D]):
         """End a claim whose outcome the broker has confirmed."""
         identity = claim.event.identity
         heirs = self._drop(claim)
-        self._doubts.pop(identity)
+        self._doubts.forget(digest_of(identity))
         if isinstance(outcome, Imported):
-            self._imported.put(identity, outcome.item_id)
-        else:
-            self._failed.put((claim.event.identity, claim.event.message), None)
+            self._imported.put(digest_of(identity), outcome.item_id)
         resolved: Resolved[D] = Resolved([], [])
         for heir in heirs:
             if isinstance(outcome, Imported) and heir.event.identity == identity:
@@ -156,26 +152,47 @@ class Claims(Generic[D]):
                 resolved.starts.append(heir)
         return resolved
 
+    def keep(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
+        """End a claim that has no delivery any more: its copy will find the outcome."""
+        claim.known.outcome = outcome
+        self._released.put(message_digest(claim.event), claim.known)
+        return self.resolve(claim, outcome)
+
     def release(self, claim: Claim[D]) -> list[D]:
         """Give a claim up unsettled; return its deliveries and those of its heirs."""
         deliveries: list[D] = []
         for each in (claim, *self._drop(claim)):
-            event = each.event
-            self._released.put((event.identity, event.message), each.known)
+            identity = digest_of(each.event.identity)
+            self._released.put(message_digest(each.event), each.known)
             if each.known.doubt is Doubt.STRONG:
-                earlier = self._doubts.get(event.identity) or 0.0
-                self._doubts.put(event.identity, max(earlier, each.known.look_at))
+                earlier = self._doubts.get(identity) or 0.0
+                self._doubts.put(identity, max(earlier, each.known.look_at))
             deliveries += each.deliveries
         return deliveries
+
+    def holds(self, claim: Claim[D]) -> bool:
+        """Tell whether a claim is being worked on: neither ended nor given up."""
+        return self._holders.get(claim.event.identity) is claim
+
+    def take_back(self, late: Callable[[D], bool]) -> list[D]:
+        """Take the late deliveries out of their claims, which stay: their copies will join."""
+        taken: list[D] = []
+        for holder in {id(claim): claim for claim in self._holders.values()}.values():
+            for claim in (holder, *holder.heirs):
+                gone = [each for each in claim.deliveries if late(each)]
+                if gone:
+                    taken += gone
+                    claim.deliveries[:] = [each for each in claim.deliveries if not late(each)]
+        return taken
 
     def own(self, event: ItemEvent, item_id: int) -> bool:
         """Settle a CRM item on an event; False when it belongs to another event already."""
         key = item_id << TYPE_BITS | event.entity_type_id
-        owner = self._owners.get(key)
+        owner, mine = self._owners.get(key), digest_of(event.identity)
         if owner is None:
-            self._owners.put(key, event.event_id)
+            self._owners.put(key, mine)
             return True
-        return owner == event.event_id
+        return owner == mine
 
     def _start_or_join(self, claim: Claim[D]) -> bool:
         """Start a claim, or let it wait for whoever holds its id or its external id."""
@@ -210,3 +227,9 @@ def _keys(event: ItemEvent) -> list[Key]:
     if event.external_id is None:
         return [event.identity]
     return [event.identity, (event.entity_type_id, event.external_id)]
+
+
+def message_digest(event: ItemEvent | Malformed) -> bytes:
+    """Return what is remembered of one message of an event: its id, body and redrives."""
+    redrives = event.origin.redrive_count
+    return digest_of((event.entity_type_id, event.event_id, event.digest, redrives))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from service.domain.events import ItemEvent
-from service.domain.outcomes import Failed
+from service.domain.outcomes import Failed, Outcome
 
 
 class Doubt(IntEnum):
@@ -27,7 +27,9 @@ class Knowledge:
     last call failed; `refusal`: what stands if the item turns out to be absent; `unproved`: it was
     sent again although it may exist; `solo_failures`:
     calls with this event alone that failed while the portal was otherwise healthy; `warnings`:
-    what the portal would drop of it without a word, None while nobody has looked.
+    what the portal would drop of it without a word, None while nobody has looked; `outcome`: how
+    it ended, where no delivery was left to publish that for; `struck`: how often a bug of ours
+    ended the work on it.
     """
 
     times: int = 0
@@ -42,6 +44,8 @@ class Knowledge:
     first_failed_at: float | None = None
     batch_id: str | None = None
     warnings: tuple[str, ...] | None = None
+    outcome: Outcome | None = None
+    struck: int = 0
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.
@@ -51,21 +55,23 @@ class Knowledge:
         self.doubt, self.absent_once, self.look_at = Doubt.STRONG, False, look_at
         self.fault, self.refusal = fault, fault if stands else None
 
-    def for_copy(self, copy: "Knowledge") -> "Knowledge":
-        """Return what this knowledge means for a copy of the message that came later.
+    def for_copy(self, later: "Knowledge", *, copy: bool = True) -> "Knowledge":
+        """Return what this knowledge means for the same message when it comes later.
 
         A message that was returned unsent is doubtful only if somebody else held it meanwhile.
+        Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
         """
-        held_elsewhere = copy.times > self.times + 1
-        floor = copy.doubt if held_elsewhere else min(copy.doubt, Doubt.WEAK)
-        look_at = max(self.look_at, copy.look_at if held_elsewhere else 0.0)
+        held_elsewhere = later.times > self.times + 1
+        floor = later.doubt if held_elsewhere else min(later.doubt, Doubt.WEAK)
+        look_at = max(self.look_at, later.look_at if held_elsewhere else 0.0)
         once = self.absent_once and not held_elsewhere
         return replace(
             self,
             doubt=max(self.doubt, floor),
             look_at=look_at,
             absent_once=once,
-            times=copy.times,
+            times=later.times,
+            outcome=self.outcome if copy and not held_elsewhere else None,
         )
 
     def suspected(self, doubt: Doubt, look_at: float) -> None:

@@ -1,10 +1,14 @@
 """Describes what one intake message asks for: an item event, or why it is none."""
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+DIGEST_BYTES = 16
+"""So long that no two ids of one importer ever share a digest by chance."""
 
 
 class Identity(NamedTuple):
@@ -100,3 +104,9 @@ class Malformed:
     digest: str
     origin: Origin = Origin()
     notes: tuple[str, ...] = ()
+
+
+def digest_of(parts: Sequence[object]) -> bytes:
+    """Return what is remembered instead of ids, which may be long: always as many bytes."""
+    text = "\0".join(map(str, parts))
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from aiormq import Channel
 
-from service.rabbit.consumer import Consumer, Delivery
+from service.rabbit.consumer import Consumer
 from service.rabbit.decoder import Decoder
+from service.rabbit.delivery import Delivery
 from service.rabbit.link import Address, Link
 from service.rabbit.publisher import Publisher
 from service.rabbit.results import Writer
 from service.rabbit.topology import Topology, ensure
 from service.telemetry.metrics import Metrics
+from service.telemetry.mishaps import endless
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,10 @@ class Broker:
         """Stop deliveries; those that came stay."""
         await self.consumer.detach()
 
+    def cancelled(self) -> AbstractAsyncContextManager[None]:
+        """Have no consumer meanwhile, so that what goes back comes before what is younger."""
+        return self.consumer.cancelled()
+
     async def flush(self) -> None:
         """Return when the broker has read every acknowledgement, or cannot be reached."""
         await self.consumer.flush()
@@ -104,10 +111,13 @@ class Broker:
         self.consumer.accept = accept
         every = self._heartbeat / 3
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._consume.run(), name="link consume")
-            tasks.create_task(self._publish.run(), name="link publish")
-            tasks.create_task(self.consumer.watch(every), name="watch consumer")
-            tasks.create_task(self.publisher.watch(every), name="watch publisher")
+            for name, work in (
+                ("link consume", self._consume.run),
+                ("link publish", self._publish.run),
+                ("watch consumer", lambda: self.consumer.watch(every)),
+                ("watch publisher", lambda: self.publisher.watch(every)),
+            ):
+                tasks.create_task(endless(work, name, self._metrics), name=name)
 
     async def _set_up_consuming(self, channel: Channel) -> None:
         await ensure(self._topology, self._consume.side_channel)

@@ -1,88 +1,28 @@
-"""Takes deliveries in and hands them over; acknowledges or gives them back."""
+"""Consumes the intake queue: attached or not, and back by itself after every loss."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
-from service.domain.events import ItemEvent, Malformed
-from service.rabbit.counts import deliveries_before
 from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.delivery import Delivery
 from service.rabbit.link import ANSWER_SECONDS, Link, LinkLost, broker_errors
 from service.rabbit.tags import Tags
 from service.telemetry.metrics import Metrics
+from service.telemetry.mishaps import contained
 
 FLUSH_SECONDS = 5.0
 HELD_BACK_SECONDS = 0.1
+STRUCK_SECONDS = 60.0
+"""So long a message stays that a bug kept from being read; the limit of deliveries ends it."""
 
 log = logging.getLogger(__name__)
-
-
-class Delivery:
-    """One message handed over and not settled.
-
-    `copy` tells that it says it was delivered before, `resubmitted` that it was redriven or
-    dead-lettered once, `early` that it is among the first after its consumer attached.
-    """
-
-    __slots__ = (
-        "_tags",
-        "copy",
-        "early",
-        "event",
-        "message",
-        "received_at",
-        "resubmitted",
-        "size",
-        "times",
-    )
-
-    def __init__(
-        self,
-        message: DeliveredMessage,
-        event: ItemEvent | Malformed,
-        *,
-        tags: Tags,
-        received_at: float,
-        early: bool,
-    ) -> None:
-        """Wrap a message of a channel."""
-        headers = message.header.properties.headers or {}
-        self.message = message
-        self.event = event
-        self.received_at = received_at
-        self.size = len(message.body)
-        self.early = early
-        self.copy = bool(message.redelivered)
-        self.times = deliveries_before(headers, redelivered=self.copy)
-        self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
-        self._tags = tags
-        tags.add(self._tag)
-
-    @property
-    def live(self) -> bool:
-        """Whether it can still be acknowledged; if not, the broker delivers it again."""
-        return self._tags.live
-
-    def ack(self) -> None:
-        """Acknowledge with the next `flush`."""
-        self._tags.ack(self._tag)
-
-    async def flush(self) -> None:
-        """Send what was acknowledged on its channel; too late is counted, not raised."""
-        await self._tags.flush()
-
-    async def give_back(self) -> None:
-        """Return the message to its queue, unsettled."""
-        await self._tags.give_back(self._tag)
-
-    @property
-    def _tag(self) -> int:
-        return self.message.delivery_tag or 0
 
 
 class Consumer:
@@ -118,6 +58,7 @@ class Consumer:
         }
         self._spent = metrics.spent["receive"]
         self._changing = asyncio.Lock()
+        self._struck: set[asyncio.Task[None]] = set()
         self.last_heard = float("-inf")
 
     @property
@@ -150,6 +91,18 @@ class Consumer:
         async with self._changing:
             self._prefetch = None
             await self._reconcile()
+
+    @asynccontextmanager
+    async def cancelled(self) -> AsyncIterator[None]:
+        """Have no consumer meanwhile; afterwards consume again, if that is wanted."""
+        async with self._changing:
+            wanted, self._prefetch = self._prefetch, None
+            try:
+                await self._reconcile()
+                yield
+            finally:
+                self._prefetch = wanted
+                await self._reconcile()
 
     async def resume(self, channel: Channel) -> None:
         """Take a new channel and consume on it if that is wanted; raises LinkLost."""
@@ -244,6 +197,21 @@ class Consumer:
         now = asyncio.get_running_loop().time()
         self.last_heard = now
         self._seen += 1
+        with contained(self._metrics, "receive") as work:
+            self._take(tags, message, now)
+        if work.struck:
+            # Not at once: it would come again at once, and be struck again.
+            back = asyncio.create_task(self._give_back_later(tags, message.delivery_tag or 0))
+            self._struck.add(back)
+            back.add_done_callback(self._struck.discard)
+        self._spent.inc(asyncio.get_running_loop().time() - now)
+
+    async def _give_back_later(self, tags: Tags, tag: int) -> None:
+        tags.add(tag)
+        await asyncio.sleep(STRUCK_SECONDS)
+        await tags.give_back(tag)
+
+    def _take(self, tags: Tags, message: DeliveredMessage, now: float) -> None:
         properties = message.header.properties
         event = self._decoder.decode(
             Incoming(
@@ -269,7 +237,6 @@ class Consumer:
             self._metrics.without_id.inc()
         if self.accept is not None:
             self.accept(delivery)
-        self._spent.inc(asyncio.get_running_loop().time() - now)
 
     async def _cancelled(self, frame: Basic.Cancel) -> None:
         """Answer the broker's cancel: the queue was deleted or moved."""

@@ -167,7 +167,12 @@ class Link:
     async def run(self) -> None:
         """Keep a connection up until cancelled."""
         while True:
-            lost = await self._live()
+            try:
+                lost = await self._live()
+            except Exception:
+                self._up_since = None
+                self._on_change("unexpected error")
+                raise
             up = 0.0 if self._up_since is None else _now() - self._up_since
             self._up_since = None
             attempt = self._patience.ended(up, late=isinstance(lost, Late))

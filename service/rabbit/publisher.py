@@ -39,7 +39,7 @@ class _Pending:
 class Publisher:
     """Results and dead letters out: persistent, mandatory, confirmed.
 
-    `publish` makes one try and never raises for trouble of the broker; who calls it tries again.
+    Makes one try and never raises for trouble of the broker; who calls tries again.
     Repeats carry the same ids, so consumers of results that drop repeated ids see one.
     """
 
@@ -73,21 +73,33 @@ class Publisher:
             target: metrics.confirm_seconds.labels(target) for target in TARGETS
         }
 
-    async def publish(self, settlements: Sequence[Settled]) -> list[bool]:
-        """Return for each settlement whether all its messages are confirmed as routed.
+    async def ready(self) -> None:
+        """Return when there is a connection to publish on."""
+        await self._link.channel()
 
-        Waits while there is no connection.
+    async def results(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
+        """Publish result events; return for each whether it is confirmed as routed.
+
+        Waits while there is no connection. A bug in writing one is returned in its place.
         """
+        return await self._try(settlements, self._writer.result)
+
+    async def dead_letters(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
+        """Publish the originals of failed events, as `results` does."""
+        return await self._try(settlements, self._writer.dead_letter)
+
+    async def _try(
+        self, settlements: Sequence[Settled], write: Callable[[Settled, datetime], Outgoing]
+    ) -> list[bool | Exception]:
         channel = await self._link.channel()
         now = self._now()
-        messages = [self._writer.write(settlement, now) for settlement in settlements]
-        flat = [message for each in messages for message in each]
-        results = [Word.LOST] * len(flat)
+        flat = [_written(write, settlement, now) for settlement in settlements]
+        words: list[Word | Exception] = [Word.LOST] * len(flat)
         with suppress(LinkLost):
-            await unless_lost(channel, self._all(channel, flat, results))
-        await self._complain(Counter(word for word in results if word is not Word.CONFIRMED))
-        answers = iter(results)
-        return [{next(answers) for _ in each} == {Word.CONFIRMED} for each in messages]
+            await unless_lost(channel, self._all(channel, flat, words))
+        failures = [word for word in words if isinstance(word, Word) and word != Word.CONFIRMED]
+        await self._complain(Counter(failures))
+        return [word if isinstance(word, Exception) else word is Word.CONFIRMED for word in words]
 
     async def _complain(self, failures: Counter[Word]) -> None:
         """Log what was not confirmed, and mend the topology when a queue was missing."""
@@ -125,13 +137,24 @@ class Publisher:
         except LinkLost:
             return False
 
-    async def _all(self, channel: Channel, flat: list[Outgoing], results: list[Word]) -> None:
+    async def _all(
+        self,
+        channel: Channel,
+        flat: Sequence[Outgoing | Exception],
+        words: list[Word | Exception],
+    ) -> None:
         """Publish messages at once and write down what the broker says of each."""
 
-        async def one(position: int) -> None:
-            results[position] = await self._one(channel, flat[position])
+        async def one(position: int, message: Outgoing | Exception) -> None:
+            if isinstance(message, Exception):
+                words[position] = message
+                return
+            try:
+                words[position] = await self._one(channel, message)
+            except Exception as error:  # noqa: BLE001 - handed to the caller; the others go on
+                words[position] = error
 
-        await asyncio.gather(*map(one, range(len(flat))))
+        await asyncio.gather(*(one(*each) for each in enumerate(flat)))
 
     async def _one(self, channel: Channel, message: Outgoing) -> Word:
         """Publish one message and return what the broker said of it."""
@@ -161,3 +184,12 @@ class Publisher:
                 LinkLost(f"a queue refuses every publish ({message.target}): asked over a new one")
             )
         return result
+
+
+def _written(
+    write: Callable[[Settled, datetime], Outgoing], settlement: Settled, now: datetime
+) -> Outgoing | Exception:
+    try:
+        return write(settlement, now)
+    except Exception as error:  # noqa: BLE001 - a bug that one message strikes costs no other
+        return error

@@ -55,14 +55,11 @@ class Writer:
         self._topology = topology
         self._source = f"/crm-importer/{portal_host}"
 
-    def write(self, settlement: Settled, now: datetime) -> list[Outgoing]:
-        """Return the result event, and the dead letter of a failed one."""
+    def result(self, settlement: Settled, now: datetime) -> Outgoing:
+        """Return the result event."""
         if isinstance(settlement.outcome, Imported):
-            return [self._succeeded(settlement, settlement.outcome, now)]
-        return [
-            self._failed(settlement, settlement.outcome, now),
-            self.dead_letter(settlement, settlement.outcome, now),
-        ]
+            return self._succeeded(settlement, settlement.outcome, now)
+        return self._failed(settlement, settlement.outcome, now)
 
     def _succeeded(self, settlement: Settled, outcome: Imported, now: datetime) -> Outgoing:
         event = settlement.event
@@ -138,8 +135,8 @@ class Writer:
             target, self._topology.results_exchange, f"{target}.{kind}", body, properties
         )
 
-    def dead_letter(self, settlement: Settled, outcome: Failed, now: datetime) -> Outgoing:
-        """Return the original message with the reason in its headers."""
+    def dead_letter(self, settlement: Settled, now: datetime) -> Outgoing:
+        """Return the original message of a failed event with the reason in its headers."""
         message = settlement.delivery.message
         exchange, routing_key = message.exchange or "", message.routing_key or ""
         copy = Copy(message.header.properties, uuid.uuid4().hex, readable=True)
@@ -147,7 +144,7 @@ class Writer:
             if isinstance(place, Escaped):
                 copy.drop(name)
         copy.add_theirs(lambda name: not (is_ours(name) or name in COUNTS))
-        copy.add_ours(_reason(settlement, outcome, now))
+        copy.add_ours(_reason(settlement, now))
         copy.fit(is_ours)
         return Outgoing(
             "dead_letter",
@@ -184,9 +181,11 @@ def _warnings(settlement: Settled) -> list[str]:
     return [*settlement.event.notes, *settlement.warnings]
 
 
-def _reason(settlement: Settled, outcome: Failed, now: datetime) -> dict[str, Any]:
+def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:
     """Return our headers, together small; what is null is absent."""
-    event, message = settlement.event, settlement.delivery.message
+    event, message, outcome = settlement.event, settlement.delivery.message, settlement.outcome
+    if isinstance(outcome, Imported):
+        raise TypeError("an imported event has no dead letter")
     headers: dict[str, Any] = {
         "import_error_kind": str(outcome.kind),
         "import_error_code": shortened(outcome.code, SHORT_STRING),

@@ -77,6 +77,12 @@ DELIVERY = (
         buckets=(0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5),
     ),
     Declared(
+        "unexpected_errors_total",
+        "exceptions that nobody expected: bugs",
+        "every one is logged with its traceback: report it; what it struck goes back or is tried "
+        "again alone",
+    ),
+    Declared(
         "log_lines_total",
         "log lines written, by level",
         "compare before and after a release",

@@ -101,6 +101,7 @@ class Metrics:
         self.heartbeat = self._gauge("loop_heartbeat_timestamp_seconds")
         self.loop_lag = self._histogram("loop_lag_seconds")
         self.log_lines = self._counter("log_lines_total")
+        self.unexpected = self._counter("unexpected_errors_total")
         self.drain_seconds = self._gauge("shutdown_seconds")
         self.returned_on_drain = self._counter("returned_on_drain_total")
         self._gauge("memory_limit_bytes").set(memory_limit())

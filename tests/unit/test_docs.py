@@ -214,7 +214,7 @@ def test_the_result_in_the_readme_is_what_we_write() -> None:
     settlement = Settlement(_example_event(), None, Imported(shown["data"]["itemId"]), 1, "9b1f")
     topology = parts.topology(Settings().rabbit)
     writer = Writer(topology, portal_host="portal.bitrix24.com")
-    (message,) = writer.write(settlement, datetime(2026, 3, 1, 12, 0, 3, 120_000, tzinfo=UTC))
+    message = writer.result(settlement, datetime(2026, 3, 1, 12, 0, 3, 120_000, tzinfo=UTC))
     written = json.loads(message.body)
     made_up = {"id", "data"}
     assert list(written) == list(shown)

@@ -13,8 +13,9 @@ from service.domain.limits import Load
 from service.domain.outcomes import PauseReason
 from service.domain.pausing import Gate, PausePolicy
 from service.health import Status
+from service.outlet import Confirmed, Delivery
 from service.overview import overview
-from service.settling import Delivery, Settler
+from service.settling import Settler
 from service.telemetry.metrics import Metrics
 from tests.unit.test_docs import OPERATOR
 
@@ -29,7 +30,13 @@ LIMITS: dict[str, Any] = {
 class Nobody:
     """A publisher that is never asked."""
 
-    async def publish(self, _: object) -> list[bool]:
+    async def ready(self) -> None:
+        raise AssertionError
+
+    async def results(self, _: object) -> list[Confirmed]:
+        raise AssertionError
+
+    async def dead_letters(self, _: object) -> list[Confirmed]:
         raise AssertionError
 
 
@@ -45,6 +52,7 @@ class Idle:
             claims=Claims[Delivery](remember=1),
             metrics=Metrics(),
             clock=lambda: NOW,
+            remember=1,
         )
     )
 

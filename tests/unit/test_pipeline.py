@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -15,8 +16,8 @@ from service.domain.outcomes import Imported, Report
 from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
+from service.outlet import Confirmed, Delivery
 from service.pipeline import Pipeline
-from service.settling import Delivery
 from service.telemetry.metrics import Metrics
 from tests.fakes import (
     QUOTE,
@@ -60,6 +61,12 @@ class Intake:
     async def detach(self) -> None:
         self.told.append((now() - START, None))
 
+    @asynccontextmanager
+    async def cancelled(self) -> AsyncIterator[None]:
+        self.told.append((now() - START, None))
+        yield
+        self.told.append((now() - START, 0))
+
     async def flush(self) -> None:
         pass
 
@@ -69,13 +76,21 @@ class Publisher:
 
     def __init__(self) -> None:
         self.kept: list[Settlement[Delivery]] = []
+        self.buried: list[Settlement[Delivery]] = []
         self.shut = False
 
-    async def publish(self, settlements: Sequence[Settlement[Delivery]]) -> list[bool]:
+    async def ready(self) -> None:
+        pass
+
+    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
         await asyncio.sleep(0.01)
         if not self.shut:
             self.kept += settlements
         return [not self.shut] * len(settlements)
+
+    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+        self.buried += settlements
+        return [True] * len(settlements)
 
 
 class Portal(FakePortal):
@@ -316,18 +331,39 @@ def test_repeat_of_an_imported_event_is_told_again() -> None:
     assert [Imported(1), Imported(1, duplicate=True)] == [e.outcome for e in room.publisher.kept]
 
 
-def test_copy_of_a_failed_message_is_only_acknowledged() -> None:
-    """Dead-letter nothing again for an acknowledgement that came too late."""
+def test_failed_message_that_comes_again_is_tried_again() -> None:
+    """The cause may be gone, and it may be a new publish whose delivery came back."""
 
     async def story(room: Room) -> None:
         room.bring(item_event("a", nature=Nature.BAD))
         await asyncio.sleep(40)
         (copy,) = room.bring(item_event("a", nature=Nature.BAD), copy=True)
-        await asyncio.sleep(1)
+        await asyncio.sleep(200)
         assert 1 == copy.acked
 
     room = play(story)
-    assert (1, 1) == (len(room.publisher.kept), len(room.portal.calls))
+    assert (2, 2) == (len(room.publisher.kept), len(room.portal.calls))
+
+
+def test_nothing_is_published_for_a_message_that_is_gone() -> None:
+    """Its outcome is kept, and published once, for its copy; no second call is made."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        deliveries = room.bring(item_event("a"), item_event("bad", nature=Nature.BAD))
+        await asyncio.sleep(35)
+        for each in deliveries:
+            each.live = False
+        await asyncio.sleep(60)
+        assert ([], 2.0) == (room.publisher.kept, value(room.metrics.lost))
+        copies = room.bring(item_event("a"), item_event("bad", nature=Nature.BAD), copy=True)
+        await asyncio.sleep(1)
+        assert [1, 1] == [each.acked for each in copies]
+
+    room = play(story)
+    kept, buried = room.publisher.kept, room.publisher.buried
+    assert (1, 2, 1) == (len(room.portal.calls), len(kept), len(buried))
+    assert Imported(1) == room.outcomes()["a"]
 
 
 def test_delivered_before_waits_for_the_portal_to_settle() -> None:
@@ -386,16 +422,18 @@ def test_stale_delivery_is_let_go() -> None:
 
 
 @pytest.mark.error_logs
-def test_bug_returns_the_deliveries() -> None:
-    """Lose nothing to an exception that nobody expected."""
+def test_bug_costs_no_event_and_no_neighbour() -> None:
+    """Whatever a bug has struck is tried again alone, after a wait."""
 
     async def story(room: Room) -> None:
         room.portal.bug = ValueError("bug")
         deliveries = room.bring(*events(20))
-        await asyncio.sleep(1)
-        assert [1] * 20 == [each.returned for each in deliveries]
+        await asyncio.sleep(200)
+        assert [1] * 20 == [each.acked for each in deliveries]
 
-    assert [] == play(story).publisher.kept
+    room = play(story)
+    assert (20, 20) == (len(room.publisher.kept), len(room.portal.ledger))
+    assert 1.0 == value(room.metrics.unexpected)
 
 
 def test_pause_lets_go_once_and_probes_until_one_batch_is_accepted() -> None:

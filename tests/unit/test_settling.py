@@ -1,12 +1,14 @@
 """Settler: published until confirmed, acknowledged after, counted once."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from service.domain.claims import Claim, Claims, Resolved, Settlement
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.settling import Delivery, Settler
+from service.outlet import Confirmed, Delivery
+from service.settling import Settler
 from service.telemetry.metrics import Metrics
 from tests.fakes import FakeDelivery, item_event, malformed, value
 from tests.virtual_time import START, now, run
@@ -18,25 +20,37 @@ REJECTED = Failed(FailureKind.REJECTED, "BX_INVALID_VALUE", "wrong")
 class Publisher:
     """Answers as it is told, then always yes."""
 
-    def __init__(self, *answers: list[bool]) -> None:
+    def __init__(self, *answers: list[Confirmed]) -> None:
         self.answers = list(answers)
+        self.letters: list[list[Confirmed]] = []
         self.published: list[Settlement[Delivery]] = []
-        self.acked_before: list[int] = []
+        self.buried: list[Settlement[Delivery]] = []
 
-    async def publish(self, settlements: Sequence[Settlement[Delivery]]) -> list[bool]:
+    async def ready(self) -> None:
+        await asyncio.sleep(0)
+
+    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
         self.published += settlements
         return self.answers.pop(0) if self.answers else [True] * len(settlements)
+
+    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+        self.buried += settlements
+        return self.letters.pop(0) if self.letters else [True] * len(settlements)
 
 
 class Room:
     """A settler with all it needs."""
 
-    def __init__(self, *answers: list[bool]) -> None:
+    def __init__(self, *answers: list[Confirmed]) -> None:
         self.publisher = Publisher(*answers)
         self.metrics = Metrics()
         self.claims: Claims[Delivery] = Claims(remember=10)
         self.settler = Settler(
-            publisher=self.publisher, claims=self.claims, metrics=self.metrics, clock=now
+            publisher=self.publisher,
+            claims=self.claims,
+            metrics=self.metrics,
+            clock=now,
+            remember=10,
         )
         self.resolved: list[Resolved[Delivery]] = []
 
@@ -153,7 +167,9 @@ def test_deliveries_go_back_unsettled() -> None:
     room, live, dead = Room(), delivery("a"), delivery("b")
     dead.live = False
     room.settler.held |= {live: None, dead: None}
-    run(room.settler.give_back([live, dead]))
+    back = room.settler.taken([dead, live])
+    assert [live, dead] == back
+    run(room.settler.give_back(back))
     assert (1, 0, {}) == (live.returned, dead.returned, room.settler.held)
     assert 1.0 == value(room.metrics.returned)
 
@@ -169,3 +185,50 @@ def test_oldest_held_is_the_first_that_came() -> None:
         return [empty, room.settler.oldest_held()]
 
     assert [0.0, 5.0] == run(ages())
+
+
+def test_result_of_a_failure_is_confirmed_before_its_dead_letter_is_published() -> None:
+    """While its queue is full nothing piles up elsewhere."""
+    room, message = Room([False], [False]), delivery()
+    run(room.settler.settle([(room.claim(message), REJECTED)], room.note))
+    assert (3, 1, 1) == (len(room.publisher.published), len(room.publisher.buried), message.acked)
+
+
+def test_confirmed_result_is_not_published_again_for_its_dead_letter() -> None:
+    """Only what is not confirmed goes again."""
+    room, message = Room(), delivery()
+    room.publisher.letters = [[False], [False]]
+    run(room.settler.settle([(room.claim(message), REJECTED)], room.note))
+    assert (1, 3, 1) == (len(room.publisher.published), len(room.publisher.buried), message.acked)
+
+
+def test_confirmed_result_stays_so_when_the_message_goes_back_and_comes_again() -> None:
+    """Its copy needs the dead letter only."""
+    room, message, copy = Room(), FakeDelivery(malformed(), START), FakeDelivery(malformed())
+    room.publisher.letters = [[False]] * 3
+    failed = Failed(FailureKind.MALFORMED, "NOT_JSON", "not JSON")
+
+    async def story() -> None:
+        task = asyncio.create_task(room.settler.settle_message(message, failed))
+        room.settler.held[message] = None
+        await asyncio.sleep(0.1)
+        assert [message] == room.settler.late(START + 1)
+        await asyncio.wait([task])
+        room.publisher.letters = []
+        await room.settler.settle_message(copy, failed)
+
+    run(story())
+    assert (1, 0, 1) == (len(room.publisher.published), message.acked, copy.acked)
+
+
+@pytest.mark.error_logs
+def test_bug_in_one_publish_holds_up_no_other() -> None:
+    """The struck one is handed back, to be settled alone; the others end."""
+    room, good, bad = Room([True, KeyError("body")]), delivery("a"), delivery("b")
+    struck = room.claim(bad)
+    ended: list[tuple[Claim[Delivery], Outcome]] = [(room.claim(good), DONE), (struck, DONE)]
+    left = run(room.settler.settle(ended, room.note))
+    assert ([(struck, DONE)], 1, 0) == (left, good.acked, bad.acked)
+    assert 1.0 == value(room.metrics.unexpected)
+    run(room.settler.settle_apart(left[0], room.note))
+    assert 1 == bad.acked

@@ -199,6 +199,7 @@ class World:
             stored_unconfirmed=0.5,
             slow=rng.choice([0.0, 0.1]),
             until=now() + history.length,
+            full=self._full(),
         )
         version = VERSIONS[history.seed % len(VERSIONS)]
         self.broker = FakeBroker(rng, faults, version=version)
@@ -213,6 +214,12 @@ class World:
         self.portal = FakePortal(rng, weather=history.weather, bounds=bounds)
         self.violations: list[str] = []
         self.processes: list[Process] = []
+
+    def _full(self) -> tuple[float, float]:
+        """Return when the queue of failed results refuses everything."""
+        rng, history = self.history.rng, self.history
+        begin = now() + rng.uniform(0.0, history.length)
+        return (begin, begin + rng.choice([0.0, 0.0, 10.0, 60.0]))
 
     async def live(self) -> None:
         """Live through the history, wait until all is done, and stop."""
@@ -286,18 +293,24 @@ class World:
                 await asyncio.sleep(rng.choice([0.0, 0.3, 5.0]))
                 process.connection.mend()
 
-    async def _kill(self, process: Process) -> None:
+    def _leave(self, process: Process) -> None:
+        """Let a process go; it must not have met a bug."""
         self.processes.remove(process)
+        if total(process.metrics.unexpected):
+            self.violations.append("an unexpected error")
+
+    async def _kill(self, process: Process) -> None:
+        self._leave(process)
         process.connection.kill()
         process.task.cancel()
         await asyncio.wait([process.task])
 
     async def _stop(self, process: Process) -> None:
         """Stop as SIGTERM does; what was received must be accounted for."""
-        self.processes.remove(process)
         began = now()
         process.pipeline.stop()
         await process.task
+        self._leave(process)
         if now() - began > self.limits.deadline + 3.0:
             self.violations.append(f"the drain took {now() - began:.1f} s")
         held = len(process.pipeline.settler.held)
@@ -313,6 +326,7 @@ class World:
 
     def _judge(self) -> None:
         self.violations += self.broker.violations + self.portal.violations
+        self.violations += letters_too_many(self)
         good = self._wanted()
         owners = {item.item_id: item.identity for item in self.portal.ledger}
         imported = set()
@@ -368,6 +382,17 @@ class World:
         quiet = history.troubles == 0 and not history.stand_by
         sent = any(result.identity[1] in call for call in self.portal.calls)
         return sent or not quiet or not UNSENT_IS_KNOWN
+
+
+def letters_too_many(world: World) -> list[str]:
+    """Tell of dead letters that no lost confirm and no lost acknowledgement explains."""
+    if world.history.kills:
+        return []
+    most = world.broker.unsure + len(world.broker.messages)
+    failed = {each.digest for each, _ in failed_results(world.broker.results)}
+    most -= sum(message.event.digest not in failed for message in world.broker.messages)
+    letters = len(world.broker.letters)
+    return [f"{letters} dead letters, and {most} at most are explained"] * (letters > most)
 
 
 def total(counter: metric.Counter) -> int:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -28,6 +29,10 @@ class Intake:
 
     async def detach(self) -> None:
         self.told.append((now() - START, None))
+
+    @asynccontextmanager
+    async def cancelled(self) -> AsyncIterator[None]:
+        yield
 
     async def flush(self) -> None:
         pass

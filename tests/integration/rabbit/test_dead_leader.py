@@ -42,8 +42,8 @@ async def nothing(*_: object) -> None:
 async def settle(publisher: Publisher) -> bool:
     """Publish a result; tell whether the broker confirmed it."""
     settled = Settlement(item_event("deal-1"), None, Imported(1), 1, "b")
-    [confirmed] = await publisher.publish([settled])
-    return confirmed
+    [confirmed] = await publisher.results([settled])
+    return confirmed is True
 
 
 async def declare_led_by(url: str, names: Topology) -> None:

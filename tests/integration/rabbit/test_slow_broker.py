@@ -19,8 +19,8 @@ from service.domain.outcomes import Imported
 from service.parts import topology
 from service.rabbit import consumer, link, publisher
 from service.rabbit.broker import Broker as Ours
-from service.rabbit.consumer import Delivery
 from service.rabbit.decoder import Decoder
+from service.rabbit.delivery import Delivery
 from service.rabbit.link import Address
 from service.rabbit.results import Writer
 from service.rabbit.session import connect
@@ -69,7 +69,7 @@ async def working(url: str, done: set[str]) -> AsyncIterator[Ours]:
         event = delivery.event
         assert isinstance(event, ItemEvent)
         settled = Settlement(event, None, Imported(1), 1, "b")
-        while not (await ours.publisher.publish([settled]))[0]:
+        while (await ours.publisher.results([settled])) != [True]:
             pass
         delivery.ack()
         await delivery.flush()

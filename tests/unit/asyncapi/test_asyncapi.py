@@ -85,7 +85,11 @@ def written(event: ItemEvent | Malformed, outcome: Outcome, **more: Any) -> list
     message = Message(body=json.dumps(examples.ITEM).encode())
     delivery: Any = Delivered(message)
     settlement = Settlement(event, delivery, outcome, more.get("attempts", 1), more.get("batch"))
-    return Writer(TOPOLOGY, portal_host="portal.example").write(settlement, NOW)
+    writer = Writer(TOPOLOGY, portal_host="portal.example")
+    result = writer.result(settlement, NOW)
+    if isinstance(outcome, Imported):
+        return [result]
+    return [result, writer.dead_letter(settlement, NOW)]
 
 
 def shown_examples() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Tests whose turn an event is, who joins, and what is remembered of it."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -186,20 +187,75 @@ def test_an_imported_id_always_gets_its_success_again(
     assert [Repeat(Imported(5, duplicate=True))] * times == again
 
 
-def test_a_copy_of_a_failed_message_is_only_acknowledged(claims: Claims[str]) -> None:
-    """One failure has one dead letter."""
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_failed_message_that_comes_is_a_new_try(claims: Claims[str], *, copy: bool) -> None:
+    """It cannot be told from a new publish of the same bytes whose delivery came back."""
     _ends(claims, start(claims, claim("a")), REJECTED)
-    assert Repeat(None) == claims.admit(claim("a"), copy=True)
+    again = claim("a")
+    assert claims.admit(again, copy=copy) is again
+    assert again.known.outcome is None
 
 
-def test_a_failure_swallows_one_copy_at_most(claims: Claims[str]) -> None:
-    """The next one is a second publish, and an event of its own."""
-    _ends(claims, start(claims, claim("a")), REJECTED)
-    assert Repeat(None) == claims.admit(claim("a"), copy=True)
-    second = claim("a")
-    assert claims.admit(second, copy=True) is second
-    _ends(claims, second, REJECTED)
-    assert Repeat(None) == claims.admit(claim("a"), copy=True)
+@pytest.mark.parametrize("outcome", [REJECTED, Imported(5)])
+def test_a_copy_finds_the_outcome_that_no_delivery_was_left_to_publish_for(
+    claims: Claims[str], outcome: Outcome
+) -> None:
+    """It is published for the copy; nothing is tried again."""
+    first = start(claims, claim("a"))
+    claims.keep(first, outcome)
+    assert 0 == len(claims)
+    copy = claim("a")
+    assert claims.admit(copy, copy=True) is copy
+    assert outcome == copy.known.outcome
+
+
+def test_a_new_publish_does_not_share_an_outcome_that_was_kept(claims: Claims[str]) -> None:
+    """A failure is a new try; a success is told again."""
+    claims.keep(start(claims, claim("a")), REJECTED)
+    claims.keep(start(claims, claim("b")), Imported(5))
+    again = claim("a")
+    assert claims.admit(again, copy=False) is again
+    assert again.known.outcome is None
+    assert Repeat(Imported(5, duplicate=True)) == claims.admit(claim("b"), copy=False)
+
+
+def test_an_outcome_is_not_kept_for_a_message_that_another_process_held(
+    claims: Claims[str],
+) -> None:
+    """That one may have imported it meanwhile."""
+    claims.keep(start(claims, claim("a")), REJECTED)
+    copy = claim("a")
+    copy.known.times = 2
+    assert claims.admit(copy, copy=True) is copy
+    assert copy.known.outcome is None
+
+
+def test_late_deliveries_leave_their_claims_and_their_copies_join(claims: Claims[str]) -> None:
+    """The claim goes on without them."""
+    first = start(claims, claim(event("a", body="one"), "one"))
+    heir = claim(event("a", body="two"), "two")
+    claims.admit(heir, copy=False)
+    assert ["one", "two"] == claims.take_back({"one", "two"}.__contains__)
+    assert ([], []) == (first.deliveries, heir.deliveries)
+    assert claims.admit(claim(event("a", body="one"), "three"), copy=True) is None
+    assert ["three"] == first.deliveries
+
+
+def test_what_is_remembered_does_not_grow_with_the_ids() -> None:
+    """Ids of half a million characters take as much as short ones."""
+    claims: Claims[str] = Claims(remember=1000)
+    tracemalloc.start()
+    for number in range(20):
+        each = start(claims, claim(f"{number:0500000}"))
+        claims.own(each.event, number + 1)
+        _ends(claims, each, Imported(number + 1))
+        other = start(claims, claim(f"x{number:0500000}"))
+        other.known.perhaps_sent(REJECTED, 1.0)
+        claims.release(other)
+        del each, other
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 100_000
 
 
 def test_only_success_is_final(claims: Claims[str]) -> None:

@@ -44,6 +44,14 @@ class Delivered:
     message: Message = field(default_factory=Message)
 
 
+def written(writer: Writer, settlement: Settlement[Any]) -> list[Outgoing]:
+    """Write the result, and the dead letter where the event failed."""
+    result = writer.result(settlement, NOW)
+    if isinstance(settlement.outcome, Imported):
+        return [result]
+    return [result, writer.dead_letter(settlement, NOW)]
+
+
 def write(
     outcome: Outcome,
     event: ItemEvent | Malformed | None = None,
@@ -56,7 +64,7 @@ def write(
     writer = Writer(TOPOLOGY, portal_host="portal.example")
     delivery: Any = Delivered(message or Message())
     event = event or item_event("order 1")
-    return writer.write(Settlement(event, delivery, outcome, attempts, batch_id), NOW)
+    return written(writer, Settlement(event, delivery, outcome, attempts, batch_id))
 
 
 def document(outgoing: Outgoing) -> dict[str, Any]:
@@ -105,7 +113,7 @@ def test_succeeded_event_tells_what_was_dropped() -> None:
     writer = Writer(TOPOLOGY, portal_host="portal.example")
     delivery: Any = Delivered()
     settlement = Settlement(item_event("order 1"), delivery, Succeeded, 1, "b1", ("x is unknown",))
-    (message,) = writer.write(settlement, NOW)
+    (message,) = written(writer, settlement)
     assert ["x is unknown"] == msgspec.json.decode(message.body)["data"]["warnings"]
     (message,) = write(Succeeded)
     assert "warnings" not in msgspec.json.decode(message.body)["data"]
@@ -117,7 +125,7 @@ def test_failed_event_and_its_dead_letter_tell_what_was_dropped() -> None:
     event = replace(item_event("order 1"), notes=("no id was given",))
     delivery: Any = Delivered()
     settlement = Settlement(event, delivery, REJECTED, 1, "b1", ("x is unknown",))
-    result, letter = writer.write(settlement, NOW)
+    result, letter = written(writer, settlement)
     assert ["no id was given", "x is unknown"] == document(result)["data"]["warnings"]
     told = (letter.properties.headers or {})["import_warnings"]
     assert "no id was given\nx is unknown" == told
@@ -128,9 +136,8 @@ def test_warnings_in_a_dead_letter_are_bounded() -> None:
     """The result has them whole."""
     event = replace(item_event("order 1"), notes=("x" * 900, "y" * 900))
     delivery: Any = Delivered()
-    result, letter = Writer(TOPOLOGY, portal_host="p").write(
-        Settlement(event, delivery, REJECTED), NOW
-    )
+    writer = Writer(TOPOLOGY, portal_host="p")
+    result, letter = written(writer, Settlement(event, delivery, REJECTED))
     assert WARNINGS_LIMIT == len(str((letter.properties.headers or {})["import_warnings"]))
     assert [900, 900] == [len(each) for each in document(result)["data"]["warnings"]]
 

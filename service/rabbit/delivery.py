@@ -1,0 +1,70 @@
+"""Wraps one message that was handed over, until it is acknowledged or given back."""
+
+from aiormq.abc import DeliveredMessage
+
+from service.domain.events import ItemEvent, Malformed
+from service.rabbit.counts import deliveries_before
+from service.rabbit.tags import Tags
+
+
+class Delivery:
+    """One message handed over and not settled.
+
+    `copy` tells that it says it was delivered before, `resubmitted` that it was redriven or
+    dead-lettered once, `early` that it is among the first after its consumer attached.
+    """
+
+    __slots__ = (
+        "_tags",
+        "copy",
+        "early",
+        "event",
+        "message",
+        "received_at",
+        "resubmitted",
+        "size",
+        "times",
+    )
+
+    def __init__(
+        self,
+        message: DeliveredMessage,
+        event: ItemEvent | Malformed,
+        *,
+        tags: Tags,
+        received_at: float,
+        early: bool,
+    ) -> None:
+        """Wrap a message of a channel."""
+        headers = message.header.properties.headers or {}
+        self.message = message
+        self.event = event
+        self.received_at = received_at
+        self.size = len(message.body)
+        self.early = early
+        self.copy = bool(message.redelivered)
+        self.times = deliveries_before(headers, redelivered=self.copy)
+        self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
+        self._tags = tags
+        tags.add(self._tag)
+
+    @property
+    def live(self) -> bool:
+        """Whether it can still be acknowledged; if not, the broker delivers it again."""
+        return self._tags.live
+
+    def ack(self) -> None:
+        """Acknowledge with the next `flush`."""
+        self._tags.ack(self._tag)
+
+    async def flush(self) -> None:
+        """Send what was acknowledged on its channel; too late is counted, not raised."""
+        await self._tags.flush()
+
+    async def give_back(self) -> None:
+        """Return the message to its queue, unsettled."""
+        await self._tags.give_back(self._tag)
+
+    @property
+    def _tag(self) -> int:
+        return self.message.delivery_tag or 0

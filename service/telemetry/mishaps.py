@@ -1,0 +1,77 @@
+"""Keeps a bug to the work that it strikes: told once, counted, and the rest goes on."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from service.domain.retry import RetryPolicy
+from service.telemetry.metrics import Metrics
+
+AGAIN = RetryPolicy(base=1.0, cap=60.0, max_attempts=1)
+STEADY_SECONDS = 120.0
+"""Endless work that went on for so long begins its waits anew."""
+
+log = logging.getLogger(__name__)
+
+
+def struck(metrics: Metrics, work: str, error: Exception) -> None:
+    """Tell of an exception that nobody expected, with its traceback, and count it."""
+    metrics.unexpected.inc()
+    log.error("unexpected error", extra={"work": work}, exc_info=error)
+
+
+class contained:  # noqa: N801 - reads as the statement it is used in
+    """Let an exception that nobody expected end the block, and nothing else.
+
+    `struck` tells afterwards whether that was so.
+    """
+
+    __slots__ = ("_metrics", "_work", "struck")
+
+    def __init__(self, metrics: Metrics, work: str) -> None:
+        """Name the work for the log."""
+        self._metrics, self._work, self.struck = metrics, work, False
+
+    def __enter__(self) -> Self:
+        """Watch what follows."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Tell of a bug, and go on; whatever is no bug, such as a cancellation, passes."""
+        self.struck = isinstance(error, Exception)
+        if isinstance(error, Exception):
+            struck(self._metrics, self._work, error)
+        return self.struck
+
+
+async def endless(
+    work: Callable[[], Coroutine[Any, Any, None]], name: str, metrics: Metrics
+) -> None:
+    """Do endless work until cancelled; what a bug ends begins anew after a growing wait."""
+    loop, tries, goes_on = asyncio.get_running_loop(), 0, True
+    while goes_on:
+        began = loop.time()
+        with contained(metrics, name) as done:
+            await work()
+        goes_on = done.struck
+        if goes_on:
+            tries = 0 if loop.time() - began > STEADY_SECONDS else tries + 1
+            await asyncio.sleep(AGAIN.delay(tries, 1.0))
+
+
+def catch_strays(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
+    """Tell of what no task catches: exceptions of callbacks, and of tasks that nobody awaits."""
+
+    def stray(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            struck(metrics, "callback", error)
+
+    loop.set_exception_handler(stray)
