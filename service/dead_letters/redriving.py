@@ -23,7 +23,7 @@ GOES = "goes back"
 _WHY = {
     Word.RETURNED: "no queue is bound to the intake exchange for its routing key",
     Word.NACKED: "the intake queue is full and refuses",
-    Word.UNWRITABLE: "its headers cannot be sent",
+    Word.UNWRITABLE: "the broker takes no message so large, or its headers cannot be written",
     Word.LOST: "the connection was lost; it may have arrived, which does no harm",
 }
 
@@ -92,6 +92,8 @@ class Redrive:
 
     def _body(self, letter: Letter) -> bytes:
         """Return the body to send; raises Unpatchable, too, when a patch breaks it."""
+        if letter.is_bodyless:
+            raise Unpatchable("the broker took no body so large: publish the event anew")
         body = patched(letter, self.patch)
         if self.patch:
             event = decoded(letter, body, self.work.decoder)

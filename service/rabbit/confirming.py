@@ -1,13 +1,21 @@
 """Publishes prepared messages and says, for each, what the broker made of it."""
 
 import asyncio
+import re
 import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
+from time import monotonic
+from typing import Final
 
 from aiormq import Channel
 
 from service.rabbit.link import LinkLost, Nacked, Returned, broker_errors, unless_lost
 from service.rabbit.results import Outgoing
+
+BELIEVED_SECONDS: Final = 600.0
+_TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max size (?P<most>\d+)")
 
 
 class Word(StrEnum):
@@ -28,11 +36,41 @@ class Word(StrEnum):
     """The connection ended first; it may lie in a queue."""
 
 
-async def published(channel: Channel, message: Outgoing) -> Word:
+class BodyLimit:
+    """The largest body that the broker takes, as it told when it refused one.
+
+    It is believed for a while only: somebody may raise it. `is_new`: it was told since somebody
+    set this to False.
+    """
+
+    def __init__(self) -> None:
+        """Know no limit."""
+        self.is_new = False
+        self._most: int | None = None
+        self._until = 0.0
+
+    def admits(self, body: bytes) -> bool:
+        """Tell whether the broker would take a body, as far as is known."""
+        return self._most is None or len(body) <= self._most or monotonic() > self._until
+
+    def learn(self, refusal: str) -> None:
+        """Note what the broker said when it ended a channel."""
+        found = _TOO_LARGE.search(refusal)
+        if found is not None:
+            self._most, self._until = int(found["most"]), monotonic() + BELIEVED_SECONDS
+            self.is_new = True
+
+
+async def published(channel: Channel, message: Outgoing, limit: BodyLimit | None = None) -> Word:
     """Publish a message as it is written, mandatory; return what became of it.
+
+    What the broker says of a body that is too large is noted in the limit.
 
     Two of one id in flight would take each other's answers (P10): the caller sees to that.
     """
+    limit = limit or BodyLimit()
+    if not limit.admits(message.body):
+        return Word.UNWRITABLE
     try:
         with broker_errors():
             await channel.basic_publish(
@@ -47,19 +85,28 @@ async def published(channel: Channel, message: Outgoing) -> Word:
         return Word.RETURNED
     except Nacked:
         return Word.NACKED
-    except LinkLost:
-        return Word.LOST
+    except LinkLost as ended:
+        limit.learn(str(ended))
+        return Word.LOST if limit.admits(message.body) else Word.UNWRITABLE
     except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
         return Word.UNWRITABLE
     return Word.CONFIRMED
 
 
 class Confirmer:
-    """Publishes over one channel, for a command: what its end cuts off is lost."""
+    """Publishes for a command; what the end of a channel cuts off is lost.
 
-    def __init__(self, channel: Channel) -> None:
-        """Take a channel with confirms."""
+    A channel that the broker ended because of one large body is opened anew for the others.
+    """
+
+    def __init__(
+        self, channel: Channel, reopen: Callable[[], Awaitable[Channel]] | None = None
+    ) -> None:
+        """Take a channel with confirms, and how to get another one."""
         self._channel = channel
+        self._reopen = reopen
+        self._limit = BodyLimit()
+        self._opening = asyncio.Lock()
         self._in_flight: dict[str, asyncio.Event] = {}
 
     async def send(self, message: Outgoing) -> Word:
@@ -75,9 +122,22 @@ class Confirmer:
             gone.set()
 
     async def _send(self, message: Outgoing) -> Word:
-        if self._channel.is_closed:
-            return Word.LOST
-        try:
-            return await unless_lost(self._channel, published(self._channel, message))
-        except LinkLost:
-            return Word.LOST
+        while True:
+            channel = self._channel
+            if channel.is_closed:
+                return Word.LOST
+            try:
+                word = await unless_lost(channel, published(channel, message, self._limit))
+            except LinkLost:
+                word = Word.LOST
+            if word is not Word.LOST or not await self._goes_on_after(channel):
+                return word
+
+    async def _goes_on_after(self, channel: Channel) -> bool:
+        """Tell whether another channel takes over from one that a large body has ended."""
+        async with self._opening:
+            if self._channel is channel and self._reopen is not None and self._limit.is_new:
+                self._limit.is_new = False
+                with suppress(LinkLost):
+                    self._channel = await self._reopen()
+        return self._channel is not channel

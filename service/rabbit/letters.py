@@ -10,7 +10,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
-from service.rabbit.copies import SHORT_STRING, Copy, shortened
+from service.rabbit.copies import BODY, DROPPED, SHORT_STRING, Copy, shortened
 from service.rabbit.counts import COUNTS, returns
 from service.rabbit.decoder import Decoder, Incoming
 from service.rabbit.results import ID_BYTES, Outgoing, is_ours
@@ -93,6 +93,12 @@ class Letter:
     def returns(self) -> int:
         """How often the broker has counted it as returned to this queue, by any of its counts."""
         return returns(self.headers)
+
+    @property
+    def is_bodyless(self) -> bool:
+        """Whether its body was larger than the broker took, and is not here."""
+        dropped = text(self.headers.get(DROPPED)).split(", ")
+        return not self.body and BODY in dropped
 
     @property
     def unique(self) -> tuple[str, str] | None:

@@ -13,9 +13,9 @@ from aiormq import Channel
 
 from service.domain.refusals import Refusals
 from service.rabbit.blockage import Blockage
-from service.rabbit.confirming import Word, published
+from service.rabbit.confirming import BodyLimit, Word, published
 from service.rabbit.link import Late, Link, LinkLost, unless_lost
-from service.rabbit.results import Outgoing, Settled, Writer, bare
+from service.rabbit.results import Outgoing, Settled, Writer, bare, bodyless
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
@@ -62,6 +62,7 @@ class Publisher:
         self._writer = writer
         self._repair = repair
         self._now = now
+        self._limit = BodyLimit()
         self._in_flight: dict[str, _Pending] = {}
         self._refusals = {target: Refusals() for target in TARGETS}
         self._published = {
@@ -165,9 +166,10 @@ class Publisher:
             await twin.gone.wait()
         pending = self._in_flight[unique] = _Pending(message.target, _now())
         try:
-            result = await published(channel, message)
+            result = await published(channel, message, self._limit)
             if result is Word.UNWRITABLE and message.target == "dead_letter":
-                result = await published(channel, bare(message))
+                spared = bare if self._limit.admits(message.body) else bodyless
+                result = await published(channel, spared(message), self._limit)
         finally:
             del self._in_flight[unique]
             if pending.gone is not None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -170,7 +171,8 @@ async def open_snapshot(session: Session, queue: str, decoder: Decoder) -> Async
     It ends without an error only when every letter is known to be gone or back.
     """
     channel = await session.channel()
-    confirmer = Confirmer(await session.channel(confirms=True))
+    reopen = partial(session.channel, confirms=True)
+    confirmer = Confirmer(await reopen(), reopen)
     ready, consumers = await _depth(channel, queue)
     try:
         snapshot = Snapshot(queue, ready, consumers, channel, confirmer, decoder)
