@@ -24,7 +24,7 @@ ACK_EVERY = 100
 
 MAX_STREAM_BYTES = 32_000_000
 SEGMENT_BYTES = 4_000_000
-_ARGUMENTS: dict[str, FieldValue] = {
+STREAM_ARGUMENTS: dict[str, FieldValue] = {
     "x-queue-type": "stream",
     "x-max-length-bytes": MAX_STREAM_BYTES,
     "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
@@ -161,7 +161,7 @@ async def ensure(side_channel: SideChannel, queue: str) -> bool:
 
 async def _declare(side_channel: SideChannel, queue: str, *, passive: bool) -> None:
     async with side_channel() as channel:
-        arguments = None if passive else _ARGUMENTS
+        arguments = None if passive else STREAM_ARGUMENTS
         with broker_errors():
             try:
                 await channel.queue_declare(

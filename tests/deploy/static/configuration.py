@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from service.preflight.arithmetic import settings_rows
+from service.preflight.rows import Status
 from service.settings.environment import SettingsInvalid
 from tests.deploy.static.environment import settings, variables
 from tests.deploy.static.manifests import Rendered
@@ -34,6 +36,17 @@ def the_drain_ends_before_the_kill(rendered: Rendered) -> Iterator[str]:
         yield f"grace {grace}, deadline {given.shutdown.deadline_seconds}"
     if given.shutdown.deadline_seconds <= given.bitrix.timeout_seconds:
         yield "the deadline ends before the longest call"
+
+
+def the_worst_fits_into_memory(rendered: Rendered) -> Iterator[str]:
+    """Judge whether the pod's limit holds the most that its settings admit, by `check`'s sums."""
+    limit = rendered.container["resources"]["limits"]["memory"]
+    size = int(limit.removesuffix("Mi")) * 2**20
+    yield from (
+        f"{row.check}: {row.found}"
+        for row in settings_rows(settings(rendered), size)
+        if row.status is not Status.OK
+    )
 
 
 def the_port_is_the_one_listened_on(rendered: Rendered) -> Iterator[str]:

@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ MIXTURES = {
 }
 EVERY = (*OVERLAYS, *MIXTURES)
 NO_RENDERER = 3
+INSTANCE = "app.kubernetes.io/instance"
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -56,7 +57,13 @@ class Rendered:
     @property
     def deployment(self) -> Manifest:
         """The importer's Deployment."""
-        return self.one("Deployment")
+        found = [
+            each
+            for each in self.all("Deployment")
+            if each["metadata"]["labels"]["app.kubernetes.io/component"] == "importer"
+        ]
+        assert 1 == len(found), f"{self.name}: {len(found)} importers"
+        return found[0]
 
     @property
     def pod(self) -> Manifest:
@@ -72,9 +79,9 @@ class Rendered:
 
     def workloads(self) -> Iterator[tuple[Manifest, Mapping[str, str]]]:
         """Yield each pod's spec with its labels."""
-        for each in self.all("Deployment", "StatefulSet", "DaemonSet", "Job"):
-            template = each["spec"]["template"]
-            yield template["spec"], template["metadata"]["labels"]
+        for each in self.all("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"):
+            spec = each["spec"].get("jobTemplate", each)["spec"]
+            yield spec["template"]["spec"], spec["template"]["metadata"]["labels"]
 
 
 @functools.cache
@@ -88,11 +95,28 @@ def render(name: str) -> Rendered:
     return Rendered(name, list(yaml.load_all(run.stdout, yaml.CSafeLoader)))
 
 
+def portal(name: str) -> Rendered:
+    """Return the base with every component, as one of several portals in one namespace."""
+    lines = {
+        "namespace": "shared",
+        "nameSuffix": f"-{name}",
+        "labels": [{"pairs": {INSTANCE: name}, "includeSelectors": True}],
+    }
+    run = _mixture(COMPONENTS, lines)
+    assert 0 == run.returncode, run.stderr
+    return Rendered(name, list(yaml.load_all(run.stdout, yaml.CSafeLoader)))
+
+
 @functools.cache
 def _run(name: str) -> subprocess.CompletedProcess[str]:
     """Render once, also what cannot be rendered."""
     if name in OVERLAYS:
         return _rendered(KUBERNETES / "overlays" / name)
+    return _mixture(MIXTURES[name], {})
+
+
+def _mixture(components: Sequence[str], more: Manifest) -> subprocess.CompletedProcess[str]:
+    """Render the base with components."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         there = os.path.relpath(KUBERNETES, place)
@@ -100,7 +124,8 @@ def _run(name: str) -> subprocess.CompletedProcess[str]:
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [f"{there}/base"],
-            "components": [f"{there}/components/{each}" for each in MIXTURES[name]],
+            "components": [f"{there}/components/{each}" for each in components],
+            **more,
         }
         (place / "kustomization.yaml").write_text(yaml.safe_dump(mixture))
         return _rendered(place)

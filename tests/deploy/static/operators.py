@@ -12,11 +12,14 @@ SCALER_KEYS = {
     "activationValue",
     "excludeUnacknowledged",
     "mode",
+    "operation",
     "protocol",
     "queueName",
+    "useRegex",
     "value",
     "vhostName",
 }
+PARKED = r"^crm\.items\.parked\..*$"
 DNS, AMQP, HTTPS = 53, {5671, 5672}, 443
 CLOSED = [
     "10.1.2.3",
@@ -28,6 +31,7 @@ CLOSED = [
     "::1",
     "fd00::1",
     "fe80::1",
+    "64:ff9b::a01:203",
 ]
 OPEN = ["93.184.216.34", "2606:4700::1111"]
 
@@ -36,16 +40,7 @@ def the_autoscaler_stops_nothing_at_work(rendered: Rendered) -> Iterator[str]:
     """Judge whether the pod outlives everything it may hold, and a dead management API."""
     for scaled in rendered.all("ScaledObject"):
         spec = scaled["spec"]
-        (trigger,) = spec["triggers"]
         given = settings(rendered)
-        metadata = trigger["metadata"]
-        found = {key: metadata.get(key) for key in ("protocol", "excludeUnacknowledged")}
-        if found != {"protocol": "http", "excludeUnacknowledged": "false"}:
-            yield f"held messages are not counted: {found}"
-        if not set(metadata) <= SCALER_KEYS:
-            yield f"keys that no scaler reads: {set(metadata) - SCALER_KEYS}"
-        if metadata.get("queueName") != given.rabbit.intake_queue:
-            yield f"queue {metadata.get('queueName')}"
         longest = given.rabbit.hold_seconds + given.batch.window_seconds
         if spec.get("cooldownPeriod", 0) <= longest + spec["pollingInterval"]:
             yield f"cooldown {spec.get('cooldownPeriod')}"
@@ -53,6 +48,23 @@ def the_autoscaler_stops_nothing_at_work(rendered: Rendered) -> Iterator[str]:
             yield "not between 0 and 1"
         if spec.get("fallback", {}).get("replicas") != 1:
             yield "without the management API, nothing runs"
+
+
+def the_autoscaler_counts_what_is_held_and_what_waits(rendered: Rendered) -> Iterator[str]:
+    """Judge whether both the intake and the inner queues keep a pod, unacknowledged or not."""
+    asked = ("queueName", "useRegex", "operation")
+    for scaled in rendered.all("ScaledObject"):
+        triggers = [each["metadata"] for each in scaled["spec"]["triggers"]]
+        for metadata in triggers:
+            found = {key: metadata.get(key) for key in ("protocol", "excludeUnacknowledged")}
+            if found != {"protocol": "http", "excludeUnacknowledged": "false"}:
+                yield f"held messages are not counted: {found}"
+            if not set(metadata) <= SCALER_KEYS:
+                yield f"keys that no scaler reads: {set(metadata) - SCALER_KEYS}"
+        queues = [tuple(each.get(key) for key in asked) for each in triggers]
+        intake = settings(rendered).rabbit.intake_queue
+        if queues != [(intake, None, None), (PARKED, "true", "sum")]:
+            yield f"queues {queues}"
 
 
 def the_autoscaler_can_log_in(rendered: Rendered) -> Iterator[str]:
@@ -114,8 +126,8 @@ def messages_outlive_their_manifest(rendered: Rendered) -> Iterator[str]:
         if queue["spec"].get("deletionPolicy") != "retain":
             yield f"{queue['spec']['name']} goes with its manifest"
     for each in rendered.all("Permission"):
-        if each["spec"]["permissions"].get("configure") != "^$":
-            yield "the importer may declare and delete"
+        if each["spec"]["permissions"].get("configure") != PARKED:
+            yield "the importer may declare and delete more than queues for what waits"
     for each in rendered.all("Exchange", "Queue", "Binding", "User", "Permission"):
         if "rabbitmqClusterReference" not in each["spec"]:
             yield f"{each['kind']} names no broker"

@@ -31,6 +31,7 @@ PROBES = {
     },
     "readinessProbe": {**READY, "periodSeconds": 5, "failureThreshold": 2},
 }
+BOUNDED = {"memory", "ephemeral-storage"}
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
 READ_ONLY = {"configMap", "projected", "secret"}
 # Its addresses lead to throw-away parts and stand in the overlay.
@@ -67,15 +68,15 @@ def pods_have_no_rights(rendered: Rendered) -> Iterator[str]:
 
 
 def resources_are_bounded(rendered: Rendered) -> Iterator[str]:
-    """Judge whether memory has a limit and a smaller request, processors only a request."""
+    """Judge whether memory and disk have limits and smaller requests, processors a request."""
     for pod, _ in rendered.workloads():
         for container in pod["containers"]:
             asked = container["resources"].get("requests", {})
             limits = container["resources"].get("limits", {})
-            if set(asked) != {"cpu", "memory"} or set(limits) != {"memory"}:
+            if set(asked) != {"cpu", *BOUNDED} or set(limits) != BOUNDED:
                 yield f"requests {asked}, limits {limits}"
-            elif _mebibytes(asked["memory"]) > _mebibytes(limits["memory"]):
-                yield "more memory is asked for than may be used"
+            elif any(_mebibytes(asked[each]) > _mebibytes(limits[each]) for each in BOUNDED):
+                yield "more is asked for than may be used"
         for volume in pod.get("volumes", []):
             if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
                 yield f"{volume['name']} may fill the node's disk"
@@ -152,7 +153,7 @@ def images_are_chosen(rendered: Rendered) -> Iterator[str]:
 
 def named_ports(pod: Manifest) -> Mapping[str, int]:
     """Return the ports of a pod by their names."""
-    ports = [port for container in pod["containers"] for port in container["ports"]]
+    ports = [port for container in pod["containers"] for port in container.get("ports", [])]
     return {port["name"]: port["containerPort"] for port in ports}
 
 

@@ -45,7 +45,8 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
     pods.resources_are_bounded: [
         (ONE + "resources.limits.cpu", "1"),
         (ONE + "resources.limits", GONE),
-        (ONE + "resources.requests.memory", "256Mi"),
+        (ONE + "resources.limits.ephemeral-storage", GONE),
+        (ONE + "resources.requests.memory", "1024Mi"),
         (POD + "volumes.1.emptyDir", {}),
     ],
     pods.only_tmp_can_be_written: [
@@ -143,6 +144,10 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         (CONFIG + "IMPORTER_SHUTDOWN__DEADLINE_SECONDS", "110"),
         (CONFIG + "IMPORTER_BITRIX__TIMEOUT_SECONDS", "90"),
     ],
+    configuration.the_worst_fits_into_memory: [
+        (ONE + "resources.limits.memory", "192Mi"),
+        (CONFIG + "IMPORTER_BATCH__PREFETCH", "500"),
+    ],
     configuration.the_port_is_the_one_listened_on: [
         (CONFIG + "IMPORTER_HTTP__PORT", "9090"),
         (CONFIG + "IMPORTER_HTTP__HOST", "127.0.0.1"),
@@ -153,14 +158,18 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         ("broker-topology/ConfigMap/data.IMPORTER_RABBIT__TOPOLOGY", GONE),
     ],
     operators.the_autoscaler_stops_nothing_at_work: [
-        (TRIGGER + "protocol", "amqp"),
-        (TRIGGER + "excludeUnacknowledged", "true"),
-        (TRIGGER + "queueLenght", "20"),
-        (TRIGGER + "queueName", "crm.items"),
         (SCALED + "cooldownPeriod", 600),
         ("autoscale-keda/ConfigMap/data.IMPORTER_RABBIT__HOLD_SECONDS", "900"),
         (SCALED + "maxReplicaCount", 5),
         (SCALED + "fallback", GONE),
+    ],
+    operators.the_autoscaler_counts_what_is_held_and_what_waits: [
+        (TRIGGER + "protocol", "amqp"),
+        (TRIGGER + "excludeUnacknowledged", "true"),
+        (TRIGGER + "queueLenght", "20"),
+        (TRIGGER + "queueName", "crm.items"),
+        (SCALED + "triggers.1", GONE),
+        (SCALED + "triggers.1.metadata.useRegex", GONE),
     ],
     operators.the_autoscaler_can_log_in: [
         ("autoscale-keda/TriggerAuthentication/spec.secretTargetRef.2.parameter", "pass"),

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from service import parts
+from service.rabbit.memory_reading import STREAM_ARGUMENTS
 from service.settings.tree import Settings
 from tests.deploy.static.manifests import ROOT, Manifest, render
 
@@ -16,6 +17,7 @@ DEFINITIONS = ROOT / "deploy/definitions/rabbitmq.json"
 POLICY = ROOT / "deploy/policies/results.json"
 OPERATOR_POLICY = POLICY.with_suffix(".yaml")
 VHOST = "/"
+MEMORY = "crm.items.memory"
 MEMBERS = {"exchanges", "queues", "bindings"}
 
 
@@ -51,7 +53,7 @@ def test_a_missing_part_is_seen(members: str) -> None:
 def test_an_argument_that_differs_is_seen() -> None:
     """Arguments are compared, with their types."""
     spoilt = json.loads(DEFINITIONS.read_text())
-    spoilt["queues"][-1]["arguments"]["x-delivery-limit"] = 20
+    spoilt["queues"][3]["arguments"]["x-delivery-limit"] = 20
     assert _of_code() != _of_definitions(spoilt)
 
 
@@ -72,15 +74,15 @@ def test_everything_survives_a_restart_of_the_broker() -> None:
 
 
 def test_the_importer_may_use_what_it_needs_and_nothing_else() -> None:
-    """The operator's user knows its own names alone, and reads intake and dead letters."""
+    """The operator's user knows its own names alone, and reads no results."""
     (permission,) = render("broker-topology").all("Permission")
     granted = permission["spec"]["permissions"]
-    own = _names()
-    names = own | {"amq.default", "crm.items.other", "crmXitems"}
-    read = {TOPOLOGY.intake_queue, TOPOLOGY.dead_letter_queue}
-    assert own == _matching(granted["write"], names)
+    own, parked = _names(), {"crm.items.parked.128", "crm.items.parked.doubtful"}
+    names = own | parked | {"amq.default", "amq.topic", "crmXitems", "crmXitemsXparkedX1"}
+    read = {TOPOLOGY.intake_queue, TOPOLOGY.dead_letter_queue, MEMORY, *parked}
+    assert own | parked | {"amq.default"} == _matching(granted["write"], names)
     assert read == _matching(granted["read"], names)
-    assert set() == _matching(granted["configure"], names)
+    assert parked == _matching(granted["configure"], names)
 
 
 def test_the_example_policy_is_for_the_results_alone() -> None:
@@ -112,9 +114,10 @@ def test_the_example_policy_is_off() -> None:
 
 
 def _of_code() -> Described:
+    memory = (MEMORY, _notation(STREAM_ARGUMENTS))
     return Described(
         {(each.name, each.kind) for each in TOPOLOGY.exchanges},
-        {(each.name, _notation(each.arguments)) for each in TOPOLOGY.queues},
+        {(each.name, _notation(each.arguments)) for each in TOPOLOGY.queues} | {memory},
         {(each.exchange, key, each.name) for each in TOPOLOGY.queues for key in each.keys},
     )
 
@@ -151,7 +154,7 @@ def _of_operator(manifests: Iterable[Manifest]) -> Described:
 
 def _names() -> set[str]:
     exchanges = {each.name for each in TOPOLOGY.exchanges}
-    return exchanges | {each.name for each in TOPOLOGY.queues}
+    return exchanges | {each.name for each in TOPOLOGY.queues} | {MEMORY}
 
 
 def _notation(arguments: Mapping[str, object]) -> str:

@@ -1,14 +1,15 @@
 """Judges how manifests fit together: each policy yields its faults, a line each."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from tests.deploy.static.manifests import Manifest, Rendered
+from tests.deploy.static import selectors
+from tests.deploy.static.manifests import INSTANCE, OVERLAYS, Manifest, Rendered
 from tests.deploy.static.pods import PROBES, named_ports
 
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 IMPORTER = {NAME: "crm-importer", COMPONENT: "importer"}
 SANDBOX = {NAME: "crm-importer-sandbox", COMPONENT: "portal"}
+COMMAND = {NAME: "crm-importer", COMPONENT: "command"}
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
 # What operators of the cluster create by hand, or an ExternalSecret does.
 FROM_OUTSIDE = {"crm-importer"}
@@ -40,13 +41,14 @@ def a_standby_is_spread_and_blocks_nothing(rendered: Rendered) -> Iterator[str]:
 
 def selectors_choose_their_pods(rendered: Rendered) -> Iterator[str]:
     """Judge whether every selector chooses the pods of one workload: those it is named after."""
-    for owner, selector in _selectors(rendered):
-        chosen = [
-            labels for _, labels in rendered.workloads() if selector.items() <= labels.items()
-        ]
+    for owner, selector in selectors.of(rendered):
+        every = [labels for _, labels in rendered.workloads()]
+        chosen = [_told(labels) for labels in every if selector.items() <= labels.items()]
         expected = SANDBOX if owner.endswith(SANDBOX[NAME]) else IMPORTER
         if chosen != [expected] and not owner.endswith("-to-sandbox"):
             yield f"{owner} chooses {chosen}"
+        if rendered.name in OVERLAYS and INSTANCE not in selector:
+            yield f"{owner} chooses pods of every portal"
 
 
 def ports_are_named_the_same(rendered: Rendered) -> Iterator[str]:
@@ -70,7 +72,8 @@ def everything_is_labelled(rendered: Rendered) -> Iterator[str]:
     for each in rendered.manifests:
         name, labels = each["metadata"]["name"], each["metadata"].get("labels")
         expected = SANDBOX if name == SANDBOX[NAME] else IMPORTER
-        if each["kind"] != "Namespace" and labels != expected:
+        expected = COMMAND if each["kind"] == "CronJob" else expected
+        if each["kind"] != "Namespace" and _told(labels or {}) != expected:
             yield f"{each['kind']} {name}: {labels}"
 
 
@@ -83,6 +86,11 @@ def namespaces_are_restricted(rendered: Rendered) -> Iterator[str]:
     places = {each["metadata"].get("namespace", "") for each in others}
     if places != (_names(rendered, "Namespace") or {""}):
         yield f"namespaces {places}"
+
+
+def _told(labels: Mapping[str, str]) -> Manifest:
+    """Return what labels say of an application; the others say who manages it, and for whom."""
+    return {name: value for name, value in labels.items() if name in {NAME, COMPONENT}}
 
 
 def _names(rendered: Rendered, kind: str) -> set[str]:
@@ -104,20 +112,6 @@ def _references(rendered: Rendered) -> Iterator[tuple[str, str]]:
             yield "TriggerAuthentication", trigger["authenticationRef"]["name"]
     for permission in rendered.all("Permission"):
         yield "User", permission["spec"]["userReference"]["name"]
-
-
-def _selectors(rendered: Rendered) -> Iterator[tuple[str, Mapping[str, str]]]:
-    places: dict[str, Any] = {
-        "Deployment": lambda spec: spec["selector"]["matchLabels"],
-        "Service": lambda spec: spec["selector"],
-        "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
-        "PodMonitor": lambda spec: spec["selector"]["matchLabels"],
-        "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
-    }
-    for each in rendered.all(*places):
-        yield f"{each['kind']} {each['metadata']['name']}", places[each["kind"]](each["spec"])
-    for spread in rendered.pod.get("topologySpreadConstraints", []):
-        yield "the spread", spread["labelSelector"]["matchLabels"]
 
 
 def _port_names(rendered: Rendered) -> Iterator[tuple[str, str]]:

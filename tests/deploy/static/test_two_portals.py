@@ -1,0 +1,103 @@
+"""Proves that two portals in one namespace share nothing, and neither refers to the other."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.deploy.static import selectors
+from tests.deploy.static.manifests import INSTANCE, Rendered, portal
+
+PORTALS = ("acme", "beta")
+
+
+@cache
+def both() -> dict[str, Rendered]:
+    """Return each portal with every component."""
+    return {name: portal(name) for name in PORTALS}
+
+
+def test_no_two_manifests_have_one_name() -> None:
+    """Else the second would replace the first."""
+    first, second = ({_called(each) for each in both()[name].manifests} for name in PORTALS)
+    assert set() == first & second
+
+
+@pytest.mark.parametrize("name", PORTALS)
+def test_every_selector_chooses_pods_of_its_own_portal_alone(name: str) -> None:
+    """Pods, network rules, disruption budgets, scrapes."""
+    (other,) = set(PORTALS) - {name}
+    theirs = [labels for _, labels in both()[other].workloads()]
+    for owner, selector in selectors.of(both()[name]):
+        assert name == selector.get(INSTANCE), owner
+        assert not any(selector.items() <= labels.items() for labels in theirs), owner
+
+
+@pytest.mark.parametrize("name", PORTALS)
+def test_every_secret_and_every_reference_is_its_own(name: str) -> None:
+    """What one portal names, the other does not: its vault's entry, its scaler, its user."""
+    (other,) = set(PORTALS) - {name}
+    mine, theirs = (set(_references(both()[each])) for each in (name, other))
+    assert {f"-{name}"} == {reference[-len(name) - 1 :] for _, reference in mine}
+    assert set() == mine & theirs
+    kinds = {kind for kind, _ in mine}
+    assert {
+        "Deployment/secret/secretName",
+        "CronJob/secret/secretName",
+        "ExternalSecret/target/name",
+        "ExternalSecret/remoteRef/key",
+        "TriggerAuthentication/secretTargetRef/name",
+        "ScaledObject/scaleTargetRef/name",
+        "ScaledObject/authenticationRef/name",
+        "Permission/userReference/name",
+        "User/importCredentialsSecret/name",
+    } == kinds
+
+
+@pytest.mark.parametrize("name", PORTALS)
+def test_what_is_referred_to_is_there(name: str) -> None:
+    """A renamed manifest is found under its new name."""
+    names = {_called(each) for each in both()[name].manifests}
+    for kind, reference in _references(both()[name]):
+        wanted = {
+            "ScaledObject/scaleTargetRef/name": "Deployment",
+            "ScaledObject/authenticationRef/name": "TriggerAuthentication",
+            "Permission/userReference/name": "User",
+        }.get(kind)
+        assert wanted is None or (wanted, reference) in names
+
+
+def _called(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def _references(rendered: Rendered) -> Iterator[tuple[str, str]]:
+    """Return the places in which a manifest names another one, or a Secret, with the name."""
+    wanted = {
+        ("secret", "secretName"),
+        ("target", "name"),
+        ("remoteRef", "key"),
+        ("secretTargetRef", "name"),
+        ("scaleTargetRef", "name"),
+        ("authenticationRef", "name"),
+        ("userReference", "name"),
+        ("importCredentialsSecret", "name"),
+    }
+    for each in rendered.manifests:
+        for parent, member, value in _leaves(each.get("spec", {}), ""):
+            if (parent, member) in wanted:
+                yield f"{each['kind']}/{parent}/{member}", value
+
+
+def _leaves(value: object, parent: str) -> Iterator[tuple[str, str, str]]:
+    """Return every text in a manifest, with the names of its member and of the one around it."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _leaves(each, parent)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str):
+                yield parent, name, inner
+            else:
+                yield from _leaves(inner, name)
