@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 import httpx
-from celery import Celery  # type: ignore[import-not-found]  # of the bench only
-from celery_batches import Batches  # type: ignore[import-not-found]  # as above
-from kombu import Exchange, Queue  # type: ignore[import-not-found]  # as above
+from celery import Celery
+from celery_batches import Batches
+from kombu import Exchange, Queue
 
 from tests.benchmarks import events
 from tests.benchmarks.peers.parts import (
