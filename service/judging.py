@@ -50,6 +50,7 @@ class Judge(Generic[D]):
     def portal_failed(self, fault: Fault) -> None:
         """Tell the gate what a failed call says about the portal."""
         now = self._clock()
+        self._gate.fault = fault
         match fault.kind:
             case CallKind.BARRED | CallKind.SUSPECT:
                 self._gate.bar(fault.pause or PauseReason.UNAVAILABLE, now)
@@ -84,6 +85,7 @@ class Judge(Generic[D]):
         if len(denied) > 1:
             for claim, _ in denied:
                 claim.known.first_failed_at = claim.known.first_failed_at or now
+            self._gate.fault = None
             self._gate.bar(PauseReason.SCOPE, now)
             again.due = now + self._retry.cap
             sequel.again.append(again)
@@ -115,6 +117,7 @@ class Judge(Generic[D]):
             self.portal_failed(shut)
             batch.due = self._clock() + self._retry.cap
             return Sequel(again=[batch])
+        self._gate.fault = fault
         own = fault.code.lower() != "access_denied"
         failure = fault.failed(FailureKind.REJECTED)
         return self._lone_suspect(batch, failure, reason, own=own)

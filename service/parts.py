@@ -5,15 +5,17 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from service.bitrix import reasons
 from service.bitrix.application import Application
 from service.bitrix.auth import Home, Webhook
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.client import Portal
-from service.bitrix.http import HttpClient
+from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.bitrix.tokens import TokenFile, TokenFileUnusable
 from service.domain.addresses import host
 from service.domain.external_id import ExternalIds
+from service.domain.network import Peer
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.rabbit.decoder import Decoder
 from service.rabbit.link import Address
@@ -42,8 +44,9 @@ def secrets(settings: Settings) -> list[str]:
     if bitrix.webhook_url is not None:
         found.append(urlsplit(bitrix.webhook_url.get_secret_value()).path.split("/")[3])
     found += [_text(bitrix.client_secret), _text(bitrix.refresh_token)]
-    if settings.rabbit.management_url is not None:
-        found.append(urlsplit(settings.rabbit.management_url.get_secret_value()).password or "")
+    for held in (settings.rabbit.management_url, bitrix.proxy_url):
+        password = urlsplit(_text(held)).password or ""
+        found += [password, unquote(password)]
     return [secret for secret in found if secret]
 
 
@@ -78,6 +81,7 @@ def auth(settings: Settings) -> Webhook | Application:
             store=TokenFile(bitrix.token_file),
             server=AuthServer(
                 bitrix.oauth_url,
+                _way(bitrix, reasons.AUTH_SERVER),
                 client_id=bitrix.client_id or "",
                 client_secret=_text(bitrix.client_secret),
             ),
@@ -98,7 +102,10 @@ def portal(settings: Settings, metrics: Metrics) -> Portal:
     }
     return Portal(
         auth(settings),
-        http=HttpClient(connections=settings.batch.slots + SPARE_CONNECTIONS),
+        http=HttpClient(
+            _way(bitrix, reasons.WEBHOOK if bitrix.webhook_url else reasons.ENDPOINT),
+            connections=settings.batch.slots + SPARE_CONNECTIONS,
+        ),
         throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
         metrics=metrics,
         timeout=bitrix.timeout_seconds,
@@ -151,6 +158,19 @@ def topology(rabbit: Rabbit) -> Topology:
 
 def _text(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
+
+
+def _way(bitrix: Bitrix, peer: Peer) -> Way:
+    """Return how to reach somebody; raises CannotStart.
+
+    A portal of one's own has an authority of its own; the authorisation server is the maker's, and
+    so has one of the system's, unless a proxy takes TLS apart for everybody.
+    """
+    try:
+        believed = trust(bitrix.ca_file, too=peer is reasons.AUTH_SERVER)
+    except OSError as error:
+        raise CannotStart(f"{reasons.AUTHORITY} cannot be used: {error}") from None
+    return Way(peer, believed, _text(bitrix.proxy_url))
 
 
 def _tls(rabbit: Rabbit) -> ssl.SSLContext | None:

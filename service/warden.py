@@ -88,10 +88,13 @@ class Warden:
     async def run(self) -> None:
         """Follow the gate until cancelled."""
         seen: Mode | None = None
+        told: tuple[object, ...] = ()
         while True:
-            mode = self._gate.mode
-            if mode is not seen:
+            mode, state = self._gate.mode, self._state()
+            if state != told:
                 self._announce(first=seen is None)
+                told = state
+            if mode is not seen:
                 seen = mode
                 await self._follow(mode)
             elif mode is Mode.PAUSED:
@@ -133,6 +136,7 @@ class Warden:
         try:
             await self._portal.probe()
         except CallFailed as failed:
+            self._gate.fault = failed.fault
             self._gate.probed(_now(), ok=False, reason=failed.fault.pause)
         else:
             self._gate.probed(_now(), ok=True)
@@ -144,8 +148,21 @@ class Warden:
             self._metrics.paused.labels(each).set(int(shut))
         if first and mode is Mode.FLOWING:
             return
-        level = logging.WARNING if mode is Mode.PAUSED else logging.INFO
-        log.log(level, "intake %s", mode, extra={"reason": reason})
+        fault = self._gate.fault
+        shown: dict[str, object] = {"reason": reason}
+        if mode is not Mode.PAUSED:
+            log.info("intake %s", mode, extra=shown)
+            return
+        shown["next_try_in"] = round(self._next_try(), 1)
+        if fault is not None and fault.cause:
+            shown |= {"cause": fault.cause, "remedy": fault.remedy}
+        log.warning("intake paused", extra=shown)
+
+    def _state(self) -> tuple[object, ...]:
+        """Return what is told when it changes: the mode, the reason, and while shut the cause."""
+        gate = self._gate
+        cause = gate.fault.cause if gate.fault and gate.mode is Mode.PAUSED else ""
+        return gate.mode, gate.reason, cause
 
 
 def _now() -> float:

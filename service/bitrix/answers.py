@@ -11,15 +11,24 @@ from service.domain.fields import Field
 from service.domain.outcomes import MISSING, Accepted, Report, Verdict
 
 _KEY = re.compile(r"m([0-9]{2})")
+_MARKS = re.compile(rb"(?:\s*\xef\xbb\xbf){1,64}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
+MOST_PARTS = 200_000
+"""Members and elements of an answer: each takes some hundred bytes as an object of Python's."""
 MOST_CHOICES = 1000
 """Larger enumerations are not held in memory: their values go unjudged."""
 
 
 def json_object(content: bytes) -> dict[str, Any] | None:
-    """Return the JSON object of an answer; None where it is none."""
+    """Return the JSON object of an answer; None where it is none, or of far too many parts.
+
+    A script of the portal that was saved with a byte order mark puts it before the answer.
+    """
+    if sum(map(content.count, (b",", b"{", b"["))) > MOST_PARTS:
+        return None
+    begin = _MARKS.match(content)
     try:
-        document = msgspec.json.decode(content)
+        document = msgspec.json.decode(content[begin.end() :] if begin else content)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
@@ -78,7 +87,7 @@ def _verdict(entry: object) -> Verdict:
     if not isinstance(entry, dict):
         return MISSING
     if "error" in entry:
-        return classify_item(entry["error"], str(entry.get("error_description", "")))
+        return classify_item(entry["error"], entry.get("error_description"))
     item = entry.get("item")
     item_id = positive_id(item.get("id")) if isinstance(item, dict) else None
     return Accepted(item_id) if item_id else MISSING

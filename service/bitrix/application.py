@@ -13,6 +13,7 @@ from service.bitrix.auth import Home
 from service.bitrix.errors import auth_server_trouble, token_file_unusable
 from service.bitrix.tokens import Kept, Pair, TokenFile, TokenFileUnusable
 from service.domain import addresses
+from service.domain.network import Cause
 from service.domain.outcomes import CallFailed
 
 PATIENCE_SECONDS = 5.0
@@ -23,6 +24,10 @@ CLOSE_SECONDS = 10.0
 LOCK_SECONDS = 5.0
 """Who holds the lock for longer is told of: an exchange, if slow, or a process that is frozen."""
 POLL_SECONDS = 0.05
+SLOW = Cause(
+    "the access token is being renewed, and that takes long",
+    "wait; if it lasts: is another process stuck that holds the token file?",
+)
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +157,7 @@ class Application:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.shield(self._renewal)
         except TimeoutError:
-            text = "the access token is being renewed, and that takes long"
-            raise CallFailed(auth_server_trouble(text)) from None
+            raise CallFailed(auth_server_trouble(SLOW)) from None
 
     async def _renew(self, refused: Pair, *, look_only: bool) -> None:
         try:

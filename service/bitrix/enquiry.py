@@ -9,9 +9,12 @@ import msgspec
 
 from service.bitrix.client import Portal
 from service.bitrix.errors import classify_status, classify_transport
+from service.bitrix.http import Unanswered
+from service.domain.network import Cause
 from service.domain.outcomes import CallFailed
 
 ANSWER_SECONDS = 15.0
+_SLOW = "see whether the portal is slow; look at the way to it: gateway, firewall, proxy"
 _OK = 200
 
 
@@ -63,8 +66,10 @@ class Enquiry:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await self.portal.ask(method, msgspec.json.encode(params))
-        except TimeoutError as error:
-            raise CallFailed(classify_transport(error)) from None
+        except TimeoutError:
+            cause = Cause(f"the portal did not answer within {ANSWER_SECONDS:g} s", _SLOW)
+            late = Unanswered(cause, left=True, late=True)
+            raise CallFailed(classify_transport(late)) from None
         told = _mapping(answer.get("time")).get("operating")
         if isinstance(told, int | float) and not isinstance(told, bool):
             self.operating = {**(self.operating or {}), method: float(told)}

@@ -3,12 +3,16 @@
 The one table of `bitrix24.md` §8; printed in the runbook.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import httpx
 
+from service.bitrix import reasons
+from service.bitrix.http import Unanswered
+from service.domain.network import Cause
 from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
 
 _BARRED = CallKind.BARRED
@@ -55,9 +59,13 @@ CALL_CODES: Mapping[str, tuple[CallKind, PauseReason | None]] = MappingProxyType
 """Codes of a whole-call error, lower case; the reason is what a pause would be called."""
 
 STATUSES: Mapping[int, CallKind] = MappingProxyType(
-    {413: CallKind.TOO_LARGE, 429: CallKind.OVER_BUDGET}
+    {
+        407: CallKind.UNAVAILABLE,  # a proxy wants a password, and has asked nobody
+        413: CallKind.TOO_LARGE,
+        429: CallKind.OVER_BUDGET,
+    }
 )
-"""Statuses that speak for themselves when the answer carries no code."""
+"""Statuses that speak for themselves when the answer carries no code that we know."""
 
 ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
     {
@@ -80,88 +88,92 @@ ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
 TOKEN_CODES = frozenset({"expired_token", "invalid_token", "no_auth_found"})
 """Codes that another access token may mend."""
 
+CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MOST_TEXT = 1000
+"""Characters of a message of the portal's that are kept."""
+MOST_NUMBER = 10**18
 GATEWAY = frozenset({502, 503, 504})
 _BINDER = ("could not find value", "invalid value")
 _CANCELLED = "_creation_cancelled", "_creation_canceled"
 
 
 def classify_call(
-    code: str, message: str, http_status: int, *, retry_after: float | None = None
+    code: object, told: object, http_status: int, *, retry_after: float | None = None
 ) -> Fault:
     """Return what a whole-call error means; `answered` says that the portal itself spoke."""
-    lowered = code.strip().lower()
+    named, message = _code(code, told, http_status)
+    lowered = named.lower()
     kind, pause = CALL_CODES.get(lowered, (CallKind.AMBIGUOUS, None))
+    if lowered not in CALL_CODES and http_status in STATUSES:
+        told_by_status = classify_status(http_status, retry_after=retry_after)
+        return replace(told_by_status, code=named, message=message)
     if lowered == "100" and message.strip().lower().startswith(_BINDER):
         kind = CallKind.SUSPECT
     if lowered == "access_denied" and http_status == httpx.codes.BAD_REQUEST:
         pause = PauseReason.SCOPE
     # A gateway may have written an error that we do not know, while the portal still works.
     answered = kind is not CallKind.AMBIGUOUS or http_status not in GATEWAY
-    return Fault(
-        kind, code.strip() or "0", message, http_status, pause, retry_after, answered=answered
-    )
+    fault = Fault(kind, named, message, http_status, pause, retry_after, answered=answered)
+    return _with(fault, reasons.spoken(named, http_status, pause))
 
 
-def classify_status(http_status: int, *, retry_after: float | None = None) -> Fault:
-    """Return what an answer without a readable error means."""
+def classify_status(
+    http_status: int, flaw: str = "", *, retry_after: float | None = None
+) -> Fault:
+    """Return what an answer without a readable error means; `flaw` is why it cannot be read."""
     kind = STATUSES.get(http_status, CallKind.AMBIGUOUS)
     if 300 <= http_status < 400:  # noqa: PLR2004 - a redirect: answered before execution
         kind = CallKind.UNAVAILABLE
-    code = f"HTTP_{http_status}"
-    if http_status == httpx.codes.OK:
-        code = "UNREADABLE_ANSWER"
-    message = f"the portal answered HTTP {http_status} without a readable result"
+    unreadable = http_status == httpx.codes.OK or (flaw and kind is CallKind.AMBIGUOUS)
+    code = "UNREADABLE_ANSWER" if unreadable else _of_status(http_status)
+    cause = reasons.status(http_status, flaw)
     pause = PauseReason.OPERATING_LIMIT if kind is CallKind.OVER_BUDGET else None
-    return Fault(kind, code, message, http_status, pause, retry_after)
+    return _with(Fault(kind, code, cause.found, http_status, pause, retry_after), cause)
 
 
-NEVER_LEFT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.InvalidURL,
-    httpx.UnsupportedProtocol,
-)
-"""What the client raises before a byte of the call is sent."""
+def classify_transport(unanswered: Unanswered) -> Fault:
+    """Return what a failed exchange means: what never left was surely not executed."""
+    cause = unanswered.cause
+    kind = CallKind.AMBIGUOUS if unanswered.left else CallKind.UNAVAILABLE
+    late = unanswered.late and unanswered.left
+    return _with(Fault(kind, "CALL_TIMED_OUT" if late else "CONNECTION_LOST", cause.found), cause)
 
 
-def classify_transport(error: Exception) -> Fault:
-    """Return what a failed exchange means; the error's own text is not used (it has the URL)."""
-    if isinstance(error, NEVER_LEFT):
-        return Fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", "the portal could not be reached")
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return Fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", "the portal did not answer in time")
-    return Fault(
-        CallKind.AMBIGUOUS, "CONNECTION_LOST", "the connection was cut before the answer was whole"
-    )
-
-
-def classify_refresh(code: str, message: str, http_status: int) -> Fault:
+def classify_refresh(code: object, told: object, http_status: int) -> Fault:
     """Return what the authorisation server's refusal means: a person's affair, or its trouble."""
-    kind, pause = CALL_CODES.get(code.strip().lower(), (CallKind.AMBIGUOUS, None))
+    named, message = _code(code, told, http_status)
+    kind, pause = CALL_CODES.get(named.lower(), (CallKind.AMBIGUOUS, None))
     if kind in {CallKind.BARRED, CallKind.SUSPECT} and pause is not PauseReason.UNAVAILABLE:
-        return Fault(CallKind.BARRED, code.strip(), message, http_status, pause, answered=True)
-    return auth_server_trouble(message, http_status)
+        fault = Fault(CallKind.BARRED, named, message, http_status, pause, answered=True)
+        return _with(fault, reasons.refresh_refused(named, http_status, pause))
+    cause = reasons.refresh_refused(named, http_status, PauseReason.AUTH_SERVER)
+    return auth_server_trouble(cause, http_status, message=message)
 
 
-def auth_server_trouble(message: str, http_status: int | None = None) -> Fault:
-    """Return a call that did not leave, because its token could not be renewed for now."""
+def auth_server_trouble(
+    cause: Cause, http_status: int | None = None, *, message: str = ""
+) -> Fault:
+    """Return a call that did not leave, because its token could not be renewed for now.
+
+    `message`: the server's own words, if there are any.
+    """
     kind, pause = CALL_CODES["connection_error"]
-    return Fault(kind, "CONNECTION_ERROR", message, http_status, pause)
+    fault = Fault(kind, "CONNECTION_ERROR", message or cause.found, http_status, pause)
+    return _with(fault, cause)
 
 
 def token_file_unusable(message: str) -> Fault:
     """Return a call that did not leave, because a person must look at the token file."""
-    return Fault(_BARRED, "TOKEN_FILE_UNUSABLE", message, pause=PauseReason.CREDENTIALS)
+    fault = Fault(_BARRED, "TOKEN_FILE_UNUSABLE", message, pause=PauseReason.CREDENTIALS)
+    return _with(fault, Cause(message, "the importer's operator: make the token file usable"))
 
 
 def redirect_refused(host: str) -> Fault:
     """Return a call that a redirect would have led to a host that is not trusted."""
-    message = (
-        f"the portal redirects to {host}, which is not trusted with its credentials: "
-        "if the portal was renamed, give its new address"
-    )
-    return Fault(_BARRED, "REDIRECT_REFUSED", message, pause=PauseReason.UNAVAILABLE)
+    found = f"the portal redirects to {host}, which is not trusted with its credentials"
+    cause = Cause(found, "if the portal was renamed, give its new address")
+    message = f"{cause.found}: {cause.remedy}"
+    return _with(Fault(_BARRED, "REDIRECT_REFUSED", message, pause=PauseReason.UNAVAILABLE), cause)
 
 
 def redirect_fruitless(fault: Fault, host: str) -> Fault:
@@ -171,21 +183,54 @@ def redirect_fruitless(fault: Fault, host: str) -> Fault:
     """
     if fault.kind in {_BARRED, CallKind.THROTTLED}:
         return fault
-    message = f"the portal redirects to {host}, where it does not answer: {fault.message}"
-    return replace(fault, kind=CallKind.UNAVAILABLE, message=message)
+    led = f"the portal redirects to {host}, where it does not answer"
+    message, cause = f"{led}: {fault.message}", f"{led}: {fault.cause}"
+    return replace(fault, kind=CallKind.UNAVAILABLE, message=message, cause=cause)
 
 
 def left_alone(seconds: float) -> Fault:
     """Return a call that did not leave, because the portal asked for no calls (`Retry-After`)."""
     message = f"the portal asks to be left alone for {seconds:.0f} s more"
-    return Fault(CallKind.UNAVAILABLE, "RETRY_AFTER", message, retry_after=seconds)
+    fault = Fault(CallKind.UNAVAILABLE, "RETRY_AFTER", message, retry_after=seconds)
+    return _with(fault, Cause("the portal asks to be left alone for a while", "nobody: it passes"))
 
 
-def classify_item(code: object, message: str) -> Refused:
+def _with(fault: Fault, cause: Cause) -> Fault:
+    return replace(fault, cause=cause.found, remedy=cause.remedy)
+
+
+def _of_status(http_status: int) -> str:
+    return f"HTTP_{http_status}"
+
+
+def _code(code: object, told: object, http_status: int) -> tuple[str, str]:
+    """Return an error's code and message, both short; what is no code goes into the message.
+
+    A gateway may write whole pages where a code belongs; codes go into logs and headers.
+    """
+    message = _text(told)
+    usable = code is None or (isinstance(code, str | int) and not isinstance(code, bool))
+    text = _text(code).strip() if usable else ""
+    named = text or ("0" if code is None or isinstance(code, str) else "")
+    if CODE.fullmatch(named):
+        return named, message[:MOST_TEXT]
+    return _of_status(http_status), f"{text[:MOST_TEXT]} {message[:MOST_TEXT]}".strip()[:MOST_TEXT]
+
+
+def _text(value: object) -> str:
+    """Return what a member of an answer says, whatever it is."""
+    if isinstance(value, list):
+        return "; ".join(_text(each) for each in value[:20] if isinstance(each, str))
+    if isinstance(value, int) and abs(value) >= MOST_NUMBER:
+        return ""
+    return "" if value is None or isinstance(value, dict) else str(value)
+
+
+def classify_item(code: object, told: object) -> Refused:
     """Return what an entry's error says about its item; never raises."""
-    text = "0" if code is None else str(code).strip()
-    lowered = text.lower()
+    named, message = _code(code, told, httpx.codes.OK)
+    lowered = named.lower()
     standing = ITEM_CODES.get(lowered, Standing.REFUSED_UNCLEAR)
     if lowered.endswith(_CANCELLED):
         standing = Standing.REJECTED
-    return Refused(standing, text or "0", message)
+    return Refused(standing, named, message)

@@ -184,7 +184,7 @@ class Exchange:
                 f"{place}{method}", _signed(body, token), seconds=seconds
             )
         except Unanswered as unanswered:
-            sent_at, fault = unanswered.sent_at, classify_transport(unanswered.error)
+            sent_at, fault = unanswered.sent_at, classify_transport(unanswered)
         else:
             document = json_object(reply.content)
             sent_at, fault = reply.sent_at, _fault(reply, document)
@@ -205,16 +205,14 @@ def _signed(body: bytes, token: str) -> bytes:
     return b'{"auth":%b%b%b' % (msgspec.json.encode(token), more, body[1:])
 
 
-def _fault(response: Reply, answer: Mapping[str, Any] | None) -> Fault | None:
+def _fault(reply: Reply, answer: Mapping[str, Any] | None) -> Fault | None:
     """Return what is wrong with an answer; None for a result."""
-    rest = retry_after(response.headers)
-    if answer is None:
-        return classify_status(response.status, retry_after=rest)
-    if "error" in answer:
+    rest = retry_after(reply.headers)
+    if answer is not None and "error" in answer:
         error = answer["error"]
         code = error.get("code", "") if isinstance(error, dict) else error
-        text = answer.get("error_description", "")
-        return classify_call(str(code), str(text), response.status, retry_after=rest)
-    if response.status != httpx.codes.OK or "result" not in answer:
-        return classify_status(response.status, retry_after=rest)
+        told = answer.get("error_description")
+        return classify_call(code, told, reply.status, retry_after=rest)
+    if answer is None or reply.status != httpx.codes.OK or "result" not in answer:
+        return classify_status(reply.status, reply.flaw, retry_after=rest)
     return None

@@ -141,7 +141,8 @@ class Fault:
     `answered`: the portal itself answered in full, so that it works on the call no longer;
     `sent_at`: loop time at which its body had wholly left, from which the portal's own clock runs
     (where that is not known: when the call ended); `lasted`: seconds that the call took; `pause`:
-    what a pause for it would be called.
+    what a pause for it would be called; `cause`, `remedy`: what happened and who must do what, for
+    people, without a word of the portal's, which may hold field values.
     """
 
     kind: CallKind
@@ -153,6 +154,8 @@ class Fault:
     answered: bool = False
     sent_at: float = 0.0
     lasted: float = 0.0
+    cause: str = ""
+    remedy: str = ""
 
     def failed(self, kind: FailureKind) -> Failed:
         """Return the failure of an event that this call brings about."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.events import Identity
-from service.domain.outcomes import PauseReason
+from service.domain.outcomes import Fault, PauseReason
 
 UNSURE_BORNE = 3
 """So many calls in a row may break before that can become a pause."""
@@ -51,6 +51,8 @@ class Gate:
         self.reason: PauseReason | None = None
         self.probe_at = 0.0
         self.last_success: float | None = None
+        self.fault: Fault | None = None
+        """What the portal last said against itself, for people."""
 
     def trouble(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
         """Note a call that failed for a portal-wide reason which may pass by itself.

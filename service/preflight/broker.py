@@ -94,8 +94,7 @@ async def _management(
     try:
         described = await asyncio.to_thread(ask)
     except ManagementFailed as reason:
-        remedy = "look at IMPORTER_RABBIT__MANAGEMENT_URL, or remove it"
-        return None, [fail(check, subject, str(reason), remedy)]
+        return None, [fail(check, subject, str(reason), f"{reason.remedy}; or remove the setting")]
     return described, [ok(check, subject, f"answers, RabbitMQ {described.version}")]
 
 

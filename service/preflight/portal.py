@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.bitrix.enquiry import Enquiry
+from service.bitrix.reasons import PAUSES
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason
 from service.parts import external_ids
 from service.preflight.rows import Row, fail, failed, ok, unknown, warn
@@ -14,16 +15,6 @@ MOST_CALLS = 14
 BUILT_IN = {1: "leads", 2: "deals", 3: "contacts", 4: "companies", 31: "invoices"}
 _TEXT = frozenset({"string", "mixed"})
 _SUBJECT = "portal"
-_REMEDIES: Mapping[PauseReason, str] = {
-    PauseReason.CREDENTIALS: "look at the webhook or application in the portal (was it removed, "
-    "is its owner dismissed, was its key renewed?) and give its credentials anew",
-    PauseReason.SCOPE: "give the webhook or application the permission `crm`",
-    PauseReason.PLAN: "see that the portal's plan and Market subscription include REST",
-    PauseReason.BLOCKED: "ask Bitrix24's support to lift the block",
-    PauseReason.PORTAL_DELETED: "see whether the portal still exists, and its address",
-    PauseReason.AUTH_SERVER: "wait: the authorisation server cannot be reached, by the portal or "
-    "from here; check IMPORTER_BITRIX__OAUTH_URL and the way out",
-}
 
 
 async def portal_rows(enquiry: Enquiry, bitrix: Bitrix) -> list[Row]:
@@ -54,7 +45,7 @@ async def _scope(enquiry: Enquiry) -> Row:
         "portal.scope",
         _SUBJECT,
         f"crm is missing; there is {', '.join(sorted(scopes)) or 'nothing'}",
-        _REMEDIES[PauseReason.SCOPE],
+        PAUSES[PauseReason.SCOPE],
     )
 
 
@@ -165,16 +156,10 @@ def _budget(enquiry: Enquiry, bitrix: Bitrix) -> Row:
 
 def _refused(fault: Fault) -> Row:
     """Return the row of a portal that does not answer, or not us."""
-    reached = fault.message
-    if fault.http_status is not None and not fault.code.startswith("HTTP_"):
-        reached = f"HTTP {fault.http_status}, {fault.code}"
     if fault.kind in {CallKind.THROTTLED, CallKind.OVER_BUDGET}:
         remedy = "ask again in some minutes: the portal's limits are used up, perhaps by others"
-        return unknown("portal.connection", _SUBJECT, f"busy ({reached})", remedy)
-    remedy = "see that the address is right and that the portal can be reached from here"
-    if fault.pause is not None:
-        remedy = _REMEDIES.get(fault.pause, remedy)
-    return fail("portal.connection", _SUBJECT, reached, remedy)
+        return unknown("portal.connection", _SUBJECT, f"busy ({fault.cause})", remedy)
+    return fail("portal.connection", _SUBJECT, fault.cause, fault.remedy)
 
 
 def _named(number: int) -> str:

@@ -5,11 +5,14 @@ import http.client
 import json
 import ssl
 import time
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
+from service.domain import network
+from service.domain.network import Cause, Peer
 from service.rabbit.topology import Topology
 
 ANSWER_SECONDS = 10.0
@@ -18,10 +21,18 @@ STATISTICS_SECONDS = 12.0
 _POLL_SECONDS = 0.5
 _OK, _NOT_FOUND = 200, 404
 _REFUSED = frozenset({401, 403})
+MOST_BYTES = 8_000_000
+"""No description of a queue, exchange or node is a hundredth as long."""
+_PEER = Peer("the management API", "IMPORTER_RABBIT__MANAGEMENT_URL", "IMPORTER_RABBIT__CA_FILE")
 
 
 class ManagementFailed(Exception):  # noqa: N818 - reads as what it says
-    """The management API cannot be used; the text says why and what to look at."""
+    """The management API cannot be used; the text says why, `remedy` what to look at."""
+
+    def __init__(self, reason: str, remedy: str = f"look at {_PEER.address}") -> None:
+        """Take the reason apart from the remedy."""
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 class NotAllowed(ManagementFailed):
@@ -93,17 +104,23 @@ class Management:
         """Return what an address below /api/ answers; None where there is nothing."""
         try:
             self._line.request("GET", f"{self._root}/api/{path}", headers=self._headers)
-            answer = self._line.getresponse()
-            body = answer.read()
+            with self._line.getresponse() as answer:
+                body = answer.read(MOST_BYTES + 1)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise ManagementFailed(_why(error)) from None
+            tls = isinstance(self._line, http.client.HTTPSConnection)
+            raise ManagementFailed(*_why(error, tls=tls)) from None
+        if len(body) > MOST_BYTES:
+            self._line.close()
+            raise ManagementFailed(
+                f"its answer is larger than {MOST_BYTES // 1_000_000} MB: is it a management API?"
+            )
         if answer.status == _NOT_FOUND:
             return None
         if answer.status in _REFUSED:
             raise NotAllowed("user or password refused, or the user has no `management` tag")
         try:
-            document = json.loads(body)
-        except ValueError:
+            document = json.loads(body.removeprefix(BOM_UTF8))
+        except (ValueError, RecursionError):
             document = None
         if answer.status != _OK or document is None:
             raise ManagementFailed(
@@ -134,17 +151,9 @@ class Management:
         return [str(binding.get("routing_key", "")) for binding in found or []]
 
 
-def _why(error: Exception) -> str:
-    match error:
-        case UnicodeError():
-            return "this can be no address"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted ({error.verify_message})"
-        case ssl.SSLError():
-            return f"TLS failed ({error.reason or 'no reason given'})"
-        case TimeoutError():
-            return f"no answer within {ANSWER_SECONDS:g} s"
-        case OSError():
-            return f"cannot be reached ({error.strerror or type(error).__name__})"
-        case _:
-            return f"no readable answer ({type(error).__name__})"
+def _why(error: Exception, *, tls: bool) -> Cause:
+    told = network.why(error, _PEER, tls=tls, seconds=ANSWER_SECONDS)
+    if told is not None:
+        return told
+    remedy = f"is the port in {_PEER.address} right, is it one for TLS? Then it is https://"
+    return Cause(f"no readable answer ({type(error).__name__})", remedy)

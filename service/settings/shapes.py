@@ -1,6 +1,7 @@
 """The shapes that values of settings have: addresses, names, seconds, files."""
 
 import re
+import ssl
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +66,18 @@ def _readable(value: Path) -> Path:
     return value
 
 
+def _authorities(value: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=value)
+    except ssl.SSLError:
+        message = "holds no certificate in PEM"
+        raise ValueError(message) from None
+    except OSError as error:
+        message = f"names a file that cannot be read: {error.strerror}"
+        raise ValueError(message) from None
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -73,6 +86,8 @@ TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
 File = Annotated[Path, AfterValidator(_readable)]
+Authority = Annotated[Path, AfterValidator(_readable), AfterValidator(_authorities)]
+Proxy = Annotated[SecretStr, _http(r"/?", "http://user:password@host:3128/ (or https)")]
 Management = Annotated[SecretStr, _http(r"(/[!-~]*)?", "http://user:password@host:15672/")]
 Webhook = Annotated[
     SecretStr,

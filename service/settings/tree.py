@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.settings.shapes import (
+    Authority,
     AuthServer,
     Brokers,
     Collector,
@@ -16,6 +17,7 @@ from service.settings.shapes import (
     Host,
     Management,
     Name,
+    Proxy,
     Seconds,
     Secret,
     TypeId,
@@ -39,7 +41,9 @@ class Rabbit(Section):
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
         description="broker address, amqp or amqps; several, comma-separated, for a cluster",
     )
-    ca_file: File | None = Field(None, description="certificate authority of the broker (path)")
+    ca_file: Authority | None = Field(
+        None, description="certificate authority of the broker (path), read again at each dial"
+    )
     cert_file: File | None = Field(None, description="client certificate (path)")
     key_file: File | None = Field(None, description="key of the client certificate (path)")
     heartbeat_seconds: Annotated[float, Field(ge=1, le=600)] = Field(
@@ -91,6 +95,16 @@ class Bitrix(Section):
     )
     refresh_token: Secret | None = Field(
         None, description="first refresh token; used only while there is no token file"
+    )
+    ca_file: Authority | None = Field(
+        None,
+        description="certificate authority of a self-hosted portal (path); unset: the system's, "
+        "and SSL_CERT_FILE and SSL_CERT_DIR count",
+    )
+    proxy_url: Proxy | None = Field(
+        None,
+        description="proxy for the portal and the authorisation server, "
+        "http://user:password@host:3128/; proxies of the environment are not used",
     )
     allow_http: bool = Field(default=False, description="allow plain HTTP to other than loopback")
     timeout_seconds: Seconds = Field(70, description="whole call; the cloud cuts at 60")

@@ -33,6 +33,8 @@ def test_passwords_of_every_broker_are_secrets() -> None:
 def test_management_password_is_a_secret() -> None:
     """Name it too."""
     assert "third" in secrets(RABBIT__MANAGEMENT_URL="http://u:third@broker:15672/")
+    found = secrets(BITRIX__PROXY_URL="http://u:fo%2Furth@proxy:3128/")
+    assert {"fo%2Furth", "fo/urth"} <= set(found)
 
 
 APPLICATION = {

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.domain.outcomes import CallFailed, PauseReason
+from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason
 from service.domain.pausing import Gate, PausePolicy
 from service.telemetry.metrics import Metrics
 from service.warden import Warden
@@ -44,6 +44,7 @@ class Portal:
     def __init__(self) -> None:
         self.shut = True
         self.asks_for_rest_until = START
+        self.fault = REFUSALS[Weather.BARRED]
         self.probes: list[float] = []
 
     def shut_for(self, reason: PauseReason | None) -> float:
@@ -53,7 +54,7 @@ class Portal:
     async def probe(self) -> None:
         self.probes.append(now() - START)
         if self.shut:
-            raise CallFailed(REFUSALS[Weather.BARRED])
+            raise CallFailed(self.fault)
 
 
 class Room:
@@ -209,3 +210,26 @@ def test_every_change_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
         ("INFO", "intake half_open"),
         ("INFO", "intake flowing"),
     ] == lines
+
+
+def test_a_pause_says_what_the_portal_answered_when_it_is_tried_next_and_who_must_act(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line per change: also when only the cause changes; none while nothing does."""
+    caplog.set_level(logging.INFO, "service.warden")
+
+    async def story(room: Room) -> None:
+        barred = Fault(CallKind.BARRED, "X", "said so", cause="refused", remedy="mend it")
+        room.gate.fault = room.portal.fault = barred
+        room.bar()
+        await asyncio.sleep(100)
+        room.portal.fault = Fault(CallKind.UNAVAILABLE, "Y", "-", cause="nobody", remedy="look")
+        await asyncio.sleep(500)
+
+    room = watch(story)
+    lines = [record.__dict__ for record in caplog.records if "paused" in record.message]
+    shown = [(line["reason"], line["cause"], line["remedy"]) for line in lines]
+    assert [("credentials", "refused", "mend it"), ("credentials", "nobody", "look")] == shown
+    assert 15 == lines[0]["next_try_in"]
+    assert "said so" not in caplog.text
+    assert len(room.portal.probes) > 4

@@ -5,11 +5,12 @@ import logging
 import sys
 from pathlib import Path
 
+from service.bitrix import reasons
 from service.bitrix.application import Application
 from service.bitrix.auth import Home
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.exchange import Exchange
-from service.bitrix.http import HttpClient
+from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.tokens import TokenFile
 from service.domain.outcomes import CallFailed, Fault
 
@@ -22,11 +23,14 @@ def exchange(portal: str, file: Path) -> Exchange:
         Home(f"{portal}rest/"),
         store=TokenFile(file),
         server=AuthServer(
-            f"{portal}oauth/token/", client_id="app.sandbox", client_secret="app-secret"
+            f"{portal}oauth/token/",
+            Way(reasons.AUTH_SERVER, trust()),
+            client_id="app.sandbox",
+            client_secret="app-secret",
         ),
         seed="refresh-0",
     )
-    http = HttpClient(connections=4)
+    http = HttpClient(Way(reasons.ENDPOINT, trust()), connections=4)
     return Exchange(application, http=http, timeout=5.0, watch=_ignore, toll=_free)
 
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from service.bitrix import reasons
 from service.bitrix.auth import Webhook
 from service.bitrix.exchange import Exchange
-from service.bitrix.http import HttpClient
+from service.bitrix.http import HttpClient, Way, trust
 from tests.support.processes import PortalProcess
 
 CALLS = 20
+WAY = Way(reasons.WEBHOOK, trust())
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ async def test_calls_leave_nothing_to_the_collector(no_collector: None) -> None:
         before = _responses()
         exchange = Exchange(
             Webhook(portal.webhook_url),
-            http=HttpClient(connections=2),
+            http=HttpClient(WAY, connections=2),
             timeout=10.0,
             watch=lambda *_: None,
             toll=_nothing,

@@ -7,15 +7,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from service.bitrix import reasons
 from service.bitrix.auth import Webhook
 from service.bitrix.exchange import Exchange
-from service.bitrix.http import HttpClient
+from service.bitrix.http import HttpClient, Way, trust
 from service.domain.outcomes import CallFailed, Fault
 
 BODY = b'{"padding":"' + b"x" * 3_000_000 + b'"}'
 ROOM = 32_768
 """What the portal's system takes in before the portal reads it."""
 NEAR = 0.4
+WAY = Way(reasons.WEBHOOK, trust())
 
 
 class SlowReader:
@@ -64,7 +66,7 @@ async def _nothing() -> None:
 
 async def failing(url: str, *, seconds: float) -> Fault:
     """Return how a call fails."""
-    http = HttpClient(connections=1)
+    http = HttpClient(WAY, connections=1)
     exchange = Exchange(
         Webhook(url), http=http, timeout=seconds, watch=lambda *_: None, toll=_nothing
     )

@@ -79,7 +79,7 @@ async def test_a_broker_of_another_authority_is_refused(
     """Send no password to whom we do not trust."""
     files = Files.write(tmp_path, FOREIGN, OURS.issue("importer@portal.example"))
     reason, remedy = await refusal(settings(tls_node, files))
-    assert "certificate is not trusted" in reason
+    assert "authority that is not trusted" in reason
     assert "IMPORTER_RABBIT__CA_FILE" in remedy
     with pytest.raises(CannotConnect, match=r"TLS|certificate"):
         async with connect(address(settings(tls_node, files)), "test"):

@@ -13,6 +13,7 @@ from service.bitrix.application import Application
 from service.bitrix.auth import Home
 from service.bitrix.errors import auth_server_trouble, classify_refresh
 from service.bitrix.tokens import Pair, TokenFile, TokenFileUnusable
+from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
 ENDPOINT = "https://portal.example/rest/"
@@ -214,7 +215,7 @@ async def test_a_damaged_file_is_a_persons_affair(stage: Stage) -> None:
 async def test_trouble_of_the_server_passes(stage: Stage) -> None:
     """The next call asks again."""
     application = stage.application()
-    stage.server.script.append(auth_server_trouble("out"))
+    stage.server.script.append(auth_server_trouble(Cause("out", "wait")))
     assert CallKind.UNAVAILABLE is (await fault_of(application)).kind
     assert "a2" == await application.token()
     assert ["r0", "r0"] == stage.server.spent

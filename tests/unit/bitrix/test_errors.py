@@ -1,6 +1,5 @@
 """Tests what every error of the portal means, row by row of `bitrix24.md` §8."""
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +17,8 @@ from service.bitrix.errors import (
     redirect_refused,
     token_file_unusable,
 )
+from service.bitrix.http import Unanswered
+from service.domain.network import Cause
 from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
 
 WHOLE_CALL = [
@@ -188,35 +189,68 @@ def test_a_status_becomes_a_code_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "code"),
+    ("left", "late", "kind", "code"),
     [
-        (httpx.ConnectError("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
-        (httpx.ConnectTimeout("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
-        (httpx.PoolTimeout("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
-        (httpx.InvalidURL("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
-        (httpx.UnsupportedProtocol("x"), CallKind.UNAVAILABLE, "CONNECTION_LOST"),
-        (httpx.ReadTimeout("x"), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
-        (httpx.WriteTimeout("x"), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
-        (TimeoutError(), CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
-        (httpx.ReadError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
-        (httpx.WriteError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
-        (httpx.RemoteProtocolError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
-        (httpx.DecodingError("x"), CallKind.AMBIGUOUS, "CONNECTION_LOST"),
+        (False, False, CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (False, True, CallKind.UNAVAILABLE, "CONNECTION_LOST"),
+        (True, True, CallKind.AMBIGUOUS, "CALL_TIMED_OUT"),
+        (True, False, CallKind.AMBIGUOUS, "CONNECTION_LOST"),
     ],
 )
 def test_a_broken_exchange_tells_not_sent_from_perhaps_applied(
-    error: Exception, kind: CallKind, code: str
+    kind: CallKind, code: str, *, left: bool, late: bool
 ) -> None:
     """Only what failed before anything was sent is surely not applied."""
-    fault = classify_transport(error)
+    fault = classify_transport(Unanswered(Cause("found", "remedy"), left=left, late=late))
     assert (kind, code, None, False) == (fault.kind, fault.code, fault.http_status, fault.answered)
+    assert ("found", "found", "remedy") == (fault.message, fault.cause, fault.remedy)
 
 
-def test_a_broken_exchange_keeps_the_secret() -> None:
-    """The library's text may hold the webhook's address."""
-    secret = "https://portal/rest/1/secret/"
-    for error in (httpx.ConnectError(secret), httpx.ReadTimeout(secret), httpx.ReadError(secret)):
-        assert "secret" not in repr(classify_transport(error))
+PAGE = "<html><body>502 Bad Gateway: the field VALUE was " + "x" * 2_000_000
+
+
+@pytest.mark.parametrize(
+    "code",
+    [PAGE, "two words", "код", "x" * 65, "a\nb", "a;b", {"code": 1}, ["x"], True, 1.5, 10**400],
+)
+def test_what_is_no_code_is_named_by_the_status_and_told_in_the_message(code: object) -> None:
+    """A gateway writes pages where a code belongs: they must not reach logs and headers."""
+    for fault in (classify_call(code, "said so", 500), classify_refresh(code, "said so", 500)):
+        assert fault.code in {"HTTP_500", "CONNECTION_ERROR"}
+        assert len(fault.message) <= 1000
+        assert "VALUE" not in f"{fault.cause}{fault.remedy}{fault.code}"
+    refused = classify_item(code, "said so")
+    assert ("HTTP_200", True) == (refused.code, len(refused.message) <= 1000)
+    assert "said so" in refused.message or len(str(code)) > 900
+
+
+@pytest.mark.parametrize("code", ["x" * 64, "A.b-C_9", "100", 100, -7])
+def test_a_code_is_kept_as_the_portal_writes_it(code: object) -> None:
+    """Letters, digits and three signs, at most 64."""
+    assert str(code) == classify_call(code, "said so", 400).code
+    assert str(code) == classify_item(code, "said so").code
+
+
+@pytest.mark.parametrize("told", [["a", "b"], {"a": 1}, None, 7, 10**400, "y" * 5000])
+def test_any_description_is_told_as_far_as_it_is_text(told: object) -> None:
+    """At most 1,000 characters of it."""
+    assert len(classify_call("CODE", told, 400).message) <= 1000
+    assert classify_item("CODE", ["a", 1, "b"]).message == "a; b"
+
+
+@pytest.mark.parametrize("code", ["Payload Too Large", "too_large", "", "100"])
+def test_too_large_is_so_whatever_a_gateway_writes_beside_it(code: str) -> None:
+    """The status was given before anything was executed."""
+    assert CallKind.TOO_LARGE is classify_call(code, "said so", 413).kind
+
+
+@pytest.mark.parametrize("code", [*CALL_CODES, "SOMETHING_NEW", "two words"])
+def test_every_error_says_who_must_do_what_without_the_portals_words(code: str) -> None:
+    """The log, the pause and the check show it; descriptions may hold field values."""
+    for fault in (classify_call(code, "said so", 403), classify_refresh(code, "said so", 403)):
+        assert fault.cause
+        assert fault.remedy
+        assert "said so" not in fault.cause + fault.remedy
 
 
 @pytest.mark.parametrize(
@@ -296,14 +330,15 @@ def test_any_whole_call_error_has_a_meaning(
     """Unknown means perhaps executed."""
     fault = classify_call(code, text, status, retry_after=retry_after)
     assert isinstance(fault, Fault)
-    if code.strip().lower() not in CALL_CODES and code.strip() != "100":
+    own = code.strip().lower() in CALL_CODES or code.strip() == "100"
+    if not own and status not in {407, 413, 429}:
         assert (CallKind.AMBIGUOUS, None) == (fault.kind, fault.pause)
 
 
 @given(st.integers(100, 599))
 def test_any_status_has_a_meaning(status: int) -> None:
     """Unknown means perhaps executed."""
-    known = status in {413, 429} or 300 <= status < 400
+    known = status in {407, 413, 429} or 300 <= status < 400
     assert known == (classify_status(status).kind is not CallKind.AMBIGUOUS)
 
 

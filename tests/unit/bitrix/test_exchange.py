@@ -10,6 +10,7 @@ import pytest
 from service.bitrix.auth import Home, Webhook
 from service.bitrix.exchange import MOST_REDIRECTS, Auth, Exchange
 from service.bitrix.http import Reply, Unanswered
+from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
 SECRET = "very-secret"
@@ -44,7 +45,9 @@ class Client:
         self.sent.append((url, body))
         answer = self.answers.popleft()
         if isinstance(answer, Exception):
-            raise Unanswered(answer, None)
+            late = isinstance(answer, httpx.TimeoutException)
+            left = not isinstance(answer, httpx.ConnectError)
+            raise Unanswered(Cause("broken", "mend it"), left=left, late=late)
         return Reply(answer.status_code, answer.headers, answer.content)
 
     async def close(self) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from service.bitrix.enquiry import Enquiry
 from service.bitrix.errors import classify_call, classify_status, classify_transport
+from service.bitrix.http import Unanswered
+from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, Fault
 from service.preflight.portal import MOST_CALLS, portal_rows
 from service.preflight.rows import Row, Status
@@ -15,6 +17,7 @@ from service.settings.tree import Bitrix
 TEXT = {"type": "string", "isReadOnly": False, "isMultiple": False}
 FIELDS: Mapping[str, Any] = {"originId": TEXT, "originatorId": TEXT, "xmlId": TEXT}
 DENIED = classify_call("ACCESS_DENIED", "Access denied.", 400)
+LATE = classify_transport(Unanswered(Cause("late", "is it slow?"), left=True, late=True))
 NOT_FOUND = classify_call("NOT_FOUND", "Smart process not found", 400)
 
 
@@ -84,8 +87,8 @@ async def test_a_check_makes_few_calls() -> None:
         (classify_call("OVERLOAD_LIMIT", "", 503), "support"),
         (classify_call("PORTAL_DELETED", "", 403), "exists"),
         (classify_call("CONNECTION_ERROR", "", 401), "wait"),
-        (classify_status(503), "reached"),
-        (classify_transport(TimeoutError()), "reached"),
+        (classify_status(503), "gateway"),
+        (LATE, "slow"),
     ],
 )
 async def test_a_portal_that_bars_us_fails_with_a_remedy(fault: Fault, word: str) -> None:

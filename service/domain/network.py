@@ -1,0 +1,227 @@
+"""Says why another machine cannot be reached and what to do: one table for all that we call."""
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Cause(NamedTuple):
+    """Why something failed, and what to do about it; both without any secret."""
+
+    found: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Whom we call, with the settings that a person must look at.
+
+    `address`: the setting with the address; `authority`: the one with the certificate authority;
+    `identity`: the one with our own certificate, if we may have one; `plain`, `secure`: how an
+    address without and with TLS begins.
+    """
+
+    name: str
+    address: str
+    authority: str
+    identity: str = ""
+    plain: str = "http://"
+    secure: str = "https://"
+
+
+CUT = "the connection was cut at once"
+EXPIRED, NOT_YET, OTHER_HOST, OTHER_ADDRESS = 10, 9, 62, 64
+AUTHORITY = frozenset({2, 18, 19, 20, 21})
+"""Codes of OpenSSL: the chain does not end at an authority that is trusted here."""
+_UNKNOWN_NAME = ("the host name is not known", "look at {peer.address}, and at the DNS")
+_NO_WAY = ("there is no way to it", "look at routes and firewalls")
+_NOT_LET_OUT = ("this machine does not let us out", "look at firewalls and network policies")
+_NUMBERS: Mapping[int, tuple[str, str]] = {
+    socket.EAI_NONAME: _UNKNOWN_NAME,
+    socket.EAI_NODATA: _UNKNOWN_NAME,
+    socket.EAI_FAIL: _UNKNOWN_NAME,
+    socket.EAI_AGAIN: ("the host name is not known: the DNS does not answer", "look at the DNS"),
+    errno.ECONNREFUSED: (
+        "nobody listens there",
+        "is {peer.name} running, is the port right?",
+    ),
+    errno.ENETUNREACH: _NO_WAY,
+    errno.EHOSTUNREACH: _NO_WAY,
+    errno.EADDRNOTAVAIL: _NO_WAY,
+    errno.EACCES: _NOT_LET_OUT,
+    errno.EPERM: _NOT_LET_OUT,
+}
+_NO_TLS = (
+    "no TLS is spoken there",
+    "is this the port for TLS? Without TLS the address begins with {peer.plain}",
+)
+_OLD_TLS = (
+    "it speaks only versions of TLS that are no longer safe",
+    "have TLS 1.2 or later switched on at {peer.name}",
+)
+_WANTED = ("{peer.name} demands a certificate of us", "set {peer.identity}")
+_REFUSED = (
+    "{peer.name} does not trust our certificate",
+    "look at who issued {peer.identity}, and at its dates",
+)
+_TLS: Mapping[str, tuple[str, str]] = {
+    "HTTP_REQUEST": _NO_TLS,
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "UNKNOWN_PROTOCOL": _NO_TLS,
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "NO_PROTOCOLS_AVAILABLE": _OLD_TLS,
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY": _OLD_TLS,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _OLD_TLS,
+    "UNSUPPORTED_PROTOCOL": _OLD_TLS,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _WANTED,
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _WANTED,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _REFUSED,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _REFUSED,
+    "TLSV1_ALERT_UNKNOWN_CA": _REFUSED,
+}
+"""By the word of the TLS library."""
+_EOF = frozenset({"EOF_OCCURRED", "UNEXPECTED_EOF_WHILE_READING"})
+_CUTS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
+_ERRNO = re.compile(r"\[Errno (-?\d+)\]")
+
+Explain = Callable[[BaseException], Cause | None]
+
+
+def why(
+    error: BaseException, peer: Peer, *, tls: bool, seconds: float, own: Explain | None = None
+) -> Cause | None:
+    """Return why a connection, over `tls` or not, failed; None where nothing tells it.
+
+    Libraries wrap some causes and hide others: the one that says most is used. `own` knows what
+    only this peer's protocol says; `seconds` is how long was waited.
+    """
+    found = list(causes(error))
+    cut = _cut(peer, tls=tls)
+    looks: list[Explain] = [
+        lambda cause: _tls(cause, peer),
+        own or _nothing,
+        lambda cause: _network(cause, peer, seconds),
+        lambda cause: cut if _is_cut(cause) else None,
+    ]
+    for look in looks:
+        for cause in found:
+            if (told := look(cause)) is not None:
+                return told
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those below it, each once."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if each is None or any(each is known for known in seen):
+            continue
+        seen.append(each)
+        yield each
+        inner = [value for value in each.args if isinstance(value, BaseException)]
+        group = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        waiting += [each.__cause__, each.__context__, *inner, *group]
+
+
+def _nothing(_: BaseException) -> None:
+    return None
+
+
+def _tls(cause: BaseException, peer: Peer) -> Cause | None:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _certificate(cause, peer)
+    unfinished = isinstance(cause, ssl.SSLWantReadError | ssl.SSLWantWriteError)
+    if not isinstance(cause, ssl.SSLError) or unfinished or cause.reason in _EOF:
+        return None
+    reason = cause.reason or "no reason given"
+    known = _TLS.get(reason)
+    if known is None or (known in {_WANTED, _REFUSED} and not peer.identity):
+        settings = " and ".join(each for each in (peer.authority, peer.identity) if each)
+        told = reason.lower().replace("_", " ")
+        return Cause(f"TLS failed ({told})", f"look at {settings}")
+    return _about(peer, known)
+
+
+def _about(peer: Peer, told: tuple[str, str]) -> Cause:
+    return Cause(*(text.format(peer=peer) for text in told))
+
+
+def _certificate(cause: ssl.SSLCertVerificationError, peer: Peer) -> Cause:
+    code, told = cause.verify_code, cause.verify_message
+    if code in AUTHORITY:
+        return Cause(
+            f"its certificate is of an authority that is not trusted here ({told})",
+            f"give the certificate of that authority in {peer.authority}; "
+            f"{peer.name} must send its whole chain",
+        )
+    if code in {OTHER_HOST, OTHER_ADDRESS}:
+        return Cause(
+            f"its certificate is for another name ({told.rstrip('.')})",
+            f"give in {peer.address} a name that the certificate has, or have one made for this",
+        )
+    if code == EXPIRED:
+        return Cause(
+            "its certificate has expired",
+            f"have it renewed at {peer.name}; if it is valid, look at the clock of this machine",
+        )
+    if code == NOT_YET:
+        return Cause(
+            "its certificate is not valid yet",
+            f"look at the clock of this machine, and at the certificate of {peer.name}",
+        )
+    return Cause(
+        f"its certificate is not accepted ({told})",
+        f"look at the certificate of {peer.name}, and at {peer.authority}",
+    )
+
+
+def _network(cause: BaseException, peer: Peer, seconds: float) -> Cause | None:
+    if isinstance(cause, TimeoutError):
+        remedy = f"is the port right, is a firewall between, is {peer.name} frozen?"
+        return Cause(f"no answer within {seconds:g} s", remedy)
+    if isinstance(cause, UnicodeError):
+        return _about(peer, _UNKNOWN_NAME)
+    if not isinstance(cause, OSError) or isinstance(cause, ssl.SSLError):
+        return None
+    number = _errno(cause)
+    known = _NUMBERS.get(number or 0)
+    if known is not None:
+        found, remedy = _about(peer, known)
+        shown = f" ({cause.strerror})" if known is _NO_WAY and cause.strerror else ""
+        return Cause(found + shown, remedy)
+    if number is None or number in _CUTS or not cause.strerror:
+        return None
+    return Cause(f"cannot be reached ({cause.strerror})", f"is {peer.name} running?")
+
+
+def _errno(error: OSError) -> int | None:
+    """Return the number of an error; of several in one text the last, if it is no other's."""
+    if error.errno is not None:
+        return error.errno
+    numbers = [int(each) for each in _ERRNO.findall(str(error))]
+    return numbers[-1] if numbers else None
+
+
+def _is_cut(cause: BaseException) -> bool:
+    if isinstance(cause, ssl.SSLError):
+        return cause.reason in _EOF
+    return isinstance(cause, ConnectionError | EOFError)
+
+
+def _cut(peer: Peer, *, tls: bool) -> Cause:
+    if not tls:
+        return Cause(CUT, f"is this a port for TLS? Then it is {peer.secure}")
+    if peer.identity:
+        # With TLS 1.3 a peer says why and cuts at once: sometimes only the cut arrives.
+        return Cause(
+            CUT, f"does {peer.name} demand a certificate, and trust ours? {peer.identity}"
+        )
+    return Cause(CUT, "is the port right and for TLS, does a firewall or a proxy between cut it?")

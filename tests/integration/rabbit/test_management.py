@@ -1,0 +1,89 @@
+"""The management API over real sockets: what is no answer of one, and what cannot be reached."""
+
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from service.rabbit.management import MOST_BYTES, Management, ManagementFailed
+from tests.support.ports import free_port
+
+
+@contextmanager
+def serving(content: bytes) -> Iterator[int]:
+    """Answer everything with the same content, on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            """Answer also what is no HTTP, as the broker's own server does."""
+            if self.rfile.peek(1)[:1] == b"\x16":  # type: ignore[attr-defined]
+                self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
+            with suppress(ConnectionError):
+                super().handle()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def failure(url: str) -> ManagementFailed:
+    """Return why nothing can be asked."""
+    with pytest.raises(ManagementFailed) as failed, Management(url) as management:
+        management.get("overview")
+    assert "very-secret" not in f"{failed.value}{failed.value.remedy}"
+    return failed.value
+
+
+def test_an_answer_with_a_byte_order_mark_is_read() -> None:
+    """Gateways add them."""
+    with serving(b'\xef\xbb\xbf{"a": 1}') as port, Management(f"http://127.0.0.1:{port}") as asked:
+        assert asked.get("overview") == {"a": 1}
+
+
+def test_an_answer_that_is_too_large_costs_no_memory() -> None:
+    """Nothing is read beyond 8 MB."""
+    with serving(b"[" + b"0," * 20_000_000 + b"0]") as port:
+        tracemalloc.start()
+        reason = failure(f"http://u:very-secret@127.0.0.1:{port}/")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert "larger than 8 MB" in str(reason)
+    assert peak < 3 * MOST_BYTES
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[" * 100_000, b"\xff\xfe"])
+def test_what_is_no_json_is_named(content: bytes) -> None:
+    """Pages, nesting without end, other encodings."""
+    with serving(content) as port:
+        assert "is the port right" in str(failure(f"http://127.0.0.1:{port}/"))
+
+
+def test_what_cannot_be_reached_says_why_and_what_to_look_at() -> None:
+    """By the same table as everything else."""
+    nobody = failure(f"http://u:very-secret@127.0.0.1:{free_port()}/")
+    assert ("nobody listens there", True) == (str(nobody), "management API" in nobody.remedy)
+    unknown = failure("http://broker.invalid:15672/")
+    assert ("the host name is not known", True) == (
+        str(unknown),
+        "__MANAGEMENT_URL" in unknown.remedy,
+    )
+    with serving(b"{}") as port:
+        plain = failure(f"https://127.0.0.1:{port}/")
+    assert ("no TLS is spoken there", True) == (str(plain), "http://" in plain.remedy)
