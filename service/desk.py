@@ -13,6 +13,10 @@ from service.settling import End, Settler
 from service.telemetry.metrics import Metrics
 from service.telemetry.mishaps import contained
 
+RETURNED = 4
+"""Of so many times what can be held it is remembered what was known when it went back: that
+comes back first, unless another process took it."""
+
 
 class Desk:
     """Knows where every delivery is: with a claim, in the agenda, or on its way out."""
@@ -35,14 +39,16 @@ class Desk:
         self._metrics = metrics
         self._clock = clock
         self._wake = wake
-        self.claims: Claims[Delivery] = Claims(remember=limits.remember)
+        self.claims: Claims[Delivery] = Claims(
+            remember=limits.remember, returned=RETURNED * limits.prefetch
+        )
         self.agenda: Agenda[Delivery] = Agenda(limits.batch, most)
         self.settler = Settler(
             publisher=publisher,
             claims=self.claims,
             metrics=metrics,
             clock=clock,
-            remember=limits.remember,
+            remember=RETURNED * limits.prefetch,
         )
         self.aside = Aside(on_end=wake, metrics=metrics)
 

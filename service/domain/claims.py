@@ -105,12 +105,16 @@ class Claims(Generic[D]):
     cannot be told from a new publish of the same bytes, and that one is a new try.
     """
 
-    def __init__(self, *, remember: int) -> None:
-        """Start with nothing claimed and nothing remembered."""
+    def __init__(self, *, remember: int, returned: int | None = None) -> None:
+        """Start with nothing claimed and nothing remembered.
+
+        `returned` bounds what is remembered of events that went back, `remember` of the others.
+        """
+        returned = remember if returned is None else returned
         self._holders: dict[Key, Claim[D]] = {}
         self._imported: Remembered[bytes, int] = Remembered(remember)
-        self._released: Remembered[bytes, Knowledge] = Remembered(remember)
-        self._doubts: Remembered[bytes, float] = Remembered(remember)
+        self._released: Remembered[bytes, Knowledge] = Remembered(returned)
+        self._doubts: Remembered[bytes, float] = Remembered(returned)
         self._owners: Remembered[int, bytes] = Remembered(remember)
 
     def __len__(self) -> int:

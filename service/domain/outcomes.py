@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+MOST_TEXT = 1000
+"""Characters of what the portal says that are kept with an event."""
+
 
 class FailureKind(StrEnum):
     """Why an event failed, as its reader sees it."""
@@ -159,7 +162,7 @@ class Fault:
 
     def failed(self, kind: FailureKind) -> Failed:
         """Return the failure of an event that this call brings about."""
-        return Failed(kind, self.code, self.message, self.http_status)
+        return Failed(kind, self.code, self.message[:MOST_TEXT], self.http_status)
 
 
 class CallFailed(Exception):  # noqa: N818 - the house word for it

@@ -8,6 +8,7 @@ from service.domain.batching import Batch
 from service.domain.claims import Claim
 from service.domain.fields import Policy
 from service.domain.outcomes import (
+    MOST_TEXT,
     Accepted,
     CallKind,
     Failed,
@@ -151,7 +152,7 @@ def after_failed_look_up(
 
 def rejected(refused: Refused) -> Failed:
     """Return the failure of an item that the portal refused by name."""
-    return Failed(FailureKind.REJECTED, refused.code, refused.message, OK)
+    return Failed(FailureKind.REJECTED, refused.code, refused.message[:MOST_TEXT], OK)
 
 
 def _refused(batch: Batch[D], fault: Fault, rules: Rules, now: float, chance: float) -> Batch[D]:

@@ -186,8 +186,8 @@ class Brake(Section):
 class ClaimSettings(Section):
     """What is remembered of ended events."""
 
-    remember: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        50_000, description="imported event ids remembered in memory"
+    remember: Annotated[int, Field(ge=1, le=200_000)] = Field(
+        50_000, description="imported event ids remembered in memory, as digests of fixed size"
     )
 
 

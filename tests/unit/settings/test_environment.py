@@ -298,6 +298,7 @@ def test_bad_value_is_one_line_under_its_name(name: str, value: str) -> None:
         {"PAUSE__PROBE_SECONDS": "301"},
         {"RABBIT__MAX_MESSAGE_BYTES": "16000001"},
         {"BATCH__PREFETCH": "59"},
+        {"CLAIMS__REMEMBER": "200001"},
         {"BITRIX__WEBHOOK_URL": "http://portal.example/rest/1/secret/"},
     ],
 )
@@ -315,6 +316,7 @@ def test_broken_rule_is_one_line(named: dict[str, str]) -> None:
         {"PAUSE__PROBE_SECONDS": "300"},
         {"RABBIT__MAX_MESSAGE_BYTES": "16000000"},
         {"BATCH__PREFETCH": "60"},
+        {"CLAIMS__REMEMBER": "200000"},
         {"BITRIX__WEBHOOK_URL": "http://127.0.0.1:8000/rest/1/secret/"},
         {"BITRIX__WEBHOOK_URL": "http://[::1]:8000/rest/1/secret/"},
         {"BITRIX__WEBHOOK_URL": "http://localhost/rest/1/secret/"},
