@@ -8,6 +8,7 @@ text at all, and which day it takes it for.
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 LONGEST = 100
 """Characters: nothing longer is a date that somebody meant."""
@@ -182,9 +183,14 @@ _REGIONS = re.compile(
 
 
 def read(text: str) -> Reading | None:
-    """Return what `strtotime` takes a text for; None where it reads nothing."""
+    """Return what `strtotime` takes a text for; None where it reads nothing. Not to be changed."""
+    return _read(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> Reading | None:
     text = text.strip(" \t\n\v\f\r") or text[:1]
-    if not text or len(text) > LONGEST:
+    if not text:
         return None
     reading, at = Reading(), 0
     while at < len(text):

@@ -7,6 +7,7 @@ The portal reads numbers with PHP's `doubleval` and `intval`, texts with `strval
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -52,7 +53,12 @@ MANY_DIGITS = 15
 _NO = frozenset({"", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "нет"})
 _YES = frozenset({"true", "y", "Y"})
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+_SHORT_NUMBER = re.compile(r"-?(?=.{1,15}$)[0-9]+(?:\.[0-9]+)?")
 _MONEY = re.compile(r"-?[0-9]+\.?[0-9]*(?:\|[A-Z]{3})?")
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-4]):[0-9]{2})?)?"
+)
 _NEGATIVE_SECONDS = re.compile(r"[+-][0-9]{5,}")
 _TWO_DIGIT_DASHES = re.compile(r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d\d)(?!\d)")
 _LAST_DAY, _LAST_MONTH = 31, 12
@@ -70,6 +76,8 @@ def is_empty(value: object) -> bool:
 
 def judge(kind: str, value: object, choices: frozenset[str] | None) -> Found:
     """Yield what the portal would do to one value that is no list and no object."""
+    if type(value) is int and kind in _KEEP_INTEGERS and -_SAFE <= value <= _SAFE:
+        return
     if kind == "boolean":
         yield from _boolean(value)
     elif is_empty(value):
@@ -91,7 +99,20 @@ def _boolean(value: object) -> Found:
         yield Flaw.BOOLEAN, 'becomes no: only true, "true", "y" and "Y" mean yes to the portal'
 
 
+def _is_usual(value: object) -> bool:
+    """Tell, quickly, whether this is a date or an instant as ISO 8601 writes it."""
+    if not isinstance(value, str) or not _ISO.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _date(value: object) -> Found:
+    if isinstance(value, str) and len(value) == len("2026-01-31") and _is_usual(value):
+        return
     for why in _misread(value, _ISO_DATE):
         yield Flaw.DATE, why
         return
@@ -101,6 +122,8 @@ def _date(value: object) -> Found:
 
 
 def _date_time(value: object) -> Found:
+    if _is_usual(value):
+        return
     for why in _misread(value, _ISO_TIME):
         yield Flaw.DATE, why
 
@@ -134,8 +157,10 @@ def _is_day_first(text: str) -> bool:
 
 
 def _double(value: object) -> Found:
+    if isinstance(value, bool) or _SHORT_NUMBER.fullmatch(str(value)):
+        return
     number = _number(value)
-    if number is None or isinstance(value, bool):
+    if number is None:
         return
     meant, kept = _meant(value), php.double_of(number)
     if meant is None:
@@ -235,5 +260,7 @@ _BY_KIND: Mapping[str, Callable[[object], Found]] = {
     "money": _money,
     **dict.fromkeys(TEXTS, _text),
 }
+_KEEP_INTEGERS = frozenset({"double", "integer", *IDS, *TEXTS})
+_SAFE = 10**MANY_DIGITS
 JUDGED = frozenset({"boolean", "enumeration", *IDS, *_BY_KIND})
 """Kinds of which one value may be wrong."""
