@@ -119,8 +119,8 @@ class Desk:
         for heir in resolved.starts:
             self._schedule(heir)
         if isinstance(outcome, Imported):
-            again = Imported(outcome.item_id, duplicate=True)
             for heir in resolved.repeats:
+                again = resolved.success(heir, outcome)
                 for delivery in heir.deliveries:
                     self.aside.start(self.settler.settle_message(delivery, again))
 

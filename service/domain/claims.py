@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.doubt import Doubt, Knowledge, doubt_of
-from service.domain.events import ExternalId, Identity, ItemEvent, Malformed, digest_of
+from service.domain.events import (
+    CONTENT_BITS,
+    ExternalId,
+    Identity,
+    ItemEvent,
+    Malformed,
+    digest_of,
+)
 from service.domain.outcomes import Imported, Outcome
 from service.domain.remembering import Remembered
 
@@ -56,10 +63,19 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Resolved(Generic[D]):
-    """What the end of a claim sets free: claims to start, claims that share the success."""
+    """What the end of a claim sets free: claims to start, claims that share the success.
+
+    `content` is that of the event that has ended.
+    """
 
     starts: list[Claim[D]]
     repeats: list[Claim[D]]
+    content: int = 0
+
+    def success(self, heir: Claim[D], imported: Imported) -> Imported:
+        """Return how an event ended that shares another's id and success."""
+        other = heir.event.content != self.content
+        return Imported(imported.item_id, duplicate=True, other_body=other)
 
 
 class Handed(Protocol):
@@ -133,9 +149,9 @@ class Claims(Generic[D]):
         known = self._released.pop(message_digest(event))
         if known is not None:
             claim.known = known.for_copy(claim.known, copy=copy)
-        item_id = self._imported.get(digest_of(event.identity))
-        if item_id is not None and claim.known.outcome is None:
-            return Repeat(Imported(item_id, duplicate=True))
+        imported = self._imported.get(digest_of(event.identity))
+        if imported is not None and claim.known.outcome is None:
+            return Repeat(_repeated(imported, event))
         doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
             claim.known.suspected(Doubt.STRONG, doubt)
@@ -147,8 +163,8 @@ class Claims(Generic[D]):
         heirs = self._drop(claim)
         self._doubts.forget(digest_of(identity))
         if isinstance(outcome, Imported):
-            self._imported.put(digest_of(identity), outcome.item_id)
-        resolved: Resolved[D] = Resolved([], [])
+            self._imported.put(digest_of(identity), _noted(outcome.item_id, claim.event))
+        resolved: Resolved[D] = Resolved([], [], claim.event.content if heirs else 0)
         for heir in heirs:
             if isinstance(outcome, Imported) and heir.event.identity == identity:
                 resolved.repeats.append(heir)
@@ -231,6 +247,17 @@ def _keys(event: ItemEvent) -> list[Key]:
     if event.external_id is None:
         return [event.identity]
     return [event.identity, (event.entity_type_id, event.external_id)]
+
+
+def _noted(item_id: int, event: ItemEvent) -> int:
+    """Return what is remembered of an imported event: one number of its item and its content."""
+    return item_id << CONTENT_BITS | event.content
+
+
+def _repeated(imported: int, event: ItemEvent) -> Imported:
+    """Return how an event ended whose id was imported earlier, perhaps with other fields."""
+    other = imported & (1 << CONTENT_BITS) - 1 != event.content
+    return Imported(imported >> CONTENT_BITS, duplicate=True, other_body=other)
 
 
 def message_digest(event: ItemEvent | Malformed) -> bytes:

@@ -21,12 +21,14 @@ class FailureKind(StrEnum):
 class Imported:
     """The event's item is in the CRM.
 
-    `reconciled`: found by asking rather than answered; `duplicate`: imported by an earlier try.
+    `reconciled`: found by asking rather than answered; `duplicate`: imported by an earlier try;
+    `other_body`: that one had other fields, and those of this event are not in the CRM.
     """
 
     item_id: int
     reconciled: bool = False
     duplicate: bool = False
+    other_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)

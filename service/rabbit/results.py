@@ -22,6 +22,10 @@ from service.rabbit.wire import Escaped
 CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
 TEXT_LIMIT = 1000
 """Characters of an error message; details do not belong into headers (`anchors.md` C12)."""
+OTHER_BODY = (
+    "another body was imported under this id, and this one is not in the CRM: give every item an "
+    "id of its own; to change an item, use crm.item.update with its itemId"
+)
 WARNINGS_LIMIT = 1000
 """Characters of all warnings in a dead letter, a line each; the result has them whole."""
 ID_BYTES = 4 * TEXT_LIMIT
@@ -178,7 +182,9 @@ def bodyless(message: Outgoing) -> Outgoing:
 
 def _warnings(settlement: Settled) -> list[str]:
     """Return what of the event was ignored, by us or by the portal."""
-    return [*settlement.event.notes, *settlement.warnings]
+    outcome = settlement.outcome
+    other = isinstance(outcome, Imported) and outcome.other_body
+    return [*settlement.event.notes, *settlement.warnings, *[OTHER_BODY] * other]
 
 
 def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Proves that an item is found again whatever its event's id looks like and the portal keeps."""
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -96,3 +98,30 @@ async def test_a_user_field_carries_the_id_in_both_spellings(
         world.assert_effectively_once(["quote-1"])
         (item,) = world.portal.ledger()["items"]
         assert "quote-1" == item["fields"]["ufCrm_123"]
+
+
+async def test_a_repeated_id_with_another_body_is_told_so(broker: Broker, vhost: str) -> None:
+    """Both while the first is in its call and after it; the same body is a plain duplicate."""
+    async with World(broker, vhost) as world:
+        world.portal.faults([{"kind": "slow", "seconds": 1, "times": 1}])
+        await world.start_service()
+        await world.publish([deal("o-1", stageId="A"), deal("o-1", stageId="B")])
+        await world.settle(["o-1"])
+        await world.publish([deal("o-1", stageId="C"), deal("o-1", stageId="A")])
+        await wait_until_told(world, 4)
+        told = Counter(
+            (data["duplicate"], data["itemId"], len(data.get("warnings", [])))
+            for data in (event["data"] for event in world.books.succeeded)
+        )
+        assert {(False, 1, 0): 1, (True, 1, 1): 2, (True, 1, 0): 1} == told
+        assert 1 == len(world.portal.ledger()["items"])
+        warned = [e["data"]["warnings"] for e in world.books.succeeded if "warnings" in e["data"]]
+        assert all("another body was imported under this id" in each[0] for each in warned)
+
+
+async def wait_until_told(world: World, results: int) -> None:
+    """Wait until so many results are read."""
+    async with asyncio.timeout(30):
+        while len(world.books.succeeded) < results:
+            await world.read()
+            await asyncio.sleep(0.1)

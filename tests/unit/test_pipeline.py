@@ -317,7 +317,7 @@ def test_copy_joins_the_one_in_flight() -> None:
 
 
 def test_repeat_of_an_imported_event_is_told_again() -> None:
-    """Answer a new publish from memory; say that it is a duplicate."""
+    """Answer a new publish from memory; say that it is a duplicate, of another body."""
 
     async def story(room: Room) -> None:
         room.bring(item_event("a"))
@@ -328,7 +328,8 @@ def test_repeat_of_an_imported_event_is_told_again() -> None:
 
     room = play(story)
     assert [["a"]] == room.portal.calls
-    assert [Imported(1), Imported(1, duplicate=True)] == [e.outcome for e in room.publisher.kept]
+    again = Imported(1, duplicate=True, other_body=True)
+    assert [Imported(1), again] == [e.outcome for e in room.publisher.kept]
 
 
 def test_failed_message_that_comes_again_is_tried_again() -> None:

@@ -168,12 +168,34 @@ def test_a_copy_of_one_that_waits_joins_it(claims: Claims[str]) -> None:
     assert ["one", "two"] == second.deliveries
 
 
+@pytest.mark.parametrize(("body", "other"), [("one", False), ("two", True)])
+def test_a_repeated_id_tells_whether_another_body_was_imported(
+    claims: Claims[str],
+    body: str,
+    other: bool,  # noqa: FBT001 - what is expected
+) -> None:
+    """While the first is worked on, and after it has ended."""
+    first = start(claims, claim(event("a", body="one")))
+    heir = claim(event("a", body=body, redriven=1))
+    assert claims.admit(heir, copy=False) is None
+    resolved = claims.resolve(first, Imported(5))
+    expected = Imported(5, duplicate=True, other_body=other)
+    assert expected == resolved.success(heir, Imported(5))
+    assert Repeat(expected) == claims.admit(claim(event("a", body=body)), copy=False)
+
+
+def test_a_large_item_id_is_remembered_whole(claims: Claims[str]) -> None:
+    """It shares one number with what tells bodies apart."""
+    claims.resolve(start(claims, claim("a")), Imported(2**62))
+    assert Repeat(Imported(2**62, duplicate=True)) == claims.admit(claim("a"), copy=False)
+
+
 def test_a_publish_of_an_imported_id_gets_its_success_again(claims: Claims[str]) -> None:
     """Marked as a duplicate; the portal is not asked."""
     _ends(claims, start(claims, claim("a")), Imported(5, reconciled=True))
     assert Repeat(Imported(5, duplicate=True)) == claims.admit(claim("a"), copy=False)
     other = claim(event("a", body="other"))
-    assert Repeat(Imported(5, duplicate=True)) == claims.admit(other, copy=True)
+    assert Repeat(Imported(5, duplicate=True, other_body=True)) == claims.admit(other, copy=True)
 
 
 @pytest.mark.parametrize("copy", [False, True])

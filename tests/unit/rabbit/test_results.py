@@ -119,6 +119,18 @@ def test_succeeded_event_tells_what_was_dropped() -> None:
     assert "warnings" not in msgspec.json.decode(message.body)["data"]
 
 
+def test_a_repeated_id_with_another_body_is_told() -> None:
+    """Its sender believes that this body is in the CRM."""
+    writer = Writer(TOPOLOGY, portal_host="portal.example")
+    delivery: Any = Delivered()
+    outcome = Imported(77, duplicate=True, other_body=True)
+    data = document(writer.result(Settlement(item_event("order 1"), delivery, outcome), NOW))[
+        "data"
+    ]
+    assert data["duplicate"]
+    assert "another body was imported under this id" in data["warnings"][0]
+
+
 def test_failed_event_and_its_dead_letter_tell_what_was_dropped() -> None:
     """The reason of a refusal is often a member or field that was ignored."""
     writer = Writer(TOPOLOGY, portal_host="portal.example")
