@@ -3,7 +3,9 @@
 #   docker build --tag crm-importer:tracing --build-arg LOCK=requirements-tracing.txt .
 #   docker build --target sandbox --tag crm-importer-sandbox .
 # No HEALTHCHECK: Kubernetes and the OCI format ignore it, probes are described in deploy/README.md.
-ARG PYTHON_IMAGE=python:3.13-slim-trixie
+# The tag says what it is, the digest which one; the weekly run in .github/workflows tells when the
+# tag has moved on.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eebad5d583b45c2201c6e30a
 
 # ---- build: an environment out of the hashed lock, and the application, both compiled ----
 
@@ -18,12 +20,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/importer \
     && python -m pip --python /opt/importer/bin/python install \
         --no-compile --no-deps --require-hashes --requirement "/lock/${LOCK}" \
+        --report /lock/report.json \
     && python -m pip --python /opt/importer/bin/python check \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/importer/lib
 COPY service /app/service
 COPY deploy/sbom.py /lock/
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app/service \
-    && PYTHONPATH=/app /opt/importer/bin/python /lock/sbom.py > /app/sbom.json
+    && PYTHONPATH=/app /opt/importer/bin/python /lock/sbom.py /lock/report.json > /app/sbom.json
 
 # ---- sandbox: the simulated portal; not part of the importer ----
 
@@ -61,7 +64,10 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 # Shown by the metric importer_build_info. Last, so that a new revision leaves the layers above.
 RUN echo "${REVISION}" > /app/service/REVISION
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="crm-importer" \
+      org.opencontainers.image.vendor="The crm-importer authors" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.description="Imports item events from RabbitMQ into one Bitrix24 portal" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \

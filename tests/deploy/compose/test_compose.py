@@ -99,7 +99,9 @@ def test_what_stands_in_has_the_name_of_what_it_stands_for(name: str) -> None:
 
 def test_base_image_has_its_stand_in() -> None:
     """The same for the Dockerfile."""
-    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    (base,) = re.findall(
+        r"^ARG PYTHON_IMAGE=(\S+)@sha256:[0-9a-f]{64}$", DOCKERFILE.read_text(), re.MULTILINE
+    )
     assert f"docker.io/library/{base}\n" in STAND_INS.read_text()
 
 

@@ -86,6 +86,8 @@ def build(image: str, *options: str) -> str:
         wheres += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
     if (own := _pip_settings()) is not None:
         wheres += ["--volume", f"{own}:/etc/pip.conf:ro"]
+    # The stand-in has the name of the base image, and another digest.
+    wheres += ["--build-arg", f"PYTHON_IMAGE={BASE}"]
     where = ("--pull-never", "--network", "host", *wheres)
     run("buildah", "bud", *where, *options, "--tag", image, ROOT, timeout=BUILD_SECONDS)
     # What had that name before.
