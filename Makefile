@@ -6,7 +6,7 @@ PYTEST := $(PYTHON) -m pytest
 export RABBITMQ ?= host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker programs containers run check fmt test unit integration e2e chaos bench demo deploy-test lock
+.PHONY: help setup broker programs containers run check fmt test unit integration e2e chaos bench demo deploy-test audit lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside p
 
 deploy-test: .venv/.stamp broker programs containers ## the image, pods and the compose stack in real containers; as root on Debian
 	$(PYTEST) -m stack tests/deploy
+
+audit: .venv/.stamp ## ask which locked packages have known weaknesses
+	@$(PYTHON) -m tests.tools.audit
 
 lock: .venv/.stamp ## resolve the ranges of pyproject.toml anew
 	@tests/tools/lock.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Resolves the ranges of pyproject.toml into hashed locks, for the service, its tests, and the
-# peers of the bench; none names a host. Then writes down what each locked package requires, so that
+# Resolves the ranges of pyproject.toml into hashed locks, for the service, its tests, the peers of
+# the bench, and the audit; none names a host. Then writes down what each locked package requires, so that
 # a test can tell without a network whether a lock is complete.
 # More options for the resolver come after the command, e.g. `lock.sh --upgrade`.
 set -euo pipefail
@@ -17,12 +17,13 @@ compile() { # SOURCE FILE OPTION...
 
 locks=(
     deploy/requirements.txt deploy/requirements-tracing.txt
-    tests/requirements.txt tests/benchmarks/requirements.txt
+    tests/requirements.txt tests/benchmarks/requirements.txt tests/audit/requirements.txt
 )
 compile pyproject.toml "${locks[0]}" "$@"
 compile pyproject.toml "${locks[1]}" --extra tracing --constraint "${locks[0]}" "$@"
 compile pyproject.toml "${locks[2]}" --extra tracing --group dev --constraint "${locks[1]}" "$@"
 compile tests/benchmarks/requirements.in "${locks[3]}" --constraint "${locks[0]}" "$@"
+compile tests/audit/requirements.in "${locks[4]}" --constraint "${locks[2]}" "$@"
 
 if grep -nE '://|--(extra-)?index-url|--find-links' "${locks[@]}"; then
     echo "lock: a lock names a place (above); resolve again without it" >&2

@@ -45,16 +45,18 @@ def locks() -> list[Lock]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = project["project"]["dependencies"]
     tracing = [*runtime, *project["project"]["optional-dependencies"]["tracing"]]
-    peers = (ROOT / "tests/benchmarks/requirements.in").read_text().splitlines()
     return [
         Lock("deploy/requirements.txt", runtime),
         Lock("deploy/requirements-tracing.txt", tracing),
         Lock("tests/requirements.txt", [*tracing, *project["dependency-groups"]["dev"]]),
-        Lock(
-            "tests/benchmarks/requirements.txt",
-            [line.split("#")[0].strip() for line in peers if line.split("#")[0].strip()],
-        ),
+        Lock("tests/benchmarks/requirements.txt", _listed("tests/benchmarks/requirements.in")),
+        Lock("tests/audit/requirements.txt", _listed("tests/audit/requirements.in")),
     ]
+
+
+def _listed(path: str) -> list[str]:
+    lines = [line.split("#")[0].strip() for line in (ROOT / path).read_text().splitlines()]
+    return [line for line in lines if line]
 
 
 def environments(versions: Iterable[str]) -> Iterator[Environment]:
@@ -123,19 +125,26 @@ def record() -> dict[str, list[str]]:
 
 def main() -> None:
     """Write the record anew."""
-    every = sorted({f"{pin.name}{pin.specifier}" for lock in locks() for pin in lock.pins()})
+    requires: dict[str, list[str]] = {}
+    for lock in locks():
+        named = {f"{canonicalize_name(pin.name)}{pin.specifier}" for pin in lock.pins()}
+        requires |= _asked(sorted(named - requires.keys()))
+    RECORD.write_text(json.dumps(requires, indent=1, sort_keys=True) + "\n")
+
+
+def _asked(wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Ask the index what releases require; nothing is installed."""
     with tempfile.TemporaryDirectory() as folder:
-        wanted, report = Path(folder, "wanted.txt"), Path(folder, "report.json")
-        wanted.write_text("\n".join(every))
+        listed, report = Path(folder, "wanted.txt"), Path(folder, "report.json")
+        listed.write_text("\n".join(wanted))
         command = [sys.executable, "-m", "pip", "install", "-qq", "--dry-run", "--no-deps"]
-        options = ["--ignore-installed", "--report", str(report), "--requirement", str(wanted)]
+        options = ["--ignore-installed", "--report", str(report), "--requirement", str(listed)]
         subprocess.run([*command, *options], check=True)
         told = [each["metadata"] for each in json.loads(report.read_text())["install"]]
-    requires = {
+    return {
         f"{canonicalize_name(each['name'])}=={each['version']}": each.get("requires_dist", [])
         for each in told
     }
-    RECORD.write_text(json.dumps(requires, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
