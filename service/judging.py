@@ -10,14 +10,13 @@ from service.domain.outcomes import (
     CallFailed,
     CallKind,
     Failed,
-    FailureKind,
     Fault,
     PauseReason,
     Refused,
     Standing,
 )
 from service.domain.pausing import Gate
-from service.domain.sequel import Rules, Sequel, rejected
+from service.domain.sequel import Rules, Sequel, refused_alone, rejected
 
 D = TypeVar("D")
 
@@ -119,7 +118,7 @@ class Judge(Generic[D]):
             return Sequel(again=[batch])
         self._gate.fault = fault
         own = fault.code.lower() != "access_denied"
-        failure = fault.failed(FailureKind.REJECTED)
+        failure = refused_alone(batch.claims[0], fault)
         return self._lone_suspect(batch, failure, reason, own=own)
 
     def _lone_suspect(

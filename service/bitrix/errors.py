@@ -93,6 +93,7 @@ MOST_TEXT = 1000
 """Characters of a message of the portal's that are kept."""
 MOST_NUMBER = 10**18
 GATEWAY = frozenset({502, 503, 504})
+_ALWAYS_SENT = "{entityTypeId}"
 _BINDER = ("could not find value", "invalid value")
 _CANCELLED = "_creation_cancelled", "_creation_canceled"
 
@@ -113,8 +114,9 @@ def classify_call(
         pause = PauseReason.SCOPE
     # A gateway may have written an error that we do not know, while the portal still works.
     answered = kind is not CallKind.AMBIGUOUS or http_status not in GATEWAY
+    bodiless = lowered == "no_auth_found" or (lowered == "100" and _ALWAYS_SENT in message)
     fault = Fault(kind, named, message, http_status, pause, retry_after, answered=answered)
-    return _with(fault, reasons.spoken(named, http_status, pause))
+    return replace(_with(fault, reasons.spoken(named, http_status, pause)), bodiless=bodiless)
 
 
 def classify_status(

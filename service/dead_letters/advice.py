@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from service.rabbit.letters import Letter
+from service.domain.sequel import SMALLER, TOO_LARGE
+from service.rabbit.letters import Letter, text
 
 UPSTREAM = "the upstream system"
 ADMINISTRATOR = "the portal's administrator"
@@ -49,6 +50,12 @@ _HIDDEN = Advice(
     "a business process, an event handler or a data base rule refused the item",
     ADMINISTRATOR,
     "look at the message, mend what refuses, then redrive",
+)
+
+_TOO_LARGE = Advice(
+    "the item is too large for the portal's server",
+    f"{UPSTREAM} or {ADMINISTRATOR}",
+    f"{SMALLER}; then publish it again or redrive it",
 )
 
 CODES: Mapping[str, Advice] = MappingProxyType(
@@ -104,6 +111,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             UPSTREAM,
             "mend the value that the message names, or: dlq redrive --id ID --set FIELD=VALUE",
         ),
+        "http_413": _TOO_LARGE,
         "access_denied": _RIGHTS,
         "crm_item_import_access_denied": _RIGHTS,
         "create_dynamic_item_restricted": _PLAN,
@@ -172,4 +180,6 @@ def advice_on(letter: Letter, *, may_double: bool) -> Advice:
         return AMBIGUOUS_ALONE
     if letter.kind == "ambiguous":
         return AMBIGUOUS
+    if TOO_LARGE in text(letter.headers.get("import_error_message")):
+        return _TOO_LARGE
     return CODES.get(letter.code.lower()) or KINDS.get(letter.kind) or KINDS["undelivered"]

@@ -147,7 +147,8 @@ class Fault:
     `sent_at`: loop time at which its body had wholly left, from which the portal's own clock runs
     (where that is not known: when the call ended); `lasted`: seconds that the call took; `pause`:
     what a pause for it would be called; `cause`, `remedy`: what happened and who must do what, for
-    people, without a word of the portal's, which may hold field values.
+    people, without a word of the portal's, which may hold field values; `bodiless`: the portal
+    found nothing in the call, as a server says that does not read a body which is too large.
     """
 
     kind: CallKind
@@ -161,6 +162,7 @@ class Fault:
     lasted: float = 0.0
     cause: str = ""
     remedy: str = ""
+    bodiless: bool = False
 
     def failed(self, kind: FailureKind) -> Failed:
         """Return the failure of an event that this call brings about."""

@@ -23,6 +23,13 @@ from service.domain.outcomes import (
 from service.domain.retry import RetryPolicy
 
 D = TypeVar("D")
+TOO_LARGE = "the item is too large for the portal's server"
+SMALLER = (
+    "send less of it (long texts, files), or have the server's limits raised "
+    "(client_max_body_size of nginx, post_max_size of PHP)"
+)
+LARGE_BYTES = 500_000
+"""Servers take a megabyte or more unless told otherwise; PHP gets nothing of what is too much."""
 
 OK = 200
 
@@ -133,7 +140,7 @@ def after_fault(
         case CallKind.UNSUPPORTED:
             return Sequel(ended=[(c, fault.failed(FailureKind.UNSUPPORTED)) for c in claims])
         case CallKind.TOO_LARGE if len(claims) == 1:
-            return Sequel(ended=[(claims[0], fault.failed(FailureKind.REJECTED))])
+            return Sequel(ended=[(claims[0], refused_alone(claims[0], fault))])
         case CallKind.TOO_LARGE | CallKind.SUSPECT if len(claims) > 1:
             return Sequel(again=_halves(batch, now))
         case CallKind.AMBIGUOUS:
@@ -148,6 +155,16 @@ def after_failed_look_up(
     """Return what follows a look-up that failed: it changes nothing on the portal, so again."""
     batch.look_ups += 1
     return Sequel(again=[_refused(batch, fault, rules, now, chance)])
+
+
+def refused_alone(claim: Claim[D], fault: Fault) -> Failed:
+    """Return the failure of an item whose call was refused while it was alone in it."""
+    size = len(claim.event.fields) + len(claim.event.stamp)
+    large = fault.kind is CallKind.TOO_LARGE or (fault.bodiless and size >= LARGE_BYTES)
+    if not large:
+        return fault.failed(FailureKind.REJECTED)
+    text = f"{TOO_LARGE}: it has {size} bytes; {SMALLER}, and publish it again or redrive it"
+    return Failed(FailureKind.REJECTED, fault.code, text, fault.http_status)
 
 
 def rejected(refused: Refused) -> Failed:

@@ -55,6 +55,11 @@ def application(portal: Portal) -> web.Application:
 def _rest(portal: Portal) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        most = portal.settings.most_body_bytes
+        if most is not None and len(body) > most:
+            if portal.settings.too_large == "413":
+                return await _send(request, html_reply(413))
+            body = b""
         parts = request.match_info["path"].strip("/").split("/")
         match parts:
             case [user, secret, method]:

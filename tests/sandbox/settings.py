@@ -47,6 +47,10 @@ class Settings:
     columns: Literal["utf8mb4", "utf8mb3"] = "utf8mb4"
     trims: bool = False
 
+    # what its web server takes: more is refused, or comes to PHP as nothing (post_max_size)
+    most_body_bytes: int | None = None
+    too_large: Literal["413", "dropped"] = "413"
+
     # limits, in simulated seconds
     rate: float | None = None
     burst: float = 50.0

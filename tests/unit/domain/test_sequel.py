@@ -23,12 +23,14 @@ from service.domain.outcomes import (
     Verdict,
 )
 from service.domain.sequel import (
+    LARGE_BYTES,
     Cleared,
     Sequel,
     after_failed_look_up,
     after_fault,
     after_look_up,
     after_report,
+    refused_alone,
     rejected,
 )
 from tests.unit.domain.samples import RULES, batch, claim, event, fault
@@ -263,7 +265,21 @@ def test_an_item_too_large_by_itself_is_rejected() -> None:
     """There is nothing left to split."""
     a = claim("a")
     sequel = failed(batch(a), fault(CallKind.TOO_LARGE, "HTTP_413", 413))
-    assert [(a, Failed(FailureKind.REJECTED, "HTTP_413", "said so", 413))] == sequel.ended
+    ((claimed, failure),) = sequel.ended
+    assert isinstance(failure, Failed)
+    assert (a, FailureKind.REJECTED) == (claimed, failure.kind)
+    assert "too large for the portal's server: it has" in failure.message
+
+
+@pytest.mark.parametrize(("size", "told"), [(LARGE_BYTES, True), (LARGE_BYTES - 100, False)])
+def test_a_large_item_whose_body_never_reached_the_portal_was_too_large(
+    size: int, *, told: bool
+) -> None:
+    """A small one was refused for something else, in the portal's own words."""
+    a = claim(event("a", body="x" * size))
+    why = replace(fault(CallKind.SUSPECT, "100", 400), bodiless=True)
+    assert told == ("too large" in refused_alone(a, why).message)
+    assert "said so" == refused_alone(a, replace(why, bodiless=False)).message
 
 
 @pytest.mark.parametrize(
