@@ -11,22 +11,22 @@ from tests.support.node import RabbitNode
 from tests.support.world import World
 
 LIMIT = 50_000
+DEFAULT = 16 * 2**20
+"""Of RabbitMQ 4; enough for every test."""
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
 
 
 @contextmanager
 def lowered(node: RabbitNode, most: int = LIMIT) -> Iterator[None]:
     """Lower the largest message of a broker, as an operator or an upgrade does."""
-    known = node.ctl("eval", "application:get_env(rabbit, max_message_size).").strip()
-    before = known.removeprefix("{ok,").removesuffix("}")
-    _set(node, str(most))
+    _set(node, most)
     try:
         yield
     finally:
-        _set(node, before)
+        _set(node, DEFAULT)
 
 
-def _set(node: RabbitNode, most: str) -> None:
+def _set(node: RabbitNode, most: int) -> None:
     # The first is read by RabbitMQ 3.10, the second by 4.x.
     node.ctl(
         "eval",
@@ -44,7 +44,10 @@ def body(event_id: str, size: int, *, good: bool) -> bytes:
 async def test_a_body_over_the_brokers_limit_is_left_out_and_named(
     node: RabbitNode, vhost: str, letters: Letters, commands: Commands
 ) -> None:
-    """Its failed event and the reason are kept; its neighbours lose nothing."""
+    """Its failed event and the reason are kept; its neighbours lose nothing.
+
+    Those whose confirms were lost with the channel may lie there twice.
+    """
     async with World(node, vhost, portal=TITLE_REQUIRED) as world:
         small = [body(f"small {n}", 10, good=n % 2 == 0) for n in range(10)]
         large = [
@@ -88,6 +91,6 @@ async def test_a_letter_over_the_brokers_limit_stays_and_the_others_go(
 
 def _holds(letters: Letters, queue: str, count: int) -> Callable[[], Awaitable[bool]]:
     async def holds() -> bool:
-        return await letters.ready(queue) == count
+        return await letters.ready(queue) >= count
 
     return holds
