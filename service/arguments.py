@@ -1,6 +1,7 @@
 """Declares the command line: commands, options and their help."""
 
 import argparse
+import codecs
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn, TypeAlias
@@ -22,17 +23,28 @@ _PUBLISH = """\
 examples:
   crm-importer publish deals.jsonl
   crm-importer publish leads.csv --entity-type 1 --id-column order
+  crm-importer publish old.csv --entity-type 1 --id-column order --encoding windows-1251
   generate | crm-importer publish -
 
-A line of JSON Lines is an item event: {"entityTypeId": 2, "fields": {"title": "…"}, "id": "a-1"}
-A line that is a CloudEvent goes as one. A line or row without an id is named by its content, so
-two that are equal are one event.
+JSON: an item event on each line, or a list of them, on one line or many:
+  {"entityTypeId": 2, "id": "order-1017", "fields": {"title": "Order 1017"}}
+A CloudEvent goes as one.
 
-A row of CSV is one, too: the header names its fields. UTF-8; cells are parted by comma, semicolon
-or tab. Values stay strings, digit for digit; an empty cell is left out, so the portal decides.
+CSV: the first row names the fields, every other row is an item:
+  order;title;opportunity;PHONE;PHONE.MOBILE
+  order-1017;Order 1017;1200.50;+4930100;+49170100
+Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An empty cell is left
+out. Values stay as they are: write numbers as 1200.50 and dates as 2026-01-31.
+PHONE, EMAIL, WEB and IM become the portal's phones and addresses, of kind WORK, or of the kind
+behind the dot. contactIds, companyIds and observers take several ids.
 
-When a run ends early, it says after which event to go on (--after). Publishing an event again does
-no harm: it is imported once.
+Files may be UTF-8 or UTF-16, and packed with gzip. Other encodings are named with --encoding.
+
+Give every item an id, in --id-column or "id". Without one it is named by its content: two that
+are equal become one item, and a corrected one becomes a second item.
+
+Bad lines are named with their number; the others are published. When a run ends early, it says
+after which event to go on (--after). Publishing an event again does no harm: it is imported once.
 """
 _DLQ = """\
 examples:
@@ -114,7 +126,13 @@ def _publish(commands: Parsers) -> None:
         "--format",
         choices=("auto", "jsonl", "csv"),
         default="auto",
-        help="auto (the default): csv for a name that ends in .csv, else jsonl",
+        help="auto (the default): what the file's first characters and its name say",
+    )
+    publish.add_argument(
+        "--encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="encoding of the file, such as windows-1251; UTF-8 and UTF-16 are recognised",
     )
     publish.add_argument(
         "--entity-type",
@@ -222,7 +240,7 @@ def _checked(meaning: str) -> Callable[[Callable[[str], object]], Callable[[str]
         def reader(text: str) -> object:
             try:
                 return read(text)
-            except (ValueError, KeyError, IndexError, OverflowError):
+            except (ValueError, LookupError, OverflowError):
                 raise argparse.ArgumentTypeError(f"{text!r} is not {meaning}") from None
 
         return reader
@@ -236,6 +254,13 @@ def _entity_type(text: str) -> int:
     if not 1 <= number <= 2_147_483_647:  # noqa: PLR2004 - the largest there is
         raise ValueError
     return number
+
+
+@_checked("an encoding, such as windows-1251")
+def _encoding(text: str) -> str:
+    name = codecs.lookup(text).name
+    ";".encode(name)
+    return "utf-8" if name == "utf-8-sig" else name
 
 
 @_checked("a number of at least 1")

@@ -92,6 +92,9 @@ class Progress(Protocol):
     def advance(self, steps: int = 1) -> None:
         """Count steps as done."""
 
+    def tell(self, text: str) -> None:
+        """Show a word beside the steps, such as a rate, until there is another."""
+
 
 @contextmanager
 def progress(what: str, total: int | None, *, unit: str = "") -> Iterator[Progress]:
@@ -108,7 +111,7 @@ def progress(what: str, total: int | None, *, unit: str = "") -> Iterator[Progre
 
     screen = Console(stderr=True)
     with Bar(*_columns(unit), console=screen, transient=True) as bar:
-        yield _Bar(bar, bar.add_task(clean(what), total=total))
+        yield _Bar(bar, bar.add_task(clean(what), total=total, told=""))
 
 
 class _Bar:
@@ -120,14 +123,20 @@ class _Bar:
     def advance(self, steps: int = 1) -> None:
         self._bar.advance(self._task, steps)
 
+    def tell(self, text: str) -> None:
+        self._bar.update(self._task, told=clean(text))
+
 
 class _Lines:
     """A line now and then."""
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self._what, self._total, self._unit = what, total, unit
-        self._done = 0
+        self._done, self._told = 0, ""
         self._next = time.monotonic() + PLAIN_SECONDS
+
+    def tell(self, text: str) -> None:
+        self._told = text
 
     def advance(self, steps: int = 1) -> None:
         self._done += steps
@@ -135,7 +144,8 @@ class _Lines:
             return
         self._next = time.monotonic() + PLAIN_SECONDS
         of = "" if self._total is None else f" of {self._total:,}"
-        say(f"{self._what}: {self._done:,}{of} {self._unit}".rstrip())
+        told = f", {self._told}" if self._told else ""
+        say(f"{self._what}: {self._done:,}{of} {self._unit}".rstrip() + told)
 
 
 def _columns(unit: str) -> "list[ProgressColumn]":
@@ -149,6 +159,7 @@ def _columns(unit: str) -> "list[ProgressColumn]":
         parts.BarColumn(),
         count,
         parts.TextColumn("" if unit == "bytes" else unit, markup=False),
+        parts.TextColumn("{task.fields[told]}", markup=False),
         parts.TimeRemainingColumn(),
     ]
 

@@ -2,18 +2,26 @@
 
 import argparse
 import asyncio
-import csv
 import os
+import shlex
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service import console
-from service.errand import Errand, errand, run, stoppable
-from service.feed.records import Blank, Read, Record, Refused, of_csv, of_json_lines
+from service.errand import errand, run, stoppable
+from service.feed.findings import Findings
+from service.feed.handover import Handover
+from service.feed.reading import Wanted, reads
+from service.feed.records import Note, Read, Record, Refused
+from service.feed.repeats import Repeats
 from service.feed.sending import Sender
-from service.feed.source import lines, opened, size_of
+from service.feed.source import STANDARD_INPUT, STDIN, Source, opened, size_of
 from service.parts import CannotStart
 from service.rabbit.confirming import Confirmer
+from service.rabbit.link import LinkLost
+
+_TELL_SECONDS = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -22,86 +30,99 @@ class Feed:
 
     sender: Sender
     after: str | None
-    refused: int = 0
+    findings: Findings = field(default_factory=Findings)
+    repeats: Repeats = field(default_factory=Repeats)
     skipped: int = 0
     stopped: bool = False
 
     @property
     def has_begun(self) -> bool:
         """Whether there is anything to tell."""
-        return bool(self.refused or self.skipped or self.sender.has_begun)
+        return bool(self.findings.refused or self.skipped or self.sender.has_begun)
 
     async def take(self, read: Read) -> None:
         """Publish what can be published; tell what cannot."""
         match read:
-            case Blank():
-                return
+            case Note():
+                self.findings.note(read.text)
             case _ if self.after is not None:
                 self.skipped += 1
                 if isinstance(read, Record) and read.event.event_id == self.after:
                     self.after = None
             case Refused():
-                self.refuse(read.line, read.reason)
+                self.findings.refuse(read.place, read.reason)
             case Record():
+                self._warn(read)
                 await self.sender.send(read)
 
-    def refuse(self, line: int, reason: str) -> None:
-        """Tell which line is refused, and why."""
-        self.refused += 1
-        console.say(console.clean(f"line {line} refused: {reason}"))
+    def _warn(self, record: Record) -> None:
+        repeated = self.repeats.warning(record)
+        warnings = [*record.warnings, *([repeated] if repeated else [])]
+        for warning in warnings:
+            self.findings.warn(record.place, warning)
+        self.findings.warned += bool(warnings)
 
     def report(self) -> None:
-        """Say what was done, and how to go on where it ended early."""
+        """Say what was done."""
         sender = self.sender
         for record in sender.unwritable:
-            self.refuse(record.line, "it cannot be sent as a message")
+            self.findings.refuse(record.place, "it cannot be sent as a message")
         sender.unwritable.clear()
+        self.findings.flush()
         events = console.many(sender.confirmed, "item event")
         parts = [f"{events} published to exchange {sender.exchange}"]
-        for count, fate in ((self.refused, "refused"), (self.skipped, "skipped")):
+        counts = (
+            (self.findings.refused, "refused"),
+            (self.findings.warned, "published with a warning"),
+            (self.skipped, "skipped"),
+        )
+        for count, fate in counts:
             parts += [f"{console.many(count, 'line')} {fate}"] if count else []
         console.show(", ".join(parts))
 
     def tell_how_to_go_on(self) -> None:
-        """Say up to where everything is confirmed."""
-        if self.sender.last is None:
-            console.say("ended early: nothing was confirmed, begin anew")
-        else:
-            last = console.clean(self.sender.last)
-            console.say(
-                f"ended early: all up to event {last} is confirmed; go on with --after '{last}'"
+        """Say up to where everything is confirmed, and what may have been sent beside."""
+        sender, last = self.sender, self.sender.last
+        unknown = ""
+        if sender.unknown:
+            unknown = (
+                f"; {console.many(sender.unknown, 'event')} behind may have been sent as well; "
+                "sent again they do no harm"
             )
+        if last is None:
+            console.say(f"ended early: nothing was confirmed{unknown}; begin anew")
+            return
+        event_id = last.event.event_id
+        quoted = shlex.quote(event_id)
+        option = quoted if quoted != event_id else f"'{event_id}'"
+        console.say(
+            f"ended early: all up to event {event_id} ({last.place}) is confirmed{unknown}; "
+            f"go on with --after {option}"
+        )
 
 
 def main(options: argparse.Namespace) -> int:
     """Publish a file and return the exit code."""
-    is_csv = options.format == "csv" or (
-        options.format == "auto" and options.file.lower().endswith(".csv")
-    )
-    if is_csv and options.entity_type is None:
-        raise CannotStart("a CSV needs --entity-type: the entity type of its rows")
-    if options.id_column is not None and not is_csv:
-        raise CannotStart("--id-column is for CSV; a JSON line has its id in itself")
     with opened(options.file) as descriptor:
         if os.isatty(descriptor):
             console.say("reading item events, a line each, until Ctrl-D")
-        return run(_publish(options, descriptor, is_csv=is_csv))
+        return run(_publish(options, descriptor))
 
 
-async def _publish(options: argparse.Namespace, descriptor: int, *, is_csv: bool) -> int:
+async def _publish(options: argparse.Namespace, descriptor: int) -> int:
+    wanted = Wanted(options.format, options.entity_type, options.id_column, options.encoding)
+    name = STANDARD_INPUT if options.file == STDIN else options.file
     async with errand("publish") as work:
         exchange = work.settings.rabbit.intake_exchange
         await work.session.needs_exchange(exchange)
         confirmer = Confirmer(await work.session.channel(confirms=True))
         feed = Feed(Sender(confirmer, exchange), options.after)
         with stoppable() as stop:
-            source = lines(descriptor, _longest(work), stop)
-            reads = (
-                of_csv(source, work.decoder, options.entity_type, options.id_column)
-                if is_csv
-                else of_json_lines(source, work.decoder, options.entity_type)
-            )
-            await _walk(feed, reads, size_of(descriptor))
+            source = Source(name, descriptor, stop.is_set)
+            # As JSON escapes it, a message may be longer than its line by less than that.
+            longest = work.settings.rabbit.max_message_bytes + 1
+            found = reads(source, wanted, work.decoder, longest)
+            await _walk(feed, source, Handover(asyncio.get_running_loop()).reads(found))
             feed.stopped = stop.is_set()
     if feed.after is not None and not feed.stopped:
         raise CannotStart(
@@ -110,27 +131,33 @@ async def _publish(options: argparse.Namespace, descriptor: int, *, is_csv: bool
     feed.report()
     if feed.stopped:
         feed.tell_how_to_go_on()
-    return 1 if feed.refused or feed.stopped else 0
+    elif not feed.has_begun:
+        console.say(f"warning: {name} is empty: there was nothing to publish")
+    return 1 if feed.findings.refused or feed.stopped else 0
 
 
-async def _walk(feed: Feed, reads: AsyncIterator[Read], total: int | None) -> None:
+async def _walk(feed: Feed, source: Source, found: AsyncIterator[Read]) -> None:
     """Take everything that is read; whatever ends that early is followed by how to go on."""
+    begun = time.monotonic()
+    told, position = begun, 0
     try:
+        total = size_of(source.descriptor)
         with console.progress("publishing", total, unit="bytes") as progress:
-            async for read in reads:
+            async for read in found:
                 await feed.take(read)
-                progress.advance(read.size)
+                if time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    confirmed = feed.sender.confirmed
+                    rate = confirmed / (told - begun)
+                    progress.tell(f"{console.many(confirmed, 'event')}, {rate:,.0f}/s")
+                    progress.advance(source.position - position)
+                    position = source.position
             await feed.sender.finish()
-    except (Exception, asyncio.CancelledError):
+    except (Exception, asyncio.CancelledError) as error:
         feed.sender.abandon()
         if feed.has_begun:
             feed.report()
             feed.tell_how_to_go_on()
+        if isinstance(error, LinkLost):
+            raise CannotStart(f"the broker ended it: {error}") from None
         raise
-
-
-def _longest(work: Errand) -> int:
-    """Return how long a line may be: as JSON escapes it, a message may grow by less than that."""
-    longest = work.settings.rabbit.max_message_bytes + 1
-    csv.field_size_limit(longest)
-    return longest

@@ -23,12 +23,16 @@ _BACK_OFF = RetryPolicy(base=0.2, cap=5.0, max_attempts=1)
 
 @dataclass(slots=True, eq=False)
 class Sender:
-    """Publishes in the order of the file; `last` is the last event before which none is open."""
+    """Publishes in the order of the file; `last` is the last event before which none is open.
+
+    `unknown` counts those that were sent and abandoned without the broker's word.
+    """
 
     confirmer: Confirmer
     exchange: str
     confirmed: int = 0
-    last: str | None = None
+    last: Record | None = None
+    unknown: int = 0
     unwritable: list[Record] = field(default_factory=list)
     _flight: "deque[tuple[Record, asyncio.Task[Word]]]" = field(default_factory=deque)
     _bytes: int = 0
@@ -60,7 +64,9 @@ class Sender:
         for record, task in self._flight:
             whole = whole and task.done() and not task.cancelled() and not task.exception()
             if whole and task.result() is Word.CONFIRMED:
-                self.confirmed, self.last = self.confirmed + 1, record.event.event_id
+                self.confirmed, self.last = self.confirmed + 1, record
+            else:
+                self.unknown += 1
             task.cancel()
         self._flight.clear()
 
@@ -78,7 +84,7 @@ class Sender:
         self._bytes -= len(record.body)
         match word:
             case Word.CONFIRMED:
-                self.confirmed, self.last = self.confirmed + 1, record.event.event_id
+                self.confirmed, self.last = self.confirmed + 1, record
             case Word.UNWRITABLE:
                 self.unwritable.append(record)
             case Word.RETURNED:

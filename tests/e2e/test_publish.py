@@ -104,28 +104,29 @@ async def test_a_csv_is_a_table_of_items(
     file.write_bytes(
         b"\xef\xbb\xbforder;title;opportunity;comments\r\n"
         b'1;"two\nlines, ""quoted""";007.50;\r\n'
-        b"2;too few\r\n"
+        b"2;no cells behind\r\n"
         b";no id;1;x\r\n"
         b'3;5" pipe;2;x\r\n'
+        b"4;too many;2;x;y\r\n"
     )
     done = await commands.run("publish", str(file), "--entity-type", "1", "--id-column", "order")
     assert 1 == done.code
-    assert [
-        "line 4 refused: it has 2 cells, the header has 4",
-        "line 5 refused: it has no id in column order",
-    ] == done.err.splitlines()
+    no_id, too_many = done.err.splitlines()
+    assert "line 5 refused: it has no id in column order" == no_id
+    assert too_many.startswith("line 7 refused: it has 5 cells, the header has 4:")
     assert [
         {
             "entityTypeId": 1,
             "id": "1",
             "fields": {"title": 'two\nlines, "quoted"', "opportunity": "007.50"},
         },
+        {"entityTypeId": 1, "id": "2", "fields": {"title": "no cells behind"}},
         {
             "entityTypeId": 1,
             "id": "3",
             "fields": {"title": '5" pipe', "opportunity": "2", "comments": "x"},
         },
-    ] == [json.loads(each.body) for each in await taken(broker, vhost, 2)]
+    ] == [json.loads(each.body) for each in await taken(broker, vhost, 3)]
 
 
 @pytest.mark.parametrize(
@@ -134,9 +135,10 @@ async def test_a_csv_is_a_table_of_items(
         (b"a,b\n1,2\n", [], "needs --entity-type"),
         (b"a,b\n1,2\n", ["--entity-type", "2", "--id-column", "c"], "has no column c"),
         (b"a,a\n1,2\n", ["--entity-type", "2"], "names a more than once"),
-        (b"a,\n1,2\n", ["--entity-type", "2"], "column 2 of the CSV has no name"),
-        ("a,b\n1,2\n".encode("utf-16"), ["--entity-type", "2"], "UTF-16"),
         (b"\xe4,b\n1,2\n", ["--entity-type", "2"], "not UTF-8"),
+        (b"Amount;Currency\n1,2\n", ["--entity-type", "2"], "no column of the CSV is a field"),
+        (b"PK\x03\x04" + b"xl/workbook.xml", [], "an Excel workbook"),
+        (bytes(1000), [], "a binary file"),
     ],
 )
 async def test_an_unusable_csv_is_one_line(
@@ -202,8 +204,8 @@ async def test_a_killed_run_can_be_repeated_whole(broker: Broker, vhost: str) ->
 
 
 async def test_many_lines_take_little_time(letters: Letters, commands: Commands) -> None:
-    """Tens of thousands of events, hundreds in flight: confirmed in seconds."""
-    count = 20_000
+    """Thousands of events, hundreds in flight: confirmed in seconds."""
+    count = 10_000
     done = await commands.run("publish", stdin=lines(count))
     assert (0, f"{count:,} item events published to exchange crm.items\n") == (done.code, done.out)
     assert count == await letters.ready(INTAKE_QUEUE)
@@ -359,3 +361,84 @@ def _until(process: "subprocess.Popen[bytes]", text: bytes) -> None:
         if text in line:
             return
     raise AssertionError(f"never said: {text!r}")
+
+
+async def test_odd_rows_are_told_with_their_line_and_published(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands, tmp_path: Path
+) -> None:
+    """An id that comes again with other content; a phone goes as the portal takes it."""
+    file = tmp_path / "contacts.csv"
+    file.write_text("order,name,PHONE.MOBILE\nc-1,Ada,+100\nc-1,Grace,\nc-2,Lee,\n")
+    done = await commands.run("publish", str(file), "--entity-type", "3", "--id-column", "order")
+    assert (
+        0,
+        "3 item events published to exchange crm.items, 1 line published with a warning\n",
+    ) == (
+        done.code,
+        done.out,
+    )
+    [warning] = done.err.splitlines()
+    assert warning.startswith("line 3 warning: the id c-1 stands already on line 2")
+    first, *_ = await taken(broker, vhost, 3)
+    phone = [{"VALUE": "+100", "VALUE_TYPE": "MOBILE"}]
+    assert {"name": "Ada", "PHONE": phone} == json.loads(first.body)["fields"]
+
+
+async def test_what_programs_on_windows_write_is_read(
+    broker: Broker, vhost: str, letters: Letters, commands: Commands
+) -> None:
+    """UTF-16 of PowerShell, from a pipe; a table in Windows-1251, whose name is given."""
+    text = '{"id": "a", "entityTypeId": 2, "fields": {"title": "Привет"}}\r\n'
+    assert 0 == (await commands.run("publish", stdin=text.encode("utf-16"))).code
+    table = "order;title\r\nb;Сделка\r\n".encode("cp1251")
+    options = ["--entity-type", "2", "--id-column", "order"]
+    refused = await commands.run("publish", "-", *options, stdin=table)
+    assert 1 == refused.code
+    assert "--encoding windows-1251" in refused.err
+    read = await commands.run("publish", "-", *options, "--encoding", "windows-1251", stdin=table)
+    assert (0, "") == (read.code, read.err)
+    first, second = await taken(broker, vhost, 2)
+    assert ["Привет", "Сделка"] == [
+        json.loads(each.body)["fields"]["title"] for each in (first, second)
+    ]
+
+
+async def test_a_long_line_and_a_long_file_take_no_memory(
+    letters: Letters, commands: Commands, tmp_path: Path
+) -> None:
+    """A line of 400 MB is refused by its number; the command stays below 150 MB."""
+    file = tmp_path / "long.jsonl"
+    with file.open("wb") as out:
+        out.write(lines(1))
+        for _ in range(400):
+            out.write(b'{"x":"' + b"y" * 1_000_000)
+        out.write(b"\n" + lines(1, 1))
+    with commands.start("publish", str(file)) as process:
+        most = 0
+        while process.poll() is None:
+            most = max(most, _resident(process.pid))
+            await asyncio.sleep(0.02)
+        assert process.stderr is not None
+        err = process.stderr.read().decode()
+    assert "line 2 refused: it is longer than any message may be" in err
+    assert 1 == process.returncode
+    assert 20_000 < most < 150_000
+    assert 2 == await letters.ready(INTAKE_QUEUE)
+
+
+def _resident(pid: int) -> int:
+    """Return the memory of a process in kB; 0 when it has ended."""
+    try:
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+async def test_an_empty_file_is_told(commands: Commands, letters: Letters, tmp_path: Path) -> None:
+    """Exit 0: but whoever expected something must see it."""
+    file = tmp_path / "empty.jsonl"
+    file.write_bytes(b"")
+    done = await commands.run("publish", str(file))
+    assert (0, "0 item events published to exchange crm.items\n") == (done.code, done.out)
+    assert "empty.jsonl is empty" in done.err
