@@ -311,3 +311,27 @@ def test_a_value_that_a_spreadsheet_has_spoilt_is_warned_of(
     assert 1 == len(found.fields)
     assert found.warnings[0].startswith("line 2: ")
     assert says in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "kept"),
+    [
+        ("opportunity", "1200,50", "keeps 1200"),
+        ("opportunity", "1 200,50", "keeps 1:"),
+        ("opportunity", "12 pcs", "keeps 12"),
+        ("assignedById", "Lee", "assignedById"),
+    ],
+)
+def test_a_number_in_local_notation_is_warned_of(column: str, cell: str, kept: str) -> None:
+    """With its line, what the portal would keep, and how to write it; the row is sent."""
+    found = read(f"order;title;{column}\no-0;A;1\no-1;B;{cell}\n".encode())
+    [warning] = found.warnings
+    assert warning.startswith(f"line 3: {column} ")
+    assert kept in warning
+    assert cell == found.fields[1][column]
+
+
+@pytest.mark.parametrize("cell", ["31.01.2026", "2026-01-31", "2026-01-31T10:00:00"])
+def test_a_date_that_the_portal_reads_rightly_is_not_complained_of(cell: str) -> None:
+    """Spreadsheets write it as their locale does."""
+    assert [] == read(f"order;title;begindate\no-1;A;{cell}\n".encode()).warnings
