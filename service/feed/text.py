@@ -70,14 +70,12 @@ def _unpacked(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     for chunk in chunks:
         rest = chunk
         while rest:
-            if unpacker.eof:
-                # Some tools pad the end with zeros.
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    break
+            # Some tools pad the end with zeros.
+            rest = rest.lstrip(b"\0") if unpacker.eof else rest
+            if rest and unpacker.eof:
                 unpacker = zlib.decompressobj(wbits=_GZIP_BITS)
             yield from _parts(unpacker, rest, name)
-            rest = unpacker.unused_data
+            rest = unpacker.unused_data if rest else b""
     if not unpacker.eof:
         raise CannotStart(f"{name} is cut off: its gzip data ends too early")
 

@@ -148,11 +148,11 @@ def test_what_an_open_quote_takes_along_is_told(content: bytes, last: int) -> No
 
 def test_a_quote_that_never_ends_is_not_held() -> None:
     """The file may be of any length."""
-    chunks = iter([b'order,title\n1,"open\n', *[b"2,x\n" * 1000] * 100])
+    chunks = iter([b'order,title\n1,"open\n', *[b"2,x\n" * 1000] * 10])
     found = [*of_csv(Lines(chunks, LONGEST), DECODER, Table(2, "order"))]
     refused = [each for each in found if isinstance(each, Refused)]
     assert "it is longer than any message may be: does a quoted cell not end?" == refused[0].reason
-    assert 97_000 < sum(isinstance(each, Record) for each in found)
+    assert 7_000 < sum(isinstance(each, Record) for each in found)
 
 
 # ---- the header ----
