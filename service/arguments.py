@@ -23,28 +23,32 @@ _PUBLISH = """\
 examples:
   crm-importer publish deals.jsonl
   crm-importer publish leads.csv --entity-type 1 --id-column order
-  crm-importer publish old.csv --entity-type 1 --id-column order --encoding windows-1251
+  crm-importer publish old.csv --entity-type 1 --encoding windows-1251
   generate | crm-importer publish -
 
 JSON: an item event on each line, or a list of them, on one line or many:
-  {"entityTypeId": 2, "id": "order-1017", "fields": {"title": "Order 1017"}}
+  {"entityTypeId": 2, "id": "order-1", "fields": {"title": "Order 1"}}
 A CloudEvent goes as one.
 
 CSV: the first row names the fields, every other row is an item:
   order;title;opportunity;PHONE;PHONE.MOBILE
-  order-1017;Order 1017;1200.50;+4930100;+49170100
-Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An empty cell is left
-out. Values stay as they are: write numbers as 1200.50 and dates as 2026-01-31.
-PHONE, EMAIL, WEB and IM become the portal's phones and addresses, of kind WORK, or of the kind
-behind the dot. contactIds, companyIds and observers take several ids.
+  order-1;Order 1;1200.50;+4930100;+49170100
+Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An
+empty cell is left out. Values stay as they are: write numbers as 1200.50 and
+dates as 2026-01-31. PHONE, EMAIL, WEB and IM become the portal's phones and
+addresses, of kind WORK, or of the kind behind the dot. contactIds, companyIds
+and observers take several ids.
 
-Files may be UTF-8 or UTF-16, and packed with gzip. Other encodings are named with --encoding.
+Files may be UTF-8 or UTF-16, and packed with gzip. Name another encoding with
+--encoding.
 
-Give every item an id, in --id-column or "id". Without one it is named by its content: two that
-are equal become one item, and a corrected one becomes a second item.
+Give every item an id: --id-column in CSV, "id" in JSON. Without one it is
+named by its content: two equal ones become one item, and a corrected one
+becomes a second item.
 
-Bad lines are named with their number; the others are published. When a run ends early, it says
-after which event to go on (--after). Publishing an event again does no harm: it is imported once.
+Bad lines are named with their number; the others are published. When a run
+ends early, it says after which event to go on (--after). An event that is
+published again does no harm: it is imported once.
 """
 _DLQ = """\
 examples:
@@ -113,9 +117,8 @@ def _publish(commands: Parsers) -> None:
     publish = commands.add_parser(
         "publish",
         help="publish item events from a file",
-        description="Publish item events from JSON Lines or CSV into the intake exchange, each "
-        "confirmed by the broker. Bad lines are refused by number, the others go on. Exits 0, or "
-        "1 if any line was refused.",
+        description="Publish item events from JSON or CSV into the intake exchange, each "
+        "confirmed\nby the broker. Exits 0, or 1 if any line was refused.",
         epilog=_PUBLISH,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -5,7 +5,8 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from service import console
@@ -136,22 +137,17 @@ async def _publish(options: argparse.Namespace, descriptor: int) -> int:
     return 1 if feed.findings.refused or feed.stopped else 0
 
 
-async def _walk(feed: Feed, source: Source, found: AsyncIterator[Read]) -> None:
-    """Take everything that is read; whatever ends that early is followed by how to go on."""
-    begun = time.monotonic()
-    told, position = begun, 0
+async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None:
+    """Take what is read until somebody asks us to stop; say how to go on after an early end."""
     try:
-        total = size_of(source.descriptor)
-        with console.progress("publishing", total, unit="bytes") as progress:
-            async for read in found:
-                await feed.take(read)
-                if time.monotonic() - told > _TELL_SECONDS:
-                    told = time.monotonic()
-                    confirmed = feed.sender.confirmed
-                    rate = confirmed / (told - begun)
-                    progress.tell(f"{console.many(confirmed, 'event')}, {rate:,.0f}/s")
-                    progress.advance(source.position - position)
-                    position = source.position
+        with console.progress("publishing", size_of(source.descriptor), unit="bytes") as progress:
+            pace = _Pace(feed.sender, source, progress)
+            async with aclosing(found):
+                async for read in found:
+                    if source.is_stopped():
+                        break
+                    await feed.take(read)
+                    pace.show()
             await feed.sender.finish()
     except (Exception, asyncio.CancelledError) as error:
         feed.sender.abandon()
@@ -161,3 +157,26 @@ async def _walk(feed: Feed, source: Source, found: AsyncIterator[Read]) -> None:
         if isinstance(error, LinkLost):
             raise CannotStart(f"the broker ended it: {error}") from None
         raise
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Shows, not too often, how far the run has come and how fast it is."""
+
+    sender: Sender
+    source: Source
+    progress: console.Progress
+    begun: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    position: int = 0
+
+    def show(self) -> None:
+        """Show it, if the last time is long enough ago."""
+        now = time.monotonic()
+        if now - self.told < _TELL_SECONDS:
+            return
+        confirmed = self.sender.confirmed
+        rate = confirmed / max(now - self.begun, _TELL_SECONDS)
+        self.progress.tell(f"{console.many(confirmed, 'event')}, {rate:,.0f}/s")
+        self.progress.advance(self.source.position - self.position)
+        self.told, self.position = now, self.source.position

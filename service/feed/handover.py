@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 
 from service.feed.records import Read, Record
@@ -27,7 +27,7 @@ class Handover:
     _room: threading.Condition = field(default_factory=threading.Condition)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def reads(self, found: Iterator[Read]) -> AsyncIterator[Read]:
+    async def reads(self, found: Iterator[Read]) -> AsyncGenerator[Read]:
         """Yield what is found. Raises what reading raises, after what was found before."""
         reading = asyncio.ensure_future(asyncio.to_thread(self._fill, found))
         reading.add_done_callback(lambda _: self._arrived.set())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from service.parts import CannotStart
 
-CHUNK = 262_144
+CHUNK = 65_536
 STDIN = "-"
 STANDARD_INPUT = "standard input"
 LOOK_SECONDS = 0.2

@@ -45,7 +45,7 @@ async def test_what_is_found_arrives_while_the_reader_waits_for_more() -> None:
         assert go_on.wait(20)
         yield Note("b")
 
-    async with aclosing(handover().reads(found())) as reads:  # type: ignore[type-var]
+    async with aclosing(handover().reads(found())) as reads:
         assert Note("a") == await anext(reads)
         go_on.set()
         assert Note("b") == await anext(reads)
@@ -62,7 +62,7 @@ async def test_the_reader_waits_while_too_much_waits() -> None:
             read.append(number)
             yield Note(str(number))
 
-    async with aclosing(handover().reads(found())) as reads:  # type: ignore[type-var]
+    async with aclosing(handover().reads(found())) as reads:
         await anext(reads)
         await asyncio.sleep(0.2)
         assert MOST_WAITING <= len(read) <= 2 * MOST_WAITING
