@@ -11,6 +11,7 @@ from service import parts
 from service.console import say
 from service.rabbit.decoder import Decoder
 from service.rabbit.link import LinkLost
+from service.rabbit.reasons import why_ended
 from service.rabbit.session import CannotConnect, Missing, Session, connect
 from service.rabbit.snapshot import Stalled
 from service.settings.environment import load
@@ -60,9 +61,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
             "IMPORTER_RABBIT__URL name the right virtual host?"
         ) from None
     except LinkLost as lost:
-        raise parts.CannotStart(
-            f"the broker ended it ({lost}); nothing is lost: look, and run it again"
-        ) from None
+        ended = why_ended(str(lost))
+        raise parts.CannotStart(f"the broker ended it: {ended.found}: {ended.remedy}") from None
 
 
 @contextmanager

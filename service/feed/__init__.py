@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from service import console
 from service.errand import errand, run, stoppable
@@ -21,6 +22,7 @@ from service.feed.source import STANDARD_INPUT, STDIN, Source, opened, size_of
 from service.parts import CannotStart
 from service.rabbit.confirming import Confirmer
 from service.rabbit.link import LinkLost
+from service.rabbit.reasons import why_ended
 
 _TELL_SECONDS = 0.5
 
@@ -116,7 +118,8 @@ async def _publish(options: argparse.Namespace, descriptor: int) -> int:
     async with errand("publish") as work:
         exchange = work.settings.rabbit.intake_exchange
         await work.session.needs_exchange(exchange)
-        confirmer = Confirmer(await work.session.channel(confirms=True))
+        channel = partial(work.session.channel, confirms=True)
+        confirmer = Confirmer(await channel(), channel)
         feed = Feed(Sender(confirmer, exchange), options.after)
         with stoppable() as stop:
             source = Source(name, descriptor, stop.is_set)
@@ -155,7 +158,10 @@ async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None
             feed.report()
             feed.tell_how_to_go_on()
         if isinstance(error, LinkLost):
-            raise CannotStart(f"the broker ended it: {error}") from None
+            ended = why_ended(str(error))
+            # How to go on is told already, where anything was confirmed.
+            remedy = "" if feed.sender.last else f": {ended.remedy}"
+            raise CannotStart(f"the broker ended it: {ended.found}{remedy}") from None
         raise
 
 

@@ -98,7 +98,7 @@ class Sender:
                     "importer run?"
                 )
             case _:
-                raise LinkLost("the connection was closed")
+                raise LinkLost(self.confirmer.last_words)
 
     async def _confirmed(self, record: Record) -> Word:
         """Publish until the broker takes it or can say no more; a full queue is tried again."""

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final
 
 from aiormq import Channel
+from aiormq.exceptions import AMQPError
 
 from service.rabbit.link import LinkLost, Nacked, Returned, broker_errors, unless_lost
 from service.rabbit.results import Outgoing
@@ -108,6 +109,15 @@ class Confirmer:
         self._limit = BodyLimit()
         self._opening = asyncio.Lock()
         self._in_flight: dict[str, asyncio.Event] = {}
+
+    @property
+    def last_words(self) -> str:
+        """What the broker said when it ended the channel; empty where it said nothing."""
+        closing = self._channel.closing
+        if not closing.done() or closing.cancelled():
+            return ""
+        error = closing.exception()
+        return str(error) if isinstance(error, AMQPError) else ""
 
     async def send(self, message: Outgoing) -> Word:
         """Publish one message; returns when its fate is known. May be called concurrently."""

@@ -1,5 +1,7 @@
 """Says why a node of the broker did not let us in, and what to look at."""
 
+import re
+
 from aiormq.exceptions import (
     AuthenticationError,
     ConnectionClosed,
@@ -13,6 +15,8 @@ from service.domain.network import Cause, Peer
 from service.rabbit.link import CONNECT_SECONDS
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
+_REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
+"""From 4.0 on the broker names the right: configure, write or read."""
 BROKER = Peer(
     "the broker",
     address="IMPORTER_RABBIT__URL",
@@ -32,6 +36,15 @@ def why(error: BaseException, *, tls: bool) -> Cause:
     """Return the reason of a failed connection, over `tls` or not, and the remedy."""
     told = network.why(error, BROKER, tls=tls, seconds=CONNECT_SECONDS, own=_refusal)
     return told or Cause(f"failed ({type(error).__name__})", "see the broker's log")
+
+
+def why_ended(words: str) -> Cause:
+    """Return why the broker ended a command's work, from its own words, and the remedy."""
+    refused = _REFUSED.search(words)
+    if refused is None:
+        return Cause(words or "the connection was closed", "nothing is lost: run it again")
+    pattern = f"{refused['right']} pattern" if refused["right"] else "patterns"
+    return Cause(refused["words"], f"extend the user's {pattern} (rabbitmqctl set_permissions)")
 
 
 def _refusal(cause: BaseException) -> Cause | None:

@@ -4,10 +4,12 @@ import asyncio
 import json
 import re
 import subprocess
+import uuid
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 from aio_pika.exceptions import DeliveryError
@@ -442,3 +444,26 @@ async def test_an_empty_file_is_told(commands: Commands, letters: Letters, tmp_p
     done = await commands.run("publish", str(file))
     assert (0, "0 item events published to exchange crm.items\n") == (done.code, done.out)
     assert "empty.jsonl is empty" in done.err
+
+
+async def test_a_user_who_may_not_write_is_told_the_right_that_is_missing(
+    broker: Broker, vhost: str, letters: Letters
+) -> None:
+    """The commonest mistake of a set-up: repeating it helps nobody."""
+    user = f"low-{uuid.uuid4().hex[:8]}"
+    broker.api("PUT", f"users/{user}", {"password": "pw", "tags": ""})
+    rights = {"configure": "^$", "write": "^$", "read": ".*"}
+    broker.api("PUT", f"permissions/{quote(vhost, safe='')}/{user}", rights)
+    url = urlsplit(broker.url(vhost))
+    address = f"amqp://{user}:pw@{url.hostname}:{url.port}{url.path}"
+    try:
+        done = await Commands(address).run("publish", stdin=lines(3))
+    finally:
+        broker.api("DELETE", f"users/{user}")
+    assert 1 == done.code
+    assert "ended early: nothing was confirmed" in done.err
+    error = done.err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "access to exchange 'crm.items'" in error
+    assert "rabbitmqctl set_permissions" in error
+    assert "run it again" not in error

@@ -8,7 +8,7 @@ import pytest
 from aiormq.exceptions import AMQPConnectionError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
-from service.rabbit.reasons import node, why
+from service.rabbit.reasons import node, why, why_ended
 
 
 def wrapped(cause: BaseException, around: BaseException | None = None) -> BaseException:
@@ -86,3 +86,29 @@ def test_causes_in_a_circle_end() -> None:
 def test_addresses_are_shown_without_what_is_secret(url: str, shown: str) -> None:
     """Show host and port."""
     assert shown == node(URL(url))
+
+
+@pytest.mark.parametrize(
+    ("words", "found", "remedy"),
+    [
+        (
+            "ChannelAccessRefused: ACCESS_REFUSED - access to exchange 'e' in vhost '/' refused",
+            "access to exchange 'e' in vhost '/' refused",
+            "extend the user's patterns (rabbitmqctl set_permissions)",
+        ),
+        (
+            "ACCESS_REFUSED - write access to exchange 'e' in vhost '/' refused for user 'u'",
+            "write access to exchange 'e' in vhost '/' refused for user 'u'",
+            "extend the user's write pattern (rabbitmqctl set_permissions)",
+        ),
+        ("CONNECTION_FORCED - shutdown", "CONNECTION_FORCED - shutdown", "nothing is lost"),
+        ("", "the connection was closed", "nothing is lost"),
+    ],
+)
+def test_what_ended_a_command_is_told_with_the_right_that_is_missing(
+    words: str, found: str, remedy: str
+) -> None:
+    """Each version of the broker words it otherwise; running it again mends no right."""
+    ended = why_ended(words)
+    assert found == ended.found
+    assert ended.remedy.startswith(remedy)
