@@ -6,59 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn, TypeAlias
 
-from service import __version__
+from service import __version__, help_texts
 from service.console import clean
 
 _DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
-_EPILOG = """\
-Settings come from the environment (IMPORTER_*). The least that `run` needs:
-
-  IMPORTER_RABBIT__URL=amqp://user:password@broker:5672/
-  IMPORTER_BITRIX__WEBHOOK_URL=https://portal.bitrix24.com/rest/1/secret/
-
-Any setting may be given as a file instead (mounted secrets): NAME_FILE=/path.
-`crm-importer settings` lists all of them, `crm-importer check` tells whether they work.
-"""
-_PUBLISH = """\
-examples:
-  crm-importer publish deals.jsonl
-  crm-importer publish leads.csv --entity-type 1 --id-column order
-  crm-importer publish old.csv --entity-type 1 --encoding windows-1251
-  generate | crm-importer publish -
-
-JSON: an item event on each line, or a list of them, on one line or many:
-  {"entityTypeId": 2, "id": "order-1", "fields": {"title": "Order 1"}}
-A CloudEvent goes as one.
-
-CSV: the first row names the fields, every other row is an item:
-  order;title;opportunity;PHONE;PHONE.MOBILE
-  order-1;Order 1;1200.50;+4930100;+49170100
-Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An
-empty cell is left out. Values stay as they are: write numbers as 1200.50 and
-dates as 2026-01-31. PHONE, EMAIL, WEB and IM become the portal's phones and
-addresses, of kind WORK, or of the kind behind the dot. contactIds, companyIds
-and observers take several ids.
-
-Files may be UTF-8 or UTF-16, and packed with gzip. Name another encoding with
---encoding.
-
-Give every item an id: --id-column in CSV, "id" in JSON. Without one it is
-named by its content: two equal ones become one item, and a corrected one
-becomes a second item.
-
-Bad lines are named with their number; the others are published. When a run
-ends early, it says after which event to go on (--after). An event that is
-published again does no harm: it is imported once.
-"""
-_DLQ = """\
-examples:
-  crm-importer dlq list
-  crm-importer dlq show order-1017
-  crm-importer dlq redrive --code CRM_FIELD_ERROR_REQUIRED --set assignedById=1 --dry-run
-  crm-importer dlq purge --older-than 90d
-
-While a command reads, it holds the letters; they come back when it ends, however it ends.
-"""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - typeshed
@@ -76,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     top: argparse.ArgumentParser = _Parser(
         prog="crm-importer",
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=help_texts.TOP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"crm-importer {__version__}")
@@ -119,7 +70,7 @@ def _publish(commands: Parsers) -> None:
         help="publish item events from a file",
         description="Publish item events from JSON or CSV into the intake exchange, each "
         "confirmed\nby the broker. Exits 0, or 1 if any line was refused.",
-        epilog=_PUBLISH,
+        epilog=help_texts.PUBLISH,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     publish.add_argument(
@@ -161,7 +112,7 @@ def _dead_letters(commands: Parsers) -> None:
         help="list, show, redrive or purge dead letters",
         description="Dead letters: the originals of failed events, each with its reason. Works "
         "while the service runs. Exits 0, or 1 on failure.",
-        epilog=_DLQ,
+        epilog=help_texts.DLQ,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = dlq.add_subparsers(dest="action", metavar="ACTION", required=True)

@@ -24,6 +24,8 @@ DECODER = Decoder(external_ids=ExternalIds("crm-importer"), max_bytes=100_000)
 class Scripted:
     """A broker that says what it is told to say, when it is told."""
 
+    last_words = "CONNECTION_FORCED"
+
     def __init__(self) -> None:
         self.words: dict[str, deque[asyncio.Future[Word]]] = defaultdict(deque)
         self.sent: list[str] = []

@@ -1,0 +1,51 @@
+"""Holds what stands below the help of commands: examples, and what to know."""
+
+TOP = """\
+Settings come from the environment (IMPORTER_*). The least that `run` needs:
+
+  IMPORTER_RABBIT__URL=amqp://user:password@broker:5672/
+  IMPORTER_BITRIX__WEBHOOK_URL=https://portal.bitrix24.com/rest/1/secret/
+
+Any setting may be given as a file instead (mounted secrets): NAME_FILE=/path.
+`crm-importer settings` lists all of them, `crm-importer check` tells whether they work.
+"""
+PUBLISH = """\
+examples:
+  crm-importer publish deals.jsonl
+  crm-importer publish leads.csv --entity-type 1 --id-column order
+  crm-importer publish old.csv --entity-type 1 --encoding windows-1251
+  generate | crm-importer publish -
+
+JSON: an item event on each line, or a list of them, on one line or many:
+  {"entityTypeId": 2, "id": "order-1", "fields": {"title": "Order 1"}}
+A CloudEvent goes as one.
+
+CSV: the first row names the fields, every other row is an item:
+  order;title;opportunity;PHONE;PHONE.MOBILE
+  order-1;Order 1;1200.50;+4930100;+49170100
+Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An
+empty cell is left out. Values stay as they are: write numbers as 1200.50 and
+dates as 2026-01-31. PHONE, EMAIL, WEB and IM become the portal's phones and
+addresses, of kind WORK, or of the kind behind the dot. contactIds, companyIds
+and observers take several ids.
+
+Files may be UTF-8 or UTF-16, and packed with gzip. Name another encoding with
+--encoding.
+
+Give every item an id: --id-column in CSV, "id" in JSON. Without one it is
+named by its content: two equal ones become one item, and a corrected one
+becomes a second item.
+
+Bad lines are named with their number; the others are published. When a run
+ends early, it says after which event to go on (--after). An event that is
+published again does no harm: it is imported once.
+"""
+DLQ = """\
+examples:
+  crm-importer dlq list
+  crm-importer dlq show order-1017
+  crm-importer dlq redrive --code CRM_FIELD_ERROR_REQUIRED --set assignedById=1 --dry-run
+  crm-importer dlq purge --older-than 90d
+
+While a command reads, it holds the letters; they come back when it ends, however it ends.
+"""
