@@ -131,7 +131,7 @@ class Validator(Generic[D]):
             if not isinstance(error, CallFailed) or not error.fault.answered:
                 self._silent_until = again
             extra = {"entity_type": key.entity_type_id, "code": code}
-            log.warning("fields not described, items go unjudged", extra=extra)
+            log.warning("field list could not be read, values are not checked", extra=extra)
             return _Description(old, again)
         return _Description(fields, self._clock() + FRESH_SECONDS)
 

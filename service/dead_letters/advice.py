@@ -24,7 +24,8 @@ class Advice:
 _REQUIRED = Advice(
     "the portal demands a field that the item does not have",
     UPSTREAM,
-    "send the field, or give it now: dlq redrive --id ID --set FIELD=VALUE",
+    "send the field (do the warnings name a misspelt one?), or give it now: "
+    "dlq redrive --id ID --set FIELD=VALUE",
 )
 _VALUE = Advice(
     "the portal does not accept the value of a field",
@@ -109,7 +110,8 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "100": Advice(
             "a value has a type that the portal cannot read, such as text for a number",
             UPSTREAM,
-            "mend the value that the message names, or: dlq redrive --id ID --set FIELD=VALUE",
+            "mend the value that the message or the warnings name, or: "
+            "dlq redrive --id ID --set FIELD=VALUE",
         ),
         "http_413": _TOO_LARGE,
         "access_denied": _RIGHTS,

@@ -141,4 +141,4 @@ async def test_import_goes_on_where_fields_are_not_described(broker: Broker, vho
         await world.publish(events())
         await world.settle([*DROPPED, "good"])
         assert {"succeeded"} == set().union(*world.books.outcomes().values())
-        assert 1 == len(service.logs(event="fields not described, items go unjudged"))
+        assert 1 == len(service.logs(event="field list could not be read, values are not checked"))

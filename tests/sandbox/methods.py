@@ -58,6 +58,10 @@ class Methods:
             raise refusal(400, "ACCESS_DENIED", "Access denied.")
         described: dict[str, object] = {}
         for name, found in self._catalogue.fields(entity_type).items():
+            if found.type == "crm_multifield":
+                # One field stands for PHONE, EMAIL, WEB and IM, which only imports know.
+                described["fm"] = found.described("fm")
+                continue
             custom = name.startswith("ufCrm")
             described[upper_name(name) if original and custom else name] = found.described(name)
         return {"result": {"fields": described}}
