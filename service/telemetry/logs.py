@@ -1,17 +1,23 @@
-"""Configures the logs: to standard error, without secrets."""
+"""Configures the logs: to standard error, without secrets, readable as they were written."""
 
+import io
 import json
 import logging
 import sys
-from collections import deque
+import time
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 
+from service.domain.collapsing import Collapse
+from service.telemetry.masking import SHORT, Masking, escaped, visible
 from service.telemetry.metrics import Metrics
 
-LEARNT = 32
-"""So many secrets learnt at run time are masked: the last pairs of tokens."""
+ALIKE = ("code", "kind", "reason", "host", "link", "queue", "work")
+"""Failures of one event that agree in these members are the same failure."""
+
+log = logging.getLogger(__name__)
 
 
 class _Counting(logging.Filter):
@@ -26,39 +32,35 @@ class _Counting(logging.Filter):
         return True
 
 
-class _Masking(logging.Formatter):
-    """Masks the secrets in whatever another formatter has written: the last line of defence."""
+class _Collapsing(logging.Filter):
+    """Leaves out equal failures after ten a minute; the next one tells how many there were."""
 
-    def __init__(self, inner: logging.Formatter, secrets: Iterable[str]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._inner = inner
-        self._given = tuple(secrets)
-        self._learnt: deque[str] = deque(maxlen=LEARNT)
-        self._secrets = self._longest_first()
+        self._collapse = Collapse()
 
-    def learn(self, secret: str) -> None:
-        """Mask one more text; the oldest learnt is forgotten, for tokens end."""
-        if secret not in self._learnt:
-            self._learnt.append(secret)
-            self._secrets = self._longest_first()
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        alike = (str(record.__dict__.get(name)) for name in ALIKE)
+        kind = (record.name, str(record.msg), *alike)
+        told, left_out = self._collapse.admits(kind, time.monotonic())
+        if left_out:
+            record.__dict__["left_out_before"] = left_out
+        return told
 
-    def format(self, record: logging.LogRecord) -> str:
-        text = self._inner.format(record)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
-    def _longest_first(self) -> list[str]:
-        plain = {text for text in (*self._given, *self._learnt) if text}
-        escaped = {json.dumps(text)[1:-1] for text in plain}
-        return sorted(plain | escaped, key=len, reverse=True)
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Writes records; knows what it masks, so that more can be learnt."""
+
+    masking: Masking
 
 
 def mask(secret: str) -> None:
     """Mask a secret that was learnt at run time, in every log configured here."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, _Masking):
-            handler.formatter.learn(secret)
+        if isinstance(handler.formatter, _Formatter):
+            handler.formatter.masking.learn(secret)
 
 
 def configure_logs(
@@ -68,29 +70,10 @@ def configure_logs(
 
     Libraries that would log bodies, addresses or headers are kept at WARNING at any level.
     """
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
-    before: list[structlog.types.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-    ]
-    after: list[structlog.types.Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    ]
-    if style == "json":
-        after.append(structlog.processors.format_exc_info)
-    formatter = structlog.stdlib.ProcessorFormatter(
-        processors=[*after, renderer], foreign_pre_chain=before
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masking(formatter, secrets))
+    masking = Masking(secrets)
+    handler = logging.StreamHandler(_standard_error())
+    handler.setFormatter(_formatter(style, masking))
+    handler.addFilter(_Collapsing())
     if metrics is not None:
         handler.addFilter(_Counting(metrics))
     root = logging.getLogger()
@@ -100,3 +83,54 @@ def configure_logs(
     for library in ("aio_pika", "aiormq", "pamqp", "httpx", "httpcore"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
+    if masking.short:
+        log.warning(
+            "a password or secret is short: it can be guessed, and masks equal words in the log",
+            extra={"shorter_than": SHORT, "how_many": masking.short},
+        )
+
+
+def _formatter(style: str, masking: Masking) -> _Formatter:
+    before: list[structlog.types.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    after: list[structlog.types.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        masking.record,
+    ]
+    if style == "json":
+        after.append(_as_json)
+    else:
+        colours = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        after += [_for_terminals, colours]
+    formatter = _Formatter(processors=after, foreign_pre_chain=before)
+    formatter.masking = masking
+    return formatter
+
+
+def _standard_error() -> Any:  # noqa: ANN401 - whatever stands there
+    """Return standard error, made to write UTF-8 whatever the locale: ids stay as sent."""
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return sys.stderr
+
+
+def _as_json(_: object, __: str, event: Any) -> str:  # noqa: ANN401 - structlog's
+    """Write a record as one line of JSON: letters of any alphabet as they are."""
+    return escaped(json.dumps(event, ensure_ascii=False, default=str))
+
+
+def _for_terminals(_: object, __: str, event: Any) -> Any:  # noqa: ANN401 - structlog's
+    """Show what a terminal would obey; only a traceback keeps its lines."""
+    return {
+        key: visible(value, keep="\n\t" if key == "exception" else "")
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -149,3 +150,90 @@ def test_configuring_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> No
     configure_logs(level="INFO", style="json")
     logging.getLogger("service.x").info("once")
     assert 1 == len(lines(capsys))
+
+
+@pytest.mark.parametrize("secret", ["rabbit", "1", '":', "info", "event", "2026", "\\", "{", "e"])
+def test_a_short_secret_breaks_no_line(capsys: pytest.CaptureFixture[str], secret: str) -> None:
+    """Only values are masked: every line is JSON, and level, logger and time stay."""
+    configure_logs(level="INFO", style="json", secrets=[secret])
+    logging.getLogger("service.rabbit.consumer").info(
+        "consuming", extra={"url": f"amqp://user:{secret}@host", "items": 1, "list": [secret]}
+    )
+    warned, line = lines(capsys)
+    assert ("warning", 1) == (warned["level"], warned["how_many"])
+    assert ("info", "service.rabbit.consumer", 1) == (line["level"], line["logger"], line["items"])
+    assert ["***"] == line["list"]
+    assert f":{secret}@" not in line["url"]
+    assert line["time"].startswith("20")
+
+
+def test_a_secret_is_masked_in_whatever_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """In members of members, in other objects, in JSON that is logged as a text."""
+    secret = 'long "secret" пароль'
+    configure_logs(level="INFO", style="json", secrets=[secret])
+    extra = {
+        "inner": {"deep": [{"url": f"x{secret}y"}]},
+        "error": ValueError(secret),
+        "body": json.dumps({"password": secret}),
+        "shown": repr(secret),
+    }
+    logging.getLogger("service.x").info("x", extra=extra)
+    text = capsys.readouterr().err
+    assert "пароль" not in text
+    assert "secret" not in text
+    assert "x***y" == json.loads(text)["inner"]["deep"][0]["url"]
+
+
+def test_ids_stay_as_they_were_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever searches the log for an id finds it, in any alphabet."""
+    for style in ("json", "console"):
+        configure_logs(level="INFO", style=style)
+        logging.getLogger("service.x").info("x", extra={"event_id": "Заказ-3285 順 😀"})
+        assert "Заказ-3285 順 😀" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("sign", ["\x1b[2J", "\x9b31m", *"\x07\u202e\u2028\r\n\ud800\x00\x7f"])
+def test_what_a_terminal_obeys_is_never_written_raw(
+    capsys: pytest.CaptureFixture[str], style: str, sign: str
+) -> None:
+    """An id cannot clear a screen, forge a line or hide what follows; JSON keeps its value."""
+    configure_logs(level="INFO", style=style)
+    logging.getLogger("service.x").warning("said %s", sign, extra={"event_id": f"a{sign}b"})
+    text = capsys.readouterr().err
+    assert sign not in text.removesuffix("\n")
+    assert 1 == text.count("\n")
+    if style == "json":
+        assert f"a{sign}b" == json.loads(text)["event_id"]
+
+
+def test_numbers_that_json_does_not_know_break_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """They become texts."""
+    configure_logs(level="INFO", style="json")
+    logging.getLogger("service.x").info("x", extra={"a": float("nan"), "b": [float("inf")]})
+    (line,) = lines(capsys)
+    assert ("nan", ["inf"]) == (line["a"], line["b"])
+
+
+@pytest.mark.error_logs
+def test_the_same_failure_is_told_ten_times_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another code is another failure; the next minute tells how many were left out."""
+    clock = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    configure_logs(level="INFO", style="json")
+    log = logging.getLogger("service.x")
+    for number in range(6000):
+        log.warning("event failed", extra={"code": "100", "event_id": f"e{number}"})
+    log.warning("event failed", extra={"code": "200", "event_id": "other"})
+    for _ in range(50):
+        log.info("no failure")
+    told = lines(capsys)
+    assert 10 == sum(line.get("code") == "100" for line in told)
+    assert 1 == sum(line.get("code") == "200" for line in told)
+    assert 50 == sum(line["event"] == "no failure" for line in told)
+    clock += 60.0
+    log.warning("event failed", extra={"code": "100", "event_id": "later"})
+    (line,) = lines(capsys)
+    assert 5990 == line["left_out_before"]
