@@ -17,10 +17,12 @@ from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
 from service.health import HealthPort, Status, cannot_listen
+from service.minute import Minute
 from service.overview import overview
 from service.parts import (
     CannotStart,
     address,
+    brokers,
     decoder,
     portal,
     portal_host,
@@ -30,7 +32,9 @@ from service.parts import (
 from service.pipeline import Pipeline
 from service.rabbit.broker import Broker
 from service.rabbit.results import Writer
+from service.settings.changed import changed
 from service.settings.tree import Settings
+from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 from service.telemetry.mishaps import catch_strays, endless
 
@@ -86,7 +90,7 @@ async def _run_parts(settings: Settings, beat: "_Beat") -> None:
     """Run until the pipeline has drained; the broker's connections outlive it."""
     broker, pipeline = beat.broker, beat.pipeline
     with _health_port(settings, beat) as port:
-        log.info("started", extra={"version": __version__, "port": port.port})
+        log.info("started", extra={"port": port.port, **_about(settings)})
         async with asyncio.TaskGroup() as tasks:
             connections = broker.run(accept=pipeline.accept, on_change=pipeline.wake)
             side = [
@@ -113,14 +117,25 @@ class _Beat:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        minute, before = Minute(self.pipeline.settler.history, loop.time()), loop.time()
         while True:
             due = loop.time() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
+            before, passed = loop.time(), loop.time() - before
             self.metrics.loop_lag.observe(max(0.0, loop.time() - due))
             self.metrics.heartbeat.set(time.time())
             if self.pipeline.gate.mode is Mode.PAUSED:
-                self.metrics.pacer_wait.labels("paused").inc(BEAT_SECONDS)
+                self.metrics.pacer_wait.labels("paused").inc(passed)
+            if self.status.paused is not None:
+                self.metrics.paused_seconds.labels(self.status.paused, ALL_LANES).inc(passed)
             self.stamp()
+            settler = self.pipeline.settler
+            minute.look(
+                loop.time(),
+                received=self.broker.consumer.received,
+                held=len(settler.held),
+                oldest=settler.oldest_held(),
+            )
 
     def stamp(self) -> None:
         """Write down how the loop is."""
@@ -152,15 +167,27 @@ class _Beat:
 
 
 def _tell_config(settings: Settings, metrics: Metrics) -> None:
-    """Show the effective settings that people ask about."""
-    shown = {
-        "batch_max_items": str(settings.batch.max_items),
-        "window_seconds": f"{settings.batch.window_seconds:g}",
-        "prefetch": str(settings.prefetch),
-        "slots": str(settings.batch.slots),
+    """Show the effective settings that people ask about; configured types get a label."""
+    metrics.config.info(
+        {
+            "batch_max_items": str(settings.batch.max_items),
+            "window_seconds": f"{settings.batch.window_seconds:g}",
+            "prefetch": str(settings.prefetch),
+            "slots": str(settings.batch.slots),
+        }
+    )
+    for entity_type_id in settings.bitrix.external_id_fields:
+        metrics.earn(entity_type_id)
+
+
+def _about(settings: Settings) -> dict[str, object]:
+    """Tell whose log this is: which portal, which broker, what was set."""
+    return {
+        "version": __version__,
+        "portal": portal_host(settings),
+        "broker": brokers(settings.rabbit),
+        "settings": changed(settings),
     }
-    metrics.config.info(shown)
-    log.info("settings in force", extra=shown)
 
 
 def _health_port(settings: Settings, beat: _Beat) -> HealthPort:

@@ -17,6 +17,7 @@ class Delivery(Protocol):
 
     event: ItemEvent | Malformed
     received_at: float
+    born_at: float
     size: int
     copy: bool
     resubmitted: bool

@@ -121,6 +121,12 @@ def address(rabbit: Rabbit) -> Address:
     )
 
 
+def brokers(rabbit: Rabbit) -> str:
+    """Return where the broker is, for people: host and port of each node, no user, no secret."""
+    urls = rabbit.url.get_secret_value().split(",")
+    return ", ".join(urlsplit(url.strip()).netloc.rpartition("@")[2] for url in urls)
+
+
 def tracer(settings: Settings) -> Tracer:
     """Return what traces; raises CannotStart when it is asked for and not installed."""
     endpoint = settings.tracing.endpoint

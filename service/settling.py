@@ -3,17 +3,13 @@
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 
 from service.domain.claims import Claim, Claims, Resolved
-from service.domain.events import ItemEvent, Malformed
-from service.domain.history import Ended, History
-from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.domain.outcomes import Outcome
 from service.domain.retry import RetryPolicy
 from service.outlet import Delivery, Ending, Outlet, Publisher
-from service.telemetry.labels import OUTCOMES
+from service.reckoning import Reckoner
 from service.telemetry.metrics import Metrics
 from service.telemetry.mishaps import AGAIN, contained
 
@@ -49,12 +45,11 @@ class Settler:
         self._claims = claims
         self._metrics = metrics
         self._clock = clock
-        self._items = cache(metrics.items.labels)
-        self._latency = {name: metrics.latency.labels(name) for name in OUTCOMES}
+        self._reckoner = Reckoner(metrics, clock)
         self._alone: dict[Delivery, asyncio.Task[None]] = {}
         self._returning = asyncio.Lock()
         self.held: dict[Delivery, None] = {}
-        self.history = History()
+        self.history = self._reckoner.history
         self.settling = 0
         """How many outcomes are being published."""
 
@@ -188,7 +183,7 @@ class Settler:
                 continue
             if each.claim is not None:
                 resolved(self._claims.resolve(each.claim, each.outcome), each.outcome)
-            self._end(each.deliveries, each.outcome)
+            self._end(each)
             settled += each.deliveries
         return settled
 
@@ -198,53 +193,15 @@ class Settler:
             with contained(self._metrics, "acknowledge"):
                 await delivery.flush()
 
-    def _end(self, deliveries: Sequence[Delivery], outcome: Outcome | None) -> None:
+    def _end(self, ending: Ending) -> None:
         """Acknowledge and count: the first carries the outcome, the others are copies."""
-        for position, delivery in enumerate(deliveries):
-            self._count(delivery, None if position else outcome)
+        known = None if ending.claim is None else ending.claim.known
+        batch_id, attempts = (known.batch_id, known.attempts) if known is not None else (None, 0)
+        for position, delivery in enumerate(ending.deliveries):
+            outcome = None if position else ending.outcome
+            self._reckoner.ended(delivery, outcome, batch_id=batch_id, attempts=attempts)
             self.held.pop(delivery, None)
             delivery.ack()
-
-    def _count(self, delivery: Delivery, outcome: Outcome | None) -> None:
-        match outcome:
-            case Failed(kind=FailureKind.MALFORMED):
-                name = "malformed"
-            case Failed():
-                name = "failed"
-            case Imported(duplicate=False):
-                name = "imported"
-            case _:
-                name = "duplicate"
-        if outcome is None and not delivery.live:
-            self._metrics.lost.inc()
-            return
-        if isinstance(outcome, Failed):
-            self._report(delivery.event, outcome)
-        elif name == "imported":
-            self._metrics.last_success.set(time.time())
-        event, age = delivery.event, self._clock() - delivery.received_at
-        if outcome is not None:
-            code = outcome.code if isinstance(outcome, Failed) else None
-            ended = Ended(event.event_id, event.entity_type_id, name, code, age, time.time())
-            self.history.add(ended)
-        entity_type = self._metrics.entity_type(event.entity_type_id)
-        self._items(entity_type, name).inc()
-        self._latency[name].observe(age)
-
-    def _report(self, event: ItemEvent | Malformed, failed: Failed) -> None:
-        """Tell operators of a failed event; the portal's own words stay out of the log."""
-        code = self._metrics.code(failed.code)
-        self._metrics.item_errors.labels(failed.kind, code).inc()
-        self._metrics.dead_letters.labels(failed.kind).inc()
-        log.warning(
-            "event failed",
-            extra={
-                "event_id": event.event_id,
-                "entity_type": event.entity_type_id,
-                "kind": failed.kind,
-                "code": failed.code,
-            },
-        )
 
 
 async def _back_off(tries: int) -> None:

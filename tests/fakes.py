@@ -123,6 +123,7 @@ class FakeDelivery:
 
     event: ItemEvent | Malformed
     received_at: float = 0.0
+    born_at: float = 0.0
     size: int = 100
     copy: bool = False
     resubmitted: bool = False
@@ -196,6 +197,7 @@ class BrokerDelivery:
     consumer: _Consumer
     message: Message
     received_at: float
+    born_at: float
     early: bool
     copy: bool
     size: int = 100
@@ -451,6 +453,7 @@ class FakeConnection:
             consumer,
             message,
             received_at=0.0,
+            born_at=0.0,
             early=consumer.seen <= self._early,
             copy=message.flagged,
         )
@@ -504,7 +507,7 @@ class FakeConnection:
 
     def _arrive(self, delivery: BrokerDelivery) -> None:
         if delivery.live:
-            delivery.received_at = now()
+            delivery.received_at = delivery.born_at = now()
             self.received += 1
             self.accept(delivery)
 

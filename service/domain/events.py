@@ -44,11 +44,12 @@ class ExternalId:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What of the intake message travels on into the result event."""
+    """What of the intake message travels on into the result event; `time` is the event's own."""
 
     correlation_id: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
     redrive_count: int = 0
+    time: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

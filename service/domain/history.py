@@ -14,7 +14,7 @@ class Ended:
     """How one event ended; no field value, no words of the portal.
 
     `outcome`: imported, duplicate, failed or malformed; `code`: of a failure; `age_seconds`: from
-    receipt to the confirmed result; `at`: seconds since 1970.
+    the event's own time to the confirmed result; `at`: seconds since 1970.
     """
 
     event_id: str

@@ -60,6 +60,8 @@ class Consumer:
         self._changing = asyncio.Lock()
         self._struck: set[asyncio.Task[None]] = set()
         self.last_heard = float("-inf")
+        self.received = 0
+        """So many messages came since the start."""
 
     @property
     def attached(self) -> bool:
@@ -197,6 +199,7 @@ class Consumer:
         now = asyncio.get_running_loop().time()
         self.last_heard = now
         self._seen += 1
+        self.received += 1
         with contained(self._metrics, "receive") as work:
             self._take(tags, message, now)
         if work.struck:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ LARGEST_TYPE = 2_147_483_647
 LONGEST_ID = 1000
 STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
+LONGEST_TIME = 64
 _ATTRIBUTE = re.compile(r"^cloudevents[_:](?P<name>[a-z0-9]+)$", re.IGNORECASE)
 _Raw = bytes | memoryview
 _BINARY_MARKS = frozenset({"id", "source", "specversion", "type"})
@@ -264,4 +266,12 @@ def _origin(message: Incoming, attributes: Mapping[str, Any]) -> Origin:
         correlation_id=message.correlation_id or None,
         trace=trace,
         redrive_count=count if isinstance(count, int) and count > 0 else 0,
+        time=_time(attributes.get("time")),
     )
+
+
+def _time(value: object) -> str | None:
+    """Return the event's own time as it was written; what is too long can be none."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str) and len(value) <= LONGEST_TIME else None

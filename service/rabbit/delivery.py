@@ -1,7 +1,10 @@
 """Wraps one message that was handed over, until it is acknowledged or given back."""
 
+import time
+
 from aiormq.abc import DeliveredMessage
 
+from service.domain.age import age_at_receipt
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.counts import deliveries_before
 from service.rabbit.tags import Tags
@@ -11,11 +14,13 @@ class Delivery:
     """One message handed over and not settled.
 
     `copy` tells that it says it was delivered before, `resubmitted` that it was redriven or
-    dead-lettered once, `early` that it is among the first after its consumer attached.
+    dead-lettered once, `early` that it is among the first after its consumer attached. `born_at`
+    is the event's own time, by the clock of `received_at`.
     """
 
     __slots__ = (
         "_tags",
+        "born_at",
         "copy",
         "early",
         "event",
@@ -40,6 +45,7 @@ class Delivery:
         self.message = message
         self.event = event
         self.received_at = received_at
+        self.born_at = received_at - _age(message, event)
         self.size = len(message.body)
         self.early = early
         self.copy = bool(message.redelivered)
@@ -68,3 +74,11 @@ class Delivery:
     @property
     def _tag(self) -> int:
         return self.message.delivery_tag or 0
+
+
+def _age(message: DeliveredMessage, event: ItemEvent | Malformed) -> float:
+    """Return how old the event was when its message came; one sent back begins anew."""
+    origin = event.origin
+    if origin.redrive_count:
+        return 0.0
+    return age_at_receipt(origin.time, message.header.properties.timestamp, time.time())

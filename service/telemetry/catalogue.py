@@ -6,9 +6,12 @@ from service.domain.values import Flaw
 from service.telemetry.declared import Declared
 from service.telemetry.delivery import DELIVERY
 from service.telemetry.labels import (
+    AGES,
+    ALL_LANES,
     CALL_RESULTS,
     KNOWN_CODES,
     KNOWN_TYPES,
+    LATENCIES,
     METHODS,
     OTHER,
     OUTCOMES,
@@ -64,7 +67,15 @@ ALL = (
         "end_to_end_latency_seconds",
         "time from receipt of a message until its outcome was confirmed",
         "growing: compare request_duration_seconds and pacer_wait_seconds_total",
-        buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+        buckets=LATENCIES,
+        labels={"outcome": OUTCOMES},
+    ),
+    Declared(
+        "event_age_seconds",
+        "time from the event's own time (CloudEvents time, else the AMQP timestamp, else its "
+        "receipt) until its outcome was confirmed",
+        "what upstream waits for: high while latency is low, it waited in the queue",
+        buckets=AGES,
         labels={"outcome": OUTCOMES},
     ),
     Declared(
@@ -163,6 +174,12 @@ ALL = (
         "1 while intake is paused for the reason",
         "credentials, scope, plan, blocked: mend it in the portal; the rest passes",
         labels={"reason": tuple(PauseReason)},
+    ),
+    Declared(
+        "paused_seconds_total",
+        "time that intake was shut for the reason; the lane is an entity type, or all",
+        "its rate is the share of time shut, also of a pause that comes and goes",
+        labels={"reason": tuple(PauseReason), "lane": (ALL_LANES,)},
     ),
     Declared(
         "ambiguous_batches_total",

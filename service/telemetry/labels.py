@@ -5,13 +5,17 @@ from service.domain.outcomes import CallKind
 OTHER = "other"
 KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
 MOST_TYPES = 16
-"""Entity types that get a label value of their own; later ones are counted as `other`."""
+"""Entity types that get a label value of their own: built in, configured, or once imported."""
+LATENCIES = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+AGES = (*LATENCIES, 7200, 21600, 86400, 604800)
 
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
 METHODS = ("import", "list", "fields", "probe")
 CALL_RESULTS = ("ok", *CallKind)
 TARGETS = ("succeeded", "failed", "dead_letter")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
+ALL_LANES = "all"
+"""Lane of what shuts the whole intake."""
 PHASES = ("receive", "wait_slot", "call", "settle")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
 KNOWN_CODES = (

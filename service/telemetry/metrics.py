@@ -62,6 +62,7 @@ class Metrics:
         spent = self._counter("loop_seconds_total")
         self.spent = {phase: spent.labels(phase) for phase in PHASES}
         self.latency = self._histogram("end_to_end_latency_seconds")
+        self.event_age = self._histogram("event_age_seconds")
         self.without_id = self._counter("events_without_id_total")
         self.field_complaints = self._counter("field_complaints_total")
         self.returned = self._counter("messages_returned_total")
@@ -82,6 +83,7 @@ class Metrics:
         self.rate_share = self._gauge("request_rate_share")
         self.item_cost = self._gauge("item_cost_seconds")
         self.paused = self._gauge("paused")
+        self.paused_seconds = self._counter("paused_seconds_total")
         self.ambiguous = self._counter("ambiguous_batches_total")
         self.reconciled = self._counter("reconciled_items_total")
         self.isolations = self._counter("isolation_requests_total")
@@ -116,15 +118,15 @@ class Metrics:
         self.batch_size.observe(items)
         self.batch_fill.labels(closed_by).observe(filled)
 
+    def earn(self, entity_type_id: int | None) -> None:
+        """Give an entity type a label value of its own, as long as there are some left."""
+        if entity_type_id is not None and len(self._types) < MOST_TYPES:
+            self._types.add(str(entity_type_id))
+
     def entity_type(self, entity_type_id: int | None) -> str:
-        """Return the label value for an entity type; the set of values is bounded."""
+        """Return the label value for an entity type: its own only if it has earned one."""
         label = str(entity_type_id)
-        if label in self._types:
-            return label
-        if entity_type_id is None or len(self._types) >= MOST_TYPES:
-            return OTHER
-        self._types.add(label)
-        return label
+        return label if label in self._types else OTHER
 
     @staticmethod
     def code(code: str) -> str:

@@ -42,6 +42,7 @@ def test_series_stay_within_their_budget() -> None:
     """Hold the budget with five entity types more than are built in."""
     metrics = Metrics()
     for entity_type_id in range(128, 133):
+        metrics.earn(entity_type_id)
         label = metrics.entity_type(entity_type_id)
         for outcome in ("imported", "failed", "duplicate", "malformed"):
             metrics.items.labels(label, outcome).inc()
@@ -56,16 +57,22 @@ def test_no_created_series() -> None:
         assert "_created" not in encode(metrics.registry).decode()
 
 
-def test_entity_types_are_bounded() -> None:
-    """Count whatever comes too late as `other`, for ever."""
+def test_rubbish_takes_no_label_value() -> None:
+    """A type earns its own by what was imported, or by the settings; else it is `other`."""
     metrics = Metrics()
-    labels = {metrics.entity_type(number) for number in range(1, 1_000)}
-    assert 40 > len(labels)
-    assert ("other", "other", "2") == (
-        metrics.entity_type(None),
-        metrics.entity_type(999_999),
-        metrics.entity_type(2),
-    )
+    labels = {metrics.entity_type(number) for number in range(1_000, 2_000)}
+    metrics.earn(1044)
+    assert {"other"} == labels
+    assert ("1044", "other", "2") == tuple(map(metrics.entity_type, (1044, None, 2)))
+
+
+def test_entity_types_are_bounded() -> None:
+    """Who comes too late is `other`, for ever, whatever was imported."""
+    metrics = Metrics()
+    for number in range(1, 1_000):
+        metrics.earn(number)
+    assert 40 > len({metrics.entity_type(number) for number in range(1, 1_000)})
+    assert ("other", "2") == (metrics.entity_type(999), metrics.entity_type(2))
 
 
 def test_unknown_codes_are_other() -> None:
@@ -129,6 +136,10 @@ BUCKETS = {
     "batch_fill_seconds": (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
     "request_duration_seconds": (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 45, 60, 75),
     "end_to_end_latency_seconds": (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+    "event_age_seconds": (
+        *(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
+        *(7200, 21600, 86400, 604800),
+    ),
     "publish_confirm_seconds": (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
     "loop_lag_seconds": (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5),
 }
