@@ -1,6 +1,6 @@
 """Classifies every error of the portal: code first, then status, then transport.
 
-The one table of `bitrix24.md` §8; printed in the runbook.
+The table of codes is `domain/codes.py`.
 """
 
 import re
@@ -12,51 +12,11 @@ import httpx
 
 from service.bitrix import reasons
 from service.bitrix.http import Unanswered
+from service.domain.codes import CALL_CODES, ITEM_CODES
 from service.domain.network import Cause
 from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
 
 _BARRED = CallKind.BARRED
-
-CALL_CODES: Mapping[str, tuple[CallKind, PauseReason | None]] = MappingProxyType(
-    {
-        "query_limit_exceeded": (CallKind.THROTTLED, None),
-        "operation_time_limit": (CallKind.OVER_BUDGET, PauseReason.OPERATING_LIMIT),
-        "overload_limit": (_BARRED, PauseReason.BLOCKED),
-        "expired_token": (_BARRED, PauseReason.CREDENTIALS),
-        "invalid_token": (_BARRED, PauseReason.CREDENTIALS),
-        "no_auth_found": (CallKind.SUSPECT, PauseReason.CREDENTIALS),
-        "invalid_credentials": (_BARRED, PauseReason.CREDENTIALS),
-        "insufficient_scope": (_BARRED, PauseReason.SCOPE),
-        "invalid_scope": (_BARRED, PauseReason.SCOPE),
-        "user_access_error": (_BARRED, PauseReason.CREDENTIALS),
-        "authorization_error": (_BARRED, PauseReason.CREDENTIALS),
-        "application_not_found": (_BARRED, PauseReason.CREDENTIALS),
-        "error_oauth": (_BARRED, PauseReason.CREDENTIALS),
-        "not_installed": (_BARRED, PauseReason.CREDENTIALS),
-        "wrong_auth_type": (_BARRED, PauseReason.CREDENTIALS),
-        "wrong_client": (_BARRED, PauseReason.CREDENTIALS),
-        "invalid_client": (_BARRED, PauseReason.CREDENTIALS),
-        "invalid_grant": (_BARRED, PauseReason.CREDENTIALS),
-        "connection_error": (CallKind.UNAVAILABLE, PauseReason.AUTH_SERVER),
-        "access_denied": (CallKind.SUSPECT, PauseReason.PLAN),
-        "payment_required": (_BARRED, PauseReason.PLAN),
-        "wrong_license": (_BARRED, PauseReason.PLAN),
-        "method_confirm_waiting": (_BARRED, PauseReason.SCOPE),
-        "method_confirm_denied": (_BARRED, PauseReason.SCOPE),
-        "allowed_only_intranet_user": (_BARRED, PauseReason.CREDENTIALS),
-        "portal_deleted": (_BARRED, PauseReason.PORTAL_DELETED),
-        "invalid_request": (_BARRED, PauseReason.CREDENTIALS),
-        "error_method_not_found": (_BARRED, PauseReason.UNAVAILABLE),
-        "not_found": (CallKind.UNSUPPORTED, None),
-        "entity_type_not_supported": (CallKind.UNSUPPORTED, None),
-        "create_dynamic_item_restricted": (_BARRED, PauseReason.PLAN),
-        "max_import_batch_size_exceeded": (CallKind.TOO_LARGE, None),
-        "error_batch_length_exceeded": (_BARRED, PauseReason.UNAVAILABLE),
-        "error_batch_method_not_allowed": (_BARRED, PauseReason.UNAVAILABLE),
-        "error_manifest_is_not_available": (_BARRED, PauseReason.UNAVAILABLE),
-    }
-)
-"""Codes of a whole-call error, lower case; the reason is what a pause would be called."""
 
 STATUSES: Mapping[int, CallKind] = MappingProxyType(
     {
@@ -66,24 +26,6 @@ STATUSES: Mapping[int, CallKind] = MappingProxyType(
     }
 )
 """Statuses that speak for themselves when the answer carries no code that we know."""
-
-ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
-    {
-        "crm_field_error_required": Standing.REJECTED,
-        "bx_empty_required": Standing.REJECTED,
-        "crm_field_error_value_not_valid": Standing.REJECTED,
-        "crm_field_error_value_not_unique": Standing.REJECTED,
-        "crm_field_error_category_not_available": Standing.REJECTED,
-        "crm_field_error_products_not_fetched": Standing.REJECTED,
-        "bx_invalid_value": Standing.REJECTED,
-        "bx_error": Standing.REJECTED,
-        "100": Standing.REJECTED,
-        "access_denied": Standing.DENIED,
-        "crm_item_import_access_denied": Standing.DENIED,
-        "create_dynamic_item_restricted": Standing.PLAN,
-    }
-)
-"""Codes of a per-item error, lower case; any other may hide a saved item."""
 
 TOKEN_CODES = frozenset({"expired_token", "invalid_token", "no_auth_found"})
 """Codes that another access token may mend."""

@@ -12,6 +12,18 @@ ADMINISTRATOR = "the portal's administrator"
 OPERATOR = "the importer's operator"
 
 
+BREAKING = (
+    "call_timed_out",
+    "connection_lost",
+    "unreadable_answer",
+    "internal_server_error",
+    "http_500",
+    "http_502",
+    "http_503",
+    "http_504",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Advice:
     """What a failure means, who must act, and what to do."""
@@ -53,6 +65,17 @@ _HIDDEN = Advice(
     "look at the message, mend what refuses, then redrive",
 )
 
+_BREAKS = Advice(
+    "the call broke each time this item was tried alone, and the item is not in the CRM",
+    f"{UPSTREAM} or {ADMINISTRATOR}",
+    "look for what is odd in its fields, and for an automation of the portal that hangs on it; "
+    "mend it, then redrive",
+)
+_LINK = Advice(
+    "the item that it refers to in `links` was not found",
+    UPSTREAM,
+    "see that the event it names is imported, then redrive; or correct `links` and publish anew",
+)
 _TOO_LARGE = Advice(
     "the item is too large for the portal's server",
     f"{UPSTREAM} or {ADMINISTRATOR}",
@@ -119,6 +142,24 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "create_dynamic_item_restricted": _PLAN,
         "not_found": _TYPE,
         "entity_type_not_supported": _TYPE,
+        "no_auth_found": Advice(
+            "the portal found no credentials in the call, for this item alone",
+            UPSTREAM,
+            "look for a field named `auth` or `access_token` in the item, then redrive",
+        ),
+        **dict.fromkeys(("0", *BREAKING), _BREAKS),
+        "max_import_batch_size_exceeded": _TOO_LARGE,
+        "link_not_found": _LINK,
+        "link_not_possible": Advice(
+            "items of the type that `links` names cannot be found by an external id",
+            UPSTREAM,
+            "send the item's number in `fields` instead, and publish anew",
+        ),
+        "ended_by_operator": Advice(
+            "an operator ended what was parked (`lanes fail`)",
+            OPERATOR,
+            "redrive it once the portal takes its type again",
+        ),
         "delivery_limit": Advice(
             "the importer received it again and again and never settled it: crashes, or holding "
             "it too long",

@@ -9,6 +9,7 @@ from service.telemetry.labels import (
     AGES,
     ALL_LANES,
     CALL_RESULTS,
+    ENDS,
     KNOWN_CODES,
     KNOWN_TYPES,
     LATENCIES,
@@ -36,7 +37,8 @@ ALL = (
         "item_errors_total",
         "failed events, by kind and code",
         "rejected and malformed: tell the upstream team; ambiguous: look into the portal",
-        labels={"kind": tuple(FailureKind), "code": (*KNOWN_CODES, OTHER)},
+        labels={"kind": tuple(FailureKind), "code": (*sorted(KNOWN_CODES), OTHER)},
+        sets=(*ENDS, *((kind, OTHER) for kind in FailureKind)),
     ),
     Declared(
         "batches_total",

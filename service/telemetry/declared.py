@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 Labels = Mapping[str, Sequence[str]]
 
@@ -10,7 +11,8 @@ Labels = Mapping[str, Sequence[str]]
 class Declared:
     """A metric as the operator reads it.
 
-    `advice` is what to do when it moves; `labels` gives every known value, all start at 0.
+    `advice` is what to do when it moves; `labels` gives every known value. All combinations
+    start at 0, or only those of `sets`, where not every one can be.
     """
 
     name: str
@@ -18,3 +20,9 @@ class Declared:
     advice: str
     labels: Labels = field(default_factory=dict)
     buckets: Sequence[float] = ()
+    sets: Sequence[Sequence[str]] = ()
+
+    def starts(self) -> list[tuple[str, ...]]:
+        """Return the label sets that start at 0."""
+        combined = self.sets or product(*self.labels.values())
+        return [tuple(map(str, values)) for values in combined]

@@ -1,5 +1,6 @@
 """Names every known label value: the sets are closed, so that series stay few."""
 
+from service.domain.codes import ends
 from service.domain.outcomes import CallKind
 
 OTHER = "other"
@@ -18,22 +19,6 @@ ALL_LANES = "all"
 """Lane of what shuts the whole intake."""
 PHASES = ("receive", "wait_slot", "call", "settle")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
-KNOWN_CODES = (
-    "NOT_JSON",
-    "WRONG_SHAPE",
-    "MESSAGE_TOO_LARGE",
-    "UNKNOWN_ENCODING",
-    "VALIDATION_FAILED",
-    "CALL_TIMED_OUT",
-    "CONNECTION_LOST",
-    "UNREADABLE_ANSWER",
-    "CRM_FIELD_ERROR_REQUIRED",
-    "CRM_FIELD_ERROR_VALUE_NOT_VALID",
-    "BX_EMPTY_REQUIRED",
-    "BX_INVALID_VALUE",
-    "ACCESS_DENIED",
-    "NOT_FOUND",
-    "ENTITY_TYPE_NOT_SUPPORTED",
-    "0",
-    "100",
-)
+ENDS = tuple(dict.fromkeys((str(kind), code) for kind, code in ends()))
+"""Every kind of failure with every code that it may have."""
+KNOWN_CODES = frozenset(code for _, code in ENDS)

@@ -1,7 +1,6 @@
 """Holds every metric of `catalogue` on a registry of its own."""
 
 import platform
-from itertools import product
 from typing import TypeVar
 
 from prometheus_client import (
@@ -131,7 +130,7 @@ class Metrics:
     @staticmethod
     def code(code: str) -> str:
         """Return the label value for an error code; unknown ones are `other`."""
-        return code if code in KNOWN_CODES else OTHER
+        return code.upper() if code.upper() in KNOWN_CODES else OTHER
 
     def _counter(self, name: str) -> Counter:
         declared = _DECLARED[name]
@@ -159,7 +158,7 @@ class Metrics:
 
 def _started(metric: M, declared: Declared) -> M:
     """Start every known label set at 0."""
-    for values in product(*declared.labels.values()):
+    for values in declared.starts():
         if values:
-            metric.labels(*map(str, values))
+            metric.labels(*values)
     return metric

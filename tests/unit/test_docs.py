@@ -18,6 +18,7 @@ from service import __version__, parts
 from service.bitrix import errors
 from service.cli import main
 from service.dead_letters import advice
+from service.domain import codes
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
@@ -65,12 +66,12 @@ def metrics_table() -> str:
 def errors_table() -> str:
     """Return what every code of the portal means, as a whole-call error and for one item."""
     rows = [("code", "whole call", "one item", "what follows")]
-    for code in sorted(errors.CALL_CODES.keys() | errors.ITEM_CODES.keys()):
-        kind, pause = errors.CALL_CODES.get(code, (CallKind.AMBIGUOUS, None))
-        standing = errors.ITEM_CODES.get(code, Standing.REFUSED_UNCLEAR)
-        named = code in errors.CALL_CODES
+    for code in sorted(codes.CALL_CODES.keys() | codes.ITEM_CODES.keys()):
+        kind, pause = codes.CALL_CODES.get(code, (CallKind.AMBIGUOUS, None))
+        standing = codes.ITEM_CODES.get(code, Standing.REFUSED_UNCLEAR)
+        named = code in codes.CALL_CODES
         follows = FOLLOWS[kind] + (f" (`{pause}`)" if pause else "") if named else ""
-        cell = str(standing) if code in errors.ITEM_CODES else ""
+        cell = str(standing) if code in codes.ITEM_CODES else ""
         rows.append((f"`{code}`", str(kind) if named else "", cell, follows))
     for status, kind in errors.STATUSES.items():
         rows.append((f"HTTP {status} without a code", str(kind), "", FOLLOWS[kind]))

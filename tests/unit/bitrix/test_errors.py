@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bitrix.errors import (
-    CALL_CODES,
-    ITEM_CODES,
     TOKEN_CODES,
     classify_call,
     classify_item,
@@ -18,6 +16,7 @@ from service.bitrix.errors import (
     token_file_unusable,
 )
 from service.bitrix.http import Unanswered
+from service.domain.codes import CALL_CODES, ITEM_CODES
 from service.domain.network import Cause
 from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
 

@@ -2,19 +2,16 @@
 
 import pytest
 
-from service.bitrix.errors import CALL_CODES, ITEM_CODES
 from service.dead_letters.advice import AMBIGUOUS, AMBIGUOUS_ALONE, CODES, KINDS, advice_on
 from service.dead_letters.doubling import may_double
-from service.domain.events import MalformedCode
-from service.domain.outcomes import CallKind, FailureKind
+from service.domain.codes import ends
+from service.domain.outcomes import FailureKind
 from tests.unit.dead_letters.samples import body, letter, ours
 
 
 def test_every_code_that_ends_an_event_has_an_advice() -> None:
-    """The portal's per-item codes, its codes of unknown types, and our own."""
-    unsupported = {code for code, (kind, _) in CALL_CODES.items() if kind is CallKind.UNSUPPORTED}
-    ours_ = {code.lower() for code in MalformedCode}
-    assert set() == (set(ITEM_CODES) | unsupported | ours_) - set(CODES)
+    """The one table of codes says which: the portal's, and our own."""
+    assert set() == {code.lower() for _, code in ends()} - set(CODES)
 
 
 def test_every_kind_has_an_advice() -> None:

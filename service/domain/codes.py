@@ -1,0 +1,114 @@
+"""Lists every code of a failure, the one table: what it means, and how an event ends with it.
+
+From here come the class of an error (`bitrix/errors.py`), the label of the metrics
+(`telemetry/labels.py`), and what must have advice (`dead_letters/advice.py`).
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from service.domain.outcomes import CallKind, FailureKind, PauseReason, Standing
+
+_BARRED = CallKind.BARRED
+
+CALL_CODES: Mapping[str, tuple[CallKind, PauseReason | None]] = MappingProxyType(
+    {
+        "query_limit_exceeded": (CallKind.THROTTLED, None),
+        "operation_time_limit": (CallKind.OVER_BUDGET, PauseReason.OPERATING_LIMIT),
+        "overload_limit": (_BARRED, PauseReason.BLOCKED),
+        "expired_token": (_BARRED, PauseReason.CREDENTIALS),
+        "invalid_token": (_BARRED, PauseReason.CREDENTIALS),
+        "no_auth_found": (CallKind.SUSPECT, PauseReason.CREDENTIALS),
+        "invalid_credentials": (_BARRED, PauseReason.CREDENTIALS),
+        "insufficient_scope": (_BARRED, PauseReason.SCOPE),
+        "invalid_scope": (_BARRED, PauseReason.SCOPE),
+        "user_access_error": (_BARRED, PauseReason.CREDENTIALS),
+        "authorization_error": (_BARRED, PauseReason.CREDENTIALS),
+        "application_not_found": (_BARRED, PauseReason.CREDENTIALS),
+        "error_oauth": (_BARRED, PauseReason.CREDENTIALS),
+        "not_installed": (_BARRED, PauseReason.CREDENTIALS),
+        "wrong_auth_type": (_BARRED, PauseReason.CREDENTIALS),
+        "wrong_client": (_BARRED, PauseReason.CREDENTIALS),
+        "invalid_client": (_BARRED, PauseReason.CREDENTIALS),
+        "invalid_grant": (_BARRED, PauseReason.CREDENTIALS),
+        "connection_error": (CallKind.UNAVAILABLE, PauseReason.AUTH_SERVER),
+        "access_denied": (CallKind.SUSPECT, PauseReason.PLAN),
+        "payment_required": (_BARRED, PauseReason.PLAN),
+        "wrong_license": (_BARRED, PauseReason.PLAN),
+        "method_confirm_waiting": (_BARRED, PauseReason.SCOPE),
+        "method_confirm_denied": (_BARRED, PauseReason.SCOPE),
+        "allowed_only_intranet_user": (_BARRED, PauseReason.CREDENTIALS),
+        "portal_deleted": (_BARRED, PauseReason.PORTAL_DELETED),
+        "invalid_request": (_BARRED, PauseReason.CREDENTIALS),
+        "error_method_not_found": (_BARRED, PauseReason.UNAVAILABLE),
+        "not_found": (CallKind.UNSUPPORTED, None),
+        "entity_type_not_supported": (CallKind.UNSUPPORTED, None),
+        "create_dynamic_item_restricted": (_BARRED, PauseReason.PLAN),
+        "max_import_batch_size_exceeded": (CallKind.TOO_LARGE, None),
+        "error_batch_length_exceeded": (_BARRED, PauseReason.UNAVAILABLE),
+        "error_batch_method_not_allowed": (_BARRED, PauseReason.UNAVAILABLE),
+        "error_manifest_is_not_available": (_BARRED, PauseReason.UNAVAILABLE),
+    }
+)
+"""Codes of a whole-call error, lower case; the reason is what a pause would be called."""
+
+ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
+    {
+        "crm_field_error_required": Standing.REJECTED,
+        "bx_empty_required": Standing.REJECTED,
+        "crm_field_error_value_not_valid": Standing.REJECTED,
+        "crm_field_error_value_not_unique": Standing.REJECTED,
+        "crm_field_error_category_not_available": Standing.REJECTED,
+        "crm_field_error_products_not_fetched": Standing.REJECTED,
+        "bx_invalid_value": Standing.REJECTED,
+        "bx_error": Standing.REJECTED,
+        "100": Standing.REJECTED,
+        "access_denied": Standing.DENIED,
+        "crm_item_import_access_denied": Standing.DENIED,
+        "create_dynamic_item_restricted": Standing.PLAN,
+    }
+)
+"""Codes of a per-item error, lower case; any other may hide a saved item."""
+
+_REJECTED, _AMBIGUOUS = FailureKind.REJECTED, FailureKind.AMBIGUOUS
+
+OUR_CODES: Mapping[str, tuple[FailureKind, ...]] = MappingProxyType(
+    {
+        "not_json": (FailureKind.MALFORMED,),
+        "wrong_shape": (FailureKind.MALFORMED,),
+        "message_too_large": (FailureKind.MALFORMED,),
+        "unknown_encoding": (FailureKind.MALFORMED,),
+        "validation_failed": (_REJECTED,),
+        "link_not_found": (_REJECTED,),
+        "link_not_possible": (_REJECTED,),
+        "ended_by_operator": (_REJECTED, _AMBIGUOUS),
+        "call_timed_out": (_REJECTED, _AMBIGUOUS),
+        "connection_lost": (_REJECTED, _AMBIGUOUS),
+        "unreadable_answer": (_REJECTED, _AMBIGUOUS),
+        "http_413": (_REJECTED,),
+    }
+)
+"""Codes of our own, lower case, with the kinds of failure that they come with."""
+
+UNCLEAR_CODES = ("0", "internal_server_error", "http_500", "http_502", "http_503", "http_504")
+"""Codes of the portal, or of what stands before it, that say nothing of the item."""
+
+_ENDS = {
+    CallKind.UNSUPPORTED: FailureKind.UNSUPPORTED,
+    CallKind.TOO_LARGE: _REJECTED,
+    CallKind.SUSPECT: _REJECTED,
+}
+"""What becomes of an item alone in a call that failed so."""
+
+
+def ends() -> Iterator[tuple[FailureKind, str]]:
+    """Yield every kind and code, as the portal writes it, with which an event may end."""
+    for code, kinds in OUR_CODES.items():
+        yield from ((kind, code.upper()) for kind in kinds)
+    for code, (kind, _) in CALL_CODES.items():
+        if kind in _ENDS:
+            yield _ENDS[kind], code.upper()
+    for code in ITEM_CODES:
+        yield _REJECTED, code.upper()
+    for code in UNCLEAR_CODES:
+        yield from ((kind, code.upper()) for kind in (_REJECTED, _AMBIGUOUS))
