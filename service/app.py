@@ -234,6 +234,8 @@ def _limits(settings: Settings) -> Limits:
             recheck=settings.bitrix.recheck_seconds,
             resend=settings.ambiguous == "resend",
             validation=settings.validation,
+            unproved_after=settings.ambiguous_after_seconds,
+            ask_again=(pause.probe_seconds, pause.probe_cap_seconds),
         ),
         slots=batch.slots,
         prefetch=settings.prefetch,

@@ -33,7 +33,7 @@ from service.domain.sequel import (
     after_report,
 )
 from service.judging import Judge, standing_of
-from service.recovery import Lookup, Recovery
+from service.recovery import Clocks, Lookup, Recovery
 from service.telemetry.metrics import Metrics
 from service.validating import VALIDATION_FAILED, Describing, Validator
 
@@ -92,11 +92,16 @@ class Importer(Generic[D]):
         self._portal = portal
         self._gate = gate
         self._rules = rules
-        self._claims = claims
         self._metrics = metrics
         self._clock = clock
         self._judge: Judge[D] = Judge(portal=portal, gate=gate, rules=rules, clock=clock)
-        self._recovery = Recovery(portal=portal, claims=claims, rules=rules, metrics=metrics)
+        self._recovery = Recovery(
+            portal=portal,
+            claims=claims,
+            rules=rules,
+            metrics=metrics,
+            clocks=Clocks(clock, lambda: gate.open_seconds(clock())),
+        )
         self._validator: Validator[D] = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
         )
@@ -113,7 +118,10 @@ class Importer(Generic[D]):
         refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
         judged = sum(each.code == VALIDATION_FAILED for each in refused)
         by_name = len(refused) - judged
-        self._gate.ended(imported, by_name, self._clock(), found=found, judged=judged)
+        kind = batch.key.entity_type_id
+        self._gate.ended(
+            imported, by_name, self._clock(), entity_type_id=kind, found=found, judged=judged
+        )
         return sequel
 
     async def _carry(self, batch: Batch[D]) -> Sequel[D]:
@@ -194,7 +202,8 @@ class Importer(Generic[D]):
         """Believe an item id only if no other event has it: one item settles one event."""
         believed = {
             position: MISSING
-            if isinstance(verdict, Accepted) and not self._claims.own(claim.event, verdict.item_id)
+            if isinstance(verdict, Accepted)
+            and not self._recovery.answered(claim.event, verdict.item_id)
             else verdict
             for position, (claim, verdict) in enumerate(zip(batch.claims, report, strict=True))
         }
@@ -226,6 +235,7 @@ class Importer(Generic[D]):
         if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
             for claim in batch.claims:
                 claim.known.first_failed_at = claim.known.first_failed_at or now
+                claim.known.refused_at = now if fault.kind is CallKind.SUSPECT else None
         if fault.kind is not CallKind.SUSPECT and not its_own:
             self._judge.portal_failed(fault)
         return sequel

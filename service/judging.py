@@ -72,11 +72,9 @@ class Judge(Generic[D]):
             for claim, verdict in verdicts
             if isinstance(verdict, Refused) and verdict.standing is Standing.DENIED
         ]
-        ended = [
-            (c, rejected(verdict)) for c, verdict in denied if others or self._passed_since(c)
-        ]
-        denied = [each for each in denied if not others and not self._passed_since(each[0])]
-        sequel: Sequel[D] = Sequel(ended=[*ended])
+        own = [c for c, _ in denied if others or self._passed_since(c, c.known.refused_at)]
+        sequel: Sequel[D] = Sequel(ended=[(c, rejected(why)) for c, why in denied if c in own])
+        denied = [(claim, verdict) for claim, verdict in denied if claim not in own]
         if not denied:
             return sequel
         now = self._clock()
@@ -84,6 +82,7 @@ class Judge(Generic[D]):
         if len(denied) > 1:
             for claim, _ in denied:
                 claim.known.first_failed_at = claim.known.first_failed_at or now
+                claim.known.refused_at = now
             self._gate.fault = None
             self._gate.bar(PauseReason.SCOPE, now)
             again.due = now + self._retry.cap
@@ -102,7 +101,7 @@ class Judge(Generic[D]):
             return False
         claim = batch.claims[0]
         others = self._gate.broke_alone(claim.event.identity) > 1
-        healthy = self._passed_since(claim) or not others
+        healthy = self._passed_since(claim, claim.known.first_failed_at) or not others
         if not healthy or await self._probe() is not None:
             return False
         claim.known.solo_failures += 1
@@ -117,7 +116,8 @@ class Judge(Generic[D]):
             batch.due = self._clock() + self._retry.cap
             return Sequel(again=[batch])
         self._gate.fault = fault
-        own = fault.code.lower() != "access_denied"
+        # A code of credentials, scope or plan never ends an item on its own evidence.
+        own = fault.pause is None
         failure = refused_alone(batch.claims[0], fault)
         return self._lone_suspect(batch, failure, reason, own=own)
 
@@ -130,30 +130,39 @@ class Judge(Generic[D]):
         """
         claim, now = batch.claims[0], self._clock()
         known = claim.known
-        passed = self._passed_since(claim)
+        passed = self._passed_since(claim, known.refused_at)
         known.first_failed_at = known.first_failed_at or now
+        known.refused_at = now
         known.solo_failures += 1
         ended: Sequel[D] = Sequel(ended=[(claim, failure)])
-        if passed:
+        known.passed_by += passed
+        # Credentials that come and go refuse everybody at times: once may be chance.
+        if known.passed_by > (0 if own else 1):
             return ended
         if own and known.solo_failures >= self._retry.max_attempts:
             return ended
-        if self._gate.suspect(failure.code, claim.event.identity) > 1:
+        others = self._gate.suspect(failure.code, claim.event.identity) > 1
+        if others or (known.solo_failures >= self._retry.max_attempts and self._idle_since(claim)):
             self._gate.bar(reason, now)
             batch.due = now + self._retry.cap
         else:
             batch.due = now + self._retry.delay(known.solo_failures, _chance())
         return Sequel(again=[batch])
 
-    def _passed_since(self, claim: Claim[D]) -> bool:
-        """Tell whether others were imported since this item first failed, and not too long ago.
+    def _passed_since(self, claim: Claim[D], failed_at: float | None) -> bool:
+        """Tell whether others of its type were imported since an item failed, and lately.
 
         An old success says nothing of the portal now; all tries of an item must fit, though.
         """
-        first, last = claim.known.first_failed_at, self._gate.last_success
-        if first is None or last is None:
+        last = self._gate.passed(claim.event.entity_type_id)
+        if failed_at is None or last is None:
             return False
-        return last > first and self._clock() - last <= self._fresh
+        return last > failed_at and self._clock() - last <= self._fresh
+
+    def _idle_since(self, claim: Claim[D]) -> bool:
+        """Tell whether nothing at all was imported since this item first failed."""
+        first, last = claim.known.first_failed_at, self._gate.last_success
+        return last is None or first is None or last <= first
 
     async def _probe(self) -> Fault | None:
         """Return what keeps the portal from answering a cheap call; None when it answers."""

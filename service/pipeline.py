@@ -177,6 +177,7 @@ class Pipeline:
             self._warden.look()
             for again in sequel.again:
                 self._again(again)
+            self._desk.agenda.hasten(sequel.imported_types, self._clock())
             with self.tracer.settle(len(claims)):
                 await self._desk.settle(sequel.ended)
         if work.struck:
@@ -199,8 +200,8 @@ class Pipeline:
             self._desk.agenda.put(batch)
 
     def busy(self) -> bool:
-        """Tell whether any delivery is held."""
-        return bool(self.settler.held)
+        """Tell whether anything is held that may be sent: what waits for a proof may not."""
+        return bool(self._flying) or self._desk.agenda.sendable()
 
     def let_go(self) -> None:
         """Give up everything that waits."""

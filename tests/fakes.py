@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 
 from service.domain.claims import Settlement
 from service.domain.events import (
+    NOTHING_ASKED,
     BatchKey,
     ExternalId,
     Identity,
@@ -20,6 +21,7 @@ from service.domain.events import (
     Malformed,
     MalformedCode,
     Origin,
+    Profile,
 )
 from service.domain.fields import Field
 from service.domain.outcomes import (
@@ -36,6 +38,7 @@ from service.domain.outcomes import (
     Standing,
     Verdict,
 )
+from service.domain.witnessing import Oneself, Seen
 from service.outlet import Confirmed, Delivery
 from service.rabbit.counts import deliveries_before
 from tests.virtual_time import now
@@ -45,6 +48,8 @@ QUOTE = 7
 """A type without external id."""
 HIDDEN = 3
 """A type whose items may be imported but not read."""
+GIVEN = Profile("1", "0", "Y")
+"""What an item has whose event asks for nothing."""
 CLOSED = 130
 """A type the portal does not know."""
 
@@ -84,6 +89,7 @@ def item_event(  # noqa: PLR0913 - what tells two events apart
     external_id: str | None = None,
     redrive_count: int = 0,
     original_names: bool = False,
+    asks: Profile = NOTHING_ASKED,
 ) -> ItemEvent:
     """Return an event; `body` tells two of one id apart, `external_id` is one it brings."""
     text = f'{{"nature":"{nature}","body":"{body}"}}'
@@ -98,6 +104,7 @@ def item_event(  # noqa: PLR0913 - what tells two events apart
         digest=hashlib.sha256(f"{entity_type_id} {event_id} {text}".encode()).hexdigest(),
         external_id=external,
         origin=Origin(redrive_count=redrive_count),
+        asks=asks,
     )
 
 
@@ -574,6 +581,8 @@ class Weather(StrEnum):
     OVER_BUDGET = "over_budget"
     UNAVAILABLE = "unavailable"
     BARRED = "barred"
+    NO_AUTH = "no_auth"
+    """Imports are refused for want of credentials, while everything else is answered."""
     BROKEN = "broken"
     """Answers with an error after some items."""
     LOST = "lost"
@@ -604,6 +613,9 @@ BROKEN = Fault(CallKind.AMBIGUOUS, "0", "internal error", 500, answered=True)
 GATEWAY = Fault(CallKind.AMBIGUOUS, "HTTP_502", "bad gateway", 502)
 LOST = Fault(CallKind.AMBIGUOUS, "CONNECTION_LOST", "the connection was cut")
 TIMED_OUT = Fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", "no answer in time")
+NO_AUTH = Fault(
+    CallKind.SUSPECT, "NO_AUTH_FOUND", "no auth", 401, PauseReason.CREDENTIALS, answered=True
+)
 BINDER = Fault(CallKind.SUSPECT, "100", "could not find value", 400, answered=True)
 UNSUPPORTED = Fault(CallKind.UNSUPPORTED, "NOT_FOUND", "no such type", 400, answered=True)
 
@@ -626,6 +638,7 @@ class Item:
     external_id: ExternalId | None
     identity: Identity
     seen_from: float
+    has: Profile = GIVEN
 
 
 @dataclass(frozen=True)
@@ -638,8 +651,14 @@ class Bounds:
     timeout: float = 7.0
     settle: float = 6.5
     lag: float = 0.0
+    upload: float = 0.0
+    """How long the body of a call may take to leave; only then does the portal begin."""
     paced: float = 0.0
     """How often a call changes what the portal's limits allow."""
+
+
+TOLD_WHEN_SENT = True
+"""Whether a broken call tells when its body had wholly left; else when the call began."""
 
 
 class FakePortal:
@@ -657,6 +676,11 @@ class FakePortal:
         self.weather = weather
         self.bounds = bounds
         self.ledger: list[Item] = []
+        self.lost: list[Item] = []
+        """Items of before the portal was set back."""
+        self.admin: Callable[[], bool] = _yes
+        self.hides: Callable[[Item], bool] = _hidden_type
+        """Whether an item may not be read now."""
         self.calls: list[list[str]] = []
         self.violations: list[str] = []
         self.probes: list[float] = []
@@ -677,24 +701,27 @@ class FakePortal:
 
     async def find(
         self, entity_type_id: int, wanted: Sequence[ExternalId]
-    ) -> dict[ExternalId, list[int]]:
-        """Return the ids of the visible items that carry an external id."""
+    ) -> dict[ExternalId, list[Seen]]:
+        """Return the visible items that carry an external id."""
         await self._cheap()
         if entity_type_id == CLOSED:
             raise CallFailed(UNSUPPORTED)
-        found: dict[ExternalId, list[int]] = {}
+        found: dict[ExternalId, list[Seen]] = {}
         for item in self.ledger:
-            mine = item.entity_type_id == entity_type_id != HIDDEN
-            if mine and item.external_id in wanted and item.seen_from <= now():
-                found.setdefault(item.external_id, []).append(item.item_id)  # type: ignore[arg-type]
+            external = item.external_id if item.entity_type_id == entity_type_id else None
+            if external in wanted and item.seen_from <= now() and not self.hides(item):
+                found.setdefault(external, []).append(Seen(item.item_id, item.has))  # type: ignore[arg-type]
         return found
 
-    async def sees_any(self, entity_type_id: int) -> bool:
-        """Tell whether the type can be read."""
+    async def oneself(self) -> Oneself:
+        """Tell who calls."""
         await self._cheap()
-        if entity_type_id == CLOSED:
-            raise CallFailed(UNSUPPORTED)
-        return entity_type_id != HIDDEN
+        return Oneself("1", self.admin())
+
+    def set_back(self, kept: int) -> None:
+        """Bring older data back: the newest items are gone, and their numbers come again."""
+        self.lost += self.ledger[kept:]
+        del self.ledger[kept:]
 
     async def probe(self) -> None:
         """Answer, unless nobody would be answered."""
@@ -755,8 +782,13 @@ class FakePortal:
         if weather in REFUSALS:
             await asyncio.sleep(rng.uniform(0.02, 0.3))
             raise CallFailed(REFUSALS[weather])
+        if weather is Weather.NO_AUTH:
+            raise CallFailed(NO_AUTH)
         if key.entity_type_id == CLOSED:
             raise CallFailed(UNSUPPORTED)
+        if self.bounds.upload:
+            await asyncio.sleep(rng.uniform(0.0, self.bounds.upload))
+            sent_at = now() if TOLD_WHEN_SENT else sent_at
         if any(nature_of(event) is Nature.BINDER for event in events):
             await asyncio.sleep(0.1)
             raise CallFailed(BINDER)
@@ -783,6 +815,7 @@ class FakePortal:
             event.external_id,
             event.identity,
             now() + self.rng.uniform(0.0, self.bounds.lag),
+            Profile(*(wish or given for wish, given in zip(event.asks, GIVEN, strict=True))),
         )
         self.ledger.append(item)
         return item.item_id
@@ -827,13 +860,13 @@ class PortalView:
 
     async def find(
         self, entity_type_id: int, wanted: Sequence[ExternalId]
-    ) -> dict[ExternalId, list[int]]:
+    ) -> dict[ExternalId, list[Seen]]:
         """Look up as the portal does."""
         return await self._portal.find(entity_type_id, wanted)
 
-    async def sees_any(self, entity_type_id: int) -> bool:
-        """Tell what the portal does."""
-        return await self._portal.sees_any(entity_type_id)
+    async def oneself(self) -> Oneself:
+        """Tell who calls, as the portal does."""
+        return await self._portal.oneself()
 
     async def probe(self) -> None:
         """Probe as the portal does."""
@@ -897,6 +930,14 @@ def _sent(fault: Fault, at: float) -> Fault:
         answered=fault.answered,
         sent_at=at,
     )
+
+
+def _yes() -> bool:
+    return True
+
+
+def _hidden_type(item: Item) -> bool:
+    return item.entity_type_id == HIDDEN
 
 
 def _refuse(_: BrokerDelivery) -> None:

@@ -13,6 +13,7 @@ from service.bitrix.throttle import Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason, Report
+from service.domain.witnessing import PROFILE_FIELDS, Oneself, Seen, profile_of
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
@@ -20,6 +21,8 @@ PAGE = 50
 MOST_PAGES = 20
 QUESTION_PATIENCE = 10.0
 """A check waits no longer for a portal that wants to be left alone, in seconds."""
+DEAL = 2
+FIRST_SMART_PROCESS = 128
 MOST_SECONDS = 1e11
 """Counters of an answer beyond this are none: it is far after any time or total."""
 METHODS = {
@@ -98,9 +101,9 @@ class Portal:
 
     async def find(
         self, entity_type_id: int, wanted: Sequence[ExternalId]
-    ) -> dict[ExternalId, list[int]]:
-        """Return the ids of the items that carry the external ids, lowest first."""
-        found: dict[ExternalId, list[int]] = {}
+    ) -> dict[ExternalId, list[Seen]]:
+        """Return the items that carry the external ids, those with the lowest ids first."""
+        found: dict[ExternalId, list[Seen]] = {}
         groups: dict[tuple[str, str | None], set[str]] = {}
         for each in wanted:
             groups.setdefault((each.field, each.originator), set()).add(each.value)
@@ -110,17 +113,15 @@ class Portal:
                 external = ExternalId(field, _shown(row.get(field)) or "", owner)
                 item_id = _item_id(row)
                 if external in wanted and item_id:
-                    found.setdefault(external, []).append(item_id)
+                    found.setdefault(external, []).append(Seen(item_id, profile_of(row)))
         return found
 
-    async def sees_any(self, entity_type_id: int) -> bool:
-        """Tell whether reading items of a type is proved: some are visible, or we are admin."""
-        rows = await self._page(entity_type_id, ["id"], {})
-        if rows:
-            return True
+    async def oneself(self) -> Oneself:
+        """Ask who we are; an answer that does not say so is no administrator's."""
         answer = await self._call("profile", b"{}")
         result = answer.get("result")
-        return isinstance(result, dict) and result.get("ADMIN") is True
+        told = result if isinstance(result, dict) else {}
+        return Oneself(str(positive_id(told.get("ID")) or ""), told.get("ADMIN") is True)
 
     async def probe(self) -> None:
         """Make the cheapest call there is; any answer that shows the portal at work is good."""
@@ -158,7 +159,7 @@ class Portal:
         """Read every page of the items that carry one of the values."""
         operator = "" if field.startswith("uf") else "@"
         where: dict[str, Any] = {f"{operator}{field}": values}
-        select = ["id", field]
+        select = ["id", field, *_profile_fields(entity_type_id)]
         if originator is not None:
             where["=originatorId"] = originator
             select.append("originatorId")
@@ -252,6 +253,12 @@ def _members(event: ItemEvent) -> bytes:
     """Return what follows the opening brace of an item: the stamp, then its own fields."""
     own = bytes(event.fields).lstrip()[1:].lstrip()
     return (event.stamp.rstrip(b",") if own.startswith(b"}") else event.stamp) + own
+
+
+def _profile_fields(entity_type_id: int) -> list[str]:
+    """Return which fields rights may depend on; only deals and smart processes have pipelines."""
+    has_pipelines = entity_type_id == DEAL or entity_type_id >= FIRST_SMART_PROCESS
+    return [name for name in PROFILE_FIELDS if has_pipelines or name != "categoryId"]
 
 
 def _item_id(row: Mapping[str, Any]) -> int:

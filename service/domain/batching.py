@@ -1,7 +1,8 @@
 """Decides which claims travel together, and when they leave."""
 
 import heapq
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -12,6 +13,8 @@ from service.domain.events import BatchKey
 from service.domain.outcomes import Fault
 
 D = TypeVar("D")
+ASK_SECONDS = 5.0
+"""What waits for a proof is not asked for more often than that."""
 
 
 class ClosedBy(StrEnum):
@@ -39,7 +42,8 @@ class Batch(Generic[D]):
 
     `due` is the loop time from which it may leave. `tries` counts calls that were refused
     before execution, `look_ups` those that failed; `fault` is the whole-call failure after which
-    its claims are in doubt.
+    its claims are in doubt, `some_found` that others of that call are in the CRM; `waits_since`:
+    when its claims were last asked for, if they wait for a proof.
     """
 
     key: BatchKey
@@ -51,6 +55,8 @@ class Batch(Generic[D]):
     tries: int = 0
     look_ups: int = 0
     fault: Fault | None = None
+    some_found: bool = False
+    waits_since: float | None = None
 
     @property
     def suspected(self) -> bool:
@@ -89,6 +95,10 @@ class Agenda(Generic[D]):
         """Return the number of claims that wait."""
         return sum(len(batch.claims) for batch in self._batches) + len(self._deferred)
 
+    def sendable(self) -> bool:
+        """Tell whether anything waits for another reason than a proof."""
+        return bool(self._deferred) or any(each.waits_since is None for each in self._batches)
+
     def add(self, claim: Claim[D], now: float) -> bool:
         """Let a claim join the open batch of its key; the batch opens if there is none.
 
@@ -123,6 +133,12 @@ class Agenda(Generic[D]):
         """Let a batch leave, as it is, from its due time on."""
         self._batches.append(batch)
 
+    def hasten(self, entity_types: Collection[int], now: float) -> None:
+        """Let what waits for a proof be asked for soon: items of these types were imported."""
+        for batch in self._batches:
+            if batch.waits_since is not None and batch.key.entity_type_id in entity_types:
+                batch.due = min(batch.due, max(now, batch.waits_since + ASK_SECONDS))
+
     def take(
         self, now: float, *, pressure: bool = False, unsuspected_first: bool = False
     ) -> Batch[D] | None:
@@ -152,9 +168,12 @@ class Agenda(Generic[D]):
         return min(times, default=None)
 
     def drain(self, now: float) -> None:
-        """Close every open batch, so that it may leave at once."""
+        """Close every open batch, so that it may leave at once; a proof is waited for no more."""
         for batch in list(self._open.values()):
             self._close(batch, ClosedBy.DRAIN, now)
+        for batch in self._batches:
+            if batch.waits_since is not None:
+                batch.due = math.inf
 
     def prune(self, keep: Callable[[Claim[D], float], bool]) -> list[Claim[D]]:
         """Take out and return the claims that `keep(claim, due)` does not want to keep."""

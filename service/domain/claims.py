@@ -13,13 +13,11 @@ from service.domain.events import (
     Malformed,
     digest_of,
 )
-from service.domain.outcomes import Imported, Outcome
+from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.remembering import Remembered
 
 D = TypeVar("D")
 Key = Identity | tuple[int, ExternalId]
-TYPE_BITS = 31
-"""An entity type fits into these, so that a number of it and an item is one of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,8 @@ class Claims(Generic[D]):
 
     Two claims never run at once for one id, nor for one external id: the second waits as an heir
     of the first. A claim is never forgotten before it is resolved, kept or released. The memory of
-    ended events is bounded: `remember` entries, each of a fixed size whatever the ids.
+    ended events is bounded: `remember` entries, each of a fixed size whatever the ids. Below zero:
+    the number of an item that was imported before the portal was set back.
 
     Only success is final. A failure that is out is not remembered: its message, if it comes again,
     cannot be told from a new publish of the same bytes, and that one is a new try.
@@ -127,11 +126,11 @@ class Claims(Generic[D]):
         `returned` bounds what is remembered of events that went back, `remember` of the others.
         """
         returned = remember if returned is None else returned
+        self.remember = remember
         self._holders: dict[Key, Claim[D]] = {}
         self._imported: Remembered[bytes, int] = Remembered(remember)
         self._released: Remembered[bytes, Knowledge] = Remembered(returned)
         self._doubts: Remembered[bytes, float] = Remembered(returned)
-        self._owners: Remembered[int, bytes] = Remembered(remember)
 
     def __len__(self) -> int:
         """Return the number of events being worked on, heirs not counted."""
@@ -150,11 +149,13 @@ class Claims(Generic[D]):
         if known is not None:
             claim.known = known.for_copy(claim.known, copy=copy)
         imported = self._imported.get(digest_of(event.identity))
-        if imported is not None and claim.known.outcome is None:
+        if imported is not None and imported > 0 and claim.known.outcome is None:
             return Repeat(_repeated(imported, event))
         doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
             claim.known.suspected(Doubt.STRONG, doubt)
+        if imported is not None and event.external_id is not None:
+            claim.known.suspected(Doubt.WEAK, 0.0)
         return claim if self._start_or_join(claim) else None
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
@@ -162,10 +163,15 @@ class Claims(Generic[D]):
         identity = claim.event.identity
         heirs = self._drop(claim)
         self._doubts.forget(digest_of(identity))
+        unclear = claim.event.external_id is not None and _is_unclear(outcome)
+        if unclear:
+            self._doubts.put(digest_of(identity), claim.known.look_at)
         if isinstance(outcome, Imported):
             self._imported.put(digest_of(identity), _noted(outcome.item_id, claim.event))
         resolved: Resolved[D] = Resolved([], [], claim.event.content if heirs else 0)
         for heir in heirs:
+            if unclear and heir.event.identity == identity:
+                heir.known.suspected(Doubt.STRONG, claim.known.look_at)
             if isinstance(outcome, Imported) and heir.event.identity == identity:
                 resolved.repeats.append(heir)
             elif self._start_or_join(heir):
@@ -205,14 +211,9 @@ class Claims(Generic[D]):
                     claim.deliveries[:] = [each for each in claim.deliveries if not late(each)]
         return taken
 
-    def own(self, event: ItemEvent, item_id: int) -> bool:
-        """Settle a CRM item on an event; False when it belongs to another event already."""
-        key = item_id << TYPE_BITS | event.entity_type_id
-        owner, mine = self._owners.get(key), digest_of(event.identity)
-        if owner is None:
-            self._owners.put(key, mine)
-            return True
-        return owner == mine
+    def set_back(self) -> None:
+        """Note that the portal was set back: what was imported before may be gone."""
+        self._imported.change(lambda item_id: -abs(item_id))
 
     def _start_or_join(self, claim: Claim[D]) -> bool:
         """Start a claim, or let it wait for whoever holds its id or its external id."""
@@ -240,6 +241,11 @@ class Claims(Generic[D]):
                 if self._holders.get(key) is claim:
                     del self._holders[key]
         return heirs
+
+
+def _is_unclear(outcome: Outcome) -> bool:
+    """Tell whether the item may be in the CRM, although its event has ended."""
+    return isinstance(outcome, Failed) and outcome.kind is FailureKind.AMBIGUOUS
 
 
 def _keys(event: ItemEvent) -> list[Key]:

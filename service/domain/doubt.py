@@ -26,8 +26,12 @@ class Knowledge:
     look-up proves nothing; `absent_once`: one look-up found nothing already; `fault`: why its
     last call failed; `refusal`: what stands if the item turns out to be absent; `unproved`: it was
     sent again although it may exist; `solo_failures`:
-    calls with this event alone that failed while the portal was otherwise healthy; `warnings`:
-    what the portal would drop of it without a word, None while nobody has looked; `outcome`: how
+    calls with this event alone that failed while the portal was otherwise healthy; `refused_at`:
+    when it was last refused for what may be its own fault or everybody's, `passed_by`: how often
+    others of its type passed between two such refusals; `warnings`:
+    what the portal would drop of it without a word, None while nobody has looked;
+    `unproved_since`: seconds that the portal had taken imports for when it first answered a
+    look-up that proves nothing; `asked`: how many such answers there were; `outcome`: how
     it ended, where no delivery was left to publish that for; `struck`: how often a bug of ours
     ended the work on it.
     """
@@ -42,10 +46,14 @@ class Knowledge:
     attempts: int = 0
     solo_failures: int = 0
     first_failed_at: float | None = None
+    refused_at: float | None = None
+    passed_by: int = 0
     batch_id: str | None = None
     warnings: tuple[str, ...] | None = None
     outcome: Outcome | None = None
     struck: int = 0
+    unproved_since: float | None = None
+    asked: int = 0
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.
@@ -62,7 +70,8 @@ class Knowledge:
         Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
         """
         held_elsewhere = later.times > self.times + 1
-        floor = later.doubt if held_elsewhere else min(later.doubt, Doubt.WEAK)
+        unsent = later.doubt is Doubt.STRONG and not held_elsewhere
+        floor = Doubt.NONE if unsent else later.doubt
         look_at = max(self.look_at, later.look_at if held_elsewhere else 0.0)
         once = self.absent_once and not held_elsewhere
         return replace(
@@ -82,6 +91,17 @@ class Knowledge:
     def surely_absent(self) -> None:
         """Note that the item does not exist."""
         self.doubt, self.absent_once, self.refusal = Doubt.NONE, False, None
+        self.unproved_since, self.asked = None, 0
+
+    def nothing_proved(self, open_seconds: float) -> float:
+        """Note an answered look-up that proves nothing; return how long such have been had.
+
+        `open_seconds`: how long the portal has taken imports in the life of this process.
+        """
+        if self.unproved_since is None:
+            self.unproved_since = open_seconds
+        self.asked += 1
+        return open_seconds - self.unproved_since
 
 
 def doubt_of(event: ItemEvent, *, copy: bool, resubmitted: bool, early: bool, ask: str) -> Doubt:

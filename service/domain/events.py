@@ -42,6 +42,20 @@ class ExternalId:
     exact: bool = dataclasses.field(default=True, compare=False)
 
 
+class Profile(NamedTuple):
+    """What a right to read an item may depend on: the words of an event, or of the portal.
+
+    `responsible` and `pipeline` are numbers in decimal, `opened` is Y or N; None: not said.
+    """
+
+    responsible: str | None = None
+    pipeline: str | None = None
+    opened: str | None = None
+
+
+NOTHING_ASKED = Profile()
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What of the intake message travels on into the result event; `time` is the event's own."""
@@ -60,6 +74,7 @@ class ItemEvent:
     external id where the event did not bring its own. `external_id` is None where the portal
     could not be asked. `digest` identifies the body: equal bodies have equal digests. `notes` say
     what of the event's own members is ignored, for the `warnings` of its result.
+    `asks` is what the fields say of who may see the item.
     """
 
     entity_type_id: int
@@ -71,6 +86,7 @@ class ItemEvent:
     stamp: bytes = b""
     origin: Origin = Origin()
     notes: tuple[str, ...] = ()
+    asks: Profile = NOTHING_ASKED
 
     @property
     def identity(self) -> Identity:

@@ -46,7 +46,10 @@ class Gate:
         self._unsure = 0
         self._answers: deque[bool] = deque(maxlen=max(policy.brake_items, 1))
         self._suspects: dict[str, set[Identity]] = {}
-        self._breakers: set[Identity] = set()
+        self._breakers: dict[int, set[Identity]] = {}
+        self._passed: dict[int, float] = {}
+        self._opened_at: float | None = None
+        self._open_seconds = 0.0
         self.mode = Mode.FLOWING
         self.reason: PauseReason | None = None
         self.probe_at = 0.0
@@ -91,30 +94,48 @@ class Gate:
         return len(refused)
 
     def broke_alone(self, identity: Identity) -> int:
-        """Note an item whose call broke alone; return how many different ones did so lately."""
-        self._breakers.add(identity)
-        return len(self._breakers)
+        """Note an item whose call broke alone; return how many of its type did so lately."""
+        breakers = self._breakers.setdefault(identity.entity_type_id, set())
+        breakers.add(identity)
+        return len(breakers)
+
+    def passed(self, entity_type_id: int) -> float | None:
+        """Return when an item of a type was last imported; None if none was."""
+        return self._passed.get(entity_type_id)
+
+    def open_seconds(self, now: float) -> float:
+        """Return how long the portal has taken imports, as far as anybody knows."""
+        if self.mode is not Mode.PAUSED:
+            self._opened_at = now if self._opened_at is None else self._opened_at
+            return self._open_seconds + now - self._opened_at
+        return self._open_seconds
 
     def ended(
-        self, imported: int, rejected: int, now: float, *, found: int = 0, judged: int = 0
+        self,
+        imported: int,
+        rejected: int,
+        now: float,
+        *,
+        entity_type_id: int = 0,
+        found: int = 0,
+        judged: int = 0,
     ) -> None:
-        """Note how many items the portal has accepted and refused by name.
+        """Note how many items of a type the portal has accepted and refused by name.
 
         `found` were accepted by a call that broke: that shows whose fault a broken call may be,
         but opens nothing. `judged` were refused here, before any call: they count for the brake,
         and say nothing of the portal.
         """
         self._answers.extend([False] * (imported + found) + [True] * (rejected + judged))
-        if found:
-            self.last_success = now
+        if found or imported:
+            self.last_success = self._passed[entity_type_id] = now
         if not imported and not rejected and not judged:
             return
         if imported or rejected:
             self._trouble_since, self._unsure = None, 0
         if imported:
             self._suspects.clear()
-            self._breakers.clear()
-            self.last_success = now
+            self._breakers.pop(entity_type_id, None)
         if self.mode is Mode.HALF_OPEN:
             self._judge_half_open(imported, rejected + judged, now)
         elif self.mode is Mode.FLOWING and self._brake_trips():
@@ -125,7 +146,7 @@ class Gate:
         if self.mode is not Mode.PAUSED:
             return
         if ok:
-            self.mode = Mode.HALF_OPEN
+            self.mode, self._opened_at = Mode.HALF_OPEN, now
             return
         self.reason = reason or self.reason
         self.probe_at = now + self._interval
@@ -159,6 +180,7 @@ class Gate:
         return sum(self._answers) > share * items
 
     def _pause(self, reason: PauseReason, now: float) -> None:
+        self._open_seconds, self._opened_at = self.open_seconds(now), None
         self.mode, self.reason = Mode.PAUSED, reason
         self.probe_at = now + self._interval
         self._trouble_since, self._unsure = None, 0

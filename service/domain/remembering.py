@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -70,3 +70,9 @@ class Remembered(Generic[K, V]):
             for key in part:
                 return key
         return None
+
+    def change(self, value_of: Callable[[V], V]) -> None:
+        """Change every value; nothing is forgotten."""
+        for part in self._parts:
+            for key, value in part.items():
+                part[key] = value_of(value)

@@ -32,6 +32,7 @@ LARGE_BYTES = 500_000
 """Servers take a megabyte or more unless told otherwise; PHP gets nothing of what is too much."""
 
 OK = 200
+PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Rules:
 
     `settle`: how long an unanswered call may still work; `recheck`: wait before an absent item
     is looked up once more; `resend`: send again what may exist and cannot be asked for;
-    `validation`: what follows when the portal would drop a part of an item without a word.
+    `validation`: what follows when the portal would drop a part of an item without a word;
+    `unproved_after`: how long an event waits for proof that its item would be shown; `ask_again`:
+    first and longest time between two look-ups meanwhile.
     """
 
     retry: RetryPolicy
@@ -48,6 +51,8 @@ class Rules:
     recheck: float
     resend: bool = False
     validation: Policy = "off"
+    unproved_after: float = 3600.0
+    ask_again: tuple[float, float] = (15.0, 300.0)
 
 
 @dataclass(slots=True)
@@ -63,17 +68,25 @@ class Sequel(Generic[D]):
         self.again += other.again
         return self
 
+    @property
+    def imported_types(self) -> set[int]:
+        """The entity types of which an item is in the CRM now."""
+        ends = [(claim, end) for claim, end in self.ended if isinstance(end, Imported)]
+        return {claim.event.entity_type_id for claim, _ in ends}
+
 
 @dataclass(slots=True)
 class Cleared(Generic[D]):
     """What looking up has brought for the claims of one batch.
 
-    `ended` are settled by it, `absent` may be sent, `again` must be looked up once more.
+    `ended` are settled by it, `absent` may be sent, `again` must be looked up once more, `waiting`
+    too, because nothing proves that their items would be shown.
     """
 
     ended: list[tuple[Claim[D], Outcome]] = field(default_factory=list)
     absent: list[Claim[D]] = field(default_factory=list)
     again: list[Claim[D]] = field(default_factory=list)
+    waiting: list[Claim[D]] = field(default_factory=list)
 
 
 def after_look_up(
@@ -81,15 +94,20 @@ def after_look_up(
 ) -> tuple[Sequel[D], Batch[D] | None]:
     """Return what follows a look-up, and the batch that may be sent now.
 
-    After a whole-call failure the portal, which works in order, broke at the first absent item:
-    that one is tried alone, the rest goes on as a batch.
+    After a whole-call failure one item may have broken the call. Where some items of it were
+    found, the portal, which works in order, broke at the first absent one: that one is tried
+    alone, the rest goes on as a batch. Where none was, the rest goes in small parts, so that one
+    more broken call tells in which of them the guilty item is.
     """
     sequel = Sequel(ended=list(cleared.ended))
     whole = batch.fault is not None
+    in_order = batch.some_found or any(isinstance(end, Imported) for _, end in cleared.ended)
+    if cleared.waiting:
+        sequel.again.append(_waiting(batch, cleared.waiting, rules, now))
     if cleared.again:
         stay = [*cleared.again, *cleared.absent] if whole else cleared.again
         waiting = batch.part([c for c in batch.claims if c in stay], now + rules.recheck)
-        waiting.fault = batch.fault
+        waiting.fault, waiting.some_found = batch.fault, in_order
         sequel.again.append(waiting)
         if whole:
             return sequel, None
@@ -103,7 +121,11 @@ def after_look_up(
         delay = rules.retry.delay(claim.known.solo_failures, chance)
         due = now + (delay if claim.known.solo_failures else 0.0)
         sequel.again.append(batch.part([claim], due))
-    return sequel, batch.part(rest, now) if rest else None
+    if not rest:
+        return sequel, None
+    first, *others = [rest] if in_order else _parts(rest)
+    sequel.again += [batch.part(part, now) for part in others]
+    return sequel, batch.part(first, now)
 
 
 def after_report(batch: Batch[D], report: Report, *, now: float) -> Sequel[D]:
@@ -210,6 +232,22 @@ def _without_worn_out(
         else:
             left.append(claim)
     return left
+
+
+def _waiting(batch: Batch[D], claims: Sequence[Claim[D]], rules: Rules, now: float) -> Batch[D]:
+    """Return the claims that wait for a proof; they are asked for at a growing interval."""
+    first, longest = rules.ask_again
+    asked = min(claim.known.asked for claim in claims)
+    waiting = batch.part([c for c in batch.claims if c in claims], now)
+    waiting.due = now + min(first * 2.0 ** min(asked - 1, 32), longest, rules.unproved_after)
+    waiting.fault, waiting.waits_since = batch.fault, now
+    return waiting
+
+
+def _parts(claims: list[Claim[D]]) -> list[list[Claim[D]]]:
+    """Split into few parts of one size: of 20 items the guilty one is alone after three calls."""
+    size = -(-len(claims) // PARTS)
+    return [claims[start : start + size] for start in range(0, len(claims), size)]
 
 
 def _suspects(absent: list[Claim[D]]) -> tuple[list[Claim[D]], list[Claim[D]]]:

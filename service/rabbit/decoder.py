@@ -16,6 +16,7 @@ from service.domain.events import ItemEvent, Malformed, MalformedCode, Origin
 from service.domain.external_id import ExternalIds
 from service.domain.foreign import looks_like
 from service.domain.members import NO_ID, notes_on
+from service.domain.witnessing import profile_of
 from service.rabbit.bodies import BOM, Unreadable, plain_body, strict_json, uncollected
 from service.rabbit.raw_json import without
 
@@ -108,6 +109,7 @@ class Decoder:
             stamp=stamped.stamp,
             origin=_origin(message, reading.attributes),
             notes=reading.notes if reading.event_id else (*reading.notes, NO_ID),
+            asks=profile_of(fields),
         )
 
 

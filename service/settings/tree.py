@@ -109,7 +109,7 @@ class Bitrix(Section):
     allow_http: bool = Field(default=False, description="allow plain HTTP to other than loopback")
     timeout_seconds: Seconds = Field(70, description="whole call; the cloud cuts at 60")
     settle_seconds: Wait = Field(
-        65, description="how long a call without an answer may still work on the portal"
+        65, description="how long an unfinished call may work on, since its body was wholly sent"
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         3, description="wait before an absent item is looked up once more (replica lag)"
@@ -245,6 +245,9 @@ class Settings(BaseSettings):
     tracing: Tracing = Tracing()
     ambiguous: Literal["dead_letter", "resend"] = Field(
         "dead_letter", description="what to do with an item that may exist and cannot be asked for"
+    )
+    ambiguous_after_seconds: Wait = Field(
+        3600, description="how long an event in doubt waits for proof that its type can be read"
     )
     lookup: Literal["doubtful", "always", "never"] = Field(
         "doubtful", description="ask the portal before sending"

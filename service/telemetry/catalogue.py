@@ -195,6 +195,11 @@ ALL = (
         labels={"found": ("yes", "no")},
     ),
     Declared(
+        "portal_set_back_total",
+        "times that the portal gave out an item number again: it has older data than we",
+        "find out which items are missing, and publish their events again (runbook)",
+    ),
+    Declared(
         "isolation_requests_total",
         "items sent alone to find out which one breaks its call",
         "see item_errors_total for what was found",

@@ -63,10 +63,10 @@ class Bench:
         said = list(zip(claims, verdicts, strict=True))
         return self.judge.denied(batch(*claims), said, others=others)
 
-    def pass_others(self) -> None:
-        """Let other items be imported."""
+    def pass_others(self, entity_type_id: int = 2) -> None:
+        """Let other items of a type be imported."""
         self.clock.now += 1.0
-        self.gate.ended(1, 0, self.clock.now)
+        self.gate.ended(1, 0, self.clock.now, entity_type_id=entity_type_id)
 
     def open_by_half(self) -> None:
         """Pause, and let the probe succeed."""
@@ -319,10 +319,12 @@ async def test_a_lone_suspect_ends_after_all_its_tries_whatever_the_mode(
 
 
 async def test_a_lone_item_without_the_right_never_ends_for_its_tries_alone(bench: Bench) -> None:
-    """The right may be missing for everybody; others that pass show that it is not."""
+    """The right may be missing for everybody; others that pass twice show that it is not."""
     a, why = claim("a"), fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.SCOPE)
     for _ in range(RETRY.max_attempts + 1):
         assert [] == (await bench.suspected(a, why)).ended
+    bench.pass_others()
+    assert [] == (await bench.suspected(a, why)).ended
     bench.pass_others()
     assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
 
@@ -330,7 +332,7 @@ async def test_a_lone_item_without_the_right_never_ends_for_its_tries_alone(benc
 def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
     """Each for itself: the one that is denied for the first time goes again."""
     a, b = claim("a"), claim("b")
-    a.known.first_failed_at = bench.clock.now
+    a.known.refused_at = bench.clock.now
     bench.pass_others()
     sequel = bench.judge.denied(batch(a, b), [(a, DENIED), (b, DENIED)], others=False)
     assert ([(a, DENIAL)], [[b]]) == (sequel.ended, [each.claims for each in sequel.again])
@@ -340,3 +342,40 @@ def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Be
 def test_only_a_refusal_has_a_standing() -> None:
     """What was accepted has none."""
     assert [Standing.DENIED, None, None] == [standing_of(v) for v in (DENIED, Accepted(1), "x")]
+
+
+async def test_items_of_another_type_show_nothing_of_this_one(bench: Bench) -> None:
+    """The right may be missing, or the calls may break, for one type alone."""
+    a, b = claim("a"), claim("b")
+    why = fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.SCOPE)
+    for _ in range(RETRY.max_attempts + 1):
+        assert [] == (await bench.suspected(a, why)).ended
+        bench.pass_others(entity_type_id=1)
+    assert Mode.FLOWING is bench.gate.mode
+    await bench.broke(b)
+    await bench.broke(claim("c"))
+    bench.pass_others(entity_type_id=1)
+    assert [1] == await bench.broke(b)
+
+
+@pytest.mark.parametrize("reason", [PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.PLAN])
+async def test_a_code_of_credentials_scope_or_plan_ends_no_item_on_its_own_evidence(
+    bench: Bench, reason: PauseReason
+) -> None:
+    """However often: after all tries the intake pauses for it, so that somebody sees it."""
+    a, why = claim("a"), fault(CallKind.SUSPECT, "X", 401, pause=reason)
+    for _ in range(RETRY.max_attempts - 1):
+        assert [] == (await bench.suspected(a, why)).ended
+        assert Mode.FLOWING is bench.gate.mode
+    for _ in range(RETRY.max_attempts):
+        assert [] == (await bench.suspected(a, why)).ended
+        assert (Mode.PAUSED, reason) == (bench.gate.mode, bench.gate.reason)
+
+
+async def test_a_lone_refusal_pauses_nothing_while_anything_passes(bench: Bench) -> None:
+    """One message never holds up the intake."""
+    a = claim("a")
+    for _ in range(RETRY.max_attempts + 1):
+        assert [] == (await bench.suspected(a, NO_AUTH)).ended
+        bench.pass_others(entity_type_id=1)
+    assert Mode.FLOWING is bench.gate.mode

@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.claims import Claim, Claims
 from service.domain.doubt import Doubt, Knowledge
+from service.domain.events import NOTHING_ASKED, ItemEvent, Profile
 from service.domain.outcomes import (
     CallFailed,
     CallKind,
@@ -16,11 +17,12 @@ from service.domain.outcomes import (
     PauseReason,
 )
 from service.domain.sequel import Cleared
-from service.recovery import UNKNOWN_FATE, Recovery
+from service.recovery import UNKNOWN_FATE, Clocks, Recovery
 from service.telemetry.metrics import Metrics
-from tests.unit.bitrix.scripted import ScriptedPortal
-from tests.unit.domain.samples import RULES, claim, event, external_id, fault
+from tests.unit.bitrix.scripted import Clock, ScriptedPortal
+from tests.unit.domain.samples import RULES, asking, claim, event, external_id, fault
 
+PROOF_SECONDS = 100.0
 TIMED_OUT = Failed(FailureKind.REJECTED, "CALL_TIMED_OUT", "no answer")
 ZERO = Failed(FailureKind.REJECTED, "0", "perhaps", 200)
 
@@ -33,16 +35,30 @@ class Bench:
         self.portal = ScriptedPortal()
         self.claims: Claims[str] = Claims(remember=100)
         self.metrics = Metrics()
-        self._recovery: Recovery[str] = Recovery(
+        self.clock, self.open_seconds = Clock(), Clock(0.0)
+        self.recovery: Recovery[str] = Recovery(
             portal=self.portal,
             claims=self.claims,
-            rules=replace(RULES, resend=resend),
+            rules=replace(RULES, resend=resend, unproved_after=PROOF_SECONDS),
             metrics=self.metrics,
+            clocks=Clocks(self.clock, self.open_seconds),
         )
+
+    def imported(self, item: ItemEvent) -> int:
+        """Let the portal answer that it created the item of an event."""
+        item_id = self.portal.create(item)
+        assert self.recovery.answered(item, item_id)
+        return item_id
+
+    async def end(self, *claims: Claim[str]) -> Cleared[str]:
+        """Look claims up when no proof is waited for any more."""
+        await self.clear(*claims)
+        self.open_seconds.now += PROOF_SECONDS
+        return await self.clear(*claims)
 
     async def clear(self, *claims: Claim[str], tries: int = 0) -> Cleared[str]:
         """Look claims up once, after so many look-ups that failed."""
-        return await self._recovery.clear(claims, tries=tries)
+        return await self.recovery.clear(claims, tries=tries)
 
     def counted(self, found: str) -> float:
         """Return how many doubtful items were found, or not."""
@@ -56,9 +72,11 @@ def bench() -> Bench:
     return Bench()
 
 
-def strong(name: str = "a", **kwargs: str | None) -> Claim[str]:
+def strong(
+    name: str = "a", *, external: str | None = "", asks: Profile = NOTHING_ASKED
+) -> Claim[str]:
     """Return the claim of an event that was perhaps sent."""
-    return claim(event(name, **kwargs), doubt=Doubt.STRONG)  # type: ignore[arg-type]  # names of its own
+    return claim(asking(event(name, external=external), asks), doubt=Doubt.STRONG)
 
 
 def weak(name: str = "a") -> Claim[str]:
@@ -109,7 +127,7 @@ async def test_an_item_settles_at_most_one_event(bench: Bench) -> None:
 async def test_an_item_that_was_answered_settles_no_other_event(bench: Bench) -> None:
     """It belongs to the event for which the portal named it."""
     a, b = strong("a", external="shared"), strong("b", external="shared")
-    bench.claims.own(a.event, bench.portal.create(a.event))
+    bench.imported(a.event)
     assert [b] == (await bench.clear(b)).again
 
 
@@ -124,7 +142,7 @@ async def test_only_the_doubtful_are_asked_for(bench: Bench) -> None:
 async def test_nobody_is_asked_where_nothing_is_in_doubt(bench: Bench) -> None:
     """No call at all."""
     assert Cleared(absent=[a := claim("a")]) == await bench.clear(a)
-    assert ([], 0) == (bench.portal.look_ups, bench.portal.asked_readable)
+    assert ([], 0) == (bench.portal.look_ups, bench.portal.asked_oneself)
 
 
 async def test_an_absent_item_is_looked_up_once_more(bench: Bench) -> None:
@@ -149,7 +167,7 @@ async def test_a_weak_doubt_is_asked_once(bench: Bench) -> None:
     """Absent is sent, whether reading is proved or not."""
     bench.portal.readable = False
     assert Cleared(absent=[a := weak()]) == await bench.clear(a)
-    assert (Doubt.NONE, 0) == (a.known.doubt, bench.portal.asked_readable)
+    assert (Doubt.NONE, 0) == (a.known.doubt, bench.portal.asked_oneself)
 
 
 async def test_a_refusal_stands_when_the_item_is_absent(bench: Bench) -> None:
@@ -161,26 +179,27 @@ async def test_a_refusal_stands_when_the_item_is_absent(bench: Bench) -> None:
 
 
 async def test_absent_is_not_believed_where_reading_is_not_proved(bench: Bench) -> None:
-    """What may not be read looks absent: a person must look."""
+    """What may not be read looks absent: it waits for a proof, then a person must look."""
     bench.portal.readable = False
     a = strong()
     a.known.perhaps_sent(TIMED_OUT, 0.0)
+    assert Cleared(waiting=[a]) == await bench.clear(a)
     expected = Failed(FailureKind.AMBIGUOUS, "CALL_TIMED_OUT", "no answer")
-    assert Cleared(ended=[(a, expected)]) == await bench.clear(a)
+    assert Cleared(ended=[(a, expected)]) == await bench.end(a)
 
 
 async def test_a_redelivery_of_unknown_fate_says_so(bench: Bench) -> None:
     """No call of ours failed: the message names the remedy."""
     bench.portal.readable = False
     a = strong()
-    assert [(a, UNKNOWN_FATE)] == (await bench.clear(a)).ended
+    assert [(a, UNKNOWN_FATE)] == (await bench.end(a)).ended
 
 
 async def test_what_has_no_external_id_cannot_be_asked_for(bench: Bench) -> None:
     """Nor is the portal asked whether it could be."""
     a = strong(external=None)
     assert [(a, UNKNOWN_FATE)] == (await bench.clear(a)).ended
-    assert ([], 0) == (bench.portal.look_ups, bench.portal.asked_readable)
+    assert ([], 0) == (bench.portal.look_ups, bench.portal.asked_oneself)
 
 
 async def test_what_cannot_be_asked_for_is_sent_again_if_the_policy_says_so() -> None:
@@ -195,32 +214,6 @@ async def test_what_was_returned_unsent_is_sent_though_nobody_can_be_asked(bench
     """This process knows that it did not send it."""
     a = claim(event("a", external=None), doubt=Doubt.WEAK)
     assert Cleared(absent=[a]) == await bench.clear(a)
-
-
-async def test_reading_is_proved_once(bench: Bench) -> None:
-    """For each entity type; the proof is remembered."""
-    for name in "abc":
-        await bench.clear(strong(name))
-    assert 1 == bench.portal.asked_readable
-    await bench.clear(claim(event("a", entity_type_id=1), doubt=Doubt.STRONG))
-    assert 2 == bench.portal.asked_readable
-
-
-async def test_a_found_item_proves_reading(bench: Bench) -> None:
-    """No further call is needed."""
-    a, b = strong("a"), strong("b")
-    bench.portal.create(a.event)
-    cleared = await bench.clear(a, b)
-    assert ([(a, Imported(1, reconciled=True))], [b]) == (cleared.ended, cleared.again)
-    assert 0 == bench.portal.asked_readable
-
-
-async def test_a_lack_of_proof_is_not_remembered(bench: Bench) -> None:
-    """The right may be granted, or the first item appear."""
-    bench.portal.readable = False
-    await bench.clear(strong("a"))
-    bench.portal.readable = True
-    assert Cleared(again=[b := strong("b")]) == await bench.clear(b)
 
 
 def _code(why: Fault) -> str:
@@ -252,62 +245,48 @@ PASSING = [
 
 
 @pytest.mark.parametrize("why", FOR_GOOD, ids=_code)
-async def test_a_look_up_refused_for_good_is_one_that_cannot_be_made(
-    bench: Bench, why: Fault
-) -> None:
-    """Waiting would not help: strong doubt goes to a person, weak doubt is sent."""
+async def test_a_look_up_refused_for_good_proves_nothing(bench: Bench, why: Fault) -> None:
+    """What was perhaps sent waits: the right may come back. Nobody sent the other: it is sent."""
     bench.portal.look_up_faults.append(why)
     a, b = strong("a"), weak("b")
-    cleared = await bench.clear(a, b)
-    assert ([(a, UNKNOWN_FATE)], [b], []) == (cleared.ended, cleared.absent, cleared.again)
+    assert Cleared(waiting=[a], absent=[b]) == await bench.clear(a, b)
     assert int(why.kind is CallKind.SUSPECT) == bench.portal.probes
 
 
 @pytest.mark.parametrize("why", FOR_GOOD, ids=_code)
-async def test_a_proof_refused_for_good_is_none(bench: Bench, why: Fault) -> None:
-    """As if nothing were visible."""
+async def test_who_does_not_say_who_we_are_does_not_call_us_an_administrator(
+    bench: Bench, why: Fault
+) -> None:
+    """A word that is refused is no word."""
     bench.portal.readable = why
-    assert [UNKNOWN_FATE] == [failed for _, failed in (await bench.clear(strong())).ended]
+    assert [UNKNOWN_FATE] == [failed for _, failed in (await bench.end(strong())).ended]
 
 
-@pytest.mark.parametrize("proved", [False, True])
+@pytest.mark.parametrize("witnessed", [False, True])
 @pytest.mark.parametrize("why", FOR_GOOD, ids=_code)
-async def test_a_refused_look_up_is_never_taken_for_absent(why: Fault, *, proved: bool) -> None:
-    """Though reading was proved before: the item exists, and only a person can find it."""
+async def test_a_refused_look_up_is_never_taken_for_absent(why: Fault, *, witnessed: bool) -> None:
+    """Though items were shown before: this one exists, and only a person can find it."""
     bench = Bench()
-    if proved:
-        await bench.clear(strong("earlier"))
+    if witnessed:
+        bench.imported(event("earlier"))
     a = strong("a")
     bench.portal.create(a.event)
     for _ in range(2):
         bench.portal.look_up_faults.append(why)
-        cleared = await bench.clear(a)
-        assert ([(a, UNKNOWN_FATE)], [], []) == (cleared.ended, cleared.absent, cleared.again)
+        assert Cleared(waiting=[a]) == await bench.clear(a)
+    bench.open_seconds.now += PROOF_SECONDS
+    bench.portal.look_up_faults.append(why)
+    assert Cleared(ended=[(a, UNKNOWN_FATE)]) == await bench.clear(a)
     assert Doubt.STRONG is a.known.doubt
 
 
 @pytest.mark.parametrize("why", FOR_GOOD, ids=_code)
-async def test_a_refused_look_up_is_sent_again_if_the_policy_says_so(why: Fault) -> None:
-    """It is one that cannot be made, as for a type without external id."""
+async def test_what_is_never_proved_is_sent_again_if_the_policy_says_so(why: Fault) -> None:
+    """With `AMBIGUOUS=resend`, when no proof is waited for any more."""
     bench = Bench(resend=True)
-    bench.portal.look_up_faults.append(why)
-    assert Cleared(absent=[a := strong()]) == await bench.clear(a)
+    bench.portal.look_up_faults.extend([why, why])
+    assert Cleared(absent=[a := strong()]) == await bench.end(a)
     assert Doubt.NONE is a.known.doubt
-
-
-async def test_a_refused_look_up_takes_the_proof_of_reading_back(bench: Bench) -> None:
-    """The right is gone: what is not shown next time is not absent. For that type only."""
-    first, other = strong("first"), claim(event("o", entity_type_id=1), doubt=Doubt.STRONG)
-    await bench.clear(first)
-    await bench.clear(other)
-    bench.portal.look_up_faults.append(DENIED)
-    await bench.clear(strong("second"))
-    bench.portal.readable = False
-    assert [(third := strong("third"), UNKNOWN_FATE)] == (await bench.clear(third)).ended
-    assert 3 == bench.portal.asked_readable
-    late = claim(event("late", entity_type_id=1), doubt=Doubt.STRONG)
-    assert Cleared(again=[late]) == await bench.clear(late)
-    assert 3 == bench.portal.asked_readable
 
 
 async def test_an_unknown_refusal_is_believed_when_patience_is_over(bench: Bench) -> None:
@@ -318,7 +297,7 @@ async def test_an_unknown_refusal_is_believed_when_patience_is_over(bench: Bench
         with pytest.raises(CallFailed):
             await bench.clear(a, tries=tries)
     bench.portal.look_up_faults.append(UNKNOWN_400)
-    assert [(a, UNKNOWN_FATE)] == (await bench.clear(a, tries=PATIENCE)).ended
+    assert Cleared(waiting=[a]) == await bench.clear(a, tries=PATIENCE)
 
 
 @pytest.mark.parametrize("resend", [False, True])
@@ -332,7 +311,8 @@ async def test_a_refusal_that_nobody_can_check_is_ambiguous(
     a = strong(external=external)
     a.known.perhaps_sent(ZERO, 0.0, stands=True)
     expected = Failed(FailureKind.AMBIGUOUS, "0", "perhaps", 200)
-    assert Cleared(ended=[(a, expected)]) == await bench.clear(a)
+    ended = await (bench.clear(a) if external is None else bench.end(a))
+    assert Cleared(ended=[(a, expected)]) == ended
 
 
 async def test_a_type_that_the_portal_does_not_know_has_no_items(bench: Bench) -> None:
@@ -362,16 +342,6 @@ async def test_a_look_up_that_may_succeed_later_decides_nothing(why: Fault, trie
     assert before == a.known
 
 
-async def test_a_look_up_that_fails_for_now_keeps_the_proof_of_reading(bench: Bench) -> None:
-    """It says nothing about the right."""
-    await bench.clear(strong("a"))
-    bench.portal.look_up_faults.append(PASSING[0])
-    with pytest.raises(CallFailed):
-        await bench.clear(strong("b"))
-    await bench.clear(strong("c"))
-    assert 1 == bench.portal.asked_readable
-
-
 async def test_a_look_up_refused_by_a_shut_portal_decides_nothing(bench: Bench) -> None:
     """The probe tells a missing right to read from credentials that are gone."""
     shut = fault(CallKind.SUSPECT, "NO_AUTH_FOUND", 401, pause=PauseReason.CREDENTIALS)
@@ -391,3 +361,199 @@ async def test_an_absence_that_proves_nothing_ends_nothing(bench: Bench) -> None
     ((_, outcome),) = cleared.ended
     assert isinstance(outcome, Failed)
     assert FailureKind.AMBIGUOUS is outcome.kind
+
+
+ANNES = Profile(responsible="8")
+CASES = {
+    "a responsible person": Profile(responsible="8"),
+    "a pipeline": Profile(pipeline="5"),
+    "open to everyone": Profile(opened="N"),
+    "all three": Profile("8", "5", "N"),
+}
+
+
+@pytest.mark.parametrize("asks", CASES.values(), ids=CASES)
+async def test_absent_is_believed_with_a_witness_of_the_same_kind(
+    bench: Bench, asks: Profile
+) -> None:
+    """Asked for in the same call; who is no administrator needs it each time."""
+    bench.portal.admin = False
+    bench.imported(asking("witness", asks))
+    a = strong(asks=asks)
+    assert Cleared(again=[a]) == await bench.clear(a)
+    assert Cleared(absent=[a]) == await bench.clear(a)
+    assert [["a", "witness"]] * 2 == bench.portal.look_ups
+
+
+@pytest.mark.parametrize("asks", CASES.values(), ids=CASES)
+async def test_an_item_of_another_kind_is_no_witness(bench: Bench, asks: Profile) -> None:
+    """Who sees items of one kind may not see those of another."""
+    bench.portal.admin = False
+    bench.imported(event("other"))
+    assert Cleared(waiting=[a := strong(asks=asks)]) == await bench.clear(a)
+
+
+@pytest.mark.parametrize("asks", CASES.values(), ids=CASES)
+async def test_a_witness_that_was_changed_is_none(bench: Bench, asks: Profile) -> None:
+    """It counts what the item has today, not what it was made with."""
+    bench.portal.admin = False
+    item_id = bench.imported(asking("witness", asks))
+    bench.portal.profiles[item_id] = Profile("77", "77", "Y")
+    assert Cleared(waiting=[a := strong(asks=asks)]) == await bench.clear(a)
+
+
+async def test_a_witness_handed_over_is_none_where_nobody_was_asked_for(bench: Bench) -> None:
+    """The portal makes us responsible; others may see what they were given."""
+    bench.portal.admin = False
+    item_id = bench.imported(event("witness"))
+    bench.clock.now += 3600
+    bench.portal.profiles[item_id] = Profile("8", "0", "Y")
+    assert Cleared(waiting=[a := strong()]) == await bench.clear(a)
+    bench.portal.profiles[item_id] = Profile("1", "0", "Y")
+    assert Cleared(again=[a]) == await bench.clear(a)
+
+
+async def test_what_the_portal_gives_is_learnt_from_an_item_just_made(bench: Bench) -> None:
+    """Some portals make somebody else responsible for what nobody asks for."""
+    bench.portal.admin = False
+    bench.clock.now += 1
+    bench.portal.profiles[bench.imported(event("new"))] = Profile("8", "0", "Y")
+    assert Cleared(again=[a := strong()]) == await bench.clear(a)
+
+
+async def test_one_of_several_witnesses_will_do(bench: Bench) -> None:
+    """The others were deleted."""
+    bench.portal.admin = False
+    for name in "vwxyz":
+        bench.imported(event(name))
+    for name in "wxyz":
+        bench.portal.items[(2, strong(name).event.external_id)].clear()  # type: ignore[index]  # it has one
+    assert Cleared(again=[a := strong()]) == await bench.clear(a)
+
+
+@pytest.mark.parametrize("admin", [False, True])
+async def test_where_items_were_made_and_none_is_shown_nothing_will_do(*, admin: bool) -> None:
+    """Not even an administrator's word: a right that was proved once may be gone."""
+    bench = Bench()
+    bench.portal.admin = admin
+    bench.imported(event("witness"))
+    assert Cleared(again=[a := strong()]) == await bench.clear(a)
+    bench.portal.items.clear()
+    assert Cleared(waiting=[a]) == await bench.clear(a)
+
+
+async def test_an_administrators_word_will_do_where_none_was_ever_made(bench: Bench) -> None:
+    """Asked anew at each look-up; for that kind of items only."""
+    for name in "abc":
+        assert [] == (await bench.clear(strong(name))).waiting
+    assert 3 == bench.portal.asked_oneself
+    bench.portal.admin = False
+    assert Cleared(waiting=[d := strong("d")]) == await bench.clear(d)
+
+
+async def test_an_item_found_in_the_same_call_is_a_witness(bench: Bench) -> None:
+    """A part of a broken call was saved: the rest would be shown as well."""
+    bench.portal.admin = False
+    a, b = strong("a"), strong("b")
+    bench.portal.create(a.event)
+    cleared = await bench.clear(a, b)
+    assert ([a], [b]) == ([each for each, _ in cleared.ended], cleared.again)
+
+
+async def test_an_item_of_another_type_is_no_witness(bench: Bench) -> None:
+    """Rights are given by type."""
+    bench.portal.admin = False
+    bench.imported(event("lead", entity_type_id=1))
+    assert Cleared(waiting=[a := strong()]) == await bench.clear(a)
+
+
+async def test_a_weak_doubt_waits_where_witnesses_are_known_and_none_is_shown(
+    bench: Bench,
+) -> None:
+    """It is sent when no proof is waited for any more; it was perhaps never sent."""
+    item_id = bench.imported(event("witness"))
+    bench.portal.items.clear()
+    assert Cleared(waiting=[a := weak()]) == await bench.clear(a)
+    bench.open_seconds.now += PROOF_SECONDS
+    assert Cleared(absent=[a]) == await bench.clear(a)
+    assert 0 < item_id
+
+
+async def test_waiting_for_a_proof_counts_from_an_answered_look_up(bench: Bench) -> None:
+    """And only while the portal takes imports."""
+    bench.portal.readable = False
+    a = strong()
+    bench.portal.look_up_faults.append(PASSING[0])
+    with pytest.raises(CallFailed):
+        await bench.clear(a)
+    bench.open_seconds.now += 2 * PROOF_SECONDS
+    assert Cleared(waiting=[a]) == await bench.clear(a)
+    bench.open_seconds.now += PROOF_SECONDS - 1
+    assert Cleared(waiting=[a]) == await bench.clear(a)
+    bench.clock.now += 2 * PROOF_SECONDS
+    assert Cleared(waiting=[a]) == await bench.clear(a)
+    bench.open_seconds.now += 1
+    assert Cleared(ended=[(a, UNKNOWN_FATE)]) == await bench.clear(a)
+
+
+# ---- a portal that was set back ----
+
+
+@pytest.mark.error_logs
+async def test_an_item_shown_under_our_pair_is_ours_though_its_number_is_known(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The portal lost what it had, and gives its numbers out again: one line, one count."""
+    bench.imported(event("old"))
+    a, b = strong("a"), strong("b")
+    bench.portal.items = {
+        (2, a.event.external_id): [1],  # type: ignore[dict-item]  # it has one
+        (2, b.event.external_id): [2],  # type: ignore[dict-item]  # as above
+    }
+    bench.imported(event("older"))
+    assert [a] == [each for each, _ in (await bench.clear(a)).ended]
+    assert [b] == [each for each, _ in (await bench.clear(b)).ended]
+    assert 1.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
+    assert 1 == sum("set back" in each.message for each in caplog.records)
+
+
+async def test_an_answer_that_names_a_known_number_is_looked_up(bench: Bench) -> None:
+    """Somebody on the way may have answered twice with one thing; the portal is asked."""
+    bench.imported(event("old"))
+    assert not bench.recovery.answered(event("new"), 1)
+    assert 0.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
+
+
+@pytest.mark.error_logs
+async def test_where_nobody_can_be_asked_one_known_number_is_doubted(bench: Bench) -> None:
+    """It may be a mistake. The next ones are not doubted: the portal counts anew."""
+    for name in ("a", "b"):
+        assert bench.recovery.answered(event(name, external=None), ord(name))
+    assert not bench.recovery.answered(event("c", external=None), ord("a"))
+    assert bench.recovery.answered(event("d", external=None), ord("b"))
+    assert 1.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
+
+
+async def test_two_events_that_bring_one_id_are_no_set_back(bench: Bench) -> None:
+    """The number is known with the same pair: it is the other's item."""
+    bench.imported(event("a", external="shared"))
+    b = strong("b", external="shared")
+    assert [b] == (await bench.clear(b)).again
+    assert 0.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
+
+
+@pytest.mark.error_logs
+async def test_after_a_set_back_older_witnesses_are_none(bench: Bench) -> None:
+    """And what was imported before is no answer, but a reason to ask."""
+    old = claim("old")
+    bench.claims.admit(old, copy=False)
+    bench.claims.resolve(old, Imported(bench.imported(old.event)))
+    a = strong("a")
+    bench.portal.items = {(2, a.event.external_id): [1]}  # type: ignore[dict-item]  # it has one
+    await bench.clear(a)
+    bench.portal.admin = False
+    bench.portal.items.clear()
+    assert Cleared(waiting=[b := strong("b", asks=ANNES)]) == await bench.clear(b)
+    again = claim("old")
+    assert again is bench.claims.admit(again, copy=False)
+    assert Doubt.WEAK is again.known.doubt

@@ -9,12 +9,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import product
 
 import prometheus_client as metric
 import pytest
 
 from service.domain.batching import BatchPolicy
-from service.domain.events import Identity, ItemEvent, Malformed
+from service.domain.events import NOTHING_ASKED, Identity, ItemEvent, Malformed, Profile
 from service.domain.fields import Policy
 from service.domain.limits import Limits
 from service.domain.outcomes import FailureKind, Imported
@@ -27,6 +29,7 @@ from tests.fakes import (
     CLOSED,
     DEAL,
     FATAL,
+    GIVEN,
     HIDDEN,
     QUOTE,
     VERSIONS,
@@ -35,6 +38,7 @@ from tests.fakes import (
     FakeBroker,
     FakeConnection,
     FakePortal,
+    Item,
     Nature,
     PortalView,
     Result,
@@ -56,11 +60,21 @@ BREAKERS = True
 UNSENT_IS_KNOWN = True
 """Whether an event that cannot be looked up must survive being returned unsent."""
 CHUNK = 100
-PATIENCE = 4_000.0
-PASSER_EVERY = 400.0
+PROOF_SECONDS = 900.0
+"""How long what was perhaps sent waits for a witness; some pass before."""
+OTHERS = Profile(responsible="8")
+"""What an event asks for whose item another person is responsible for."""
+PATIENCE = 6_000.0
 """Seconds after the last fault in which everything must have ended."""
+PASSERS, PASSER_EVERY = 8, 400.0
 BREAKING = {Nature.BINDER, Nature.DENIED, Nature.POISON, Nature.SAVED_POISON}
-STEADY = (Weather.THROTTLED, Weather.OVER_BUDGET, Weather.UNAVAILABLE, Weather.BARRED)
+STEADY = (
+    Weather.THROTTLED,
+    Weather.OVER_BUDGET,
+    Weather.UNAVAILABLE,
+    Weather.BARRED,
+    Weather.NO_AUTH,
+)
 PASSING = (
     Weather.PATCHY,
     Weather.THROTTLED,
@@ -70,6 +84,16 @@ PASSING = (
     Weather.HANG,
     Weather.SLOW,
 )
+
+
+class Rights(StrEnum):
+    """What the portal lets us read."""
+
+    ALL = "all"
+    OWN = "own"
+    """Nothing that another person is responsible for."""
+    REVOKED = "revoked"
+    """Everything, and for some time nothing."""
 
 
 @dataclass
@@ -106,6 +130,11 @@ class History:
         self.sick = rng.choice([0.0, 0.0, 0.1, 0.3, 0.6])
         self.natures = rng.choice([0.0, 0.1, 0.4])
         self.outages = self._outages()
+        self.rights = rng.choice([*Rights, Rights.ALL, Rights.ALL])
+        self.admin = rng.random() < 0.5
+        self.revoked_at = rng.uniform(0.0, self.length)
+        self.upload = rng.choice([0.0, 0.0, 3.0])
+        self.set_back_at = rng.uniform(0.0, self.length) if rng.random() < 0.15 else None
         self.start = 0.0
 
     def _outages(self) -> list[tuple[float, float, Weather]]:
@@ -115,6 +144,24 @@ class History:
             begin = rng.uniform(0.0, self.length)
             found.append((begin, begin + rng.uniform(1.0, 40.0), rng.choice(STEADY)))
         return found
+
+    def hides(self, item: Item) -> bool:
+        """Tell whether an item may not be read now; what is revoked comes back at the end."""
+        return self._revoked() or self.blind(item.entity_type_id, item.has.responsible)
+
+    def _revoked(self) -> bool:
+        at = now() - self.start
+        return self.rights is Rights.REVOKED and self.revoked_at <= at < self.length
+
+    def blind(self, entity_type_id: int, responsible: str | None) -> bool:
+        """Tell whether such items may never be read, or not be looked for."""
+        others = self.rights is Rights.OWN and responsible not in {None, GIVEN.responsible}
+        hidden = entity_type_id == HIDDEN or others
+        return entity_type_id == QUOTE or (hidden and not self.admin)
+
+    def calls_us_admin(self) -> bool:
+        """Tell what the portal says of us now."""
+        return self.admin and not self._revoked()
 
     def weather(self) -> Weather:
         """Return what the portal does to the next call."""
@@ -139,11 +186,18 @@ class History:
                 brake_items=rng.choice([0, 10]) if BREAKERS or self.sick else 0,
             ),
             rules=Rules(
-                retry=RetryPolicy(0.2, 6.0, 5), settle=6.5, recheck=0.4, validation=self.validation
+                retry=RetryPolicy(0.2, 6.0, 5),
+                settle=6.5,
+                recheck=0.4,
+                validation=self.validation,
+                unproved_after=PROOF_SECONDS,
+                ask_again=(1.5, 20.0),
             ),
             slots=slots,
             # As many denied messages as the prefetch holds do stop the intake: that is a pause.
-            prefetch=items * (slots + rng.choice([1, 8])) + (40 if self.natures else 0),
+            # So do as many that wait for a proof.
+            prefetch=items * (slots + rng.choice([1, 8]))
+            + (60 if self.natures or self.blind(HIDDEN, None) else 0),
             hold=40.0,
             remember=10_000,
             deadline=rng.choice([7.0, 20.0]),
@@ -172,7 +226,9 @@ class History:
         nature = rng.choice(list(Nature)) if rng.random() < self.natures else Nature.GOOD
         if nature in BREAKING:
             nature = nature if self._may_break() else Nature.BAD
-        return item_event(event_id, entity_type_id or rng.choice(types), nature=nature, body=body)
+        kind = entity_type_id or rng.choice(types)
+        asks = OTHERS if rng.random() < 0.3 else NOTHING_ASKED
+        return item_event(event_id, kind, nature=nature, body=body, asks=asks)
 
     def _may_break(self) -> bool:
         """Tell whether one more item may break its calls, or have them refused."""
@@ -209,9 +265,11 @@ class World:
             batch.max_bytes,
             self.limits.slots,
             lag=history.lag,
+            upload=history.upload,
             paced=rng.choice([0.0, 0.3]),
         )
         self.portal = FakePortal(rng, weather=history.weather, bounds=bounds)
+        self.portal.hides, self.portal.admin = history.hides, history.calls_us_admin
         self.violations: list[str] = []
         self.processes: list[Process] = []
 
@@ -223,16 +281,22 @@ class World:
 
     async def live(self) -> None:
         """Live through the history, wait until all is done, and stop."""
-        jobs = [asyncio.create_task(self._upstream()), asyncio.create_task(self._trouble())]
+        work = (self._upstream(), self._trouble(), self._set_back())
+        jobs = [asyncio.create_task(each) for each in work]
         self._begin()
         await asyncio.gather(*jobs)
         self._begin()
         limit = now() + PATIENCE
-        for number in range(int(PATIENCE / PASSER_EVERY)):
+        for number in range(PASSERS):
             if self._idle():
                 break
-            # An item refused alone ends only while others pass: let some pass.
-            self.broker.publish(item_event(f"passer-{number}", 1))
+            # An item refused alone ends only while others of its type pass: let some pass.
+            for kind, asks in product((DEAL, 1, 31, QUOTE, HIDDEN), (NOTHING_ASKED, OTHERS)):
+                blind = self.history.blind(kind, asks.responsible)
+                if blind and self.history.ask == "always" and number > 1:
+                    continue
+                name = f"passer-{number}-{kind}-{asks.responsible}"
+                self.broker.publish(item_event(name, kind, asks=asks))
             await asyncio.sleep(PASSER_EVERY)
         while now() < limit and not self._idle():  # noqa: ASYNC110 - polls made-up time
             await asyncio.sleep(1.0)
@@ -293,6 +357,13 @@ class World:
                 await asyncio.sleep(rng.choice([0.0, 0.3, 5.0]))
                 process.connection.mend()
 
+    async def _set_back(self) -> None:
+        """Bring a backup of the portal back, or empty it."""
+        if self.history.set_back_at is not None:
+            await asyncio.sleep(self.history.set_back_at)
+            items = len(self.portal.ledger)
+            self.portal.set_back(self.history.rng.choice([0, items // 2, max(0, items - 3)]))
+
     def _leave(self, process: Process) -> None:
         """Let a process go; it must not have met a bug."""
         self.processes.remove(process)
@@ -328,37 +399,52 @@ class World:
         self.violations += self.broker.violations + self.portal.violations
         self.violations += letters_too_many(self)
         good = self._wanted()
-        owners = {item.item_id: item.identity for item in self.portal.ledger}
+        items = [*self.portal.ledger, *self.portal.lost]
+        owners = {(item.item_id, item.identity) for item in items}
         imported = set()
         for result in self.broker.results:
             if isinstance(result.outcome, Imported):
                 imported.add(result.identity)
-                if owners.get(result.outcome.item_id) != result.identity:
+                if (result.outcome.item_id, result.identity) not in owners:
                     self.violations.append(f"{result.identity} was told another's item")
         counts = Counter(item.identity for item in self.portal.ledger)
         for identity in {*counts, *good}:
-            if identity.entity_type_id not in {QUOTE, HIDDEN}:
-                self._judge_event(identity, counts[identity], identity in imported)
+            self._judge_event(identity, counts[identity], identity in imported)
         self._judge_failures()
 
     def _judge_event(self, identity: Identity, items: int, imported: bool) -> None:  # noqa: FBT001
         """Judge one event: in the CRM once, or failed and not in it."""
-        if items > 1:
+        askable = identity.entity_type_id != QUOTE
+        if items > 1 and askable:
             self.violations.append(f"{identity} is in the CRM {items} times")
-        elif items and not imported:
+        elif items and not imported and identity not in self._blind():
             self.violations.append(f"{identity} is in the CRM, but its result is failed")
         elif not imported and identity in self._wanted():
             self.violations.append(f"{identity} is good, but not imported")
 
+    def _events(self) -> list[ItemEvent]:
+        return [m.event for m in self.broker.messages if isinstance(m.event, ItemEvent)]
+
+    def _blind(self) -> set[Identity]:
+        """Return the events of which a person may have to look up the item."""
+        blind = self.history.blind
+        return {e.identity for e in self._events() if blind(e.entity_type_id, e.asks.responsible)}
+
     def _wanted(self) -> set[Identity]:
         """Return the events that must be imported: the portal would take them."""
-        events = [m.event for m in self.broker.messages if isinstance(m.event, ItemEvent)]
-        return {
-            event.identity
-            for event in events
-            if nature_of(event) not in FATAL
-            and event.entity_type_id not in {QUOTE, HIDDEN, CLOSED}
-        }
+        return (
+            {
+                event.identity
+                for event in self._events()
+                if nature_of(event) not in FATAL and event.entity_type_id != CLOSED
+            }
+            - self._blind()
+            - self._lost()
+        )
+
+    def _lost(self) -> set[Identity]:
+        """Return the events whose items were gone when the portal was set back."""
+        return {item.identity for item in self.portal.lost}
 
     def _judge_failures(self) -> None:
         """Only an item's own fault fails it."""
@@ -367,11 +453,13 @@ class World:
             event = events[result.digest]
             if isinstance(event, Malformed):
                 continue
-            blind = event.entity_type_id in {QUOTE, HIDDEN}
+            blind = event.identity in self._blind()
             own = nature_of(event) in FATAL or event.entity_type_id == CLOSED
+            if own:
+                continue
             if blind and nature_of(event) is Nature.GOOD:
                 own = failed.kind is FailureKind.AMBIGUOUS and self._excused(result)
-            elif blind:
+            elif blind or (nature_of(event) is Nature.SAVED and event.identity in self._lost()):
                 own = True
             if not own:
                 self.violations.append(f"{result.identity} is good and failed: {failed}")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from service.domain.events import BatchKey, ExternalId, ItemEvent
+from service.domain.events import BatchKey, ExternalId, ItemEvent, Profile
 from service.domain.fields import Field
 from service.domain.outcomes import (
     Accepted,
@@ -16,6 +16,10 @@ from service.domain.outcomes import (
     Report,
     Verdict,
 )
+from service.domain.witnessing import Oneself, Seen
+
+GIVEN = Profile("1", "0", "Y")
+"""What an item has whose event asks for nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class ScriptedPortal:
         self.poison: dict[str, Fault] = {}
         self.calls: list[list[str]] = []
         self.look_ups: list[list[str]] = []
-        self.asked_readable = 0
+        self.admin = True
+        self.asked_oneself = 0
+        self.profiles: dict[int, Profile] = {}
         self.probes = 0
         self.created: defaultdict[str, list[int]] = defaultdict(list)
         self.items: dict[tuple[int, ExternalId], list[int]] = {}
@@ -66,6 +72,8 @@ class ScriptedPortal:
         """Put an item into the CRM."""
         item_id = next(self._ids)
         self.created[event.event_id].append(item_id)
+        asked = zip(event.asks, GIVEN, strict=True)
+        self.profiles[item_id] = Profile(*(wish or given for wish, given in asked))
         if event.external_id is not None:
             self.items.setdefault((event.entity_type_id, event.external_id), []).append(item_id)
         return item_id
@@ -93,21 +101,25 @@ class ScriptedPortal:
 
     async def find(
         self, entity_type_id: int, wanted: Sequence[ExternalId]
-    ) -> dict[ExternalId, list[int]]:
-        """Return the ids of the items that carry the external ids."""
+    ) -> dict[ExternalId, list[Seen]]:
+        """Return the items that carry the external ids, if they may be read."""
         self.look_ups.append([each.value for each in wanted])
         _raise(self.look_up_faults)
         if self.readable is not True:
             return {}
         known = {each: self.items.get((entity_type_id, each), []) for each in wanted}
-        return {each: list(ids) for each, ids in known.items() if ids}
+        return {
+            each: [Seen(item_id, self.profiles.get(item_id, GIVEN)) for item_id in ids]
+            for each, ids in known.items()
+            if ids
+        }
 
-    async def sees_any(self, entity_type_id: int) -> bool:  # noqa: ARG002 - the protocol's
-        """Tell whether reading is proved."""
-        self.asked_readable += 1
+    async def oneself(self) -> Oneself:
+        """Tell who asks: whoever may read is an administrator here, unless told otherwise."""
+        self.asked_oneself += 1
         if isinstance(self.readable, Fault):
             raise CallFailed(self.readable)
-        return self.readable
+        return Oneself("1", self.readable and self.admin)
 
     async def fields(self, key: BatchKey) -> Mapping[str, Field]:
         """Describe the fields of a type, unless a fault is due."""

@@ -181,7 +181,7 @@ async def test_an_answer_nested_too_deep_is_unreadable_at_most(
     calls: list[Callable[[], Any]] = [
         lambda: portal.import_items(DEALS, [sent(b'{"title":"x"}')]),
         lambda: portal.find(2, [EXTERNAL]),
-        lambda: portal.sees_any(2),
+        portal.oneself,
         portal.probe,
     ]
     for call in calls:

@@ -1,11 +1,12 @@
 """Makes the events, claims and batches that the tests of the rules are about."""
 
 import hashlib
+from dataclasses import replace
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
 from service.domain.doubt import Doubt, Knowledge
-from service.domain.events import BatchKey, ExternalId, ItemEvent, Origin
+from service.domain.events import BatchKey, ExternalId, ItemEvent, Origin, Profile
 from service.domain.outcomes import CallKind, Fault, PauseReason
 from service.domain.retry import RetryPolicy
 from service.domain.sequel import Rules
@@ -37,6 +38,11 @@ def event(
         external_id=None if external is None else external_id(external or name),
         origin=Origin(redrive_count=redriven),
     )
+
+
+def asking(item: ItemEvent | str, asks: Profile) -> ItemEvent:
+    """Return an event whose fields say who may see its item."""
+    return replace(event(item) if isinstance(item, str) else item, asks=asks)
 
 
 def external_id(value: str) -> ExternalId:

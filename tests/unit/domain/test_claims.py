@@ -14,6 +14,7 @@ from service.domain.claims import Claim, Claims, Repeat, claim_of
 from service.domain.doubt import Doubt
 from service.domain.events import Identity, ItemEvent
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.domain.owning import Owners
 from tests.unit.domain.samples import claim, event
 
 REJECTED = Failed(FailureKind.REJECTED, "100", "no", 200)
@@ -266,10 +267,11 @@ def test_late_deliveries_leave_their_claims_and_their_copies_join(claims: Claims
 def test_what_is_remembered_does_not_grow_with_the_ids() -> None:
     """Ids of half a million characters take as much as short ones."""
     claims: Claims[str] = Claims(remember=1000)
+    owners = Owners(remember=1000)
     tracemalloc.start()
     for number in range(20):
         each = start(claims, claim(f"{number:0500000}"))
-        claims.own(each.event, number + 1)
+        owners.own(each.event, number + 1)
         _ends(claims, each, Imported(number + 1))
         other = start(claims, claim(f"x{number:0500000}"))
         other.known.perhaps_sent(REJECTED, 1.0)
@@ -328,7 +330,7 @@ def test_what_is_known_survives_the_return_of_the_deliveries(claims: Claims[str]
     [
         (Doubt.NONE, Doubt.NONE, Doubt.NONE),
         (Doubt.NONE, Doubt.WEAK, Doubt.WEAK),
-        (Doubt.NONE, Doubt.STRONG, Doubt.WEAK),
+        (Doubt.NONE, Doubt.STRONG, Doubt.NONE),
         (Doubt.STRONG, Doubt.NONE, Doubt.STRONG),
     ],
 )
@@ -428,13 +430,19 @@ def test_a_copy_that_somebody_else_held_brings_its_doubt_along(
     assert (times, doubt, look_at) == (known.times, known.doubt, known.look_at)
 
 
-def test_an_item_belongs_to_the_first_event_that_names_it(claims: Claims[str]) -> None:
-    """One CRM item settles at most one event."""
-    assert claims.own(event("a"), 5)
-    assert claims.own(event("a", body="other"), 5)
-    assert not claims.own(event("b"), 5)
-    assert claims.own(event("b"), 6)
-    assert claims.own(event("b", entity_type_id=1), 5)
+def test_what_was_imported_before_a_set_back_is_a_reason_to_ask(claims: Claims[str]) -> None:
+    """It may be gone from the portal: neither answered nor sent before it is looked up."""
+    for name, external in (("a", ""), ("b", None)):
+        first = claim(event(name, external=external))
+        claims.admit(first, copy=False)
+        claims.resolve(first, Imported(5))
+    claims.set_back()
+    claims.set_back()
+    again, blind = claim("a"), claim(event("b", external=None))
+    assert [again, blind] == [claims.admit(each, copy=False) for each in (again, blind)]
+    assert (Doubt.WEAK, Doubt.NONE) == (again.known.doubt, blind.known.doubt)
+    claims.resolve(again, Imported(6, reconciled=True))
+    assert Repeat(Imported(6, duplicate=True)) == claims.admit(claim("a"), copy=False)
 
 
 BODIES = st.tuples(st.sampled_from("xyz"), st.sampled_from(["p", "q", "r", None]))
@@ -643,3 +651,17 @@ def _ends(
     resolved = claims.resolve(each, outcome)
     assert [] == each.heirs
     return resolved.starts, resolved.repeats
+
+
+@pytest.mark.parametrize("body", ["", "other"])
+def test_an_id_that_ended_in_doubt_stays_in_doubt(claims: Claims[str], body: str) -> None:
+    """A new publish of it is looked up before it is sent, by the one that waits as well."""
+    first = start(claims, claim("a"))
+    heir = claim(event("a", body="heir"))
+    claims.admit(heir, copy=False)
+    claims.resolve(first, replace(REJECTED, kind=FailureKind.AMBIGUOUS))
+    assert Doubt.STRONG is heir.known.doubt
+    claims.resolve(heir, replace(REJECTED, kind=FailureKind.AMBIGUOUS))
+    again = claim(event("a", body=body))
+    claims.admit(again, copy=False)
+    assert Doubt.STRONG is again.known.doubt

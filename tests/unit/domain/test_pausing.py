@@ -336,9 +336,11 @@ def test_a_success_clears_the_suspicion(gate: Gate) -> None:
 
 
 def test_items_that_break_their_call_alone_are_counted_once_each(gate: Gate) -> None:
-    """Until something passes."""
+    """By type, and until an item of that type passes."""
     assert [1, 1, 2] == [gate.broke_alone(each) for each in (A, A, B)]
-    gate.ended(1, 0, 1.0)
+    gate.ended(1, 0, 1.0, entity_type_id=1)
+    assert (2, 1) == (gate.broke_alone(B), gate.broke_alone(Identity(1, "a")))
+    gate.ended(1, 0, 2.0, entity_type_id=2)
     assert 1 == gate.broke_alone(B)
 
 
@@ -438,3 +440,13 @@ def test_a_portal_that_wants_to_be_left_alone_for_long_is_a_pause_at_once() -> N
     assert (Mode.PAUSED, PauseReason.OPERATING_LIMIT) == (gate.mode, gate.reason)
     gate.left_alone(PauseReason.UNAVAILABLE, 3600.0, 2.0)
     assert (PauseReason.OPERATING_LIMIT, 16.0) == (gate.reason, gate.probe_at)
+
+
+def test_the_time_in_which_the_portal_takes_imports_is_counted(gate: Gate) -> None:
+    """From the first question on; not while the intake is paused."""
+    assert 0.0 == gate.open_seconds(100.0)
+    assert 50.0 == gate.open_seconds(150.0)
+    gate.bar(PauseReason.CREDENTIALS, 160.0)
+    assert 60.0 == gate.open_seconds(500.0)
+    gate.probed(1000.0, ok=True)
+    assert 65.0 == gate.open_seconds(1005.0)

@@ -7,6 +7,7 @@ import pytest
 
 from service.domain.claims import Claims
 from service.domain.outcomes import Imported
+from service.domain.owning import Owners
 from service.preflight.arithmetic import (
     MIB,
     REMEMBERED_BYTES,
@@ -47,11 +48,12 @@ def test_remembered_ids_take_no_more_than_is_reckoned() -> None:
     """Measure what stays of imported events, a quarter more than the setting included."""
     many = 4_000
     claims: Claims[str] = Claims(remember=many)
+    owners = Owners(remember=many)
     tracemalloc.start()
     for number in range(many * 5 // 4):
         each = claim(f"order-{number:0900}")
         claims.admit(each, copy=False)
-        claims.own(each.event, 10**9 + number)
+        owners.own(each.event, 10**9 + number)
         claims.resolve(each, Imported(10**9 + number))
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -1,0 +1,58 @@
+"""Decides whose item a number is: one item settles one event."""
+
+import hashlib
+from enum import Enum, auto
+
+from service.domain.events import ItemEvent
+from service.domain.remembering import Remembered
+
+TYPE_BITS = 31
+"""An entity type fits into these, so that a number of it and an item is one of both."""
+DIGEST = 12
+
+
+class Owned(Enum):
+    """What is known of an item number."""
+
+    OURS = auto()
+    """Of nobody else: it is this event's."""
+    TAKEN = auto()
+    """The item of another event that carries the same external id."""
+    OTHER_PAIR = auto()
+    """Remembered with another external id: if the portal shows it with ours, it was set back."""
+
+
+class Owners:
+    """The events of the item numbers seen lately, as digests of fixed size."""
+
+    def __init__(self, *, remember: int) -> None:
+        """Start with nothing known."""
+        self._remember = remember
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all: the portal was set back, and gives numbers out anew."""
+        self._owners: Remembered[int, bytes] = Remembered(self._remember)
+
+    def own(self, event: ItemEvent, item_id: int) -> Owned:
+        """Note an item as an event's, unless the number is known as another's."""
+        key = item_id << TYPE_BITS | event.entity_type_id
+        pair, name = _pair(event), _digest(event.event_id)
+        owner = self._owners.get(key)
+        if owner is None:
+            self._owners.put(key, pair + name)
+        elif owner != pair + name:
+            return Owned.TAKEN if owner[:DIGEST] == pair else Owned.OTHER_PAIR
+        return Owned.OURS
+
+
+def _pair(event: ItemEvent) -> bytes:
+    """Return a digest of the external id; of the event id where there is none."""
+    external = event.external_id
+    if external is None:
+        return _digest(event.event_id)
+    return _digest(repr((external.field, external.value, external.originator)))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST).digest()
