@@ -137,7 +137,10 @@ def _unknown(name: str, known: Mapping[str, Field]) -> str:
 def _values(name: str, value: object, field: Field) -> Iterator[tuple[Flaw, str]]:
     """Yield what is wrong with the value, or with each of several."""
     if name in SIZED and isinstance(value, str) and len(value) > LONGEST:
-        yield Flaw.LENGTH, f"is longer than {LONGEST} characters: the portal cuts it off"
+        yield (
+            Flaw.LENGTH,
+            f"is longer than {LONGEST} characters, the portal keeps as many: send less",
+        )
     if value is None or value == "":
         return
     shape = _shape(name, value, field)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from service.domain import php
+
 SAMPLES: Mapping[str, str] = MappingProxyType(
     {
         "PHONE": '[{"VALUE": "+4930123456", "VALUE_TYPE": "WORK"}]',
@@ -50,12 +52,15 @@ def _why(name: str, each: object) -> str | None:
         return None
     if not each.get("VALUE_TYPE") or not isinstance(each["VALUE_TYPE"], str):
         return "a value has no VALUE_TYPE"
-    return _why_text(name, str(text))
+    return _why_text(name, text)
 
 
-def _why_text(name: str, text: str) -> str | None:
+def _why_text(name: str, value: object) -> str | None:
+    text = str(value)
     if text == "0":
         return "a VALUE of 0 counts as empty"
+    if isinstance(value, int) and not php.is_whole(value):
+        return "a VALUE has more digits than a number keeps"
     if len(text) > LONGEST:
         return f"a VALUE is longer than {LONGEST} characters"
     return "a VALUE is no address" if name == "EMAIL" and not _ADDRESS.search(text) else None

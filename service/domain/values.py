@@ -50,6 +50,8 @@ IDS = frozenset(_ID_KINDS.split())
 TEXTS = frozenset({"string", "text", "char", "url", "crm_status", "crm_currency"})
 MANY_DIGITS = 15
 """Significant digits that a float keeps for certain."""
+MOST_SHOWN = 5
+"""Ids of choices that a complaint names."""
 _NO = frozenset({"", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "нет"})
 _YES = frozenset({"true", "y", "Y"})
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
@@ -84,11 +86,12 @@ def judge(kind: str, value: object, choices: frozenset[str] | None) -> Found:
         return
     elif kind == "enumeration" and choices is not None:
         if _shown(value) not in choices:
-            yield Flaw.CHOICE, "is none of the ids that the portal lists for this field"
+            some = ", ".join(sorted(choices, key=lambda each: (len(each), each))[:MOST_SHOWN])
+            yield Flaw.CHOICE, f"is no id of a choice, the portal keeps none: send one of {some}"
     elif kind in IDS or kind == "enumeration":
         yield from _reference(value)
-    elif (judging := _BY_KIND.get(kind)) is not None:
-        yield from judging(value)
+    else:
+        yield from _BY_KIND.get(kind, _other)(value)
 
 
 def _boolean(value: object) -> Found:
@@ -96,7 +99,7 @@ def _boolean(value: object) -> Found:
     if value is True or (isinstance(value, str) and value in _YES):
         return
     if not (value.strip().lower() in _NO if isinstance(value, str) else not value):
-        yield Flaw.BOOLEAN, 'becomes no: only true, "true", "y" and "Y" mean yes to the portal'
+        yield Flaw.BOOLEAN, 'becomes no, only true, "true", "y" and "Y" mean yes: send "Y" or "N"'
 
 
 def _is_usual(value: object) -> bool:
@@ -204,6 +207,12 @@ def _text(value: object) -> Found:
         kept = php.text_of(number)
         if not php.is_whole(number) and ("E" in kept or "INF" in kept or Decimal(kept) != number):
             yield Flaw.NUMBER, f"is a long number, the portal keeps {kept}: send it in quotes"
+
+
+def _other(value: object) -> Found:
+    """Whatever the field, PHP has no integers beyond 64 bits."""
+    if isinstance(value, int) and not php.is_whole(value):
+        yield from _text(value)
 
 
 def _money(value: object) -> Found:

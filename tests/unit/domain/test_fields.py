@@ -117,11 +117,42 @@ def test_what_the_portal_reads_is_no_flaw(fields: dict[str, object]) -> None:
         ({"ufCrm_when": ["2026-01-31", "soon"]}, Flaw.DATE),
         ({"ufCrm_tags": "a"}, Flaw.LIST),
         ({"ufCrm_size": 43}, Flaw.CHOICE),
+        ({"ufCrm_size": "large"}, Flaw.CHOICE),
+        ({"photo": 2**64}, Flaw.NUMBER),
     ],
 )
 def test_what_would_be_lost_in_silence_is_said(fields: dict[str, object], flaw: Flaw) -> None:
     """One complaint, and for the right reason."""
     assert [flaw] == flaws(**fields)
+
+
+def test_every_complaint_says_what_to_send() -> None:
+    """A complaint without a remedy makes the reader search."""
+    wrong: dict[str, object] = {
+        "titel": 1,
+        "title": "x" * 256,
+        "opened": "yes",
+        "begindate": "soon",
+        "ufCrm_when": "soon",
+        "ufCrm_size": 43,
+        "ufCrm_free": "Blue",
+        "contactIds": "5,6",
+        "opportunity": "1,5",
+        "assignedById": "Ada",
+        "PHONE": "+1",
+        "fm": [],
+        "id": 5,
+    }
+    found = complaints(wrong, KNOWN)
+    assert len(wrong) == len(found)
+    assert [] == [str(each) for each in found if not _remedy(str(each))]
+    assert "ufCrm_size is no id of a choice, the portal keeps none: send one of 41, 42" in [
+        str(each) for each in found
+    ]
+
+
+def _remedy(text: str) -> bool:
+    return any(word in text for word in (": send ", "did you mean", ": leave it out"))
 
 
 def test_complaint_names_the_field_and_never_a_text_of_its_value() -> None:
@@ -142,6 +173,7 @@ def test_complaint_names_the_field_and_never_a_text_of_its_value() -> None:
         ([{"value": "+100", "valueType": "WORK"}], "no VALUE (in capitals)"),
         ([{"VALUE": "a@b.c"}], "no VALUE_TYPE"),
         ([{"VALUE": ["a@b.c"], "VALUE_TYPE": "WORK"}], "a VALUE is no text"),
+        ([{"VALUE": 2**64, "VALUE_TYPE": "WORK"}], "more digits than a number keeps"),
         ([{"VALUE": "a@b.c" * 60, "VALUE_TYPE": "WORK"}], "longer than 250"),
         ([{"VALUE": "a@b.c", "VALUE_TYPE": "WORK"}, "x"], "in part (1 of 2 values)"),
     ],
