@@ -11,6 +11,7 @@ from service import console
 from service.arguments import parser
 from service.settings import reference
 from service.settings.environment import SettingsInvalid, injected, load
+from service.telemetry.tracebacks import without_values
 
 FAILED = 1
 BAD_SETTINGS = 2
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(reason))
         return FAILED
     except KeyboardInterrupt:
+        return FAILED
+    except Exception as bug:  # noqa: BLE001 - a bug of ours, whatever it is
+        name, trace = type(bug).__name__, without_values((type(bug), bug, bug.__traceback__))
+        _complain(f"an unexpected error ended it ({name}): report it, with these lines\n{trace}")
         return FAILED
 
 
@@ -94,6 +99,9 @@ def _run(_: argparse.Namespace) -> int:
         app.run(settings, metrics)
     except parts.CannotStart as reason:
         _complain(str(reason))
+        return FAILED
+    except Exception:  # noqa: BLE001 - a bug of ours, whatever it is
+        app.log.critical("ended by an unexpected error: report it", exc_info=True)
         return FAILED
     return 0
 

@@ -245,7 +245,8 @@ class Pipeline:
         self._return_on_drain(float("-inf"))
         for task in self._flying:
             task.cancel()
-        await self._desk.aside.end()
+        with contained(self._metrics, "end"):
+            await self._desk.aside.end()
         with contained(self._metrics, "flush"):
             await self._intake.flush()
         seconds = self._clock() - started

@@ -105,13 +105,15 @@ class Warden:
 
     async def _follow(self, mode: Mode) -> None:
         if mode is Mode.PAUSED:
+            self._attached = False
             await self._intake.detach()
             # Not before: what goes back to a queue that is still consumed comes again at once.
             self.shut = True
             self._room.let_go()
-        elif self.shut or not self._attached:
-            self.shut, self._attached = False, True
+        elif not self._attached:
+            self.shut = False
             await self._intake.attach(self._prefetch)
+            self._attached = True
 
     def _next_try(self) -> float:
         """Return the seconds until the portal is asked again: never while it cannot answer."""

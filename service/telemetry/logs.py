@@ -13,6 +13,7 @@ import structlog
 from service.domain.collapsing import Collapse
 from service.telemetry.masking import SHORT, Masking, escaped, visible
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracebacks import without_values
 
 ALIKE = ("code", "kind", "reason", "host", "link", "queue", "work")
 """Failures of one event that agree in these members are the same failure."""
@@ -99,7 +100,7 @@ def _formatter(style: str, masking: Masking) -> _Formatter:
     ]
     after: list[structlog.types.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(without_values),
         masking.record,
     ]
     if style == "json":

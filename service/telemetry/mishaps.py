@@ -12,6 +12,7 @@ from service.telemetry.metrics import Metrics
 AGAIN = RetryPolicy(base=1.0, cap=60.0, max_attempts=1)
 STEADY_SECONDS = 120.0
 """Endless work that went on for so long begins its waits anew."""
+LIBRARIES = ("aiormq", "aio_pika", "pamqp", "httpx", "httpcore")
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,12 @@ def catch_strays(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
 
     def stray(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if isinstance(error, Exception) and not isinstance(error, OSError):
+        if isinstance(error, Exception) and not _is_of_a_broken_line(error):
             struck(metrics, "callback", error)
 
     loop.set_exception_handler(stray)
+
+
+def _is_of_a_broken_line(error: Exception) -> bool:
+    """Tell whether a client library left an error of a lost connection to nobody."""
+    return isinstance(error, OSError) or type(error).__module__.startswith(LIBRARIES)

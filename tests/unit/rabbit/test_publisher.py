@@ -1,6 +1,8 @@
 """Proves what becomes of a publish that the client library cannot even write."""
 
+import asyncio
 from dataclasses import replace
+from datetime import datetime
 from typing import cast
 
 import pytest
@@ -8,12 +10,15 @@ from aio_pika.exceptions import DeliveryError
 from aiormq import Channel
 from pamqp.commands import Basic
 
+from service.domain.claims import Settlement
+from service.domain.outcomes import Failed, FailureKind
 from service.rabbit import publisher as publisher_module
 from service.rabbit.link import Link, LinkLost
 from service.rabbit.publisher import Publisher
-from service.rabbit.results import Outgoing, Writer, bare
+from service.rabbit.results import Outgoing, Settled, Writer, bare
 from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
+from tests.fakes import malformed
 
 LETTER = Outgoing(
     "dead_letter",
@@ -46,6 +51,14 @@ class Full:
         raise DeliveryError(None, Basic.Nack())
 
 
+class Open(Picky):
+    """A channel that stays open."""
+
+    @property
+    def closing(self) -> "asyncio.Future[None]":
+        return asyncio.get_running_loop().create_future()
+
+
 class Ended:
     """A link that only counts how often it is ended."""
 
@@ -60,11 +73,11 @@ async def _repair() -> None:
     raise AssertionError
 
 
-def publisher(link: object = None) -> Publisher:
+def publisher(link: object = None, writer: object = None) -> Publisher:
     """Return a publisher that is handed its channel by the test."""
     return Publisher(
         link=cast("Link", link),
-        writer=cast("Writer", None),
+        writer=cast("Writer", writer),
         metrics=Metrics(),
         repair=_repair,
         queues=dict.fromkeys(TARGETS, "a queue"),
@@ -85,6 +98,30 @@ async def test_a_result_that_cannot_be_written_is_told_and_not_raised() -> None:
     result = replace(LETTER, target="failed")
     told = await publisher()._one(cast("Channel", Picky()), result)  # noqa: SLF001
     assert "unwritable" == told
+
+
+@pytest.mark.parametrize("struck", [0, 1])
+async def test_a_bug_in_one_publish_is_returned_in_its_place(struck: int) -> None:
+    """The others go out."""
+
+    class Buggy:
+        def result(self, settlement: Settled, _: datetime) -> Outgoing:
+            if settlement.attempts == struck:
+                raise KeyError("a bug")
+            properties = Basic.Properties(message_id=str(settlement.attempts))
+            return replace(LETTER, target="failed", properties=properties)
+
+    class Up(Ended):
+        async def channel(self) -> Open:
+            return channel
+
+    channel = Open()
+    sending = publisher(Up(), Buggy())
+    failed = Failed(FailureKind.REJECTED, "1", "no")
+    settlements = [Settlement(malformed(), None, failed, attempts=each) for each in range(2)]
+    answers = await sending.results(settlements)
+    assert isinstance(answers[struck], KeyError)
+    assert (True, 1) == (answers[1 - struck], len(channel.sent))
 
 
 @pytest.mark.error_logs

@@ -1,0 +1,75 @@
+"""Consumer: a message that a bug keeps from being read goes back in its time, alone."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+from service.domain.external_id import ExternalIds
+from service.outlet import Delivery
+from service.rabbit.consumer import STRUCK_SECONDS, Consumer
+from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.tags import Tags
+from service.telemetry.metrics import Metrics
+from tests.fakes import value
+from tests.virtual_time import run
+
+GOOD = b'{"entityTypeId": 2, "id": "good", "fields": {"title": "x"}}'
+
+
+class Line:
+    """A channel that notes what is given back."""
+
+    is_closed = False
+
+    def __init__(self) -> None:
+        self.returned: list[int] = []
+
+    @property
+    def closing(self) -> "asyncio.Future[None]":
+        return asyncio.get_running_loop().create_future()
+
+    async def basic_nack(self, tag: int, **_: object) -> None:
+        self.returned.append(tag)
+
+
+class Buggy(Decoder):
+    """Cannot read one body."""
+
+    def decode(self, message: Incoming) -> Any:  # noqa: ANN401 - as its base
+        if message.body == b"struck":
+            raise KeyError(message.body)
+        return super().decode(message)
+
+
+def message(tag: int, body: bytes) -> DeliveredMessage:
+    """Return a message as the client library hands it over."""
+    header = ContentHeader(properties=Basic.Properties())
+    deliver = Basic.Deliver(consumer_tag="c", delivery_tag=tag)
+    return DeliveredMessage(delivery=deliver, header=header, body=body, channel=cast("Any", None))
+
+
+@pytest.mark.error_logs
+def test_a_message_that_a_bug_keeps_from_being_read_holds_up_no_other() -> None:
+    """It stays for a while, so that it does not come again at once, and goes back."""
+    metrics, line, taken = Metrics(), Line(), list[Delivery]()
+    decoder = Buggy(external_ids=ExternalIds("test"), max_bytes=1_000)
+    consumer = Consumer(queue="q", decoder=decoder, metrics=metrics, early=0)
+    consumer.accept = taken.append
+
+    async def story() -> None:
+        tags = Tags(cast("Channel", line), metrics)
+        consumer._receive(tags, message(1, b"struck"))  # noqa: SLF001 - what the library calls
+        consumer._receive(tags, message(2, GOOD))  # noqa: SLF001 - as above
+        await asyncio.sleep(STRUCK_SECONDS - 1)
+        assert ["good"] == [each.event.event_id for each in taken]
+        assert [] == line.returned
+        await asyncio.sleep(2)
+        assert [1] == line.returned
+
+    run(story())
+    assert 1.0 == value(metrics.unexpected)

@@ -1,0 +1,214 @@
+"""Bugs: an exception at any await of any task costs what it strikes, and nothing beside it."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine, Generator, Sequence
+from dataclasses import replace
+from types import CodeType
+from typing import Any
+
+import pytest
+from aiormq.exceptions import AMQPError
+
+from service.domain.batching import BatchPolicy
+from service.domain.events import BatchKey, ItemEvent, Malformed
+from service.domain.outcomes import Imported, Report
+from service.domain.retry import RetryPolicy
+from service.domain.sequel import Rules
+from service.pipeline import Pipeline
+from service.telemetry.metrics import Metrics
+from service.telemetry.mishaps import catch_strays, endless
+from tests.fakes import (
+    FakeBroker,
+    FakeConnection,
+    FakePortal,
+    Nature,
+    Weather,
+    item_event,
+    malformed,
+    value,
+)
+from tests.unit.test_pipeline import LIMITS
+from tests.virtual_time import run
+
+MOST_AWAITS = 1_000
+ALL_SECONDS = 400.0
+BRISK = replace(
+    LIMITS,
+    batch=BatchPolicy(20, 2.0, 1_000_000),
+    rules=Rules(RetryPolicy(0.2, 6.0, 5), settle=6.5, recheck=0.4),
+    hold=100.0,
+    deadline=20.0,
+    call=5.0,
+)
+
+
+class Aim:
+    """Counts the awaits of the service's tasks, and strikes at one of them."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.seen = 0
+        self.struck = ""
+        self.armed = True
+
+    def strikes(self, code: CodeType) -> bool:
+        """Count an await; tell whether it is the one."""
+        self.seen += self.armed
+        if self.armed and self.seen == self.target and not self.struck:
+            self.struck = code.co_qualname
+            return True
+        return False
+
+
+class Struck(Coroutine[Any, Any, Any]):
+    """A coroutine that raises where it waits, instead of going on, when the aim says so."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], code: CodeType, aim: Aim) -> None:
+        self._work, self._code, self._aim, self._begun = work, code, aim, False
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the protocol's
+        begun, self._begun = self._begun, True
+        if begun and self._aim.strikes(self._code):
+            return self._work.throw(KeyError("a bug"))
+        return self._work.send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the protocol's
+        return self._work.throw(*error)
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise NotImplementedError
+
+
+class CarefulPortal(FakePortal):
+    """Counts the calls that were cancelled."""
+
+    cancelled = 0
+
+    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        try:
+            return await super().import_items(key, events)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+async def live(aim: Aim, seed: int) -> tuple[FakeBroker, CarefulPortal, Metrics]:
+    """Live through two batches, refusals, look-ups, a cut connection and a stop."""
+    rng = random.Random(seed)
+    weather = iter([Weather.FINE, Weather.BROKEN])
+    broker = FakeBroker(rng)
+    portal = CarefulPortal(rng, weather=lambda: next(weather, Weather.FINE))
+    connection, metrics = FakeConnection(broker), Metrics()
+    loop = asyncio.get_running_loop()
+
+    def factory(
+        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any
+    ) -> "asyncio.Task[Any]":
+        code = getattr(work, "cr_code", None)
+        if isinstance(code, CodeType) and "/service/" in code.co_filename:
+            work = Struck(work, code, aim)
+        return asyncio.Task(work, loop=loop, **more)
+
+    loop.set_task_factory(factory)  # type: ignore[arg-type]  # more precise than its stub
+    pipeline = Pipeline(
+        portal=portal,
+        intake=connection,
+        publisher=connection,
+        limits=BRISK,
+        metrics=metrics,
+        clock=loop.time,
+    )
+    connection.accept, connection.on_change = pipeline.accept, pipeline.wake
+    task = asyncio.create_task(pipeline.run())
+    events: list[ItemEvent | Malformed] = [
+        *(item_event(f"deal-{number}") for number in range(4)),
+        malformed(),
+        item_event("bad", nature=Nature.BAD),
+        *(item_event(f"other-{number}", 31) for number in range(3)),
+    ]
+    for event in events:
+        broker.publish(event)
+    await asyncio.sleep(10.0)
+    broker.publish(item_event("late"))
+    await asyncio.sleep(1.0)
+    connection.cut()
+    await asyncio.sleep(1.0)
+    connection.mend()
+    await asyncio.sleep(20.0)
+    aim.armed = False
+    await asyncio.sleep(ALL_SECONDS)
+    aim.armed = True
+    assert not task.done(), "the pipeline has ended"
+    assert 0 == portal.cancelled
+    pipeline.stop()
+    await task
+    return broker, portal, metrics
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_a_bug_at_any_await_loses_doubles_and_cancels_nothing(seed: int) -> None:
+    """Raise at each await of each task of the service in turn."""
+    logging.getLogger("service").setLevel(logging.CRITICAL)
+    wrong: dict[str, object] = {}
+    aim = Aim(0)
+    for target in range(1, MOST_AWAITS):
+        aim = Aim(target)
+        broker, portal, metrics = run(live(aim, seed))
+        if not aim.struck:
+            break
+        imported = {r.identity[1] for r in broker.results if isinstance(r.outcome, Imported)}
+        found = {
+            "unsettled": [m.event.event_id for m in broker.messages if not m.acked],
+            "in the CRM": len(portal.ledger) != 8 or len({i.identity for i in portal.ledger}) != 8,
+            "imported": len(imported) != 8,
+            "letters": not 2 <= len(broker.letters) <= 3,
+            "told": value(metrics.unexpected) != 1,
+            "broken": [*broker.violations, *portal.violations],
+        }
+        if any(found.values()):
+            wrong[f"{target} {aim.struck}"] = {name: each for name, each in found.items() if each}
+    assert 50 < aim.seen < MOST_AWAITS
+    assert {} == wrong
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Generator[None]:
+    """Keep the log of so many bugs out of the way."""
+    log = logging.getLogger("service")
+    before = log.level
+    yield
+    log.setLevel(before)
+
+
+@pytest.mark.error_logs
+def test_endless_work_begins_anew_after_a_bug_and_is_told_of_each() -> None:
+    """One that ends by itself, or is cancelled, does not."""
+    metrics, runs = Metrics(), 0
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise KeyError(runs)
+
+    async def story() -> None:
+        await endless(work, "work", metrics)
+
+    run(story())
+    assert (3, 2.0) == (runs, value(metrics.unexpected))
+
+
+@pytest.mark.error_logs
+async def test_stray_exceptions_are_told_but_for_those_of_a_broken_line() -> None:
+    """A callback's, or a task's that nobody awaits."""
+    metrics, loop = Metrics(), asyncio.get_running_loop()
+    catch_strays(loop, metrics)
+    for error in (KeyError("bug"), ConnectionResetError(), AMQPError()):
+        loop.call_exception_handler({"message": "stray", "exception": error})
+    loop.set_exception_handler(None)
+    assert 1.0 == value(metrics.unexpected)
