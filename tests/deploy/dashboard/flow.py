@@ -165,7 +165,7 @@ FLOW = Row(
             unit="percentunit",
             queries=[
                 Query(f"max (job:importer_items_failed:ratio_rate1h{{{JOB}}})", "failed"),
-                Query(f"max (job:importer_end_to_end_latency_slow:ratio_rate1h{{{JOB}}})", "slow"),
+                Query(f"max (job:importer_event_age_slow:ratio_rate1h{{{JOB}}})", "slow"),
             ],
         ),
     ],

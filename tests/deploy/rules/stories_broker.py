@@ -4,6 +4,7 @@ from tests.deploy.rules.series import (
     ACTIVE,
     ACTIVE_OTHER,
     ALIVE,
+    AWAY,
     CREDENTIALS,
     IMPORTED,
     mine,
@@ -43,6 +44,18 @@ STORIES = (
             "it imports": {IMPORTED: "0+5x45"},
             "it is paused": {CREDENTIALS: "1x45"},
             "nothing waits": {READY: "0x45"},
+        },
+    ),
+    Story(
+        alert="ImporterPausedLong",
+        severity="page",
+        series={READY: "10x300", AWAY: "0x5 0+60x180 10800x110"},
+        fires="130m",
+        value="10",
+        resolves="250m",
+        silent={
+            "nothing waits": {READY: "0x300"},
+            "an hour": {AWAY: "0x5 0+60x60 3600x235"},
         },
     ),
     Story(

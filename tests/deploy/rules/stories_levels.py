@@ -2,6 +2,7 @@
 
 from tests.deploy.rules.series import (
     ALL,
+    AWAY,
     ERRORS,
     FAILED,
     IMPORTED,
@@ -9,7 +10,6 @@ from tests.deploy.rules.series import (
     QUICK,
     RESET,
     SHARE,
-    UNAVAILABLE,
     UPSTREAMS,
     USED,
 )
@@ -63,14 +63,14 @@ STORIES = (
             QUICK: "0+50x60 3000+100x60",
             ALL: "0+100x121",
             SHARE: "1x121",
-            UNAVAILABLE: "0x121",
+            AWAY: "0x121",
         },
         waits="10m",
         fires="30m",
         value="50%",
         resolves="95m",
         silent={
-            "the portal was away": {UNAVAILABLE: "1x121"},
+            "the portal was away": {AWAY: "0+20x121"},
             "the portal throttles": {SHARE: "0.5x121"},
             "the portal's budget is spent": {
                 USED: "410x121",
