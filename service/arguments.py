@@ -123,12 +123,27 @@ def _dead_letters(commands: Parsers) -> None:
     show = _action(actions, "show", "show every dead letter of one event, whole")
     show.add_argument("id", metavar="ID", help="the event id")
 
+    _redrive(actions)
+    purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
+    _filters(purge)
+    purge.add_argument("--older-than", type=_ago, metavar="AGE", help="older than 12h, 30d, 4w")
+    purge.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    purge.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+def _redrive(actions: Parsers) -> None:
     redrive = _action(
-        actions, "redrive", "send dead letters back to the intake: all, or those selected"
+        actions,
+        "redrive",
+        "send dead letters back to the intake: all, or those selected; malformed ones stay unless "
+        "--kind or --id names them or --set mends them",
     )
     _filters(redrive)
     redrive.add_argument("--limit", type=_positive, metavar="N", help="at most so many")
     redrive.add_argument("--dry-run", action="store_true", help="only tell what would be sent")
+    redrive.add_argument(
+        "--yes", action="store_true", help="do not ask before more than 100 letters go"
+    )
     redrive.add_argument(
         "--set",
         action="append",
@@ -144,12 +159,6 @@ def _dead_letters(commands: Parsers) -> None:
         help="also ambiguous and undelivered ones of a type without external id: their items may "
         "exist already, cannot be looked up, and may be doubled",
     )
-
-    purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
-    _filters(purge)
-    purge.add_argument("--older-than", type=_ago, metavar="AGE", help="older than 12h, 30d, 4w")
-    purge.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
-    purge.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def _settings(commands: Parsers) -> None:

@@ -17,6 +17,6 @@ def main(options: argparse.Namespace) -> int:
         case "show":
             return run(showing(options))
         case "redrive":
-            return run(redriving(options))
+            return redriving(options)
         case _:
             return purging(options)

@@ -13,13 +13,17 @@ from service.dead_letters.opening import Reading, opened
 from service.dead_letters.patching import Patch, Unpatchable, patch_of, patched
 from service.dead_letters.selection import Selection
 from service.domain.events import ItemEvent, Malformed
-from service.errand import Errand, errand
+from service.domain.outcomes import FailureKind
+from service.errand import Errand, errand, run
 from service.rabbit.confirming import Word
 from service.rabbit.letters import Letter, decoded, redriven
 from service.rabbit.link import LinkLost
 
 DOUBTFUL = "stays: perhaps in the CRM"
+MALFORMED = "stays: malformed"
 GOES = "goes back"
+ASKED_ABOVE = 100
+"""Letters that a person at a terminal sends back without being asked."""
 _WHY = {
     Word.RETURNED: "no queue is bound to the intake exchange for its routing key",
     Word.NACKED: "the intake queue is full and refuses",
@@ -30,9 +34,10 @@ _WHY = {
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the letters."""
+    """What became of the letters; `hopeless` are sent although they are malformed."""
 
     sent: int = 0
+    hopeless: int = 0
     malformed: int = 0
     doubtful: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -76,6 +81,10 @@ class Redrive:
         for letter in filter(self.selection.holds, window):
             if self.limit is not None and self.tally.sent + len(chosen) >= self.limit:
                 break
+            if self._is_malformed(letter):
+                self.tally.malformed += 1
+                self.tally.groups.add(letter, MALFORMED)
+                continue
             if self._is_doubtful(letter):
                 self.tally.doubtful += 1
                 self.tally.groups.add(letter, DOUBTFUL)
@@ -86,6 +95,11 @@ class Redrive:
                 self.tally.failed[f"it cannot be patched: {why}"] += 1
                 self.tally.groups.add(letter, f"stays: it cannot be patched: {why}")
         return chosen
+
+    def _is_malformed(self, letter: Letter) -> bool:
+        """Tell whether a letter would only fail again, and nobody named it."""
+        is_named = self.selection.kind is not None or self.selection.ids
+        return letter.kind == FailureKind.MALFORMED and not (is_named or self.patch)
 
     def _is_doubtful(self, letter: Letter) -> bool:
         return not self.resend_ambiguous and may_double(letter, can_look_up=self.work.can_look_up)
@@ -115,7 +129,7 @@ class Redrive:
         for letter, _ in chosen:
             self.tally.groups.add(letter, GOES)
         if not self.patch:
-            self.tally.malformed += sum(
+            self.tally.hopeless += sum(
                 not isinstance(letter.event, ItemEvent) for letter, _ in chosen
             )
 
@@ -136,8 +150,13 @@ class Redrive:
             tally.groups.show("would")
         verb = "would go back" if self.dry_run else "sent back"
         console.show(f"{_letters(tally.sent)} {verb} to the intake")
+        if tally.hopeless:
+            console.show(f"malformed, and will fail again: {_letters(tally.hopeless)} of these")
         if tally.malformed:
-            console.show(f"malformed, and will fail again: {_letters(tally.malformed)} of these")
+            console.show(
+                f"not sent back: {_letters(tally.malformed)}: malformed, and would fail again. "
+                "--set mends, --kind malformed or --id sends them all the same"
+            )
         if tally.doubtful:
             console.show(
                 f"not sent back: {_letters(tally.doubtful)}: perhaps in the CRM already, and "
@@ -160,18 +179,49 @@ def _letters(count: int) -> str:
     return console.many(count, "dead letter")
 
 
-async def redriving(options: argparse.Namespace) -> int:
-    """Send the selected letters back."""
+def redriving(options: argparse.Namespace) -> int:
+    """Send the selected letters back; many only after a person at a terminal has said so."""
+    if not (options.yes or options.dry_run) and console.can_ask():
+        plan = argparse.Namespace(**{**vars(options), "dry_run": True})
+        counted = Tally()
+        if code := run(_walk(plan, counted)):
+            return code
+        if counted.sent > ASKED_ABOVE:
+            wanted = str(counted.sent)
+            if not console.confirm(
+                f"Type {wanted} to send back {_letters(counted.sent)}:", wanted
+            ):
+                console.say("nothing was sent back")
+                return 1
+            options.limit = counted.sent
+    return run(_redrive(options))
+
+
+async def _walk(options: argparse.Namespace, tally: Tally) -> int:
+    """Count what would go; 1 where somebody ended it."""
+    async with errand("dlq redrive") as work, opened(work) as reading:
+        await _redrive_of(work, options, tally).walk(reading)
+    if reading.ended_early:
+        console.say("interrupted: nothing was sent back")
+    return 1 if reading.ended_early else 0
+
+
+def _redrive_of(work: Errand, options: argparse.Namespace, tally: Tally) -> Redrive:
+    return Redrive(
+        work,
+        Selection.of(options),
+        patch_of(options.patch),
+        options.limit,
+        resend_ambiguous=options.resend_ambiguous,
+        dry_run=options.dry_run,
+        tally=tally,
+    )
+
+
+async def _redrive(options: argparse.Namespace) -> int:
     async with errand("dlq redrive") as work:
         await work.session.needs_exchange(work.settings.rabbit.intake_exchange)
-        redrive = Redrive(
-            work,
-            Selection.of(options),
-            patch_of(options.patch),
-            options.limit,
-            resend_ambiguous=options.resend_ambiguous,
-            dry_run=options.dry_run,
-        )
+        redrive = _redrive_of(work, options, Tally())
         try:
             async with opened(work) as reading:
                 await redrive.walk(reading)

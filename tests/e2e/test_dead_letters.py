@@ -218,6 +218,44 @@ async def test_what_cannot_be_patched_stays_and_is_told(
     assert 1 == await letters.ready()
 
 
+async def test_malformed_ones_stay_unless_they_are_named(
+    letters: Letters, commands: Commands
+) -> None:
+    """They would only fail again; the outcome says how many stayed, and how to send them."""
+    broken = letter("raw", kind="malformed", code="NOT_JSON", body=b"\xff")
+    await letters.put(broken, letter("a"), broken)
+    for more in (("--dry-run",), ()):
+        done = await commands.run("dlq", "redrive", *more)
+        assert 0 == done.code
+        assert "not sent back: 2 dead letters: malformed" in done.out
+    assert (2, 1) == (await letters.ready(), await letters.ready(INTAKE_QUEUE))
+    done = await commands.run("dlq", "redrive", "--code", "NOT_JSON")
+    assert (0, 2) == (done.code, await letters.ready())
+    done = await commands.run("dlq", "redrive", "--id", "raw", "--limit", "1")
+    assert "1 dead letter sent back" in done.out
+    done = await commands.run("dlq", "redrive", "--kind", "malformed")
+    assert "malformed, and will fail again: 1 dead letter of these" in done.out
+    assert (0, 3) == (await letters.ready(), await letters.ready(INTAKE_QUEUE))
+
+
+@pytest.mark.parametrize(("typed", "code", "left"), [("101\n", 0, 0), ("y\n", 1, 101)])
+async def test_redrive_of_many_at_a_terminal_wants_the_number(
+    letters: Letters, commands: Commands, typed: str, code: int, left: int
+) -> None:
+    """Up to a hundred go without a question, and so does what has --yes."""
+    await letters.put(*(letter(f"e{n}") for n in range(101)))
+    with commands.terminal("dlq", "redrive") as terminal:
+        await asyncio.to_thread(terminal.wait_for, "Type 101 to send back 101 dead letters:")
+        terminal.type(typed)
+        assert code == await asyncio.to_thread(terminal.wait), terminal.text
+    assert left == await letters.ready()
+    await letters.put(letter("one more"))
+    for more in (("--id", "one more"), ("--yes",)):
+        with commands.terminal("dlq", "redrive", *more) as terminal:
+            assert 0 == await asyncio.to_thread(terminal.wait), terminal.text
+    assert 0 == await letters.ready()
+
+
 async def test_ambiguous_without_external_id_waits_for_a_human(
     broker: Broker, vhost: str, letters: Letters, commands: Commands
 ) -> None:
