@@ -14,8 +14,8 @@ help: ## this list
 setup: .venv/.stamp ## build .venv from the hashed lock
 	@echo "environment: .venv is ready"
 
-demo: .venv/.stamp broker ## the main job on real parts, in two minutes
-	@$(PYTHON) -m tests.demo
+demo: .venv/.stamp broker ## the main job on real parts, in two minutes; KEEP=1 keeps all up after it
+	@$(PYTHON) -m tests.demo $(if $(KEEP),--keep)
 
 test: .venv/.stamp broker programs ## all tests: unit, integration, e2e, chaos in short
 	$(PYTEST) --numprocesses 3 --dist loadscope

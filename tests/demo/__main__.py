@@ -1,5 +1,6 @@
 """Runs the demo: exit 0 if the figures add up, 1 if not, 130 when interrupted."""
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -7,8 +8,9 @@ import time
 
 import httpx
 
-from tests.demo import samples
+from tests.demo import closeup, samples
 from tests.demo.figures import Figures, add_up
+from tests.demo.keeping import keep
 from tests.demo.play import LAST_WORDS, LONGEST_SECONDS, Harvest, play
 from tests.demo.screen import Screen
 from tests.demo.stage import SETTLE_SECONDS, Stage, open_stage
@@ -22,10 +24,13 @@ MOST_COMPLAINTS = 12
 
 def main() -> int:
     """Play the demo and say how it went."""
+    options = argparse.ArgumentParser(prog="python -m tests.demo")
+    options.add_argument("--keep", action="store_true", help="keep everything up until Ctrl-C")
+    is_kept = options.parse_args().keep
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     screen = Screen()
     try:
-        return _run(screen)
+        return _run(screen, is_kept=is_kept)
     except KeyboardInterrupt:
         screen.title("interrupted: every part has been stopped, nothing is left")
         return INTERRUPTED
@@ -35,10 +40,12 @@ def main() -> int:
         return 1
 
 
-def _run(screen: Screen) -> int:
+def _run(screen: Screen, *, is_kept: bool) -> int:
     started = time.monotonic()
     events = samples.make()
-    screen.title(f"crm-importer: {len(events)} item events into a CRM, on real parts")
+    screen.title(
+        f"crm-importer: {len(events)} item events, one of them twice, into a CRM, on real parts"
+    )
     with open_stage(screen.say) as stage:
         _where_to_look(screen, stage)
         try:
@@ -49,14 +56,18 @@ def _run(screen: Screen) -> int:
             return 1
         figures = add_up(events, harvest)
         screen.console.print(draw(figures))
-    return _verdict(screen, figures, harvest, time.monotonic() - started)
+        if not figures.wrong:
+            closeup.show(screen, events, harvest)
+        code = _verdict(screen, figures, harvest, time.monotonic() - started)
+        if is_kept:
+            keep(screen, stage, events)
+    return code
 
 
 def _where_to_look(screen: Screen, stage: Stage) -> None:
     screen.title("Where to look while it runs")
     screen.say("metrics", f"{stage.service.url}metrics   /readyz  /livez")
-    login = "   (guest, guest)" if stage.broker.address.user == "guest" else ""
-    screen.say("queues", f"{stage.broker.address.management_url}/#/queues{login}")
+    screen.say("queues", f"{stage.broker.address.management_url}/#/queues{stage.login}")
     screen.say("CRM", f"{stage.portal.url}control/summary   /control/ledger")
     screen.say(
         "note",

@@ -135,7 +135,7 @@ def _deal(number: int) -> Fields:
 
 
 def _lead(number: int) -> Fields:
-    phone = {"value": f"+49 30 {number:06d}", "typeId": "PHONE", "valueType": "WORK"}
+    phone = {"VALUE": f"+49 30 {number:06d}", "VALUE_TYPE": "WORK"}
     return {"title": f"Call back {number}", "stageId": "NEW", "PHONE": [phone]}
 
 
@@ -160,10 +160,6 @@ def _at_no_stage(fields: Fields) -> Fields:
     return fields | {"stageId": "NO_SUCH_STAGE"}
 
 
-def _phone_as_text(fields: Fields) -> Fields:
-    return fields | {"PHONE": "+49 30 1234"}
-
-
 def _of_no_company(fields: Fields) -> Fields:
     return fields | {"companyId": -5}
 
@@ -171,7 +167,7 @@ def _of_no_company(fields: Fields) -> Fields:
 KINDS = (
     Kind(2, "deal", 194, 8, _deal, _without_title),
     Kind(1, "lead", 118, 5, _lead, _at_no_stage),
-    Kind(3, "contact", 96, 5, _contact, _phone_as_text),
+    Kind(3, "contact", 96, 5, _contact, _of_no_company),
     Kind(31, "invoice", 58, 3, _invoice, _of_no_company),
     Kind(1032, "delivery", 58, 0, _process, dict),
     Kind(UNKNOWN_TYPE, "stray", 0, 5, _process, dict),

@@ -52,6 +52,10 @@ class Screen:
         """Print a headline."""
         self.console.print(f"\n[bold]{escape(text)}[/bold]")
 
+    def line(self, text: str) -> None:
+        """Print a line that can be copied: nothing in it is wrapped."""
+        self.console.print(escape(text), soft_wrap=True)
+
     @contextmanager
     def progress(self, totals: Mapping[str, int]) -> "Iterator[Progressing]":
         """Show the counts against their totals for the time of a `with`."""

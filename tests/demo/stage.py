@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -34,28 +34,40 @@ class Stage:
     vhost: str
     portal: PortalProcess
     service: ServiceProcess
+    settings: Mapping[str, str]
 
     @property
     def amqp_url(self) -> str:
         """Return where upstream and the importer meet."""
         return self.broker.url(self.vhost)
 
+    @property
+    def login(self) -> str:
+        """Return how to log in to the broker's pages, where that is no secret."""
+        return "   (guest, guest)" if self.broker.address.user == "guest" else ""
+
+    def importer(self) -> ServiceProcess:
+        """Return one more importer, not started yet."""
+        return ServiceProcess(self.settings)
+
 
 @contextmanager
 def open_stage(say: Say) -> Iterator[Stage]:
-    """Start broker, portal and importer; `say` is told of each when it is ready."""
+    """Start broker, portal and importer; `say` is told before each and when it is ready."""
     with ExitStack() as parts:
         started = time.monotonic()
+        say("broker", "starting a RabbitMQ of its own, 10 to 20 s ...")
         broker = parts.enter_context(open_broker())
         vhost = f"demo-{uuid.uuid4().hex[:6]}"
         broker.create_vhost(vhost)
         parts.callback(broker.delete_vhost, vhost)
         own = "of its own" if isinstance(broker, RabbitNode) else "that was there"
-        say("broker", f"a RabbitMQ {own}, virtual host {vhost}, after {_since(started)}")
+        say("", f"a RabbitMQ {own}, virtual host {vhost}, after {_since(started)}")
 
         started = time.monotonic()
+        say("portal", "starting a simulated one ...")
         portal = parts.enter_context(PortalProcess(PORTAL))
-        say("portal", f"simulated: 2 calls a second, 50 at once, after {_since(started)}")
+        say("", f"2 calls a second, 50 at once, after {_since(started)}")
 
         started = time.monotonic()
         settings = {
@@ -63,10 +75,11 @@ def open_stage(say: Say) -> Iterator[Stage]:
             "IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url,
             "IMPORTER_BITRIX__SETTLE_SECONDS": str(SETTLE_SECONDS),
         }
+        say("importer", "starting it: python -m service run ...")
         service = parts.enter_context(ServiceProcess(settings))
         service.wait_ready()
-        say("importer", f"python -m service run, ready after {_since(started)}")
-        yield Stage(broker, vhost, portal, service)
+        say("", f"ready after {_since(started)}")
+        yield Stage(broker, vhost, portal, service, settings)
 
 
 def _since(started: float) -> str:

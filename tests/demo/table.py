@@ -65,7 +65,15 @@ def _facts(figures: Figures) -> Table:
         f"{figures.limited} refused by the portal's rate limit",
     )
     letters = sum(count for _, count in figures.reasons)
-    table.add_row("Dead letters", f"{letters} in crm.items.dlq, each with its original body:")
+    table.add_row(
+        "",
+        "look-ups ask for what may be there already: the first messages after a start, and "
+        "what the cut call carried",
+    )
+    table.add_row(
+        "Dead letters",
+        f"{letters} in crm.items.dlq, the originals of all that failed (refused or malformed):",
+    )
     table.add_row("", _reasons(figures))
     return table
 

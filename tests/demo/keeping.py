@@ -1,0 +1,57 @@
+"""Keeps everything up after the demo, so that people can try the commands on it."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+from tests.demo.samples import Sample
+from tests.demo.screen import Screen
+from tests.demo.stage import Stage
+from tests.support.amqp import Upstream, wait_until
+
+FEW = 5
+"""So many refused events are published once more: dead letters to look at."""
+
+
+def keep(screen: Screen, stage: Stage, samples: Sequence[Sample]) -> None:
+    """Start the importer again, leave some dead letters, say what to try, wait for Ctrl-C."""
+    screen.title("Kept until Ctrl-C: the importer is started again")
+    with stage.importer() as service:
+        service.wait_ready()
+        refused = [each for each in samples if each.fate == "refused" and not each.properties]
+        asyncio.run(_publish(stage, refused[:FEW]))
+        screen.say("metrics", f"{service.url}metrics   /readyz  /livez  /status")
+        screen.say("queues", f"{stage.broker.address.management_url}/#/queues{stage.login}")
+        screen.say("CRM", f"{stage.portal.url}control/summary   /control/ledger")
+        screen.title("Try, in another terminal, in this folder")
+        for name, value in stage.settings.items():
+            screen.line(f"  export {name}={value}")
+        first = refused[0]
+        for command in (
+            "check",
+            "dlq list",
+            f"dlq show {first.key}",
+            f"dlq redrive --id {first.key} --set title=Late",
+            "publish --help",
+        ):
+            screen.line(f"  .venv/bin/python -m service {command}")
+        screen.line(
+            """  echo '{"id":"mine","entityTypeId":2,"fields":{"title":"Mine"}}' | """
+            ".venv/bin/python -m service publish -"
+        )
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            screen.title("stopping every part; nothing is left")
+
+
+async def _publish(stage: Stage, samples: Sequence[Sample]) -> None:
+    """Publish events and wait until they are dead letters."""
+    async with Upstream(stage.amqp_url) as upstream:
+        for each in samples:
+            await upstream.publish(each.body, routing_key=each.routing_key, message_id=each.key)
+
+        async def are_there() -> bool:
+            return await upstream.ready("crm.items.dlq") >= len(samples)
+
+        await wait_until(are_there, what="the dead letters")
