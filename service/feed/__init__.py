@@ -163,6 +163,8 @@ async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None
             remedy = "" if feed.sender.last else f": {ended.remedy}"
             raise CannotStart(f"the broker ended it: {ended.found}{remedy}") from None
         raise
+    finally:
+        source.is_closed = True
 
 
 @dataclass(slots=True)

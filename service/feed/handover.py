@@ -39,6 +39,7 @@ class Handover:
                     yield self._take()
             await reading
         finally:
+            reading.add_done_callback(_retrieved)
             with self._room:
                 self._is_closed = True
                 self._room.notify()
@@ -72,6 +73,12 @@ class Handover:
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= MOST_WAITING or self._bytes >= MOST_BYTES_WAITING
+
+
+def _retrieved(reading: "asyncio.Future[None]") -> None:
+    """Look at an error that nobody waits for any more, lest it is reported as forgotten."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _size(read: Read) -> int:

@@ -53,6 +53,8 @@ class Source:
     descriptor: int
     is_stopped: Callable[[], bool]
     position: int = 0
+    is_closed: bool = False
+    """Set by whoever needs no more of it, so that a thread that waits for a pipe ends."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield until the end. Raises Stopped, and CannotStart for what cannot be read."""
@@ -65,7 +67,7 @@ class Source:
 
     def _next(self) -> bytes:
         try:
-            while not self.is_stopped():
+            while not (self.is_closed or self.is_stopped()):
                 ready, _, _ = select.select([self.descriptor], [], [], LOOK_SECONDS)
                 if ready:
                     return os.read(self.descriptor, CHUNK)
