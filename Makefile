@@ -1,7 +1,8 @@
 # Every target does its own set-up; each is one line that a person could type.
+# PYTHON=/path/to/python chooses what .venv is made with.
 SHELL := /bin/bash
-PYTHON := .venv/bin/python
-PYTEST := $(PYTHON) -m pytest
+OURS := .venv/bin/python
+PYTEST := $(OURS) -m pytest
 # `host` (the system's package), or a version kept in a folder of its own: 4.0, 4.3.
 export RABBITMQ ?= host
 
@@ -15,7 +16,7 @@ setup: .venv/.stamp ## build .venv from the hashed lock
 	@echo "environment: .venv is ready"
 
 demo: .venv/.stamp broker ## the main job on real parts, in two minutes; KEEP=1 keeps all up after it
-	@$(PYTHON) -m tests.demo $(if $(KEEP),--keep)
+	@$(OURS) -m tests.demo $(if $(KEEP),--keep)
 
 test: .venv/.stamp broker programs ## all tests: unit, integration, e2e, chaos in short
 	$(PYTEST) --numprocesses 3 --dist loadscope
@@ -24,7 +25,7 @@ check: .venv/.stamp ## lint, format, types, import floors, sizes; changes nothin
 	@tests/tools/check.sh
 
 run: .venv/.stamp ## the importer itself, set by IMPORTER_* variables
-	$(PYTHON) -m service run
+	$(OURS) -m service run
 
 fmt: .venv/.stamp ## format, and mend what lint can mend
 	.venv/bin/ruff format && .venv/bin/ruff check --fix
@@ -39,16 +40,16 @@ e2e: .venv/.stamp broker ## the process as a black box
 	$(PYTEST) -m e2e
 
 chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of what was lost
-	@$(PYTHON) -m tests.chaos
+	@$(OURS) -m tests.chaos
 
 bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside peers; ten minutes (BENCH=--quick: one)
-	@$(PYTHON) -m tests.benchmarks $(BENCH)
+	@$(OURS) -m tests.benchmarks $(BENCH)
 
 deploy-test: .venv/.stamp broker programs containers ## the image, pods and the compose stack in real containers; as root on Debian
 	$(PYTEST) -m stack tests/deploy
 
 audit: .venv/.stamp ## ask which locked packages have known weaknesses
-	@$(PYTHON) -m tests.tools.audit
+	@$(OURS) -m tests.tools.audit
 
 lock: .venv/.stamp ## resolve the ranges of pyproject.toml anew
 	@tests/tools/lock.sh
