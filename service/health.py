@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -103,6 +104,10 @@ def listening(host: str, port: int) -> socket.socket:
 def cannot_listen(host: str, port: int, error: Exception) -> str:
     """Return why `listening` failed, and which setting mends it."""
     why = error.strerror if isinstance(error, OSError) else "not the name of a host"
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        why = os.strerror(
+            error.errno or 0
+        )  # the library adds the address, which stands here already
     remedy = "IMPORTER_HTTP__HOST to an address of this machine: 0.0.0.0, :: or 127.0.0.1"
     if isinstance(error, OSError) and error.errno in PORT_ERRORS:
         remedy = "IMPORTER_HTTP__PORT to a free port"

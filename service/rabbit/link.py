@@ -186,12 +186,16 @@ class Link:
 
     async def _live(self) -> LinkLost:
         """Open a connection, serve it until it ends, and return why it ended."""
+        started = _now()
         try:
             with broker_errors():
                 seconds = CONNECT_SECONDS * self.patience
                 connection = await dial(next(self._urls), self._tls, self.name, seconds)
         except LinkLost as lost:
-            return lost
+            took = _now() - started
+            # RabbitMQ hangs up itself when its answers are so late that we are not in by then.
+            slow = took > CONNECT_SECONDS / 2
+            return Late(f"{lost} (after {took:.0f} s of opening)") if slow else lost
         # A host that cannot be one; `broker_errors` leaves it, as publishes have such errors, too.
         except UnicodeError as error:
             return LinkLost(str(error))

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import resource
 import socket
 import threading
@@ -347,9 +348,9 @@ def test_a_wrong_host_gets_a_remedy_about_the_host(host: str, remedy: str) -> No
 @pytest.mark.parametrize("number", [errno.EADDRINUSE, errno.EACCES])
 def test_a_taken_port_gets_a_remedy_about_the_port(number: int) -> None:
     """Taken by another process, or reserved for root; an IPv6 address stands in brackets."""
-    told = cannot_listen("::", 80, OSError(number, "words of the system"))
-    expected = "cannot listen on [::]:80 (words of the system): set IMPORTER_HTTP__PORT to a"
-    assert told.startswith(expected)
+    told = cannot_listen("::", 80, OSError(number, "words (of the library)"))
+    why = os.strerror(number)
+    assert f"cannot listen on [::]:80 ({why}): set IMPORTER_HTTP__PORT to a free port" == told
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from aiormq import Channel
 from aiormq.base import FutureStore
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from service.rabbit import link as links
 from service.rabbit.link import (
     Address,
     Link,
@@ -155,3 +156,35 @@ async def test_call_ends_with_its_channel() -> None:
     channel.observers[0].set_result(None)
     with pytest.raises(LinkLost):
         await call
+
+
+async def test_a_broker_that_hangs_up_late_while_we_come_in_is_a_slow_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RabbitMQ gives a client ten seconds; whoever is in at last then waits longer for answers."""
+    monkeypatch.setattr(links, "CONNECT_SECONDS", 0.4)
+    ended: asyncio.Queue[str | None] = asyncio.Queue()
+    hang_up_after = 0.3
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(hang_up_after)
+        writer.close()
+
+    async def setup(_: Channel) -> None:
+        """Set nothing up."""
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = Address([f"amqp://127.0.0.1:{port}/"], 15)
+    link = Link("test", address, confirms=False, setup=setup, on_change=ended.put_nowait)
+    running = asyncio.create_task(link.run())
+    async with asyncio.timeout(20):
+        while link.patience == 1:
+            assert "of opening" in (await ended.get() or "")
+        hang_up_after = 0.0
+        before = link.patience
+        await ended.get()
+        assert "of opening" not in (await ended.get() or "")
+    assert link.patience in {before, 2 * before}
+    running.cancel()
+    server.close()
