@@ -13,6 +13,8 @@ from tests.support.wild import GO_ZERO, Wild, deep, many
 from tests.support.world import World
 
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
+PATIENT = {"IMPORTER_RABBIT__HEARTBEAT_SECONDS": "15"}
+"""A connection may end for its messages only, not because the machine is busy."""
 WILD = 120
 
 HOSTILE: Mapping[str, Mapping[str, bytes]] = {
@@ -57,21 +59,15 @@ def send(url: str, event_id: str, written: Mapping[str, bytes], *, key: bytes = 
     return True
 
 
-def restarts(world: World) -> float:
-    """Return how often the consumer was lost, by the service's own word."""
-    counts = [
-        value
-        for name, value in world.service.metrics().items()
-        if name.startswith("importer_consumer_restarts_total")
-    ]
-    assert counts
-    return sum(counts)
+def breaks(world: World) -> list[object]:
+    """Return why connections ended, by the service's own words."""
+    return [line["reason"] for line in world.service.logs(event="broker link down")]
 
 
 async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) -> None:
     """Each is imported or refused for its content; no connection ends; what is lost is named."""
     url = broker.url(vhost)
-    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
+    async with World(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as world:
         await world.start_service()
         accepted = {name for name, written in HOSTILE.items() if send(url, name, written)}
         assert send(url, "routing key", {}, key=b"item.gr\xf6\xdfe")
@@ -90,7 +86,7 @@ async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) 
         }
         assert {} == wrong
         assert expected == set(outcomes)
-        assert 0 == restarts(world)
+        assert [] == breaks(world)
         dropped = {
             dead.headers["import_event_id"]: str(dead.headers.get("import_dropped_headers", ""))
             for dead in books.dead
@@ -130,7 +126,7 @@ async def test_hostile_dead_letters_are_shown_sent_back_and_removed(
         done = await commands.run("dlq", "show", f"broker's {number}")
         assert not done.err.startswith("Traceback")
         assert "\x1b" not in done.out
-    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
+    async with World(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as world:
         done = await commands.run("dlq", "redrive", "--kind", "undelivered")
         assert (0, "") == (done.code, done.err)
         assert put == await letters.ready("crm.items.import")
@@ -140,7 +136,7 @@ async def test_hostile_dead_letters_are_shown_sent_back_and_removed(
             return put == await letters.ready()
 
         await wait_until(all_back, 60, what="every letter back")
-        assert 0 == restarts(world)
+        assert [] == breaks(world)
         listed = json.loads((await commands.run("dlq", "list", "--json")).out)
         assert {"rejected"} == {group["kind"] for group in listed["groups"]}
         done = await commands.run("dlq", "redrive", "--kind", "rejected", "--set", "title=mended")
