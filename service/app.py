@@ -22,6 +22,7 @@ from service.overview import overview
 from service.parts import (
     CannotStart,
     address,
+    auth,
     brokers,
     decoder,
     portal,
@@ -30,9 +31,12 @@ from service.parts import (
     tracer,
 )
 from service.pipeline import Pipeline
+from service.rabbit.address import Address
 from service.rabbit.broker import Broker
 from service.rabbit.results import Writer
+from service.rekeying import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
 from service.settings.changed import changed
+from service.settings.secret_files import SecretFiles
 from service.settings.tree import Settings
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
@@ -62,8 +66,9 @@ def _tend_garbage() -> None:
 async def _serve(settings: Settings, metrics: Metrics) -> None:
     """Start from the outside in; the way back out is the way down through the `with`s."""
     loop = asyncio.get_running_loop()
-    async with portal(settings, metrics) as remote:
-        broker = _broker(settings, metrics)
+    credentials, there = auth(settings), address(settings.rabbit, metrics)
+    async with portal(settings, metrics, credentials) as remote:
+        broker = _broker(settings, there, metrics)
         pipeline = Pipeline(
             portal=remote,
             intake=broker,
@@ -79,14 +84,20 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
             loop.add_signal_handler(number, pipeline.stop)
         status = Status()
         beat = _Beat(status, broker, pipeline, remote, settings.batch.slots, metrics)
-        await _run_parts(settings, beat)
+        takers = {
+            WEBHOOK: credentials.rekey,
+            CLIENT_SECRET: credentials.rekey,
+            BROKER: there.rekey,
+        }
+        rekeying = Rekeying(SecretFiles(FOLLOWED), takers, on_taken=pipeline.rekeyed)
+        await _run_parts(settings, beat, rekeying)
     traced.close()
     log.info("stopped")
     if pipeline.broken:
         raise CannotStart("stopped by a bug, which the log tells of: report it")
 
 
-async def _run_parts(settings: Settings, beat: "_Beat") -> None:
+async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> None:
     """Run until the pipeline has drained; the broker's connections outlive it."""
     broker, pipeline = beat.broker, beat.pipeline
     with _health_port(settings, beat) as port:
@@ -96,6 +107,7 @@ async def _run_parts(settings: Settings, beat: "_Beat") -> None:
             side = [
                 tasks.create_task(connections, name="broker"),
                 tasks.create_task(endless(beat.run, "beat", beat.metrics), name="beat"),
+                tasks.create_task(endless(rekeying.run, "secrets", beat.metrics), name="secrets"),
             ]
             try:
                 await pipeline.run()
@@ -204,11 +216,10 @@ def _health_port(settings: Settings, beat: _Beat) -> HealthPort:
         raise CannotStart(cannot_listen(http.host, http.port, error)) from None
 
 
-def _broker(settings: Settings, metrics: Metrics) -> Broker:
-    rabbit = settings.rabbit
-    names = topology(rabbit)
+def _broker(settings: Settings, there: Address, metrics: Metrics) -> Broker:
+    names = topology(settings.rabbit)
     return Broker(
-        address=address(rabbit),
+        address=there,
         topology=names,
         decoder=decoder(settings),
         writer=Writer(names, portal_host=portal_host(settings)),

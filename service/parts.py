@@ -1,6 +1,6 @@
 """Builds the parts that settings describe, for the service and for the commands beside it."""
 
-import ssl
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
@@ -17,8 +17,8 @@ from service.domain.addresses import host
 from service.domain.external_id import ExternalIds
 from service.domain.network import Peer
 from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.rabbit.address import Address, Certificates, CertificatesUnusable, split
 from service.rabbit.decoder import Decoder
-from service.rabbit.link import Address
 from service.rabbit.topology import Topology
 from service.settings.tree import Bitrix, Rabbit, Settings
 from service.telemetry.logs import mask
@@ -92,8 +92,10 @@ def auth(settings: Settings) -> Webhook | Application:
         raise CannotStart(str(unusable)) from None
 
 
-def portal(settings: Settings, metrics: Metrics) -> Portal:
-    """Return the portal, with its one throttle."""
+def portal(
+    settings: Settings, metrics: Metrics, credentials: Webhook | Application | None = None
+) -> Portal:
+    """Return the portal, with its one throttle; called with the settings' credentials or these."""
     bitrix = settings.bitrix
     bucket = LeakyBucket.with_reserve(bitrix.requests_per_second, float(bitrix.burst))
     budgets = {
@@ -101,10 +103,11 @@ def portal(settings: Settings, metrics: Metrics) -> Portal:
         for method in BUDGETED
     }
     return Portal(
-        auth(settings),
+        credentials or auth(settings),
         http=HttpClient(
             _way(bitrix, reasons.WEBHOOK if bitrix.webhook_url else reasons.ENDPOINT),
             connections=settings.batch.slots + SPARE_CONNECTIONS,
+            on_expiry=partial(metrics.note_expiry, "portal"),
         ),
         throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
         metrics=metrics,
@@ -112,13 +115,20 @@ def portal(settings: Settings, metrics: Metrics) -> Portal:
     )
 
 
-def address(rabbit: Rabbit) -> Address:
+def address(rabbit: Rabbit, metrics: Metrics | None = None) -> Address:
     """Return where the broker is; raises CannotStart when its certificates cannot be used."""
-    return Address(
-        urls=[url.strip() for url in rabbit.url.get_secret_value().split(",")],
-        heartbeat=rabbit.heartbeat_seconds,
-        tls=_tls(rabbit),
-    )
+    urls = split(rabbit.url.get_secret_value())
+    certificates = None
+    if urls[0].startswith("amqps"):
+        certificates = Certificates(rabbit.ca_file, rabbit.cert_file, rabbit.key_file)
+    there = Address(urls, rabbit.heartbeat_seconds, certificates)
+    if metrics is not None:
+        there.on_expiry = metrics.note_expiry
+    try:
+        _ = there.tls
+    except CertificatesUnusable as error:
+        raise CannotStart(f"the broker's TLS: {error}") from None
+    return there
 
 
 def brokers(rabbit: Rabbit) -> str:
@@ -177,15 +187,3 @@ def _way(bitrix: Bitrix, peer: Peer) -> Way:
     except OSError as error:
         raise CannotStart(f"{reasons.AUTHORITY} cannot be used: {error}") from None
     return Way(peer, believed, _text(bitrix.proxy_url))
-
-
-def _tls(rabbit: Rabbit) -> ssl.SSLContext | None:
-    if not rabbit.url.get_secret_value().startswith("amqps"):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=rabbit.ca_file)
-        if rabbit.cert_file is not None:
-            context.load_cert_chain(rabbit.cert_file, rabbit.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise CannotStart(f"the broker's certificates cannot be used: {error}") from None
-    return context

@@ -87,6 +87,10 @@ class Pipeline:
         """Let the loop look again: something outside has changed."""
         self._wake.set()
 
+    def rekeyed(self) -> None:
+        """Note that there are other credentials: a pause for them tries the portal at once."""
+        self._warden.hurry()
+
     def stop(self) -> None:
         """Ask `run` to drain and return."""
         self.stopping = True

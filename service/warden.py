@@ -78,8 +78,13 @@ class Warden:
         self._room = room
         self._prefetch = prefetch
         self._moved = asyncio.Event()
+        self._hurried = asyncio.Event()
         self.shut = False
         self._attached = False
+
+    def hurry(self) -> None:
+        """Try the portal at once if it waits for credentials: there are others now."""
+        self._hurried.set()
 
     def look(self) -> None:
         """Look at the gate: it may have moved."""
@@ -98,8 +103,8 @@ class Warden:
                 seen = mode
                 await self._follow(mode)
             elif mode is Mode.PAUSED:
-                await asyncio.sleep(self._next_try())
-                await self._probe()
+                if await self._rested(self._next_try()):
+                    await self._probe()
             else:
                 await self._wait(mode)
 
@@ -119,6 +124,17 @@ class Warden:
         """Return the seconds until the portal is asked again: never while it cannot answer."""
         shut = self._portal.shut_for(self._gate.reason)
         return max(0.0, self._gate.probe_at - _now(), shut)
+
+    async def _rested(self, seconds: float) -> bool:
+        """Wait so long; False if somebody is in a hurry meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+        except TimeoutError:
+            return True
+        self._hurried.clear()
+        self._gate.hurry(_now())
+        return False
 
     async def _wait(self, mode: Mode) -> None:
         """Wait until the gate may have moved; half-open with nothing to try is open."""

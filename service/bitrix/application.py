@@ -38,6 +38,9 @@ class Server(Protocol):
     async def refresh(self, refresh_token: str) -> Pair:
         """Return the next pair; raises CallFailed."""
 
+    def rekey(self, secret: str) -> None:
+        """Take another secret of the application."""
+
 
 class Application:
     """An OAuth application's credentials: one pair of tokens, shared through the token file.
@@ -79,6 +82,11 @@ class Application:
     def host(self) -> str:
         """The portal's host, which is no secret."""
         return self.home.host
+
+    def rekey(self, secret: str) -> bool:
+        """Take another client_secret; it is used with the next renewal."""
+        self._server.rekey(secret)
+        return True
 
     async def token(self) -> str:
         """Return the access token, renewed if it is known to be old; raises CallFailed."""

@@ -30,6 +30,20 @@ class Home:
         """The host that was configured; it stays the portal's name in result events."""
         return addresses.host(self.configured)
 
+    def rekey(self, url: str) -> bool:
+        """Take the same portal's address with another secret; False if it is another portal's.
+
+        Where the portal has moved to, it stays.
+        """
+        url = f"{url.rstrip('/')}/"
+        if not addresses.same_place(self.configured, url):
+            return False
+        found = self.url
+        self.configured = self.url = url
+        if not addresses.same_place(found, url):
+            self.url = addresses.at_place(url, found)
+        return True
+
     def protects(self, target: str) -> bool:
         """Tell whether a secret would be safe on its way there."""
         return addresses.protected(self.configured, target, allow_http=self._allow_http)
@@ -83,6 +97,10 @@ class Webhook:
 
     def __repr__(self) -> str:
         return f"Webhook({self.host})"
+
+    def rekey(self, secret: str) -> bool:
+        """Take the address with another secret; False if it is another portal's."""
+        return self.home.rekey(secret)
 
     @property
     def host(self) -> str:

@@ -34,6 +34,10 @@ class AuthServer:
         self._client = {"client_id": client_id, "client_secret": client_secret}
         self._wall = wall
 
+    def rekey(self, secret: str) -> None:
+        """Take another secret of the application, for the next renewal."""
+        self._client["client_secret"] = secret
+
     async def refresh(self, refresh_token: str) -> Pair:
         """Return the next pair; raises CallFailed. The given token is worthless afterwards."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client}

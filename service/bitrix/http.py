@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -15,6 +15,7 @@ import httpx
 from service import __version__
 from service.bitrix import reasons
 from service.bitrix.unpacking import PACKED, CannotRead, take_in
+from service.domain.certificates import expiry
 from service.domain.network import Cause, Peer
 
 CONNECT_SECONDS = 10.0
@@ -97,9 +98,19 @@ def _is_tls(url: str) -> bool:
 class HttpClient:
     """Posts, and keeps connections open between posts; a context manager."""
 
-    def __init__(self, way: Way, *, connections: int) -> None:
-        """Prepare a pool of so many connections."""
+    def __init__(
+        self,
+        way: Way,
+        *,
+        connections: int,
+        on_expiry: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Prepare a pool of so many connections.
+
+        `on_expiry` is told when the other side's certificate ends, in seconds of the epoch.
+        """
         self._way = way
+        self._on_expiry = on_expiry
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(
                 verify=way.trust,
@@ -150,10 +161,19 @@ class HttpClient:
                     extensions={"trace": sending},
                 ) as response,
             ):
+                self._note_certificate(response)
                 return await _reply(response, sending.ended)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             waited = connect if isinstance(error, httpx.ConnectTimeout) else seconds
             raise self._unanswered(error, sending, url, waited) from None
+
+    def _note_certificate(self, response: httpx.Response) -> None:
+        stream = response.extensions.get("network_stream")
+        tls = stream.get_extra_info("ssl_object") if stream is not None else None
+        shown = tls.getpeercert(True) if tls is not None else None  # noqa: FBT003 - DER
+        end = expiry(shown) if shown else None
+        if end is not None:
+            self._on_expiry(end)
 
     def _unanswered(
         self, error: Exception, sending: "_Sending", url: str, seconds: float

@@ -62,6 +62,17 @@ def destination(url: str, location: str) -> str | None:
     return urlsplit(url)._replace(scheme=parts.scheme, netloc=host(parts.geturl())).geturl()
 
 
+def same_place(one: str, other: str) -> bool:
+    """Tell whether two addresses are of one scheme, host and port."""
+    return _origin(urlsplit(one)) == _origin(urlsplit(other))
+
+
+def at_place(url: str, place: str) -> str:
+    """Return an address on the scheme, host and port of another."""
+    there = urlsplit(place)
+    return urlsplit(url)._replace(scheme=there.scheme, netloc=host(place)).geturl()
+
+
 def protected(old: str, new: str, *, allow_http: bool) -> bool:
     """Tell whether a secret is as well protected on its way to the new address."""
     if urlsplit(new).scheme == "https":

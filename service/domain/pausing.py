@@ -11,6 +11,10 @@ UNSURE_BORNE = 3
 """So many calls in a row may break before that can become a pause."""
 
 
+REKEYED = frozenset({PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.AUTH_SERVER})
+"""Pauses that other credentials may end."""
+
+
 class Mode(StrEnum):
     """How much may leave for the portal."""
 
@@ -79,6 +83,11 @@ class Gate:
         """Note that the portal wants no call for so long: what lasts like a pause is one."""
         if seconds >= self._policy.after and self.mode is not Mode.PAUSED:
             self._pause(self.reason or reason, now)
+
+    def hurry(self, now: float) -> None:
+        """Have the portal probed at once if it waits for credentials, and there are others now."""
+        if self.mode is Mode.PAUSED and self.reason in REKEYED:
+            self.probe_at = now
 
     def bar(self, reason: PauseReason, now: float) -> None:
         """Note a refusal that only a person can mend: pause at once."""

@@ -4,10 +4,10 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count
 from typing import Any, cast
 
 import aio_pika
@@ -16,6 +16,7 @@ from yarl import URL
 
 from service.domain.patience import Patience
 from service.domain.retry import RetryPolicy
+from service.rabbit.address import Address
 from service.rabbit.broken import (
     Late,
     LinkLost,
@@ -50,22 +51,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the broker is and how to get in; several nodes are tried in turn."""
-
-    urls: Sequence[str]
-    heartbeat: float
-    tls: ssl.SSLContext | None = None
-
-    def with_heartbeat(self) -> list[URL]:
-        """Return the addresses with the heartbeat the client library reads from them."""
-        return [
-            URL(url).update_query(heartbeat=str(max(1, round(self.heartbeat))))
-            for url in self.urls
-        ]
 
 
 @dataclass(slots=True, eq=False)
@@ -121,8 +106,8 @@ class Link:
     ) -> None:
         """Prepare; nothing is opened before `run`."""
         self.name = name
-        self._urls = cycle(address.with_heartbeat())
-        self._tls = address.tls
+        self._address = address
+        self._dials = count()
         self._confirms = confirms
         self._setup = setup
         self._on_change = on_change
@@ -190,7 +175,8 @@ class Link:
         try:
             with broker_errors():
                 seconds = CONNECT_SECONDS * self.patience
-                connection = await dial(next(self._urls), self._tls, self.name, seconds)
+                url, tls = self._address.turn(next(self._dials)), self._address.tls
+                connection = await dial(url, tls, self.name, seconds)
         except LinkLost as lost:
             took = _now() - started
             # RabbitMQ hangs up itself when its answers are so late that we are not in by then.

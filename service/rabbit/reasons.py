@@ -12,9 +12,9 @@ from yarl import URL
 
 from service.domain import network
 from service.domain.network import Cause, Peer
+from service.rabbit.address import PORTS, CertificatesUnusable
 from service.rabbit.link import CONNECT_SECONDS
 
-_PORTS = {"amqp": 5672, "amqps": 5671}
 _REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
 """From 4.0 on the broker names the right: configure, write or read."""
 BROKER = Peer(
@@ -29,7 +29,7 @@ BROKER = Peer(
 
 def node(url: URL) -> str:
     """Return what of an address may be shown."""
-    return f"{url.scheme}://{url.host}:{url.port or _PORTS.get(url.scheme, 0)}"
+    return f"{url.scheme}://{url.host}:{url.port or PORTS.get(url.scheme, 0)}"
 
 
 def why(error: BaseException, *, tls: bool) -> Cause:
@@ -49,6 +49,8 @@ def why_ended(words: str) -> Cause:
 
 def _refusal(cause: BaseException) -> Cause | None:
     match cause:
+        case CertificatesUnusable():
+            return Cause(str(cause), f"look at {BROKER.authority} and {BROKER.identity}")
         case AuthenticationError() | ProbableAuthenticationError():
             return Cause("user or password refused", f"look at {BROKER.address}")
         case ConnectionClosed() | InvalidFrameError():

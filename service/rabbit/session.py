@@ -108,4 +108,4 @@ async def _open(url: URL, address: Address, name: str) -> aio_pika.abc.AbstractC
     try:
         return await dial(url, address.tls, name)
     except (AMQPError, OSError, TimeoutError, UnicodeError) as error:
-        raise NotLetIn(*why(error, tls=address.tls is not None)) from None
+        raise NotLetIn(*why(error, tls=url.scheme == "amqps")) from None

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from service.settings.rules import broken_rules, missing_portal
+from service.settings.secret_files import MARK, Unreadable, read_value
 from service.settings.tree import PREFIX, Section, Settings
 
 _INJECTED = re.compile(
@@ -92,12 +93,11 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         elif setting != name and setting in environ:
             mistakes.append(f"{setting} and {name} are both given: keep one of them")
         elif setting == name:
-            values[setting] = environ[name].strip()
+            values[setting] = environ[name].strip().strip(MARK).strip()
         else:
             try:
-                values[setting] = Path(environ[name].strip()).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "not a text file"
+                values[setting] = read_value(Path(environ[name].strip()))
+            except Unreadable as reason:
                 mistakes.append(f"{name} names a file that cannot be read: {reason}")
     empty = [name for name, value in values.items() if not value]
     mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
@@ -136,3 +136,16 @@ def _described(invalid: ValidationError) -> list[tuple[str, str]]:
         text = error["msg"].removeprefix("Value error, ")
         described.append((name, "is wrong: " + text[0].lower() + text[1:]))
     return described
+
+
+def refreshed(setting: str, text: str) -> Settings:
+    """Return settings with one value that it gets while the process runs, the rest by default.
+
+    Raises SettingsInvalid if the value cannot be used.
+    """
+    values = {setting: text}
+    try:
+        return Settings(**_nested(values))
+    except ValidationError as invalid:
+        found = dict(_described(invalid))
+        raise SettingsInvalid([f"{name} {told}" for name, told in found.items()]) from None

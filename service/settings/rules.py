@@ -55,6 +55,17 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
             (rabbit.cert_file is None) == (rabbit.key_file is None),
             "RABBIT__CERT_FILE and RABBIT__KEY_FILE must be given together",
         ),
+        *(
+            (
+                given is None or rabbit.url.get_secret_value().startswith("amqps"),
+                f"RABBIT__{name} needs TLS: RABBIT__URL must begin with amqps://, or remove it",
+            )
+            for name, given in (
+                ("CA_FILE", rabbit.ca_file),
+                ("CERT_FILE", rabbit.cert_file),
+                ("KEY_FILE", rabbit.key_file),
+            )
+        ),
         *_protection(bitrix),
     ]
     return [_rule(text) for holds, text in rules if not holds]

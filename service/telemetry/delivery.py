@@ -35,6 +35,12 @@ DELIVERY = (
         "free memory or disk on the broker; until then results wait, and so does the intake",
     ),
     Declared(
+        "certificate_expiry_timestamp_seconds",
+        "when a certificate ends: the portal's, or ours for the broker (client, authority)",
+        "renew it before: without it nothing connects; files are read again at the next dial",
+        labels={"which": ()},
+    ),
+    Declared(
         "consumer_alive",
         "1 while the consumer is registered at the intake queue",
         "0 while not paused: the watchdog mends it; see consumer_restarts_total",

@@ -94,6 +94,7 @@ class Metrics:
         self.dead_letters = self._counter("dead_letters_total")
         self.connected = self._gauge("broker_connected")
         self.broker_blocked = self._gauge("broker_blocked")
+        self.certificate_expiry = self._gauge("certificate_expiry_timestamp_seconds")
         self.consumer_alive = self._gauge("consumer_alive")
         self.consumer_active = self._gauge("consumer_active")
         self.consumer_restarts = self._counter("consumer_restarts_total")
@@ -122,6 +123,10 @@ class Metrics:
         """Give an entity type a label value of its own, as long as there are some left."""
         if entity_type_id is not None and len(self._types) < MOST_TYPES:
             self._types.add(str(entity_type_id))
+
+    def note_expiry(self, which: str, end: float) -> None:
+        """Show when a certificate ends, in seconds of the epoch."""
+        self.certificate_expiry.labels(which).set(end)
 
     def entity_type(self, entity_type_id: int | None) -> str:
         """Return the label value for an entity type: its own only if it has earned one."""

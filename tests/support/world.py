@@ -145,7 +145,8 @@ class World:
             **self._settings,
             **{f"IMPORTER_{name}": value for name, value in settings.items()},
         }
-        service = ServiceProcess(env)
+        as_files = [name.removesuffix("_FILE") for name in env if name.endswith("URL_FILE")]
+        service = ServiceProcess({name: env[name] for name in env if name not in as_files})
         self._stack.enter_context(service)
         self._services.append(service)
         return service

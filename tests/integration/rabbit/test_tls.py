@@ -13,6 +13,8 @@ from service.rabbit.link import Link
 from service.rabbit.session import CannotConnect, NotLetIn, connect
 from service.rabbit.survey import Survey, visit
 from service.settings.tree import Rabbit
+from service.telemetry.metrics import Metrics
+from tests.fakes import value
 from tests.support.amqp import wait_until
 from tests.support.certificates import Authority, Files
 from tests.support.node import RabbitNode
@@ -91,7 +93,8 @@ async def test_a_broker_of_another_name_is_refused(tls_node: RabbitNode, good: F
     url = tls_node.tls_url().replace("127.0.0.1", "localhost")
     reason, remedy = await refusal(settings(tls_node, good, url))
     assert "not valid for 'localhost'" in reason
-    assert "names in the certificate" in remedy
+    assert "another name" in reason
+    assert "IMPORTER_RABBIT__URL" in remedy
 
 
 async def test_without_a_client_certificate_we_are_refused(
@@ -130,7 +133,7 @@ def test_unusable_certificates_stop_the_start(
     tls_node: RabbitNode, good: Files, content: str
 ) -> None:
     """Say so before anything is connected."""
-    good.ca.write_text(content)
+    good.key.write_text(content)
     with pytest.raises(CannotStart, match="certificates cannot be used"):
         address(settings(tls_node, good))
 
@@ -154,3 +157,31 @@ async def test_the_service_says_why_again_and_again(tls_node: RabbitNode, tmp_pa
     await wait_until(lambda: len(reasons) > 1, 10, what="a second try")
     running.cancel()
     assert all("certificate" in (reason or "") for reason in reasons)
+
+
+async def test_certificates_that_are_exchanged_are_read_at_the_next_dial(
+    tls_node: RabbitNode, tmp_path: Path
+) -> None:
+    """As a manager of certificates does it: no restart, and the metric follows."""
+    files = Files.write(tmp_path, FOREIGN, FOREIGN.issue("importer@portal.example"))
+    metrics = Metrics()
+    told: list[str | None] = []
+
+    async def nothing(_: Channel) -> None:
+        """Set nothing up."""
+
+    there = address(settings(tls_node, files), metrics)
+    before = value(metrics.certificate_expiry.labels("client"))
+    link = Link("consume", there, confirms=False, setup=nothing, on_change=told.append)
+    running = asyncio.ensure_future(link.run())
+    await wait_until(lambda: len(told) > 1, 10, what="a second try")
+    assert not link.is_up
+    files.certificate.write_text("half a file")
+    await wait_until(
+        lambda: any("certificates cannot be used" in (each or "") for each in told), 15, what="it"
+    )
+    Files.write(tmp_path, OURS, OURS.issue("importer@portal.example"))
+    await wait_until(lambda: link.is_up, 30, what="the link")
+    running.cancel()
+    assert before > 0
+    assert value(metrics.certificate_expiry.labels("authority")) > 0

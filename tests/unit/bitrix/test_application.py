@@ -33,6 +33,9 @@ class Server:
         self._path = path
         self.meanwhile: dict[str, Any] | None = None
 
+    def rekey(self, secret: str) -> None:
+        """Need no secret."""
+
     async def refresh(self, refresh_token: str) -> Pair:
         """Return the next pair; `meanwhile` somebody else may write the file."""
         self.spent.append(refresh_token)

@@ -345,8 +345,18 @@ def test_rule_holds_at_its_border(named: dict[str, str]) -> None:
 def test_certificate_needs_its_key(tmp_path: Path) -> None:
     """Report half a pair."""
     (tmp_path / "cert").write_text("x")
-    (line,) = mistakes(RABBIT__CERT_FILE=str(tmp_path / "cert"))
+    url = "amqps://broker.example/"
+    (line,) = mistakes(RABBIT__URL=url, RABBIT__CERT_FILE=str(tmp_path / "cert"))
     assert "IMPORTER_RABBIT__KEY_FILE" in line
+
+
+def test_certificates_without_tls_are_a_mistake(tmp_path: Path) -> None:
+    """Whoever gives them expects to be protected; each is named."""
+    (tmp_path / "cert").write_text("x")
+    file = str(tmp_path / "cert")
+    lines = mistakes(RABBIT__CERT_FILE=file, RABBIT__KEY_FILE=file)
+    assert ["CERT_FILE", "KEY_FILE"] == [line.split()[0].split("__")[1] for line in lines]
+    assert all("amqps://" in line for line in lines)
 
 
 def service_links(service: str, port: int, protocol: str = "tcp", **named: int) -> dict[str, str]:

@@ -1,0 +1,37 @@
+"""When a certificate ends, read from what OpenSSL wrote."""
+
+from datetime import UTC, datetime
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.certificates import expiry, soonest_end
+
+CA = trustme.CA()
+EARLY, LATE = datetime(2031, 5, 4, 3, 2, 1, tzinfo=UTC), datetime(2077, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("end", [EARLY, LATE])
+def test_the_end_is_read_in_both_forms_of_time(end: datetime) -> None:
+    """Two digits of the year up to 2049, four after."""
+    issued = CA.issue_cert("x.example", not_after=end).cert_chain_pems[0].bytes().decode()
+    assert end.timestamp() == soonest_end(issued)
+
+
+def test_of_several_certificates_the_first_to_end_counts() -> None:
+    """A chain is worth no more than its weakest link."""
+    files = [CA.issue_cert("x.example", not_after=end).cert_chain_pems[0] for end in (LATE, EARLY)]
+    assert EARLY.timestamp() == soonest_end("\n".join(each.bytes().decode() for each in files))
+
+
+@given(st.binary(max_size=200), st.integers(0, 2000))
+def test_anything_else_has_no_end_and_raises_nothing(noise: bytes, cut: int) -> None:
+    """Noise, and certificates that are not whole."""
+    der = x509.load_pem_x509_certificate(CA.cert_pem.bytes()).public_bytes(Encoding.DER)
+    assert expiry(noise) is None
+    assert expiry(der[:cut]) in {None, expiry(der)}
+    assert soonest_end(noise.decode("latin-1")) is None
