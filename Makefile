@@ -33,7 +33,8 @@ fmt: .venv/.stamp ## format, and mend what lint can mend
 unit: .venv/.stamp ## pure rules: no network, no sleeping
 	$(PYTEST) -m unit
 
-integration: .venv/.stamp broker programs ## one real neighbour at a time
+integration: .venv/.stamp broker ## one real neighbour at a time
+	@tests/tools/php.sh || true
 	$(PYTEST) -m integration
 
 e2e: .venv/.stamp broker ## the process as a black box
