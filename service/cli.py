@@ -10,6 +10,7 @@ from importlib import import_module
 from service import console
 from service.arguments import parser
 from service.settings import reference
+from service.settings.cautions import cautions
 from service.settings.environment import SettingsInvalid, injected, load
 from service.telemetry.tracebacks import without_values
 
@@ -93,6 +94,11 @@ def _run(_: argparse.Namespace) -> int:
         secrets=parts.secrets(settings),
         metrics=metrics,
     )
+    for each in cautions(settings):
+        app.log.warning(
+            "setting is dangerous",
+            extra={"name_of_setting": each.name, "reason": each.found, "remedy": each.remedy},
+        )
     for name in injected(os.environ):
         app.log.warning("setting ignored: injected by Kubernetes", extra={"name_of_setting": name})
     try:

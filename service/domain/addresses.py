@@ -43,7 +43,7 @@ def host(url: str) -> str:
 def in_clear(url: str) -> bool:
     """Tell whether an address would send a secret in the clear to another machine."""
     parts = urlsplit(url)
-    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+    return parts.scheme in {"http", "amqp"} and not _is_loopback(parts.hostname or "")
 
 
 def destination(url: str, location: str) -> str | None:

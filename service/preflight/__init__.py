@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from service import parts
 from service.bitrix.enquiry import Enquiry
-from service.preflight.arithmetic import ignored_rows, memory_limit, settings_rows
+from service.preflight.arithmetic import caution_rows, ignored_rows, memory_limit, settings_rows
 from service.preflight.broker import broker_rows
 from service.preflight.portal import portal_rows
 from service.preflight.report import write
@@ -30,7 +30,13 @@ async def _rows(settings: Settings) -> list[Row]:
     broker, portal = await asyncio.gather(
         _in_time("broker", broker_rows(settings.rabbit)), _in_time("portal", _portal(settings))
     )
-    return [*settings_rows(settings, memory_limit()), *ignored_rows(injected()), *broker, *portal]
+    return [
+        *settings_rows(settings, memory_limit()),
+        *caution_rows(settings),
+        *ignored_rows(injected()),
+        *broker,
+        *portal,
+    ]
 
 
 async def _portal(settings: Settings) -> list[Row]:

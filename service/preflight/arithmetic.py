@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.preflight.rows import Row, fail, ok, warn
+from service.settings.cautions import cautions
 from service.settings.tree import Settings
 
 SUBJECT = "settings"
@@ -40,6 +41,11 @@ def ignored_rows(names: Sequence[str]) -> list[Row]:
             "set enableServiceLinks: false in the pod, or give the Service another name",
         )
     ]
+
+
+def caution_rows(settings: Settings) -> list[Row]:
+    """Warn of what works and is dangerous all the same."""
+    return [warn("settings.caution", *each) for each in cautions(settings)]
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
 
+from service.domain.nearest import nearest
 from service.settings.rules import broken_rules, missing_portal
 from service.settings.secret_files import MARK, Unreadable, read_value
 from service.settings.tree import PREFIX, Section, Settings
@@ -89,7 +90,7 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         if not name.startswith(PREFIX):
             continue
         if setting not in known:
-            mistakes.append(f"{name} is not a setting: see `crm-importer settings`")
+            mistakes.append(f"{name} is not a setting: {_meant(name, known)}")
         elif setting != name and setting in environ:
             mistakes.append(f"{setting} and {name} are both given: keep one of them")
         elif setting == name:
@@ -102,6 +103,12 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     empty = [name for name, value in values.items() if not value]
     mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
     return {name: value for name, value in values.items() if name not in empty}, mistakes
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    """Return what to do about a name that nobody knows."""
+    meant = nearest(name, {*known, *(f"{each}_FILE" for each in known)})
+    return f"did you mean {meant}?" if meant else "see `crm-importer settings`"
 
 
 def _setting(name: str) -> str:

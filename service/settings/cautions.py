@@ -1,0 +1,66 @@
+"""Tells what works and is dangerous all the same: secrets in the clear, and short ones."""
+
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
+
+from service.domain.addresses import in_clear
+from service.settings.tree import PREFIX, Settings
+
+LEAST_CHARACTERS = 8
+PUBLIC = "guest"
+"""Everybody knows this password of the broker: it lets in from the same machine only."""
+
+
+class Caution(NamedTuple):
+    """A setting, what is dangerous about it, and what to do; without its value."""
+
+    name: str
+    found: str
+    remedy: str
+
+
+def cautions(settings: Settings) -> list[Caution]:
+    """Return what a person should be warned of at each start."""
+    rabbit, bitrix = settings.rabbit, settings.bitrix
+    brokers = [url.strip() for url in _text(rabbit.url).split(",")]
+    plain = {
+        "RABBIT__URL": ("amqps://", brokers),
+        "RABBIT__MANAGEMENT_URL": ("https://", [_text(rabbit.management_url)]),
+    }
+    found = [
+        Caution(
+            PREFIX + name,
+            "the password goes over the network in the clear",
+            f"use {safe} (beyond this machine)",
+        )
+        for name, (safe, urls) in plain.items()
+        if any(in_clear(url) for url in urls)
+    ]
+    webhook = urlsplit(_text(bitrix.webhook_url)).path.strip("/").split("/")
+    secrets = {
+        "RABBIT__URL": [password for url in brokers if (password := _password(url)) != PUBLIC],
+        "RABBIT__MANAGEMENT_URL": [_password(_text(rabbit.management_url))],
+        "BITRIX__WEBHOOK_URL": webhook[-1:],
+        "BITRIX__CLIENT_SECRET": [_text(bitrix.client_secret)],
+        "BITRIX__PROXY_URL": [_password(_text(bitrix.proxy_url))],
+    }
+    return found + [
+        Caution(
+            PREFIX + name,
+            f"the secret has fewer than {LEAST_CHARACTERS} characters: it can be guessed, and "
+            "hardly be kept out of logs",
+            "take a longer one",
+        )
+        for name, values in secrets.items()
+        if any(0 < len(value) < LEAST_CHARACTERS for value in values)
+    ]
+
+
+def _password(url: str) -> str:
+    return unquote(urlsplit(url).password or "")
+
+
+def _text(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
