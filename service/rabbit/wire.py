@@ -99,7 +99,8 @@ class Received(Basic.Properties):
             value = text(data[at + 1 : end])
         if end > len(data):
             raise IndexError
-        setattr(self, name, value)
+        # Whoever gets it needs plain text: encoders of JSON refuse kinds of it.
+        setattr(self, name, str(value) if isinstance(value, Escaped) else value)
         self.written[name] = data[at:end]
         if value is None or isinstance(value, Escaped):
             self.bent.append("type" if name == "message_type" else name)
@@ -158,7 +159,7 @@ def _entries(data: bytes, at: int, end: int, depth: int) -> Iterator[Header]:
         if at > end:
             yield Header(UNREADABLE, None, data[start:end], bent=True)
             return
-        yield Header(key, value, data[start:at], bent or isinstance(key, Escaped))
+        yield Header(str(key), value, data[start:at], bent or isinstance(key, Escaped))
 
 
 def _value(data: bytes, at: int, end: int, depth: int) -> tuple[Any, int, bool]:

@@ -100,6 +100,26 @@ async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) 
         assert "" == dropped["double bad"]
 
 
+async def test_a_message_id_in_any_bytes_names_an_event(broker: Broker, vhost: str) -> None:
+    """Where the body has no id; imported or not, its results and its dead letter name it."""
+    good, bad = (
+        json.dumps({"entityTypeId": 2, "fields": {each: "x"}}) for each in ("title", "no")
+    )
+    async with World(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as world:
+        await world.start_service()
+        with RawUpstream(broker.url(vhost)) as upstream:
+            for body_, name in ((good, b"good\xff"), (bad, b"bad\xff"), ("?", b"none\xff")):
+                trace = table((b"traceparent", string(b"\xff")), (b"import_event_id", b"V"))
+                written = {"message_id": short(name), "headers": trace}
+                upstream.publish(body_.encode(), written)
+        books = await world.settle(["good\\xff", "bad\\xff", "none\\xff"])
+        assert [] == breaks(world)
+    assert {"good\\xff": {"succeeded"}, "bad\\xff": {"rejected"}, "none\\xff": {"malformed"}} == (
+        books.outcomes()
+    )
+    assert {"message_id"} == {each.headers["import_dropped_headers"] for each in books.dead}
+
+
 async def test_hostile_dead_letters_are_shown_sent_back_and_removed(
     broker: Broker, vhost: str, letters: Letters, commands: Commands
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_header_of_the_year_one_is_a_number() -> None:
 def test_text_that_is_not_utf8_is_escaped() -> None:
     """Readable, told apart from others, named in the dead letter, exact where it goes back."""
     found = read(correlation_id=short(b"\x8f\xc3a"), type=short(b"Best\xe4tigung"))
+    assert {str} == {type(found.correlation_id), type(found.message_type)}
     assert ("\\x8f\\xc3a", "Best\\xe4tigung") == (found.correlation_id, found.message_type)
     letter = again(copy_of(found, readable=True))
     assert ("\\x8f\\xc3a", "Best\\xe4tigung") == (letter.correlation_id, letter.message_type)
@@ -127,6 +128,7 @@ def test_a_name_that_is_not_utf8_hides_no_other_header() -> None:
     """Two that differ in a strange byte stay two."""
     found = read(headers=table((b"\xff", string(b"1")), (b"\xfe", string(b"2")), (b"c", b"t\1")))
     assert {"\\xff": "1", "\\xfe": "2", "c": True} == found.headers
+    assert {str} == {type(name) for name in found.headers or {}}
     letter = again(copy_of(found, readable=True)).headers or {}
     assert ("1", "2", True) == (letter["\\xff"], letter["\\xfe"], letter["c"])
     assert "\\xff, \\xfe" == letter["import_dropped_headers"]
