@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from service.domain.external_id import may_change
+
 _HOST = re.compile(r"[\w.:%-]+")
 
 
@@ -78,9 +80,18 @@ def _authorities(value: Path) -> Path:
     return value
 
 
+def _kept(value: str) -> str:
+    # What the portal keeps otherwise is never found again: every lost answer would be ambiguous.
+    if may_change(value):
+        message = "must have no white space at an end, no emoji and no control character"
+        raise ValueError(message)
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+Originator = Annotated[Name, AfterValidator(_kept)]
 Host = Annotated[str, AfterValidator(_listening)]
 TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]{0,99}$")]

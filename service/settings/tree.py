@@ -17,6 +17,7 @@ from service.settings.shapes import (
     Host,
     Management,
     Name,
+    Originator,
     Proxy,
     Seconds,
     Secret,
@@ -126,9 +127,7 @@ class Bitrix(Section):
     operating_window_seconds: Annotated[float, Field(gt=0, le=36_000)] = Field(
         600, description="the time over which the portal adds execution seconds up"
     )
-    originator: Annotated[str, Field(min_length=1, max_length=255)] = Field(
-        "crm-importer", description="stamped as originatorId"
-    )
+    originator: Originator = Field("crm-importer", description="stamped as originatorId")
     external_id_fields: Json[dict[TypeId, FieldName]] = Field(
         default_factory=dict,
         validate_default=False,
