@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Protocol
 
 from service.domain.outcomes import CallFailed, PauseReason
@@ -10,6 +12,15 @@ from service.domain.pausing import Gate, Mode
 from service.telemetry.metrics import Metrics
 
 IDLE_SECONDS = 60.0
+TOLD = {
+    Mode.HALF_OPEN: "intake half open: the portal answers, one batch is tried",
+    Mode.FLOWING: "intake flowing",
+}
+RUNBOOK = "see the runbook ImporterPaused, by the reason"
+MOSTLY_REJECTED = "most of the last items were rejected"
+LOOK_AT_LETTERS = (
+    "the upstream team: look at `crm-importer dlq list`, mend what most letters have in common"
+)
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +167,7 @@ class Warden:
         except CallFailed as failed:
             self._gate.fault = failed.fault
             self._gate.probed(_now(), ok=False, reason=failed.fault.pause)
+            log.info("portal asked: still shut", extra=self._shown())
         else:
             self._gate.probed(_now(), ok=True)
 
@@ -166,15 +178,25 @@ class Warden:
             self._metrics.paused.labels(each).set(int(shut))
         if first and mode is Mode.FLOWING:
             return
-        fault = self._gate.fault
-        shown: dict[str, object] = {"reason": reason}
         if mode is not Mode.PAUSED:
-            log.info("intake %s", mode, extra=shown)
+            log.info(TOLD[mode], extra={"reason": reason} if reason else {})
             return
-        shown["next_try_in"] = round(self._next_try(), 1)
-        if fault is not None and fault.cause:
-            shown |= {"cause": fault.cause, "remedy": fault.remedy}
-        log.warning("intake paused", extra=shown)
+        level = logging.ERROR if reason and reason.needs_a_person else logging.WARNING
+        log.log(level, "intake paused", extra=self._shown())
+
+    def _shown(self) -> dict[str, object]:
+        """Return why intake is shut: what the portal answered, the next try, who must act."""
+        gate, wait = self._gate, self._next_try()
+        at = datetime.fromtimestamp(time.time() + wait, UTC).isoformat(timespec="seconds")
+        shown: dict[str, object] = {"next_try_in": round(wait, 1), "next_try": at}
+        shown |= {"reason": gate.reason, "remedy": RUNBOOK}
+        fault = gate.fault
+        if gate.reason is PauseReason.FAILURE_SHARE:
+            shown |= {"cause": MOSTLY_REJECTED, "remedy": LOOK_AT_LETTERS}
+        elif fault is not None:
+            shown |= {"code": fault.code, "http_status": fault.http_status, "cause": fault.cause}
+            shown |= {"remedy": fault.remedy or RUNBOOK}
+        return shown
 
     def _state(self) -> tuple[object, ...]:
         """Return what is told when it changes: the mode, the reason, and while shut the cause."""

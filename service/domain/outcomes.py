@@ -138,6 +138,11 @@ class PauseReason(StrEnum):
     OPERATING_LIMIT = "operating_limit"
     FAILURE_SHARE = "failure_share"
 
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody must act; else it passes by itself."""
+        return self not in {self.AUTH_SERVER, self.UNAVAILABLE, self.OPERATING_LIMIT}
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

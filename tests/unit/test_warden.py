@@ -191,7 +191,7 @@ def test_metric_shows_the_one_reason() -> None:
 
 
 def test_every_change_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Say paused, half-open and flowing once each."""
+    """Say paused, half-open and flowing once each, and each probe, so that the log lives."""
     caplog.set_level(logging.INFO, "service")
 
     async def story(room: Room) -> None:
@@ -206,10 +206,29 @@ def test_every_change_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     watch(story)
     lines = [(each.levelname, each.getMessage()) for each in caplog.records]
     assert [
-        ("WARNING", "intake paused"),
-        ("INFO", "intake half_open"),
+        ("ERROR", "intake paused"),
+        ("INFO", "portal asked: still shut"),
+        ("INFO", "portal asked: still shut"),
+        ("INFO", "intake half open: the portal answers, one batch is tried"),
         ("INFO", "intake flowing"),
     ] == lines
+
+
+@pytest.mark.parametrize("reason", PauseReason)
+def test_a_pause_that_needs_a_person_is_an_error(
+    caplog: pytest.LogCaptureFixture, reason: PauseReason
+) -> None:
+    """What passes by itself is a warning; each says who must act, also without a cause."""
+
+    async def story(room: Room) -> None:
+        room.bar(reason)
+        await asyncio.sleep(1)
+
+    watch(story)
+    (record,) = caplog.records
+    passes = reason in {"unavailable", "auth_server", "operating_limit"}
+    assert ("WARNING" if passes else "ERROR") == record.levelname
+    assert record.__dict__["remedy"]
 
 
 def test_a_pause_says_what_the_portal_answered_when_it_is_tried_next_and_who_must_act(

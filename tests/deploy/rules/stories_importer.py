@@ -9,6 +9,7 @@ from tests.deploy.rules.series import (
     AMBIGUOUS_LETTERS,
     AWAY,
     BLOCKED,
+    BUGS,
     CREDENTIALS,
     FOUND,
     HELD,
@@ -204,6 +205,15 @@ ITEMS = (
     ),
 )
 MACHINE = (
+    Story(
+        alert="ImporterUnexpectedErrors",
+        severity="ticket",
+        series={BUGS: "0x5 1x90"},
+        fires="10m",
+        value="1",
+        resolves="75m",
+        silent={"the process is new": {BUGS: "0x95"}},
+    ),
     Story(
         alert="ImporterOperatingBudgetNearLimit",
         severity="ticket",
