@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.domain.external_id import original_name
+from service.domain.files import damaged
 from service.domain.multifields import SAMPLES, lost
 from service.domain.nearest import nearest
 from service.domain.values import IDS, JUDGED, TEXTS, Flaw, judge
@@ -89,6 +90,7 @@ def _is_plain(name: str, value: object, field: Field | None) -> bool:
         and (field.kind in TEXTS or field.kind not in JUDGED)
         and (len(value) <= LONGEST or name not in SIZED)
         and name not in SAMPLES
+        and field.kind != "file"
         and name != "fm"
     )
 
@@ -144,6 +146,8 @@ def _values(name: str, value: object, field: Field) -> Iterator[tuple[Flaw, str]
     if value is None or value == "":
         return
     shape = _shape(name, value, field)
+    if field.kind == "file" and (text := damaged(value, multiple=field.multiple)) is not None:
+        yield Flaw.FILE, text
     if shape is not None:
         yield Flaw.LIST, shape
     elif isinstance(value, dict):

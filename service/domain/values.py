@@ -34,6 +34,8 @@ class Flaw(StrEnum):
     """Stores or drops a value that means nothing."""
     MULTIFIELD = "multifield"
     """Keeps none, or not all, of PHONE, EMAIL, WEB or IM."""
+    FILE = "file"
+    """Stores a damaged file."""
     LIST = "list"
     """Cannot read the value's shape."""
     LENGTH = "length"

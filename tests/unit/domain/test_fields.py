@@ -22,6 +22,7 @@ KNOWN = {
     "ufCrm_free": Field("enumeration"),
     "contactIds": Field("crm_contact", multiple=True),
     "photo": Field("file"),
+    "ufCrm_papers": Field("file", multiple=True),
     "fm": Field("crm_multifield", multiple=True),
     "id": Field("integer", read_only=True),
     "createdTime": Field("datetime", read_only=True),
@@ -74,6 +75,9 @@ def flaws(**fields: object) -> list[Flaw]:
         {"contactIds": "5"},
         {"contactIds": []},
         {"photo": ["name.png", "aGk="]},
+        {"photo": ["a name: 1.png", "aG\nk="]},
+        {"photo": "aGk="},
+        {"ufCrm_papers": [["a.png", "aGk="], ["b.png", "aGk="]]},
         {"PHONE": [{"VALUE": "+1", "VALUE_TYPE": "WORK"}]},
         {"parentId128": 4},
     ],
@@ -119,6 +123,10 @@ def test_what_the_portal_reads_is_no_flaw(fields: dict[str, object]) -> None:
         ({"ufCrm_size": 43}, Flaw.CHOICE),
         ({"ufCrm_size": "large"}, Flaw.CHOICE),
         ({"photo": 2**64}, Flaw.NUMBER),
+        ({"photo": ["name.png", "data:image/png;base64,aGk="]}, Flaw.FILE),
+        ({"photo": ["name.png", "aG_-"]}, Flaw.FILE),
+        ({"photo": "data:image/png;base64,aGk="}, Flaw.FILE),
+        ({"ufCrm_papers": [["a.png", "aGk="], ["b.png", "data:,x"]]}, Flaw.FILE),
     ],
 )
 def test_what_would_be_lost_in_silence_is_said(fields: dict[str, object], flaw: Flaw) -> None:
