@@ -228,7 +228,8 @@ class Recovery(Generic[D]):
 
     def _reconciled(self, claim: Claim[D], item_id: int) -> Imported:
         self._metrics.reconciled.labels("yes").inc()
-        earlier = claim.known.attempts == 0 and claim.known.doubt is Doubt.WEAK
+        known = claim.known
+        earlier = known.attempts == 0 and (known.earlier or known.doubt is Doubt.WEAK)
         return Imported(item_id, reconciled=True, duplicate=earlier)
 
     def _believe_absent(self, claim: Claim[D], cleared: Cleared[D]) -> None:

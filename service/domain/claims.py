@@ -155,7 +155,8 @@ class Claims(Generic[D]):
         if doubt is not None:
             claim.known.suspected(Doubt.STRONG, doubt)
         if imported is not None and event.external_id is not None:
-            claim.known.suspected(Doubt.WEAK, 0.0)
+            claim.known.suspected(Doubt.STRONG, 0.0)
+            claim.known.earlier = True
         return claim if self._start_or_join(claim) else None
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:

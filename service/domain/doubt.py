@@ -31,7 +31,8 @@ class Knowledge:
     others of its type passed between two such refusals; `warnings`:
     what the portal would drop of it without a word, None while nobody has looked;
     `unproved_since`: seconds that the portal had taken imports for when it first answered a
-    look-up that proves nothing; `asked`: how many such answers there were; `outcome`: how
+    look-up that proves nothing; `asked`: how many such answers there were; `earlier`: an item of
+    the event was known before the portal was set back; `outcome`: how
     it ended, where no delivery was left to publish that for; `struck`: how often a bug of ours
     ended the work on it.
     """
@@ -54,6 +55,7 @@ class Knowledge:
     struck: int = 0
     unproved_since: float | None = None
     asked: int = 0
+    earlier: bool = False
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.

@@ -17,8 +17,7 @@ KEPT = 8
 PROFILES = 500
 MOST_ASKED = 40
 """Witnesses asked for in one look-up, so that they and the items fit into few pages."""
-FRESH_SECONDS = 60.0
-"""An item seen so soon after it was made still is as the portal made it."""
+DEAL = 2
 PROFILE_FIELDS = ("assignedById", "categoryId", "opened")
 """The portal's names of a profile's parts; system fields, the same in every batch."""
 LARGEST = 10**18
@@ -55,8 +54,8 @@ class Witnesses:
     """The items imported lately, by entity type and by what their events asked for.
 
     Where an event leaves a thing to the portal, a witness must have what the portal gives the
-    importer's own items. That is learnt from the item that was seen soonest after its making,
-    because people hand items over to others later.
+    importer's own items. What is not known of that is learnt from the item that was seen soonest
+    after its making, because people hand items over to others later.
     """
 
     def __init__(self) -> None:
@@ -97,14 +96,15 @@ class Witnesses:
         for name, asked, value in zip(Profile._fields, witness.asked, has, strict=True):
             if asked is None and value is not None:
                 known = given.get(name)
-                if known is None or age <= max(known[0], FRESH_SECONDS):
+                if known is None or age <= known[0]:
                     given[name] = (age, value)
         if given:
             self._given.put(witness.entity_type_id, given)
 
     def given(self, entity_type_id: int) -> Mapping[str, tuple[float, str]]:
         """Return what the portal gives to items of a type, and how old those were when seen."""
-        return self._given.get(entity_type_id) or {}
+        known = self._given.get(entity_type_id) or {}
+        return known | {"pipeline": (0.0, "0")} if entity_type_id == DEAL else known
 
 
 class Shown:
@@ -185,9 +185,12 @@ def _yes_or_no(value: object) -> str | None:
 def _is_own(
     name: str, value: str, given: Mapping[str, tuple[float, str]], oneself: Oneself | None
 ) -> bool:
-    """Tell whether a thing that nobody asked for is as the portal gives it to our items."""
-    age, usual = given.get(name, (float("inf"), None))
-    if name == "responsible" and age > FRESH_SECONDS:
-        # Perhaps handed over since. The portal makes us responsible if nobody else is named.
+    """Tell whether a thing that nobody asked for is as the portal gives it to our items.
+
+    It makes us responsible if nobody else is named, and puts into the first pipeline, which is 0
+    for deals. Where that is not known, what the youngest item had counts.
+    """
+    if name == "responsible":
         return oneself is not None and oneself.user_id == value
-    return usual == value
+    _, usual = given.get(name, (0.0, None))
+    return value == usual

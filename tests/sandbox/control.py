@@ -49,6 +49,21 @@ def change_settings(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
     return settings(portal)
 
 
+def set_back(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring older data back: keep so many of the oldest items, by default none."""
+    portal.ledger.set_back(int(data.get("kept", 0)))
+    return {}
+
+
+def change_items(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Change fields of items, by default of all, as people do: hand them over, close them."""
+    ids = data.get("ids")
+    for item in portal.ledger.items:
+        if ids is None or item.id in ids:
+            item.fields |= data["fields"]
+    return {}
+
+
 def change_tokens(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
     """Expire the access tokens or revoke the refresh token."""
     if data.get("expire"):

@@ -111,6 +111,13 @@ class Ledger:
                     place = (item.entity_type, name, folded(str(one)))
                     self._by_value.setdefault(place, []).append(item.id)
 
+    def set_back(self, kept: int) -> None:
+        """Forget all but the oldest items: their numbers will be given out again."""
+        items = self.items[:kept]
+        self.items, self._by_type, self._by_value, self._by_external = [], {}, {}, {}
+        for item in items:
+            self.add(item)
+
     def of_type(self, entity_type: int) -> dict[int, ItemRecord]:
         """Return the items of a type by id, in the order of their creation."""
         return self._by_type.get(entity_type, {})

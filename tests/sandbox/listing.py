@@ -83,12 +83,14 @@ def listed(
         found = [
             item
             for item in _candidates(query, ledger)
-            if item.at <= visible_before and _matches(item, query, ignore=settings.ignore_case)
+            if item.at <= visible_before
+            and _may_be_read(item, settings)
+            and _matches(item, query, ignore=settings.ignore_case)
         ]
     if query.descending:
         found.reverse()
     first = max(query.start, 0)
-    rows = [_row(item, query) for item in found[first : first + PAGE]]
+    rows = [_row(item, query, settings) for item in found[first : first + PAGE]]
     answer: dict[str, Any] = {"result": {"items": rows}}
     if query.start == NO_COUNT:
         return answer
@@ -147,8 +149,24 @@ def _matches(item: ItemRecord, query: Query, *, ignore: bool) -> bool:
     )
 
 
-def _row(item: ItemRecord, query: Query) -> object:
-    everything = {"id": item.id, **_stamps(item), **item.fields}
+def _may_be_read(item: ItemRecord, settings: Settings) -> bool:
+    """Tell whether the user's rights cover an item."""
+    has = given(settings) | item.fields
+    people, pipelines = settings.read_responsible, settings.read_pipelines
+    return (
+        (people is None or int(str(has["assignedById"])) in people)
+        and (pipelines is None or int(str(has["categoryId"])) in pipelines)
+        and (not settings.read_only_open or has["opened"] == "Y")
+    )
+
+
+def given(settings: Settings) -> dict[str, object]:
+    """Return what the portal gives to an item whose event leaves it to the portal."""
+    return {"assignedById": int(settings.user), "categoryId": 0, "opened": "Y"}
+
+
+def _row(item: ItemRecord, query: Query, settings: Settings) -> object:
+    everything = {"id": item.id, **_stamps(item), **given(settings), **item.fields}
     if "*" in query.select:
         if not query.original:
             return everything

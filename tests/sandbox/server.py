@@ -46,6 +46,8 @@ def application(portal: Portal) -> web.Application:
             web.get("/control/settings", _control(lambda _: control.settings(portal))),
             web.post("/control/settings", _control_json(portal, control.change_settings)),
             web.post("/control/tokens", _control_json(portal, control.change_tokens)),
+            web.post("/control/set_back", _control_json(portal, control.set_back)),
+            web.post("/control/items", _control_json(portal, control.change_items)),
             web.post("/control/reset", _control(lambda _: portal.reset())),
         ]
     )

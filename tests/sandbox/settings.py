@@ -42,6 +42,10 @@ class Settings:
     import_denied: Sequence[int] = ()
     read_denied: Sequence[int] = ()
     fields_need_read: bool = True
+    # rights to read that depend on the item: whose, in which pipeline, whether open to everyone
+    read_responsible: Sequence[int] | None = None
+    read_pipelines: Sequence[int] | None = None
+    read_only_open: bool = False
 
     # what a column keeps of a text: utf8mb3 ends it before a character of four bytes
     columns: Literal["utf8mb4", "utf8mb3"] = "utf8mb4"

@@ -216,6 +216,14 @@ class PortalProcess(Program):
         """Change the named settings of the running portal."""
         self.control("POST", "settings", dict(changes))
 
+    def set_back(self, kept: int = 0) -> None:
+        """Bring older data back: keep so many of the oldest items."""
+        self.control("POST", "set_back", {"kept": kept})
+
+    def change_items(self, **fields: Any) -> None:
+        """Change fields of every item, as people do who hand items over."""
+        self.control("POST", "items", {"fields": fields})
+
 
 def _environment() -> dict[str, str]:
     """Return what every program gets: a path, and what measures coverage; no settings."""

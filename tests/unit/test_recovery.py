@@ -413,12 +413,15 @@ async def test_a_witness_handed_over_is_none_where_nobody_was_asked_for(bench: B
     assert Cleared(again=[a]) == await bench.clear(a)
 
 
-async def test_what_the_portal_gives_is_learnt_from_an_item_just_made(bench: Bench) -> None:
-    """Some portals make somebody else responsible for what nobody asks for."""
+async def test_what_the_portal_gives_is_learnt_from_the_item_seen_youngest(bench: Bench) -> None:
+    """Whether items are open to everyone depends on the portal's settings."""
     bench.portal.admin = False
-    bench.clock.now += 1
-    bench.portal.profiles[bench.imported(event("new"))] = Profile("8", "0", "Y")
-    assert Cleared(again=[a := strong()]) == await bench.clear(a)
+    item_id = bench.imported(event("young"))
+    bench.portal.profiles[item_id] = Profile("1", "0", "N")
+    assert Cleared(again=[a := strong("a")]) == await bench.clear(a)
+    bench.clock.now += 3600
+    bench.portal.profiles[item_id] = Profile("1", "0", "Y")
+    assert Cleared(waiting=[b := strong("b")]) == await bench.clear(b)
 
 
 async def test_one_of_several_witnesses_will_do(bench: Bench) -> None:
@@ -556,4 +559,7 @@ async def test_after_a_set_back_older_witnesses_are_none(bench: Bench) -> None:
     assert Cleared(waiting=[b := strong("b", asks=ANNES)]) == await bench.clear(b)
     again = claim("old")
     assert again is bench.claims.admit(again, copy=False)
-    assert Doubt.WEAK is again.known.doubt
+    assert Doubt.STRONG is again.known.doubt
+    item_id = bench.portal.create(again.event)
+    expected = Imported(item_id, reconciled=True, duplicate=True)
+    assert [(again, expected)] == (await bench.clear(again)).ended

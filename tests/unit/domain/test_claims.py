@@ -440,7 +440,7 @@ def test_what_was_imported_before_a_set_back_is_a_reason_to_ask(claims: Claims[s
     claims.set_back()
     again, blind = claim("a"), claim(event("b", external=None))
     assert [again, blind] == [claims.admit(each, copy=False) for each in (again, blind)]
-    assert (Doubt.WEAK, Doubt.NONE) == (again.known.doubt, blind.known.doubt)
+    assert (Doubt.STRONG, Doubt.NONE) == (again.known.doubt, blind.known.doubt)
     claims.resolve(again, Imported(6, reconciled=True))
     assert Repeat(Imported(6, duplicate=True)) == claims.admit(claim("a"), copy=False)
 
