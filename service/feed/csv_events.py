@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
 
-import msgspec
-
+from service.domain.members import NO_ID
 from service.feed.csv_rows import Row, Unreadable, rows
-from service.feed.header import Header, Table, value_warnings
+from service.feed.header import Header, Table
 from service.feed.lines import Lines
 from service.feed.records import JSON, Note, Read, Record, Refused, judged
 from service.parts import CannotStart
@@ -63,10 +62,8 @@ def _of_row(row: Row, header: Header, decoder: Decoder) -> Read:
     body = header.event(row.cells)
     if isinstance(body, str):
         return Refused(row.place, body)
-    fields = msgspec.json.decode(body)["fields"]
-    warnings = (*header.warnings(row.cells), *value_warnings(header.table.entity_type, fields))
-    read = judged(row.place, body, JSON, decoder, warnings)
+    read = judged(row.place, body, JSON, decoder, header.warnings(row.cells))
     if isinstance(read, Record) and header.table.id_column is None:
-        # That all rows have no id is said once, not with each of them.
-        return replace(read, warnings=warnings)
+        # That rows have no id is said once, not with each of them.
+        return replace(read, warnings=tuple(each for each in read.warnings if each != NO_ID))
     return read

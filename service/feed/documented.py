@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-from service.domain.fields import Field
+import jiter
+
+from service.domain.fields import Field, complaints
 from service.domain.nearest import nearest
 
 MULTIFIELDS = frozenset({"PHONE", "EMAIL", "WEB", "IM"})
@@ -151,3 +153,17 @@ def meant(name: str, entity_type: int) -> str | None:
     if entity_type == _COMPANY:
         by_title |= dict.fromkeys(("название компании", "company name"), "title")
     return by_title.get(name.casefold()) or nearest(name, fits)
+
+
+def value_warnings(entity_type: int, fields: bytes | memoryview) -> tuple[str, ...]:
+    """Return what the portal would read otherwise than it is written, in documented fields."""
+    known = fields_of(entity_type)
+    if known is None:
+        return ()
+    try:
+        read = jiter.from_json(bytes(fields), float_mode="decimal")
+    except ValueError:
+        # An exponent beyond all bounds is no decimal number.
+        read = jiter.from_json(bytes(fields))
+    given = {name: value for name, value in read.items() if name in known}
+    return tuple(map(str, complaints(given, known)))

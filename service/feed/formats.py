@@ -43,6 +43,9 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _FEW = 4
 _CYRILLIC = "\N{CYRILLIC CAPITAL LETTER A}", "\N{CYRILLIC SMALL LETTER YA}"
 _FOREIGN_LINES = 3
+_FIRST_OTHER, _LAST_DOS = 0x80, 0xAF
+_DOS_WORD = re.compile(rb"[\x80-\xaf\xe0-\xef]{3}")
+"""Of Cyrillic letters only DOS and "CSV (MS-DOS)" have most below 0xB0, as code page 866."""
 _UNPRINTED = "\r\n\t\f\xa0\xad\u200b\u2028\ufeff"
 
 
@@ -95,15 +98,18 @@ def foreign_encoding(head: bytes) -> str | None:
 
 
 def likely(text: bytes) -> str:
-    """Return which of the two usual one-byte encodings a text that is not UTF-8 is in."""
+    """Return which of the usual one-byte encodings a text that is not UTF-8 is most likely in."""
+    other = [each for each in text if each >= _FIRST_OTHER]
+    dos = sum(each <= _LAST_DOS for each in other)
+    if dos * 5 > len(other) * 2 and _DOS_WORD.search(text):
+        return "cp866"
     letters = [each for each in text.decode("cp1251", "replace") if each > "\x7f"]
     first, last = _CYRILLIC
     cyrillic = sum(first <= each <= last for each in letters)
     # Western text has its few marked letters between plain ones; Cyrillic words have no others.
     plain = len(re.findall(rb"[A-Za-z][\xc0-\xff]|[\xc0-\xff][A-Za-z]", text))
-    return (
-        "windows-1251" if cyrillic * 2 > len(letters) and plain * 3 < cyrillic else "windows-1252"
-    )
+    is_cyrillic = cyrillic * 2 > len(letters) and plain * 3 < cyrillic
+    return "windows-1251" if is_cyrillic else "windows-1252"
 
 
 def _is_utf_8(text: bytes) -> bool:

@@ -2,12 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from service.domain.fields import complaints
 from service.domain.nearest import nearest
 from service.feed.documented import LISTS, MULTIFIELDS, fields_of, may_be_own, meant, type_name
 from service.parts import CannotStart
@@ -170,17 +169,6 @@ class Header:
     def _suggestions(self, unknown: Sequence[str]) -> str:
         found = [(name, meant(name, self.table.entity_type)) for name in unknown]
         return _some([f'"{name}" ({near}?)' if near else f'"{name}"' for name, near in found])
-
-
-def value_warnings(entity_type: int, fields: Mapping[str, object]) -> tuple[str, ...]:
-    """Return what the portal would read otherwise than it is written, in documented fields."""
-    known = fields_of(entity_type)
-    if known is None:
-        return ()
-    given = {
-        name: value for name, value in fields.items() if name in known and not _is_multi(name)
-    }
-    return tuple(map(str, complaints(given, known)))
 
 
 def _is_of_unknown_kind(name: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from service.domain.events import ItemEvent, Malformed
+from service.feed.documented import value_warnings
 from service.rabbit.decoder import Decoder, Incoming
 
 JSON = "application/json"
@@ -90,7 +91,8 @@ def judged(
     event = decoder.decode(Incoming(body=body, headers={}, content_type=content_type))
     if isinstance(event, Malformed):
         return Refused(place, f"{event.code}: {in_plain_words(event.message, place, body)}")
-    return Record(place, body, content_type, event, (*warnings, *event.notes))
+    values = value_warnings(event.entity_type_id, event.fields)
+    return Record(place, body, content_type, event, (*warnings, *values, *event.notes))
 
 
 def in_plain_words(message: str, place: Place, body: bytes) -> str:

@@ -297,9 +297,11 @@ def test_json_lines_in_utf_16_are_read(tmp_path: Path, encoding: str) -> None:
     ("text", "encoding"),
     [
         (WORDS, "windows-1251"),
+        (WORDS, "cp866"),
         ("order;title\no-1;Größe\no-2;Müller\no-3;Café\n", "windows-1252"),
         ("заказ;title\no-1;x\n", "windows-1251"),
         ("größe;title\no-1;x\n", "windows-1252"),
+        ("price;title\n1;100 €\n2;“a” … b\n3;€\n", "windows-1252"),
     ],
 )
 def test_another_encoding_is_named_and_read_when_it_is_given(
@@ -417,3 +419,17 @@ def test_options_that_do_not_fit_the_file_are_named(
 def test_csv_without_options_is_hinted_at(tmp_path: Path) -> None:
     """Before its lines are refused."""
     assert "--format csv" in read(tmp_path, b"order,title\n1,A", ANY).notes[0]
+
+
+def test_values_that_the_portal_would_change_are_warned_of_in_json_too(tmp_path: Path) -> None:
+    """With the line; fields that nobody documented, and types, are left to the importer."""
+    contact = {"entityTypeId": 3, "id": "c", "fields": {"name": "Ada", "PHONE": "+100"}}
+    deal = {"entityTypeId": 2, "id": "d", "fields": {"opportunity": "1200,50", "ufCrm_1": "1,5"}}
+    other = {"entityTypeId": 36, "id": "o", "fields": {"opportunity": "1200,50"}}
+    exact = (
+        b'{"entityTypeId":2,"id":"e","fields":{"opportunity":1200.50,"x":1e-99999999999999999999}}'
+    )
+    lines = [json.dumps(each).encode() for each in (contact, deal, other)]
+    phone, number = read(tmp_path, b"\n".join([*lines, exact]), ANY).warnings
+    assert phone.startswith("line 1: PHONE is not kept")
+    assert number.startswith("line 2: opportunity is not a plain number, the portal keeps 1200")
