@@ -17,6 +17,8 @@ from service.rabbit.link import CONNECT_SECONDS
 
 _REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
 """From 4.0 on the broker names the right: configure, write or read."""
+_TOLD = re.compile(r"[A-Z][A-Z_]{3,} - [^\"\n]*")
+"""A reply of the broker, such as `CONNECTION_FORCED - broker forced connection closure`."""
 BROKER = Peer(
     "the broker",
     address="IMPORTER_RABBIT__URL",
@@ -42,7 +44,9 @@ def why_ended(words: str) -> Cause:
     """Return why the broker ended a command's work, from its own words, and the remedy."""
     refused = _REFUSED.search(words)
     if refused is None:
-        return Cause(words or "the connection was closed", "nothing is lost: run it again")
+        told = _TOLD.search(words)
+        found = told[0] if told else "the connection was cut"
+        return Cause(found, "nothing is lost: run it again")
     pattern = f"{refused['right']} pattern" if refused["right"] else "patterns"
     return Cause(refused["words"], f"extend the user's {pattern} (rabbitmqctl set_permissions)")
 

@@ -296,7 +296,7 @@ async def test_a_broker_that_dies_ends_the_run_with_what_is_confirmed(
         process.stdin.flush()
         await wait_until(lambda: _holds(letters, 100), what="the messages")
         node.kill()
-        process.stdin.write(lines(100, 100))
+        process.stdin.write(lines(700, 100))
         # The pipe stays open: whoever fills it may be silent for long.
         process.stdin.flush()
         assert process.stderr is not None

@@ -102,7 +102,17 @@ def test_addresses_are_shown_without_what_is_secret(url: str, shown: str) -> Non
             "extend the user's write pattern (rabbitmqctl set_permissions)",
         ),
         ("CONNECTION_FORCED - shutdown", "CONNECTION_FORCED - shutdown", "nothing is lost"),
-        ("", "the connection was closed", "nothing is lost"),
+        (
+            "AMQPError: PRECONDITION_FAILED - too large",
+            "PRECONDITION_FAILED - too large",
+            "nothing",
+        ),
+        (
+            "ConnectionResetError(104, 'reset by peer')",
+            "the connection was cut",
+            "nothing is lost",
+        ),
+        ("", "the connection was cut", "nothing is lost"),
     ],
 )
 def test_what_ended_a_command_is_told_with_the_right_that_is_missing(
