@@ -6,7 +6,7 @@ from typing import Any
 from service.domain.outcomes import FailureKind
 from service.rabbit.bodies import DEEPEST
 from service.rabbit.copies import SHORT_STRING
-from service.rabbit.decoder import LARGEST_TYPE
+from service.rabbit.decoder import LARGEST_TYPE, LONGEST_ID
 from service.rabbit.results import TEXT_LIMIT, WARNINGS_LIMIT
 
 Schema = dict[str, Any]
@@ -62,7 +62,10 @@ def _item() -> Schema:
             "id": {
                 "description": "The event's id: events of one type with one id are one event. "
                 "Without it the AMQP message_id, else a digest of the body.",
-                "oneOf": [{"type": "string", "minLength": 1}, {"type": "integer"}],
+                "oneOf": [
+                    {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
+                    {"type": "integer"},
+                ],
             },
         },
     }
@@ -229,7 +232,9 @@ def _dead_letter() -> Schema:
         "import_original_message_id": {"type": "string"},
         "import_dropped_headers": {
             **text,
-            "description": "headers of the original that did not fit any more",
+            "description": "what of the original is not here as it came: headers and properties "
+            "that fit no frame or that clients could not read; `body` where the broker took none "
+            "so large",
         },
     }
     return {

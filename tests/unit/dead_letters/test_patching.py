@@ -52,8 +52,17 @@ def test_a_plain_event_is_patched() -> None:
 def test_an_event_in_an_envelope_is_patched_there() -> None:
     """Structured CloudEvents, with data as JSON."""
     envelope = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","seq":1.0,"data":%s}'
-    body = patched(letter(envelope % ITEM, content_type=STRUCTURED), PATCH)
-    assert envelope % (b'{"entityTypeId":2,"id":"e","fields":' + WANTED + b"}") == body
+    for kind in (STRUCTURED, "text/plain", None):
+        body = patched(letter(envelope % ITEM, content_type=kind), PATCH)
+        assert envelope % (b'{"entityTypeId":2,"id":"e","fields":' + WANTED + b"}") == body
+
+
+def test_a_byte_order_mark_does_not_hide_the_fields() -> None:
+    """Packed or not, it goes with the patch."""
+    wanted = b'{"entityTypeId":2,"id":"e","fields":' + WANTED + b"}"
+    assert wanted == patched(letter(b"\xef\xbb\xbf" + ITEM), PATCH)
+    packed = letter(gzip.compress(b"\xef\xbb\xbf" + ITEM), content_encoding="utf-8, x-gzip")
+    assert wanted == gzip.decompress(patched(packed, PATCH))
 
 
 def test_an_event_in_base64_is_patched_there() -> None:
