@@ -11,6 +11,7 @@ from service.rabbit.results import TEXT_LIMIT, WARNINGS_LIMIT
 
 Schema = dict[str, Any]
 
+_ID: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
 _TIME: Schema = {
     "type": "string",
     "format": "date-time",
@@ -62,10 +63,7 @@ def _item() -> Schema:
             "id": {
                 "description": "The event's id: events of one type with one id are one event. "
                 "Without it the AMQP message_id, else a digest of the body.",
-                "oneOf": [
-                    {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
-                    {"type": "integer"},
-                ],
+                "oneOf": [_ID, {"type": "integer"}],
             },
         },
     }
@@ -232,9 +230,8 @@ def _dead_letter() -> Schema:
         "import_original_message_id": {"type": "string"},
         "import_dropped_headers": {
             **text,
-            "description": "what of the original is not here as it came: headers and properties "
-            "that fit no frame or that clients could not read; `body` where the broker took none "
-            "so large",
+            "description": "what of the original is not here as it came, such as headers that fit "
+            "no frame; `body` where the broker takes none so large",
         },
     }
     return {
