@@ -211,16 +211,7 @@ class Importer(Generic[D]):
 
     async def _call_failed(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
         now = self._clock()
-        log.warning(
-            "import call failed",
-            extra={
-                "kind": fault.kind,
-                "code": fault.code,
-                "http_status": fault.http_status,
-                "items": len(batch.claims),
-                "entity_type": batch.key.entity_type_id,
-            },
-        )
+        log.warning("import call failed", extra=_shown(batch, fault))
         if fault.kind in NEVER_RAN:
             for claim in batch.claims:
                 claim.known.attempts -= 1
@@ -241,11 +232,24 @@ class Importer(Generic[D]):
         return sequel
 
     def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Sequel[D]:
-        log.warning("look-up failed", extra={"kind": fault.kind, "code": fault.code})
+        log.warning("look-up failed", extra=_shown(batch, fault))
         self._judge.portal_failed(fault)
         return after_failed_look_up(
             batch, fault, rules=self._rules, now=self._clock(), chance=_chance()
         )
+
+
+def _shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
+    """Return what the log tells of a failed call; the portal's own words stay out."""
+    return {
+        "batch_id": batch.claims[0].known.batch_id,
+        "entity_type": batch.key.entity_type_id,
+        "items": len(batch.claims),
+        "kind": fault.kind,
+        "code": fault.code,
+        "http_status": fault.http_status,
+        "cause": fault.cause,
+    }
 
 
 def _code(verdict: object) -> str | None:
