@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import time
 from collections.abc import Awaitable
 
 from service import parts
 from service.bitrix.enquiry import Enquiry
 from service.preflight.arithmetic import caution_rows, ignored_rows, memory_limit, settings_rows
 from service.preflight.broker import broker_rows
+from service.preflight.certificates import certificate_rows, seen
 from service.preflight.portal import portal_rows
 from service.preflight.report import write
 from service.preflight.rows import Row, fail, failed
@@ -27,21 +29,24 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _rows(settings: Settings) -> list[Row]:
+    metrics = Metrics()
     broker, portal = await asyncio.gather(
-        _in_time("broker", broker_rows(settings.rabbit)), _in_time("portal", _portal(settings))
+        _in_time("broker", broker_rows(settings.rabbit, metrics)),
+        _in_time("portal", _portal(settings, metrics)),
     )
     return [
         *settings_rows(settings, memory_limit()),
         *caution_rows(settings),
         *ignored_rows(injected()),
+        *certificate_rows(seen(metrics), time.time()),
         *broker,
         *portal,
     ]
 
 
-async def _portal(settings: Settings) -> list[Row]:
+async def _portal(settings: Settings, metrics: Metrics) -> list[Row]:
     try:
-        portal = parts.portal(settings, Metrics())
+        portal = parts.portal(settings, metrics)
     except parts.CannotStart as reason:
         remedy = "see `crm-importer settings` for what the portal's credentials need"
         return [fail("portal.connection", "portal", str(reason), remedy)]

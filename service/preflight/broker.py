@@ -16,6 +16,7 @@ from service.rabbit.session import NotLetIn
 from service.rabbit.survey import Presence, Seen, Survey, visit
 from service.rabbit.topology import Queue, Topology
 from service.settings.tree import Rabbit
+from service.telemetry.metrics import Metrics
 
 _UNTOLD = (
     "AMQP does not tell types, arguments and policies of queues: dead-lettering, delivery limit, "
@@ -34,10 +35,10 @@ class Node:
     found: Survey | None = None
 
 
-async def broker_rows(rabbit: Rabbit) -> list[Row]:
+async def broker_rows(rabbit: Rabbit, metrics: Metrics) -> list[Row]:
     """Ask every address over AMQP, and the management API where there is one."""
     try:
-        there = address(rabbit)
+        there = address(rabbit, metrics)
     except CannotStart as reason:
         remedy = "look at IMPORTER_RABBIT__CA_FILE, __CERT_FILE and __KEY_FILE"
         return [fail("broker.connection", "broker", str(reason), remedy)]

@@ -11,6 +11,7 @@ from yarl import URL
 
 from service.domain.certificates import soonest_end
 
+CONNECT_SECONDS = 10.0
 PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -36,8 +37,10 @@ class Certificates:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
             told = str(reason or type(error).__name__).lower().replace("_", " ")
-            raise CertificatesUnusable(f"the certificates cannot be used: {told}") from None
-        return context
+        else:
+            return context
+        # Not from within: what lies below would be read as the failure of a connection.
+        raise CertificatesUnusable(f"the certificates cannot be used: {told}")
 
     def expiries(self) -> dict[str, float]:
         """Return when the certificates in the files end, by what they are; what can be read."""

@@ -11,12 +11,13 @@ from itertools import count
 from typing import Any, cast
 
 import aio_pika
+from aio_pika.exceptions import AMQPError
 from aiormq import Channel
 from yarl import URL
 
 from service.domain.patience import Patience
 from service.domain.retry import RetryPolicy
-from service.rabbit.address import Address
+from service.rabbit.address import CONNECT_SECONDS, Address
 from service.rabbit.broken import (
     Late,
     LinkLost,
@@ -26,15 +27,16 @@ from service.rabbit.broken import (
     lost,
     unless_lost,
 )
+from service.rabbit.reasons import node, why
 from service.rabbit.wire import read_everything
 
-CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
 BLOCKED_SECONDS = 0.1
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
 __all__ = [
+    "CONNECT_SECONDS",
     "Address",
     "Late",
     "Link",
@@ -174,17 +176,12 @@ class Link:
         started = _now()
         try:
             with broker_errors():
-                seconds = CONNECT_SECONDS * self.patience
-                url, tls = self._address.turn(next(self._dials)), self._address.tls
-                connection = await dial(url, tls, self.name, seconds)
+                connection = await self._dial()
         except LinkLost as lost:
             took = _now() - started
             # RabbitMQ hangs up itself when its answers are so late that we are not in by then.
             slow = took > CONNECT_SECONDS / 2
             return Late(f"{lost} (after {took:.0f} s of opening)") if slow else lost
-        # A host that cannot be one; `broker_errors` leaves it, as publishes have such errors, too.
-        except UnicodeError as error:
-            return LinkLost(str(error))
         try:
             return await self._serve(connection)
         except LinkLost as lost:
@@ -193,6 +190,16 @@ class Link:
             self._up.clear()
             self._life = None
             await close_quietly(connection.close())
+
+    async def _dial(self) -> aio_pika.abc.AbstractConnection:
+        """Connect to the next node; raises LinkLost, which says why not and what to do."""
+        url = self._address.turn(next(self._dials))
+        try:
+            return await dial(url, self._address.tls, self.name, CONNECT_SECONDS * self.patience)
+        except (AMQPError, OSError, UnicodeError) as error:
+            told = why(error, tls=url.scheme == "amqps")
+            kind = Late if isinstance(error, TimeoutError) else LinkLost
+            raise kind(f"{node(url)}: {told.found}: {told.remedy}") from None
 
     async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> LinkLost:
         with broker_errors():

@@ -12,8 +12,7 @@ from yarl import URL
 
 from service.domain import network
 from service.domain.network import Cause, Peer
-from service.rabbit.address import PORTS, CertificatesUnusable
-from service.rabbit.link import CONNECT_SECONDS
+from service.rabbit.address import CONNECT_SECONDS, PORTS, CertificatesUnusable
 
 _REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
 """From 4.0 on the broker names the right: configure, write or read."""

@@ -40,7 +40,7 @@ def cautions(settings: Settings) -> list[Caution]:
     ]
     webhook = urlsplit(_text(bitrix.webhook_url)).path.strip("/").split("/")
     secrets = {
-        "RABBIT__URL": [password for url in brokers if (password := _password(url)) != PUBLIC],
+        "RABBIT__URL": [_password(url) for url in brokers],
         "RABBIT__MANAGEMENT_URL": [_password(_text(rabbit.management_url))],
         "BITRIX__WEBHOOK_URL": webhook[-1:],
         "BITRIX__CLIENT_SECRET": [_text(bitrix.client_secret)],
@@ -54,7 +54,7 @@ def cautions(settings: Settings) -> list[Caution]:
             "take a longer one",
         )
         for name, values in secrets.items()
-        if any(0 < len(value) < LEAST_CHARACTERS for value in values)
+        if any(0 < len(value) < LEAST_CHARACTERS and value != PUBLIC for value in values)
     ]
 
 

@@ -4,12 +4,13 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from service.bitrix import reasons
-from service.bitrix.http import Way, trust
+from service.bitrix.http import HttpClient, Way, trust
 from service.domain.outcomes import CallKind, Fault
 from tests.integration.bitrix.peers import (
     GOOD,
@@ -260,3 +261,16 @@ async def test_the_authorisation_server_may_have_an_authority_of_either_kind(
 def test_an_authority_with_few_extensions_is_believed_by_every_python() -> None:
     """Newer ones refuse it by default: authorities of one's own are made with old recipes."""
     assert not trust().verify_flags & ssl.VERIFY_X509_STRICT
+
+
+async def test_the_end_of_the_portals_certificate_is_told(
+    authority: Authority, believing: Way
+) -> None:
+    """Before it has come: after that nothing connects."""
+    ends: list[float] = []
+    async with (
+        listening(answers(GOOD), authority.server("127.0.0.1")) as port,
+        HttpClient(believing, connections=1, on_expiry=ends.append) as http,
+    ):
+        await http.post(f"https://127.0.0.1:{port}/{PATH}profile", b"{}", seconds=5.0)
+    assert time.time() < ends[0]
