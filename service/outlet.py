@@ -20,6 +20,7 @@ class Delivery(Protocol):
     born_at: float
     size: int
     copy: bool
+    perhaps_sent: bool
     resubmitted: bool
     early: bool
     times: int

@@ -133,6 +133,7 @@ class FakeDelivery:
     born_at: float = 0.0
     size: int = 100
     copy: bool = False
+    perhaps_sent: bool = False
     resubmitted: bool = False
     early: bool = False
     live: bool = True
@@ -208,6 +209,7 @@ class BrokerDelivery:
     early: bool
     copy: bool
     size: int = 100
+    perhaps_sent: bool = False
     resubmitted: bool = False
 
     @property

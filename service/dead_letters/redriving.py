@@ -119,7 +119,10 @@ class Redrive:
         exchange = self.work.settings.rabbit.intake_exchange
         confirmer = reading.snapshot.confirmer
         return await asyncio.gather(
-            *(confirmer.send(redriven(letter, exchange, body)) for letter, body in chosen)
+            *(
+                confirmer.send(redriven(letter, exchange, body, resend=self.resend_ambiguous))
+                for letter, body in chosen
+            )
         )
 
     def _count(self, chosen: Sequence[tuple[Letter, bytes]], words: Sequence[Word]) -> None:

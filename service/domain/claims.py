@@ -82,6 +82,7 @@ class Handed(Protocol):
     received_at: float
     size: int
     copy: bool
+    perhaps_sent: bool
     resubmitted: bool
     early: bool
     times: int
@@ -97,7 +98,7 @@ def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim
     """
     doubt = doubt_of(
         event,
-        copy=delivery.copy,
+        copy=delivery.copy or delivery.perhaps_sent,
         resubmitted=delivery.resubmitted,
         early=delivery.early,
         ask=ask,

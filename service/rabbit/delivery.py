@@ -14,8 +14,9 @@ class Delivery:
     """One message handed over and not settled.
 
     `copy` tells that it says it was delivered before, `resubmitted` that it was redriven or
-    dead-lettered once, `early` that it is among the first after its consumer attached. `born_at`
-    is the event's own time, by the clock of `received_at`.
+    dead-lettered once, `perhaps_sent` that its item may be in the CRM, `early` that it is among
+    the first after its consumer attached. `born_at` is the event's own time, by the clock of
+    `received_at`.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Delivery:
         "early",
         "event",
         "message",
+        "perhaps_sent",
         "received_at",
         "resubmitted",
         "size",
@@ -50,6 +52,7 @@ class Delivery:
         self.early = early
         self.copy = bool(message.redelivered)
         self.times = deliveries_before(headers, redelivered=self.copy)
+        self.perhaps_sent = "import_perhaps_sent" in headers
         self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
         self._tags = tags
         tags.add(self._tag)

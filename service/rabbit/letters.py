@@ -20,6 +20,8 @@ UNDELIVERED: Final = "undelivered"
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
 _MOST_REDRIVES = 2**31 - 1
+PERHAPS_SENT = frozenset({"ambiguous", UNDELIVERED})
+"""Kinds of letters whose item may be in the CRM: what the broker put aside was perhaps sent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,14 +139,19 @@ def decoded(letter: Letter, body: bytes, decoder: Decoder) -> ItemEvent | Malfor
     return decoder.decode(_incoming(letter.properties, body))
 
 
-def redriven(letter: Letter, exchange: str, body: bytes) -> Outgoing:
-    """Return the original as it goes back to the intake, marked as redriven."""
+def redriven(letter: Letter, exchange: str, body: bytes, *, resend: bool = False) -> Outgoing:
+    """Return the original as it goes back to the intake, marked as redriven.
+
+    What may be in the CRM is marked as perhaps sent, unless it is to be sent again all the same.
+    """
     _, routing_key = letter.origin
     copy = Copy(letter.properties, letter.message_id, readable=False)
     copy.add_theirs(_is_theirs)
     if len(letter.event_id.encode()) <= ID_BYTES:
         copy.add_ours({"import_event_id": letter.event_id})
     copy.add_ours({"import_redrive_count": min(letter.redrives + 1, _MOST_REDRIVES)})
+    if letter.kind in PERHAPS_SENT and not resend:
+        copy.add_ours({"import_perhaps_sent": datetime.now(UTC).isoformat(timespec="seconds")})
     copy.fit(is_ours)
     return Outgoing("intake", exchange, shortened(routing_key, SHORT_STRING), body, copy)
 

@@ -20,6 +20,7 @@ from tests.deploy.rules.series import (
     REJECTED_LETTERS,
     RESET,
     RETURNED,
+    SET_BACK,
     SHUT,
     SHUT_OTHER,
     STARTED,
@@ -176,6 +177,15 @@ ITEMS = (
                 REJECTED_LETTERS: "0x5 1x90",
             }
         },
+    ),
+    Story(
+        alert="ImporterPortalSetBack",
+        severity="ticket",
+        series={SET_BACK: "0x10 1x90"},
+        fires="12m",
+        value="1",
+        resolves="80m",
+        silent={"never": {SET_BACK: "0x100"}},
     ),
     Story(
         alert="ImporterAmbiguousUnresolved",

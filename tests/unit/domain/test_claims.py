@@ -605,6 +605,7 @@ class Delivery:
     received_at: float = 1000.0
     size: int = 70
     copy: bool = False
+    perhaps_sent: bool = False
     resubmitted: bool = False
     early: bool = False
     times: int = 0
@@ -623,6 +624,7 @@ def test_a_claim_is_made_of_its_delivery() -> None:
     [
         (Delivery(copy=True), "", Doubt.STRONG, 1065.0),
         (Delivery(copy=True), None, Doubt.STRONG, 1000.0),
+        (Delivery(perhaps_sent=True, resubmitted=True), "", Doubt.STRONG, 1065.0),
         (Delivery(resubmitted=True), "", Doubt.WEAK, 1000.0),
         (Delivery(early=True), "", Doubt.WEAK, 1000.0),
     ],

@@ -107,6 +107,16 @@ def test_a_redriven_message_has_id_and_count_of_ours_and_nothing_else() -> None:
     )
 
 
+@pytest.mark.parametrize("resend", [False, True])
+@pytest.mark.parametrize("kind", ["rejected", "ambiguous", None])
+def test_what_may_be_in_the_crm_goes_back_marked(kind: str | None, *, resend: bool) -> None:
+    """It is looked up, and not sent before its absence is proved; unless somebody says so."""
+    headers = {"x-death": [DEATH]} if kind is None else ours(error_kind=kind)
+    back = redriven(letter(headers=headers), "crm.items", b"", resend=resend).properties.headers
+    marked = kind != "rejected" and not resend
+    assert marked == ("import_perhaps_sent" in (back or {}))
+
+
 def test_an_event_keeps_its_name_when_its_body_changes() -> None:
     """Named by its content, it would be another event after a patch: the header wins."""
     nameless = letter(body(id=None), headers={"x-death": [DEATH]}, message_id=None)
