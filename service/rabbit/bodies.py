@@ -48,9 +48,9 @@ _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _LONG_DIGITS = re.compile(rb"(?<!\d)(\d{%d})\d++" % MOST_DIGITS)
 _WITH_EXPONENT = re.compile(rb"(?<![\d.])\d++(?:\.\d++)?[eE][+-]?\d++")
 _VERY_LONG = re.compile(rb"(?<![\d.])\d{%d}\d*+\.\d++(?![\deE])" % LONGEST_DOUBLE)
-_ANY_EXPONENT = re.compile(rb"\d[eE]")
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
-_DIGITS = bytes(ord("0") if code in b"0123456789" else ord(" ") for code in range(256))
+_KINDS = bytes.maketrans(b"123456789E", b"000000000e")
+"""Makes all digits one, and all signs of an exponent."""
 _STEP = [1 if code in b"[{" else -1 for code in range(256)]
 _OTHERS: Final = (
     (b"\x1f\x8b", "it looks like gzip: say so with content_encoding gzip"),
@@ -145,7 +145,8 @@ def strict_json(body: bytes) -> object:
     body = body.removeprefix(BOM)
     if _has_digits(body, MOST_DIGITS):
         body = _LONG_DIGITS.sub(rb"\1", body)
-    _see_shape(_STRINGS.sub(b'"', body))
+    if _is_suspect(body):
+        _see_shape(_STRINGS.sub(b'"', body))
     try:
         document: object = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
@@ -168,6 +169,17 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def _is_suspect(body: bytes) -> bool:
+    """Tell whether a body must be looked at without its strings; most need not."""
+    brackets = body.count(b"[") + body.count(b"{")
+    return (
+        brackets > DEEPEST
+        or brackets + body.count(b",") > MOST_VALUES
+        or _has_exponent(body)
+        or _has_digits(body, LONGEST_DOUBLE)
+    )
+
+
 def _see_shape(skeleton: bytes) -> None:
     """See that a document, without its strings, can be read in time; raises Unreadable."""
     brackets = skeleton.translate(None, _NO_BRACKETS)
@@ -182,7 +194,7 @@ def _see_shape(skeleton: bytes) -> None:
             f"the body has more than {MOST_VALUES:,} values: no item has so many, split it",
         )
     found = _VERY_LONG.findall(skeleton) if _has_digits(skeleton, LONGEST_DOUBLE) else []
-    if _ANY_EXPONENT.search(skeleton):
+    if _has_exponent(skeleton):
         found += _WITH_EXPONENT.findall(skeleton)
     if any(float(number) == float("inf") for number in found):
         raise Unreadable(
@@ -193,7 +205,11 @@ def _see_shape(skeleton: bytes) -> None:
 
 def _has_digits(text: bytes, many: int) -> bool:
     """Tell whether so many digits stand in a row; quicker than a pattern by far."""
-    return b"0" * many in text.translate(_DIGITS)
+    return b"0" * many in text.translate(_KINDS)
+
+
+def _has_exponent(text: bytes) -> bool:
+    return b"0e" in text.translate(_KINDS)
 
 
 def _deepest(brackets: bytes) -> int:
