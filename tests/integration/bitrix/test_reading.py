@@ -207,3 +207,27 @@ async def test_one_connection_serves_call_after_call() -> None:
         for _ in range(4):
             await http.post(f"http://127.0.0.1:{port}/rest/1/s/profile", b"{}", seconds=5.0)
     assert connections == 1
+
+
+async def test_another_client_secret_is_used_for_the_next_renewal() -> None:
+    """The file that it was given as has changed."""
+    sent: list[bytes] = []
+    pair = json.dumps({"access_token": "new", "refresh_token": "next"}).encode()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if b"content-length" in line)
+        sent.append(await reader.readexactly(int(length.split(b":")[1])))
+        writer.write(reply(pair))
+        await writer.drain()
+
+    async with listening(serve) as port:
+        url = f"http://127.0.0.1:{port}/oauth/token/"
+        way = Way(reasons.AUTH_SERVER, trust())
+        server = AuthServer(url, way, client_id="a", client_secret="old-one")
+        await server.refresh("spent")
+        server.rekey("new&one")
+        await server.refresh("spent")
+    assert [b"client_secret=old-one" in sent[0], b"client_secret=new%26one" in sent[1]] == [
+        True
+    ] * 2

@@ -264,6 +264,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("BITRIX__CA_FILE", "/no/such/file"),
         ("BITRIX__CA_FILE", __file__),
         ("BITRIX__PROXY_URL", "proxy:3128"),
+        ("BITRIX__WEBHOOK_URL", "https://portal.example/rest/1/two words/"),
+        ("BITRIX__WEBHOOK_URL", '"https://portal.example/rest/1/quoted/"'),
         ("BITRIX__PROXY_URL", "socks5://proxy:1080"),
         ("BITRIX__PROXY_URL", "http://proxy:3128/path"),
         ("BITRIX__ORIGINATOR", "shop\tone"),
