@@ -53,9 +53,16 @@ MOST_ROUNDS = 200
 class Bench:
     """One importer, its portal and its gate; `settle` plays the loop that calls it."""
 
-    def __init__(self, *script: Breaks | Says, rules: Rules = RULES, brake: int = 0) -> None:
-        """Let the portal follow a script."""
-        self.portal = ScriptedPortal(*script)
+    def __init__(
+        self,
+        *script: Breaks | Says,
+        rules: Rules = RULES,
+        brake: int = 0,
+        portal: ScriptedPortal | None = None,
+    ) -> None:
+        """Let the portal follow a script, unless it is another portal."""
+        self.portal = portal or ScriptedPortal(*script)
+        self.pauses = 0
         self.clock = Clock()
         self.claims: Claims[str] = Claims(remember=100)
         self.gate = Gate(PausePolicy(after=60, probe=15, probe_cap=300, brake_items=brake))
@@ -99,6 +106,7 @@ class Bench:
             at, _, whole = heapq.heappop(due)
             self.clock.now = max(self.clock.now, at)
             if self.gate.mode is Mode.PAUSED:
+                self.pauses += 1
                 self.gate.probed(self.clock.now, ok=True)
             for again in (await self.carry_batch(whole)).again:
                 heapq.heappush(due, (again.due, next(tickets), again))
