@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from service.domain.batching import Batch
 from service.domain.claims import Claims
 from service.domain.events import BatchKey, ItemEvent
+from service.domain.leave import NotOurs, asked_before_sending
 from service.domain.outcomes import (
     MISSING,
     Accepted,
@@ -163,7 +164,12 @@ class Importer(Generic[D]):
             claim.known.attempts += 1
             claim.known.batch_id = batch_id
         try:
-            report = await self._portal.import_items(batch.key, [c.event for c in batch.claims])
+            with asked_before_sending(lambda: self.may_send(batch)):
+                report = await self._portal.import_items(
+                    batch.key, [c.event for c in batch.claims]
+                )
+        except NotOurs:
+            return self._withheld(batch)
         except CallFailed as failed:
             return await self._call_failed(batch, failed.fault)
         except BaseException:
@@ -171,6 +177,14 @@ class Importer(Generic[D]):
                 claim.known.perhaps_sent(UNFINISHED, self._clock() + self._rules.settle)
             raise
         return self._answered(batch, report)
+
+    def _withheld(self, batch: Batch[D]) -> Sequel[D]:
+        """Put a batch back that did not leave: the broker may have given its messages away."""
+        log.warning("call withheld: the broker was not heard", extra={"items": len(batch.claims)})
+        for claim in batch.claims:
+            claim.known.attempts -= 1
+        batch.due = self._clock()
+        return Sequel(again=[batch])
 
     def _answered(self, batch: Batch[D], report: Report) -> Sequel[D]:
         now = self._clock()

@@ -128,7 +128,7 @@ class Pipeline:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
-        while len(self._flying) < self._slots(now) and not self._waits_for_portal(now):
+        while len(self._flying) < self._slots() and not self._waits_for_portal(now):
             half_open = self.gate.mode is Mode.HALF_OPEN
             batch = self._desk.agenda.take(
                 now, pressure=self._desk.full, unsuspected_first=half_open
@@ -138,9 +138,9 @@ class Pipeline:
             self._launch(batch, now)
         self.load = Load(len(self._flying), len(self._desk.agenda))
 
-    def _slots(self, now: float) -> int:
+    def _slots(self) -> int:
         """Return how many batches may be in flight; none while results could not be published."""
-        return self.gate.limit(self._limits.slots) if self._intake.fit(now) else 0
+        return self.gate.limit(self._limits.slots) if self._intake.fit() else 0
 
     def _waits_for_portal(self, now: float) -> bool:
         """Tell whether the portal's limits bar the next call; batches fill up meanwhile."""
@@ -150,7 +150,7 @@ class Pipeline:
 
     def _may_send(self, batch: Batch[Delivery]) -> bool:
         """Tell, just before a call, whether the broker is there and the messages still ours."""
-        return self._intake.fit(self._clock()) and all(map(is_live, batch.claims))
+        return self._intake.fit() and all(map(is_live, batch.claims))
 
     def _launch(self, batch: Batch[Delivery], now: float) -> None:
         dead = [claim for claim in batch.claims if not is_live(claim)]
@@ -228,7 +228,7 @@ class Pipeline:
         """Wait until something happens, or until something is due and may leave."""
         due = self._desk.agenda.next_time()
         now = self._clock()
-        if due is not None and len(self._flying) < self._slots(now):
+        if due is not None and len(self._flying) < self._slots():
             until = min(until, max(due, self._paced_until))
         timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)
         await self._wake.wait()

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Intake(Protocol):
     """The flow of deliveries from the broker."""
 
-    def fit(self, now: float) -> bool:
+    def fit(self) -> bool:
         """Tell whether the broker is there, so that a call's outcome can be published."""
 
     async def attach(self, prefetch: int) -> None:

@@ -11,6 +11,7 @@ from random import Random
 
 from prometheus_client import Counter, Gauge
 
+from service.domain import leave
 from service.domain.claims import Settlement
 from service.domain.events import (
     NOTHING_ASKED,
@@ -383,7 +384,7 @@ class FakeConnection:
         self._up.set()
         self._dead = False
 
-    def fit(self, now: float) -> bool:  # noqa: ARG002 - the protocol's
+    def fit(self) -> bool:
         """Tell whether the connection is up."""
         return self._up.is_set()
 
@@ -689,8 +690,6 @@ class FakePortal:
         self.paced_until = 0.0
         self.carries = bounds.items
         """What one call should carry, as the portal has shown."""
-        self.unfit = 0
-        """Calls that started while their process had no broker."""
 
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import; every item is saved at its own time."""
@@ -826,20 +825,27 @@ class FakePortal:
 class PortalView:
     """The portal as one process calls it: counts the calls of that process."""
 
-    def __init__(self, portal: FakePortal, fit: Callable[[float], bool]) -> None:
+    waits = 0.0
+    """How often a call waits before it leaves, as for limits and connections."""
+
+    def __init__(self, portal: FakePortal, fit: Callable[[], bool]) -> None:
         """Look at the portal; `fit` tells whether the process may call."""
         self._portal = portal
         self._fit = fit
         self._in_flight = 0
 
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
-        """Import as the portal does; bounded by the slots."""
+        """Import as the portal does; bounded by the slots, and perhaps after a wait."""
         self._in_flight += 1
         if self._in_flight > self._portal.bounds.slots:
             self._portal.violations.append(f"{self._in_flight} calls in flight")
-        if not self._fit(now()):
-            self._portal.unfit += 1
+        rng = self._portal.rng
         try:
+            if self.waits and rng.random() < self.waits:
+                await asyncio.sleep(rng.uniform(0.0, 15.0))
+            leave.ask()
+            if not self._fit():
+                self._portal.violations.append("sent by an old check")
             return await self._portal.import_items(key, events)
         finally:
             self._in_flight -= 1

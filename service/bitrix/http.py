@@ -15,6 +15,7 @@ import httpx
 from service import __version__
 from service.bitrix import reasons
 from service.bitrix.unpacking import PACKED, CannotRead, take_in
+from service.domain import leave
 from service.domain.certificates import expiry
 from service.domain.network import Cause, Peer
 
@@ -237,13 +238,14 @@ class _Sending:
         self._asked_proxy = False
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note how far it is."""
+        """Note how far it is; raises NotOurs before a byte of a call that must not leave."""
         match event.split(".", 1)[-1]:
             case "connect_tcp.started":
                 self.left, self.to_proxy = False, self._by_proxy
             case "start_tls.started" if self._asked_proxy:
                 self.to_proxy = False
             case "send_request_headers.started":
+                leave.ask()
                 asking = info["request"].method == b"CONNECT"
                 self.left, self._asked_proxy, self.ended = not asking, asking, None
             case "send_request_body.complete" if self.left:

@@ -45,7 +45,11 @@ class Broker:
         self._heartbeat = address.heartbeat
         self._on_change: Callable[[], None] = _nothing
         self.consumer = Consumer(
-            queue=topology.intake_queue, decoder=decoder, early=early, metrics=metrics
+            queue=topology.intake_queue,
+            decoder=decoder,
+            early=early,
+            silence=address.heartbeat,
+            metrics=metrics,
         )
         self._consume = Link(
             "consume",
@@ -79,9 +83,9 @@ class Broker:
         """Whether both connections are up."""
         return self._consume.is_up and self._publish.is_up
 
-    def fit(self, now: float) -> bool:
+    def fit(self) -> bool:
         """Tell whether a call's outcome could be published: connected, and heard of lately."""
-        return self.connected and now - self.consumer.last_heard <= self._heartbeat
+        return self.connected and self.consumer.heard()
 
     async def attach(self, prefetch: int) -> None:
         """Let deliveries come, at most so many unsettled."""

@@ -10,6 +10,8 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from service.clock import awake
+from service.domain.hearing import Hearing
 from service.rabbit.decoder import Decoder, Incoming
 from service.rabbit.delivery import Delivery
 from service.rabbit.link import ANSWER_SECONDS, Link, LinkLost, broker_errors
@@ -39,8 +41,12 @@ class Consumer:
         decoder: Decoder,
         metrics: Metrics,
         early: int,
+        silence: float,
     ) -> None:
-        """Prepare a consumer; the first `early` deliveries after attaching are marked."""
+        """Prepare a consumer; the first `early` deliveries after attaching are marked.
+
+        `silence`: seconds after which a broker counts as not heard.
+        """
         self._queue = queue
         self._decoder = decoder
         self._metrics = metrics
@@ -59,7 +65,7 @@ class Consumer:
         self._spent = metrics.spent["receive"]
         self._changing = asyncio.Lock()
         self._struck: set[asyncio.Task[None]] = set()
-        self.last_heard = float("-inf")
+        self._hearing = Hearing(silence)
         self.received = 0
         """So many messages came since the start."""
 
@@ -77,6 +83,10 @@ class Consumer:
         if self._tag is None:
             return False if self._prefetch is not None else None
         return True if self._seen else None
+
+    def heard(self) -> bool:
+        """Tell whether the broker was heard lately, so that its messages are still ours."""
+        return self._hearing.lately(awake())
 
     def use(self, link: Link) -> None:
         """Take the link whose channels are handed to `resume`."""
@@ -112,7 +122,7 @@ class Consumer:
             self._channel, self._tag = channel, None
             self._tags = Tags(channel, self._metrics)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
-            self.last_heard = asyncio.get_running_loop().time()
+            self._hearing.answered(awake(), awake())
             if self._prefetch is not None:
                 await self._consume(channel, self._prefetch)
 
@@ -129,6 +139,7 @@ class Consumer:
             channel = self._channel
             if channel is None or self._link is None or not self._link.is_up:
                 continue
+            asked_at = awake()
             try:
                 with broker_errors():
                     queue = await channel.queue_declare(
@@ -137,7 +148,7 @@ class Consumer:
             except LinkLost as lost:
                 self._fail("silent", lost)
                 continue
-            self.last_heard = asyncio.get_running_loop().time()
+            self._hearing.answered(asked_at, awake())
             if self._tag is not None and channel is self._channel and not queue.consumer_count:
                 why = LinkLost("the queue has no consumer although we are attached")
                 self._fail("cancelled", why)
@@ -197,7 +208,7 @@ class Consumer:
     def _receive(self, tags: Tags, message: DeliveredMessage) -> None:
         """Decode a message and hand it over; runs in the library's task, so it only passes on."""
         now = asyncio.get_running_loop().time()
-        self.last_heard = now
+        self._hearing.heard(awake())
         self._seen += 1
         self.received += 1
         with contained(self._metrics, "receive") as work:

@@ -52,7 +52,7 @@ class Intake:
         self.told: list[tuple[float, int | None]] = []
         self.up = True
 
-    def fit(self, now: float) -> bool:  # noqa: ARG002 - the protocol's
+    def fit(self) -> bool:
         return self.up
 
     async def attach(self, prefetch: int) -> None:

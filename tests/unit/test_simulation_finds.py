@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from service.desk import Desk
+from service.domain import leave
 from service.domain.claims import Claims, Resolved, message_digest
 from service.domain.events import ItemEvent
 from service.domain.outcomes import Failed, Outcome
 from service.outlet import Delivery, Ending, Outlet
 from service.settling import Settler
+from tests.fakes import PortalView
 from tests.unit.test_simulation import violations_of
 
 MOST_SEEDS = 150
+OLD_CHECK_SEEDS = 20
 Patch = pytest.MonkeyPatch
 
 
@@ -73,6 +76,12 @@ def outcomes_published_for_nobody(patch: Patch) -> None:
     patch.setattr(Settler, "_is_here", is_here)
 
 
+def checks_made_too_early(patch: Patch) -> None:
+    """Send by the check that was made before the waits for limits and connections."""
+    patch.setattr(leave, "ask", lambda: None)
+
+
+OLD_CHECK = "sent by an old check"
 FAULTS: Sequence[Callable[[Patch], None]] = (
     copies_known_by_id_and_body,
     dead_letters_beside_results,
@@ -95,3 +104,15 @@ def test_a_fault_is_found(fault: Callable[[Patch], None], monkeypatch: Patch) ->
     seeds, found = _found(iter(range(MOST_SEEDS)))
     print(f"{fault.__name__}: found after {seeds} seeds: {found[:2]}")  # noqa: T201 - for readers
     assert found
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_no_call_leaves_by_an_old_check(monkeypatch: Patch, *, mended: bool) -> None:
+    """Calls wait for limits and connections; the broker may go away meanwhile."""
+    monkeypatch.setattr(PortalView, "waits", 0.5)
+    if not mended:
+        checks_made_too_early(monkeypatch)
+    seeds = range(OLD_CHECK_SEEDS)
+    found = next((seed for seed in seeds if OLD_CHECK in violations_of(seed)), None)
+    print(f"an old check in {found}")  # noqa: T201 - for readers
+    assert mended is (found is None)

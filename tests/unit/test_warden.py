@@ -21,7 +21,7 @@ class Intake:
     def __init__(self) -> None:
         self.told: list[tuple[float, int | None]] = []
 
-    def fit(self, now: float) -> bool:  # noqa: ARG002 - the protocol's
+    def fit(self) -> bool:
         return True
 
     async def attach(self, prefetch: int) -> None:

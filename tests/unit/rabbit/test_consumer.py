@@ -58,7 +58,7 @@ def test_a_message_that_a_bug_keeps_from_being_read_holds_up_no_other() -> None:
     """It stays for a while, so that it does not come again at once, and goes back."""
     metrics, line, taken = Metrics(), Line(), list[Delivery]()
     decoder = Buggy(external_ids=ExternalIds("test"), max_bytes=1_000)
-    consumer = Consumer(queue="q", decoder=decoder, metrics=metrics, early=0)
+    consumer = Consumer(queue="q", decoder=decoder, metrics=metrics, early=0, silence=15.0)
     consumer.accept = taken.append
 
     async def story() -> None:
