@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from tests.chaos.trial import REJECTED, Scenario, Trial, event
 from tests.support.amqp import Upstream, wait_until
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Moment
-from tests.support.world import DEAD_LETTERS, INTAKE_QUEUE, SUCCEEDED, World
+from tests.support.world import DEAD_LETTERS, FAILED, INTAKE_QUEUE, SUCCEEDED, World
 
 EVENTS = 120
 TRAP_SECONDS = 5.0
 SILENT_SECONDS = 5.0
+SUSPENDED_SECONDS = 14.0
+FULL_SECONDS = 4.0
 Harm = Callable[[Trial], Awaitable[None]]
 
 
@@ -49,6 +52,31 @@ async def kill_service(trial: Trial) -> None:
     """Kill the service that works, and start another at once."""
     _active(trial.world).kill()
     await trial.start()
+
+
+async def suspend_service(trial: Trial) -> None:
+    """Stop the service where it stands for longer than the broker bears, and let it go on."""
+    service = _active(trial.world)
+    await trial.start()
+    service.freeze()
+    await asyncio.sleep(SUSPENDED_SECONDS)
+    service.thaw()
+
+
+async def failed_full(trial: Trial) -> None:
+    """Let the queue of failed results refuse: nothing is multiplied, and all of it ends."""
+    arguments: dict[str, Any] = {
+        "x-queue-type": "quorum",
+        "x-max-length": 5,
+        "x-overflow": "reject-publish",
+    }
+    async with Upstream(trial.world.broker.url(trial.world.vhost)) as upstream:
+        await upstream.channel.declare_queue(FAILED, durable=True, arguments=arguments)
+    trial.world.portal.settings({"required": {"2": ["comments"]}})
+    await trial.start()
+    await trial.publish(40, types=(2,), may_end=REJECTED)
+    await trial.publish(EVENTS // 4, types=(128,))
+    await asyncio.sleep(FULL_SECONDS)
 
 
 async def kill_broker(trial: Trial) -> None:
@@ -182,6 +210,8 @@ SCENARIOS = (
         for name, harm in OWN_NODE.items()
     ),
     *(Scenario(name=name, act=under_load(harm), proxied=True) for name, harm in PROXIED.items()),
+    Scenario(name="SIGSTOP service", act=under_load(suspend_service), patience=90),
+    Scenario(name="failed queue full", act=failed_full, patience=90),
     Scenario(name="two replicas, kills", act=replicas),
     Scenario(name="result queue deleted", act=results_deleted),
     Scenario(name="dead-letter queue deleted", act=dead_letters_deleted),
