@@ -42,6 +42,29 @@ def test_commands_of_the_runbook_were_found() -> None:
     assert {"check", "dlq list", "dlq show ID"} <= {command.strip() for command in COMMANDS}
 
 
+def test_no_command_of_the_runbook_destroys_what_somebody_may_want() -> None:
+    """Results, queues and definitions stay; letters are removed only by a filter."""
+    told = [span for span in re.findall(r"`([^`\n]+)`", TEXT) if " " in span]
+    destroying = re.compile(
+        r"purge_queue|delete_\w+|\breset\b|clear_\w+|kubectl .*\bdelete\b|--yes|purge$"
+    )
+    assert [] == [span for span in told if destroying.search(span)]
+
+
+def test_no_command_of_the_runbook_names_one_queue_of_several() -> None:
+    """Which queue it is says a label of the alert, never the page."""
+    told = re.findall(r"`((?:rabbitmqctl|kubectl|curl) [^`\n]+)`", TEXT)
+    assert told
+    assert [] == [span for span in told if "crm.items" in span]
+
+
+def test_words_to_fill_in_stand_in_quotes_where_a_shell_would_stumble() -> None:
+    """A pid of the broker is `<rabbit@node.1.2.3>`: without quotes the shell reads a file."""
+    closing = re.findall(r"`rabbitmqctl close_connection ([^`]+)`", TEXT)
+    assert closing
+    assert all(each.startswith("'PID' '") for each in closing)
+
+
 def test_descriptions_name_commands_that_exist() -> None:
     """What an alert itself tells people to type works, too."""
     told = [
