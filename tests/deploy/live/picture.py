@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tests.deploy.dashboard.panels import Panel
-from tests.deploy.dashboard.rows import DASHBOARD
+from deploy.generate.dashboard import DASHBOARD
+from deploy.generate.panels import Panel
 from tests.deploy.live.chart import Chart, Line, Span, draw
 from tests.deploy.live.stage import Stage, open_stage
 from tests.deploy.rules.rulebook import ROOT

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.deploy.dashboard.file import text as dashboard_text
-from tests.deploy.dashboard.rows import DASHBOARD
+from deploy.generate.dashboard import DASHBOARD
+from deploy.generate.products import dashboard as dashboard_text
 from tests.deploy.live.conftest import Seen
 from tests.deploy.live.stage import VHOST
 from tests.deploy.rules.rulebook import FILES, RUNBOOKS, alerts, rules

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from tests.deploy.dashboard.rows import DASHBOARD
+from deploy.generate.dashboard import DASHBOARD
 from tests.deploy.live.chart import Chart, Line, Span, draw
 from tests.deploy.live.picture import SHOWN, TARGET
 

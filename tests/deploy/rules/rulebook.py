@@ -1,4 +1,4 @@
-"""Reads the rule files, writes them for the operator, and scales their times for a short run."""
+"""Reads the rule files, and scales their times for a short run."""
 
 import re
 from collections.abc import Iterator
@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
+from deploy.generate import rules as products
+
 ROOT = Path(__file__).parents[3]
-IMPORTER = ROOT / "deploy/alerts/importer.rules.yml"
-BROKER = ROOT / "deploy/alerts/broker.rules.yml"
-FILES = (IMPORTER, BROKER)
+FILES = products.FILES
+IMPORTER, BROKER = FILES
 RUNBOOKS = ROOT / "deploy/runbooks/README.md"
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.generate import rules as operator
 from service.telemetry.catalogue import ALL
 from service.telemetry.metrics import PREFIX, Metrics
-from tests.deploy.rules import operator, stories_broker, stories_importer, stories_levels
+from tests.deploy.rules import stories_broker, stories_importer, stories_levels
 from tests.deploy.rules.rulebook import (
     BROKER,
     FILES,
@@ -191,7 +192,7 @@ def test_unknown_metrics_are_noticed() -> None:
 
 
 def test_operator_resource_is_made_from_the_files() -> None:
-    """Remake it with `python -m tests.deploy.rules.operator`."""
+    """Remake it with `python -m deploy.generate`."""
     assert operator.render() == operator.TARGET.read_text()
     groups = yaml.safe_load(operator.render())["spec"]["groups"]
     plain = [group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]]

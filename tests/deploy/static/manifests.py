@@ -19,6 +19,8 @@ KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = tuple(sorted(path.name for path in (KUBERNETES / "overlays").iterdir()))
 COMPONENTS = tuple(sorted(path.name for path in (KUBERNETES / "components").iterdir()))
 NOT_TOGETHER = {"standby", "autoscale-keda"}
+ONCE = "monitoring-rules"
+"""For each Prometheus, not for each portal."""
 MIXTURES = {
     **{name: (name,) for name in COMPONENTS},
     **{
@@ -95,6 +97,13 @@ def render(name: str) -> Rendered:
     return Rendered(name, list(yaml.load_all(run.stdout, yaml.CSafeLoader)))
 
 
+def alone(component: str) -> list[Manifest]:
+    """Return what a component gives by itself."""
+    run = _rendered(KUBERNETES / "components" / component)
+    assert 0 == run.returncode, run.stderr
+    return list(yaml.load_all(run.stdout, yaml.CSafeLoader))
+
+
 def portal(name: str) -> Rendered:
     """Return the base with every component, as one of several portals in one namespace."""
     lines = {
@@ -102,7 +111,7 @@ def portal(name: str) -> Rendered:
         "nameSuffix": f"-{name}",
         "labels": [{"pairs": {INSTANCE: name}, "includeSelectors": True}],
     }
-    run = _mixture(COMPONENTS, lines)
+    run = _mixture([name for name in COMPONENTS if name != ONCE], lines)
     assert 0 == run.returncode, run.stderr
     return Rendered(name, list(yaml.load_all(run.stdout, yaml.CSafeLoader)))
 

@@ -1,11 +1,12 @@
 """Judges what operators and controllers of a cluster are told: each policy yields its faults."""
 
 import ipaddress
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.deploy.static.environment import settings
-from tests.deploy.static.manifests import Manifest, Rendered
+from tests.deploy.static.manifests import INSTANCE, Manifest, Rendered
 
 # The keys that KEDA's rabbitmq scaler reads; its schema takes any.
 SCALER_KEYS = {
@@ -75,13 +76,17 @@ def the_autoscaler_can_log_in(rendered: Rendered) -> Iterator[str]:
             yield f"credentials {given}"
 
 
-def metrics_are_scraped_as_the_job_importer(rendered: Rendered) -> Iterator[str]:
-    """Judge whether rules and dashboard find their job, and a scrape ends before the next."""
+def every_portal_is_scraped_as_a_job_of_its_own(rendered: Rendered) -> Iterator[str]:
+    """Judge whether rules and dashboard find a job, and a scrape ends before the next."""
     _, labels = next(rendered.workloads())
+    wanted = f"importer-{labels[INSTANCE]}" if INSTANCE in labels else "importer"
     for monitor in rendered.all("PodMonitor"):
-        if labels.get(monitor["spec"].get("jobLabel")) != "importer":
-            yield f"job {monitor['spec'].get('jobLabel')}"
         for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            job = labels.get(monitor["spec"].get("jobLabel"))
+            for each in endpoint.get("relabelings", []):
+                job = _relabelled(each, labels) or job
+            if job != wanted:
+                yield f"job {job}, not {wanted}"
             if endpoint.get("path") != "/metrics":
                 yield f"path {endpoint.get('path')}"
             if _seconds(endpoint["scrapeTimeout"]) >= _seconds(endpoint["interval"]):
@@ -131,6 +136,17 @@ def messages_outlive_their_manifest(rendered: Rendered) -> Iterator[str]:
     for each in rendered.all("Exchange", "Queue", "Binding", "User", "Permission"):
         if "rabbitmqClusterReference" not in each["spec"]:
             yield f"{each['kind']} names no broker"
+
+
+def _relabelled(rule: Manifest, labels: Mapping[str, str]) -> str | None:
+    """Return the job that a relabelling makes of a pod's labels, if it makes one."""
+    meta = "__meta_kubernetes_pod_label_"
+    known = {meta + re.sub(r"\W", "_", name): value for name, value in labels.items()}
+    source = ";".join(known.get(name, "") for name in rule["sourceLabels"])
+    found = re.fullmatch(rule.get("regex", "(.*)"), source)
+    if found is None or rule["targetLabel"] != "job":
+        return None
+    return found.expand(rule["replacement"].replace("$", "\\"))
 
 
 def _network_policies(rendered: Rendered) -> list[Manifest]:

@@ -8,14 +8,14 @@ from tests.deploy.static.manifests import Manifest, render
 
 FILE = Path(__file__).parent / "production.yaml"
 HEAD = """\
-# What overlays/production renders, but for the PrometheusRule (that is deploy/alerts).
+# What overlays/production renders.
 # Made anew by `python -m tests.deploy.static`; the difference belongs into the review.
 """
 
 
 def manifests() -> list[Manifest]:
-    """Return what is kept: everything but the rules, which have a source of their own."""
-    return [each for each in render("production").manifests if each["kind"] != "PrometheusRule"]
+    """Return what is kept."""
+    return render("production").manifests
 
 
 def kept() -> list[Manifest]:

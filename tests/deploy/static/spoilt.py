@@ -174,8 +174,9 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
     operators.the_autoscaler_can_log_in: [
         ("autoscale-keda/TriggerAuthentication/spec.secretTargetRef.2.parameter", "pass"),
     ],
-    operators.metrics_are_scraped_as_the_job_importer: [
-        (MONITOR + "jobLabel", NAME),
+    operators.every_portal_is_scraped_as_a_job_of_its_own: [
+        (MONITOR + "podMetricsEndpoints.0.relabelings.0.replacement", "importer"),
+        (MONITOR + "podMetricsEndpoints.0.relabelings.0.targetLabel", "portal"),
         (MONITOR + "podMetricsEndpoints.0.path", "/"),
         (MONITOR + "podMetricsEndpoints.0.scrapeTimeout", "30s"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.static import selectors
-from tests.deploy.static.manifests import INSTANCE, Rendered, portal
+from tests.deploy.static.manifests import INSTANCE, ONCE, OVERLAYS, Rendered, alone, portal, render
 
 PORTALS = ("acme", "beta")
 
@@ -66,6 +66,13 @@ def test_what_is_referred_to_is_there(name: str) -> None:
             "Permission/userReference/name": "User",
         }.get(kind)
         assert wanted is None or (wanted, reference) in names
+
+
+def test_rules_are_applied_once_and_apart_from_every_portal() -> None:
+    """A second copy would count twice: no portal brings them, and they need no portal."""
+    assert ["PrometheusRule"] == [each["kind"] for each in alone(ONCE)]
+    for rendered in (*both().values(), *map(render, OVERLAYS)):
+        assert [] == rendered.all("PrometheusRule"), rendered.name
 
 
 def _called(manifest: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,16 +1,16 @@
 """Puts the dashboard together: rows, choices, annotations, links."""
 
-from tests.deploy.dashboard.flow import FLOW, STATE
-from tests.deploy.dashboard.inside import DELIVERY, PROCESS
-from tests.deploy.dashboard.panels import Dashboard, Variable
-from tests.deploy.dashboard.portal import PORTAL
-from tests.deploy.dashboard.promql import JOB
+from deploy.generate.flow import FLOW, STATE
+from deploy.generate.inside import DELIVERY, PROCESS
+from deploy.generate.panels import Dashboard, Variable
+from deploy.generate.portal import PORTAL
+from deploy.generate.promql import JOB
 
 DASHBOARD = Dashboard(
     uid="crm-importer",
     title="CRM importer",
     description="Item events from RabbitMQ into one Bitrix24 portal. Made by "
-    "`python -m tests.deploy.dashboard`.",
+    "`python -m deploy.generate`.",
     rows=[STATE, FLOW, PORTAL, DELIVERY, PROCESS],
     variables=[
         Variable("job", "Job", "label_values(importer_build_info, job)"),

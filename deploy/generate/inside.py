@@ -1,7 +1,7 @@
 """Says what the rows on delivery and the process show."""
 
-from tests.deploy.dashboard.panels import Panel, Query, Row
-from tests.deploy.dashboard.promql import JOB, quantile, rate, top
+from deploy.generate.panels import Panel, Query, Row
+from deploy.generate.promql import JOB, quantile, rate, top
 
 DELIVERY = Row(
     "Delivery",

@@ -1,17 +1,14 @@
-"""Writes the PrometheusRule of the operator from the plain rule files.
+"""Makes the PrometheusRule of the operator from the plain rule files."""
 
-`python -m tests.deploy.rules.operator` replaces the committed file.
-"""
-
-import sys
+from pathlib import Path
 
 import yaml
 
-from tests.deploy.rules.rulebook import FILES, ROOT
-
-TARGET = ROOT / "deploy/kubernetes/components/monitoring-operator/prometheusrule.yaml"
+DEPLOY = Path(__file__).parents[1]
+FILES = (DEPLOY / "alerts/importer.rules.yml", DEPLOY / "alerts/broker.rules.yml")
+TARGET = DEPLOY / "kubernetes/components/monitoring-rules/prometheusrule.yaml"
 LABELS = {"app.kubernetes.io/name": "crm-importer", "app.kubernetes.io/component": "importer"}
-HEAD = "# Made from deploy/alerts/*.rules.yml by `python -m tests.deploy.rules.operator`.\n"
+HEAD = "# Made from deploy/alerts/*.rules.yml by `python -m deploy.generate`.\n"
 
 
 class _Readable(yaml.SafeDumper):
@@ -36,9 +33,3 @@ def render() -> str:
         "spec": {"groups": groups},
     }
     return HEAD + yaml.dump(resource, Dumper=_Readable, sort_keys=False, width=99)
-
-
-if __name__ == "__main__":
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(render())
-    sys.stdout.write(f"written: {TARGET.relative_to(ROOT)}\n")

@@ -1,7 +1,7 @@
 """Says what the rows on state and flow show."""
 
-from tests.deploy.dashboard.panels import Panel, Query, Row
-from tests.deploy.dashboard.promql import JOB, TYPES, quantile, rate, top
+from deploy.generate.panels import Panel, Query, Row
+from deploy.generate.promql import JOB, TYPES, quantile, rate, top
 
 STATE = Row(
     "Is it all right?",

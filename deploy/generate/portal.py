@@ -1,7 +1,7 @@
 """Says what the row on the portal shows."""
 
-from tests.deploy.dashboard.panels import Panel, Query, Row
-from tests.deploy.dashboard.promql import JOB, TYPES, rate, top
+from deploy.generate.panels import Panel, Query, Row
+from deploy.generate.promql import JOB, TYPES, rate, top
 
 PORTAL = Row(
     "Portal",
