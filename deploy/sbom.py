@@ -30,7 +30,7 @@ SPDX = {
 """Ids of names that packages give to their licences."""
 IDS = {*SPDX.values(), "BSD-2-Clause", "ISC", "Python-2.0"}
 JOINED = re.compile(r" (?:AND|OR|WITH) ")
-LONGEST_NAME = 64
+MAX_NAME = 64
 """Of a licence; longer ones are its whole text."""
 EXTRA = re.compile(r"\bextra\s*==")
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -100,7 +100,7 @@ def _licences_of(found: Distribution) -> list[dict[str, object]]:
     if said := _said(found, "License-Expression"):
         return _licences(said[0])
     filed = [each.removeprefix(OSI) for each in _said(found, "Classifier") if OSI in each]
-    names = [each for each in _said(found, "License") if 0 < len(each) < LONGEST_NAME]
+    names = [each for each in _said(found, "License") if 0 < len(each) < MAX_NAME]
     name = SPDX.get(names[0], names[0]) if names else ""
     if name and IDS.issuperset(JOINED.split(name)):
         return _licences(name)

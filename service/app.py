@@ -12,14 +12,11 @@ import uvloop
 from service import __version__
 from service.bitrix.client import Portal
 from service.domain.batching import BatchPolicy
+from service.domain.circuit_breaker import Mode, PausePolicy
+from service.domain.decisions import Rules
 from service.domain.limits import Limits
-from service.domain.pausing import Mode, PausePolicy
 from service.domain.retry import RetryPolicy
-from service.domain.sequel import Rules
-from service.health import HealthPort, Status, cannot_listen
-from service.minute import Minute
-from service.overview import overview
-from service.parts import (
+from service.factories import (
     CannotStart,
     address,
     auth,
@@ -30,17 +27,20 @@ from service.parts import (
     topology,
     tracer,
 )
-from service.pipeline import Pipeline
+from service.health import HealthPort, Status, cannot_listen
+from service.importer.pipeline import Pipeline
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
-from service.rabbit.results import Writer
-from service.rekeying import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
+from service.rabbit.encoding import Encoder
+from service.secret_rotation import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
 from service.settings.changed import changed
 from service.settings.secret_files import SecretFiles
 from service.settings.tree import Settings
+from service.status import overview
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
-from service.telemetry.mishaps import catch_strays, endless
+from service.telemetry.minute_summary import Minute
+from service.telemetry.supervision import catch_strays, endless
 
 BEAT_SECONDS = 0.5
 NEW_OBJECTS = 20_000
@@ -136,7 +136,7 @@ class _Beat:
             before, passed = loop.time(), loop.time() - before
             self.metrics.loop_lag.observe(max(0.0, loop.time() - due))
             self.metrics.heartbeat.set(time.time())
-            if self.pipeline.gate.mode is Mode.PAUSED:
+            if self.pipeline.breaker.mode is Mode.PAUSED:
                 self.metrics.pacer_wait.labels("paused").inc(passed)
             if self.status.paused is not None:
                 self.metrics.paused_seconds.labels(self.status.paused, ALL_LANES).inc(passed)
@@ -151,12 +151,12 @@ class _Beat:
 
     def stamp(self) -> None:
         """Write down how the loop is."""
-        gate, status = self.pipeline.gate, self.status
+        breaker, status = self.pipeline.breaker, self.status
         status.heartbeat = time.monotonic()
         before = status.ready()
         status.broker = "connected" if self.broker.connected else "reconnecting"
         status.intake = "attached" if self.broker.consumer.attached else "detached"
-        status.paused = str(gate.reason) if gate.mode is not Mode.FLOWING else None
+        status.paused = str(breaker.reason) if breaker.mode is not Mode.FLOWING else None
         status.draining = self.pipeline.stopping
         status.broker_blocked = self.broker.publisher.blockage.blocked
         status.refusing = self.broker.publisher.blockage.refusing()
@@ -222,7 +222,7 @@ def _broker(settings: Settings, there: Address, metrics: Metrics) -> Broker:
         address=there,
         topology=names,
         decoder=decoder(settings),
-        writer=Writer(names, portal_host=portal_host(settings)),
+        writer=Encoder(names, portal_host=portal_host(settings)),
         early=settings.prefetch,
         metrics=metrics,
     )

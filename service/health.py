@@ -21,15 +21,15 @@ from prometheus_client.exposition import choose_encoder
 
 STALE_SECONDS = 30.0
 """A loop that has not run for so long hangs (`operations.md` §4.6)."""
-MOST_OPEN = 32
+MAX_OPEN = 32
 """Connections at once. One more ends the oldest: whoever floods us takes no descriptors away."""
 AT_ONCE = 16
 """Connections taken before the next look at those that are open."""
 WAITING = 1024
 """Connections that the system keeps for us: beyond that, a client tries again after a second."""
-LONGEST_SECONDS = 10.0
+MAX_SECONDS = 10.0
 """From the opening of a connection to the end of its answer."""
-LONGEST_REQUEST = 16_384
+MAX_REQUEST = 16_384
 PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 METHODS = (b"GET", b"HEAD")
 PATHS = "try /metrics, /livez, /readyz or /status\n"
@@ -223,17 +223,17 @@ class _Connection(asyncio.Protocol):
     ) -> None:
         self._others = others
         self._answer = answer
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_REQUEST)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._others) >= MOST_OPEN:
+        if len(self._others) >= MAX_OPEN:
             next(iter(self._others)).end()
         self._others[self] = None
         self._transport = cast("asyncio.Transport", transport)
-        self._timer = asyncio.get_running_loop().call_later(LONGEST_SECONDS, self.end)
+        self._timer = asyncio.get_running_loop().call_later(MAX_SECONDS, self.end)
 
     def data_received(self, data: bytes) -> None:
         if self._answered:

@@ -26,6 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FLOORS.index(_floor(item)) if _floor(item) in FLOORS else 0)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their length: gzip writes the time into them, and each worker has its own."""
+    return f"{argname}-{len(val)}" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the settings of whoever runs the tests."""

@@ -34,14 +34,14 @@ from service.domain.outcomes import (
     Imported,
     Outcome,
     PauseReason,
+    RefusalKind,
     Refused,
     Report,
-    Standing,
     Verdict,
 )
 from service.domain.witnessing import Oneself, Seen
-from service.outlet import Confirmed, Delivery
-from service.rabbit.counts import deliveries_before
+from service.importer.results import Confirmed, Delivery
+from service.rabbit.delivery_counts import deliveries_before
 from tests.virtual_time import now
 
 DEAL = 2
@@ -76,7 +76,7 @@ class Nature(StrEnum):
 
 
 VERSIONS = ("3.10", "4.0", "4.3")
-"""The brokers that are played; `integration/rabbit/test_counts.py` holds them to real ones."""
+"""The brokers that are played; `integration/rabbit/test_delivery_counts.py` tries real ones."""
 BOUNCE_SECONDS = 0.5
 FATAL = frozenset({Nature.BAD, Nature.VAGUE, Nature.POISON, Nature.BINDER, Nature.DENIED})
 
@@ -135,7 +135,7 @@ class FakeDelivery:
     size: int = 100
     copy: bool = False
     perhaps_sent: bool = False
-    resubmitted: bool = False
+    redriven: bool = False
     early: bool = False
     live: bool = True
     times: int = 0
@@ -211,7 +211,7 @@ class BrokerDelivery:
     copy: bool
     size: int = 100
     perhaps_sent: bool = False
-    resubmitted: bool = False
+    redriven: bool = False
 
     @property
     def times(self) -> int:
@@ -624,10 +624,10 @@ UNSUPPORTED = Fault(CallKind.UNSUPPORTED, "NOT_FOUND", "no such type", 400, answ
 
 
 REFUSED = {
-    Nature.BAD: Refused(Standing.REJECTED, "BX_INVALID_VALUE", "bad"),
-    Nature.DENIED: Refused(Standing.DENIED, "ACCESS_DENIED", "denied"),
-    Nature.VAGUE: Refused(Standing.REFUSED_UNCLEAR, "0", "vague"),
-    Nature.SAVED: Refused(Standing.REFUSED_UNCLEAR, "0", "vague"),
+    Nature.BAD: Refused(RefusalKind.REJECTED, "BX_INVALID_VALUE", "bad"),
+    Nature.DENIED: Refused(RefusalKind.DENIED, "ACCESS_DENIED", "denied"),
+    Nature.VAGUE: Refused(RefusalKind.REFUSED_UNCLEAR, "0", "vague"),
+    Nature.SAVED: Refused(RefusalKind.REFUSED_UNCLEAR, "0", "vague"),
 }
 """What the portal says of an item that it refuses by name."""
 

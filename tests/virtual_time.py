@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 START = 1_000.0
 """Where the clock starts; not 0, so that a forgotten time stands out."""
-MOST_STEPS = 200_000
+MAX_STEPS = 200_000
 """Steps of the loop without a tick of the clock: more is a busy loop."""
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class _Jump(selectors.SelectSelector):
         if timeout is None:
             raise Standstill("every task waits for something that will not happen")
         self._steps = 0 if timeout > 0 else self._steps + 1
-        if self._steps > MOST_STEPS:
+        if self._steps > MAX_STEPS:
             raise Standstill("the loop runs hot: it never waits")
         self.now += max(0.0, timeout)
         return []

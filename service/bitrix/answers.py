@@ -13,9 +13,9 @@ from service.domain.outcomes import MISSING, Accepted, Report, Verdict
 _KEY = re.compile(r"m([0-9]{2})")
 _MARKS = re.compile(rb"(?:\s*\xef\xbb\xbf){1,64}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
-MOST_PARTS = 200_000
+MAX_PARTS = 200_000
 """Members and elements of an answer: each takes some hundred bytes as an object of Python's."""
-MOST_CHOICES = 1000
+MAX_CHOICES = 1000
 """Larger enumerations are not held in memory: their values go unjudged."""
 
 
@@ -24,7 +24,7 @@ def json_object(content: bytes) -> dict[str, Any] | None:
 
     A script of the portal that was saved with a byte order mark puts it before the answer.
     """
-    if sum(map(content.count, (b",", b"{", b"["))) > MOST_PARTS:
+    if sum(map(content.count, (b",", b"{", b"["))) > MAX_PARTS:
         return None
     begin = _MARKS.match(content)
     try:
@@ -77,7 +77,7 @@ def _field(told: object) -> Field:
 def _choices(told: Mapping[str, Any]) -> frozenset[str] | None:
     """Return the ids of an enumeration; None where not all of them are told, or too many."""
     listed = told.get("items")
-    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_CHOICES:
+    if not isinstance(listed, list) or not 0 < len(listed) <= MAX_CHOICES:
         return None
     ids = [each.get("ID") for each in listed if isinstance(each, dict)]
     return frozenset(map(str, ids)) if len(ids) == len(listed) and None not in ids else None

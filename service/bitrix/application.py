@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from service.bitrix.auth import Home
+from service.bitrix.auth import Endpoint
 from service.bitrix.errors import auth_server_trouble, token_file_unusable
-from service.bitrix.tokens import Kept, Pair, TokenFile, TokenFileUnusable
+from service.bitrix.tokens import StoredTokens, TokenFile, TokenFileUnusable, TokenPair
 from service.domain import addresses
 from service.domain.network import Cause
 from service.domain.outcomes import CallFailed
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Server(Protocol):
     """What exchanges a refresh token for the next pair."""
 
-    async def refresh(self, refresh_token: str) -> Pair:
+    async def refresh(self, refresh_token: str) -> TokenPair:
         """Return the next pair; raises CallFailed."""
 
     def rekey(self, secret: str) -> None:
@@ -51,7 +51,7 @@ class Application:
 
     def __init__(
         self,
-        home: Home,
+        home: Endpoint,
         *,
         store: TokenFile,
         server: Server,
@@ -65,8 +65,8 @@ class Application:
         """
         self.home, self._store, self._server = home, store, server
         self._reveal, self._wall = reveal, wall
-        self._pair = Pair(seed)
-        self._unsaved: tuple[str, Pair] | None = None
+        self._pair = TokenPair(seed)
+        self._unsaved: tuple[str, TokenPair] | None = None
         self._issued_at = -math.inf
         self._member = ""
         self._asked: set[str] = set()
@@ -102,7 +102,7 @@ class Application:
         await self._renewed(look_only=young and code.lower() != "expired_token")
         return self._pair.access_token != refused
 
-    async def vouches(self, target: str) -> bool:
+    async def confirms_host(self, target: str) -> bool:
         """Ask, once per host, whether the authorisation server finds our portal there too."""
         there = addresses.host(target)
         if not self.home.protects(target) or not self._member:
@@ -139,14 +139,14 @@ class Application:
                 "IMPORTER_BITRIX__REFRESH_TOKEN for the first start"
             )
 
-    def _adopt(self, kept: Kept) -> None:
+    def _adopt(self, kept: StoredTokens) -> None:
         """Use what the file holds; where the portal was found only if it was for our settings."""
         self._use(kept.pair)
         moved = kept.found not in {"", kept.configured, self.home.url}
         if moved and kept.configured == self.home.configured and self.home.protects(kept.found):
             self.home.found(kept.found)
 
-    def _use(self, pair: Pair) -> None:
+    def _use(self, pair: TokenPair) -> None:
         self._pair = pair
         self._member = self._member or pair.member_id
         self._reveal(pair.access_token)
@@ -167,7 +167,7 @@ class Application:
         except TimeoutError:
             raise CallFailed(auth_server_trouble(SLOW)) from None
 
-    async def _renew(self, refused: Pair, *, look_only: bool) -> None:
+    async def _renew(self, refused: TokenPair, *, look_only: bool) -> None:
         try:
             async with self._locked():
                 await self._renew_alone(refused, look_only=look_only)
@@ -180,7 +180,9 @@ class Application:
             log.warning("access token not renewed", extra=shown)
             raise
 
-    async def _renew_alone(self, refused: Pair, *, look_only: bool, again: bool = True) -> None:
+    async def _renew_alone(
+        self, refused: TokenPair, *, look_only: bool, again: bool = True
+    ) -> None:
         """Take what another process has got meanwhile; else exchange, write down, then use."""
         kept = await self._kept()
         other = kept is not None and kept.pair.access_token != refused.access_token
@@ -203,7 +205,7 @@ class Application:
         await self._save(spent, pair)
         log.info("access token renewed")
 
-    async def _exchanged(self, spent: str) -> Pair:
+    async def _exchanged(self, spent: str) -> TokenPair:
         """Return the pair that follows a refresh token; one that could not be written is kept."""
         if self._unsaved is not None and self._unsaved[0] == spent:
             return self._unsaved[1]
@@ -213,16 +215,16 @@ class Application:
         self._reveal(pair.refresh_token)
         return replace(pair, member_id=pair.member_id or self._member)
 
-    async def _save(self, spent: str, pair: Pair) -> None:
+    async def _save(self, spent: str, pair: TokenPair) -> None:
         self._unsaved = (spent, pair)
-        kept = Kept(pair, self.home.configured, self.home.url)
+        kept = StoredTokens(pair, self.home.configured, self.home.url)
         await asyncio.to_thread(self._store.commit, kept)
         self._unsaved = None
         self._use(pair)
         self._issued_at = asyncio.get_running_loop().time()
 
-    async def _kept(self) -> Kept | None:
-        def read() -> Kept | None:
+    async def _kept(self) -> StoredTokens | None:
+        def read() -> StoredTokens | None:
             self._store.recover()
             return self._store.read()
 

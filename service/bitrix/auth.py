@@ -9,7 +9,7 @@ from service.domain.outcomes import CallFailed, Fault
 log = logging.getLogger(__name__)
 
 
-class Home:
+class Endpoint:
     """Where the portal is: as configured, until it has answered at another place.
 
     A redirect alone moves nothing: it may be somebody else's. What was found may be lost again;
@@ -50,7 +50,7 @@ class Home:
 
     def trusts(self, target: str) -> bool:
         """Tell whether an address may be given our secret, by its name alone."""
-        return self.protects(target) and addresses.akin(self.configured, target)
+        return self.protects(target) and addresses.same_zone(self.configured, target)
 
     def found(self, place: str) -> bool:
         """Call the portal from now on where it has answered; True if that is news."""
@@ -80,7 +80,7 @@ class Home:
         log.warning("redirect refused: the host is not trusted", extra={"host": there})
         return CallFailed(redirect_refused(there))
 
-    def disappoint(self, place: str, fault: Fault) -> CallFailed:
+    def redirect_failed(self, place: str, fault: Fault) -> CallFailed:
         """Say that a redirect led where no result came from."""
         there = addresses.host(place)
         shown = {"host": there, "code": fault.code, "http_status": fault.http_status}
@@ -93,7 +93,7 @@ class Webhook:
 
     def __init__(self, url: str, *, allow_http: bool = False) -> None:
         """Take the webhook's address."""
-        self.home = Home(url, allow_http=allow_http)
+        self.home = Endpoint(url, allow_http=allow_http)
 
     def __repr__(self) -> str:
         return f"Webhook({self.host})"
@@ -115,7 +115,7 @@ class Webhook:
         """Tell that there is nothing to renew."""
         return False
 
-    async def vouches(self, target: str) -> bool:  # noqa: ARG002 - as for applications
+    async def confirms_host(self, target: str) -> bool:  # noqa: ARG002 - as for applications
         """Tell that nobody could be asked about a host."""
         return False
 

@@ -8,7 +8,7 @@ from service.bitrix.answers import json_object
 from service.bitrix.errors import auth_server_trouble, classify_refresh
 from service.bitrix.http import HttpClient, Reply, Unanswered, Way
 from service.bitrix.reasons import no_pair
-from service.bitrix.tokens import Pair, read_pair, seconds
+from service.bitrix.tokens import TokenPair, read_pair, seconds
 from service.domain.outcomes import CallFailed
 
 ANSWER_SECONDS = 20.0
@@ -38,7 +38,7 @@ class AuthServer:
         """Take another secret of the application, for the next renewal."""
         self._client["client_secret"] = secret
 
-    async def refresh(self, refresh_token: str) -> Pair:
+    async def refresh(self, refresh_token: str) -> TokenPair:
         """Return the next pair; raises CallFailed. The given token is worthless afterwards."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **self._client}
         try:
@@ -53,7 +53,7 @@ class AuthServer:
             raise CallFailed(auth_server_trouble(unanswered.cause)) from None
         return self._pair(reply)
 
-    def _pair(self, reply: Reply) -> Pair:
+    def _pair(self, reply: Reply) -> TokenPair:
         """Read the answer; lifetimes are counted from now, by our own clock."""
         told = json_object(reply.content)
         if told is not None and "error" in told and reply.status not in _REDIRECTS:

@@ -8,8 +8,8 @@ import msgspec
 
 from service.bitrix.answers import positive_id, read_fields, read_report
 from service.bitrix.errors import classify_status
-from service.bitrix.exchange import Auth, Exchange, Http
 from service.bitrix.throttle import Throttle
+from service.bitrix.transport import Auth, Exchange, Http
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason, Report
@@ -18,12 +18,12 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
 PAGE = 50
-MOST_PAGES = 20
+MAX_PAGES = 20
 QUESTION_PATIENCE = 10.0
 """A check waits no longer for a portal that wants to be left alone, in seconds."""
 DEAL = 2
 FIRST_SMART_PROCESS = 128
-MOST_SECONDS = 1e11
+MAX_SECONDS = 1e11
 """Counters of an answer beyond this are none: it is far after any time or total."""
 METHODS = {
     "crm.item.batchImport": "import",
@@ -164,7 +164,7 @@ class Portal:
             where["=originatorId"] = originator
             select.append("originatorId")
         rows: list[dict[str, Any]] = []
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             after = {">id": _item_id(rows[-1])} if rows else {}
             page = await self._page(entity_type_id, select, where | after)
             rows += page
@@ -281,4 +281,4 @@ def _number(value: object) -> float | None:
     """Return a counter of an answer; None for anything that cannot be one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 <= value < MOST_SECONDS else None
+    return float(value) if 0 <= value < MAX_SECONDS else None

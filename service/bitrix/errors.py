@@ -14,7 +14,7 @@ from service.bitrix import reasons
 from service.bitrix.http import Unanswered
 from service.domain.codes import CALL_CODES, ITEM_CODES
 from service.domain.network import Cause
-from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
+from service.domain.outcomes import CallKind, Fault, PauseReason, RefusalKind, Refused
 
 _BARRED = CallKind.BARRED
 
@@ -31,9 +31,9 @@ TOKEN_CODES = frozenset({"expired_token", "invalid_token", "no_auth_found"})
 """Codes that another access token may mend."""
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-MOST_TEXT = 1000
+MAX_TEXT = 1000
 """Characters of a message of the portal's that are kept."""
-MOST_NUMBER = 10**18
+MAX_NUMBER = 10**18
 GATEWAY = frozenset({502, 503, 504})
 _ALWAYS_SENT = "{entityTypeId}"
 _BINDER = ("could not find value", "invalid value")
@@ -157,15 +157,15 @@ def _code(code: object, told: object, http_status: int) -> tuple[str, str]:
     text = _text(code).strip() if usable else ""
     named = text or ("0" if code is None or isinstance(code, str) else "")
     if CODE.fullmatch(named):
-        return named, message[:MOST_TEXT]
-    return _of_status(http_status), f"{text[:MOST_TEXT]} {message[:MOST_TEXT]}".strip()[:MOST_TEXT]
+        return named, message[:MAX_TEXT]
+    return _of_status(http_status), f"{text[:MAX_TEXT]} {message[:MAX_TEXT]}".strip()[:MAX_TEXT]
 
 
 def _text(value: object) -> str:
     """Return what a member of an answer says, whatever it is."""
     if isinstance(value, list):
         return "; ".join(_text(each) for each in value[:20] if isinstance(each, str))
-    if isinstance(value, int) and abs(value) >= MOST_NUMBER:
+    if isinstance(value, int) and abs(value) >= MAX_NUMBER:
         return ""
     return "" if value is None or isinstance(value, dict) else str(value)
 
@@ -174,7 +174,7 @@ def classify_item(code: object, told: object) -> Refused:
     """Return what an entry's error says about its item; never raises."""
     named, message = _code(code, told, httpx.codes.OK)
     lowered = named.lower()
-    standing = ITEM_CODES.get(lowered, Standing.REFUSED_UNCLEAR)
+    refusal_kind = ITEM_CODES.get(lowered, RefusalKind.REFUSED_UNCLEAR)
     if lowered.endswith(_CANCELLED):
-        standing = Standing.REJECTED
-    return Refused(standing, named, message)
+        refusal_kind = RefusalKind.REJECTED
+    return Refused(refusal_kind, named, message)

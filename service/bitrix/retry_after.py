@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from service.domain.pacing import LONGEST_HOLD
+from service.domain.pacing import MAX_HOLD
 
 _SECONDS = re.compile(r"[0-9]+")
 _DIGITS = 9
@@ -21,14 +21,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
         # Longer numbers are far beyond what is believed.
-        seconds = float(value) if len(value) <= _DIGITS else LONGEST_HOLD
+        seconds = float(value) if len(value) <= _DIGITS else MAX_HOLD
     else:
         until = _timestamp(value)
         if until is None:
             return None
         sent = _timestamp(headers.get("Date", ""))
         seconds = until - (time.time() if sent is None else sent)
-    return min(seconds, LONGEST_HOLD) if seconds > 0 else None
+    return min(seconds, MAX_HOLD) if seconds > 0 else None
 
 
 def _timestamp(value: str) -> float | None:

@@ -20,7 +20,7 @@ class TokenFileUnusable(Exception):  # noqa: N818 - reads as what it says
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TokenPair:
     """An access token, the refresh token that comes with it, and whose they are. Never shown.
 
     `expires`: wall-clock seconds, 0 = not known; `client_endpoint`: where the portal is by the
@@ -42,13 +42,13 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTokens:
     """What the file holds: the pair, and where the portal was last found.
 
     `configured` is the address that `found` was reached from: another one in the settings wins.
     """
 
-    pair: Pair
+    pair: TokenPair
     configured: str = ""
     found: str = ""
 
@@ -77,7 +77,7 @@ class TokenFile:
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def read(self) -> Kept | None:
+    def read(self) -> StoredTokens | None:
         """Return what the file holds; None if there is no file."""
         try:
             with self._target.open("rb") as file:
@@ -147,7 +147,7 @@ class TokenFile:
             raise self._unwritable(error) from None
         return self._next
 
-    def commit(self, kept: Kept) -> None:
+    def commit(self, kept: StoredTokens) -> None:
         """Write what was prepared for, on the disk before it takes the file's place."""
         handle = self.prepare() if self._next is None else self._next
         text = _written(kept)
@@ -209,13 +209,15 @@ def _close_to_others(handle: int) -> None:
             os.fchmod(handle, MODE)
 
 
-def read_pair(told: Mapping[str, Any], expires: float) -> Pair | None:
+def read_pair(told: Mapping[str, Any], expires: float) -> TokenPair | None:
     """Return the pair in an answer of the authorisation server, or in a file made of one."""
     refresh, access = told.get("refresh_token"), told.get("access_token", "")
     if not isinstance(refresh, str) or not refresh or not isinstance(access, str):
         return None
     # An odd member that we could do without must not cost the pair: the one before it is spent.
-    return Pair(refresh, access, expires, _text(told, "member_id"), _text(told, "client_endpoint"))
+    return TokenPair(
+        refresh, access, expires, _text(told, "member_id"), _text(told, "client_endpoint")
+    )
 
 
 def seconds(value: object) -> float:
@@ -225,7 +227,7 @@ def seconds(value: object) -> float:
     return float(value) if 0 < value < 1e11 else 0.0  # noqa: PLR2004 - far after any time
 
 
-def _parse(text: bytes) -> Kept | None:
+def _parse(text: bytes) -> StoredTokens | None:
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
@@ -233,7 +235,7 @@ def _parse(text: bytes) -> Kept | None:
     pair = read_pair(told, seconds(told.get("expires"))) if isinstance(told, dict) else None
     if pair is None:
         return None
-    return Kept(pair, _text(told, "configured_endpoint"), _text(told, "found_endpoint"))
+    return StoredTokens(pair, _text(told, "configured_endpoint"), _text(told, "found_endpoint"))
 
 
 def _text(told: Mapping[str, Any], name: str) -> str:
@@ -241,7 +243,7 @@ def _text(told: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _written(kept: Kept) -> bytes:
+def _written(kept: StoredTokens) -> bytes:
     pair = kept.pair
     told = {
         "access_token": pair.access_token,

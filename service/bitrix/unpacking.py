@@ -4,7 +4,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
-MOST_BYTES = 8_000_000
+MAX_BYTES = 8_000_000
 """A full answer is a thousandth of it; a packed one can be a thousand times its size."""
 PACKED = "gzip, deflate"
 """What we say that we can unpack."""
@@ -20,7 +20,7 @@ class CannotRead(Exception):  # noqa: N818 - reads as what it says
     """An answer cannot be taken in; the text says why."""
 
 
-async def take_in(pieces: AsyncIterator[bytes], encoding: str, most: int = MOST_BYTES) -> bytes:
+async def take_in(pieces: AsyncIterator[bytes], encoding: str, most: int = MAX_BYTES) -> bytes:
     """Return a whole answer, unpacked as its `Content-Encoding` says; raises CannotRead."""
     steps = [each.strip().lower() for each in encoding.split(",")]
     named = [step for step in steps if step not in _PLAIN]

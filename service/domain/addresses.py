@@ -80,7 +80,7 @@ def protected(old: str, new: str, *, allow_http: bool) -> bool:
     return urlsplit(old).scheme == "http" and (allow_http or not in_clear(new))
 
 
-def akin(old: str, new: str) -> bool:
+def same_zone(old: str, new: str) -> bool:
     """Tell whether two addresses belong to one portal by their names alone."""
     before, after = urlsplit(old).hostname or "", urlsplit(new).hostname or ""
     if before == after or (_is_loopback(before) and _is_loopback(after)):

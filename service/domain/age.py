@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-MOST_AHEAD = 60.0
-MOST_BACK = 30 * 86_400.0
+MAX_AHEAD = 60.0
+MAX_BACK = 30 * 86_400.0
 
 
 def age_at_receipt(told: object, stamped: object, now: float) -> float:
@@ -16,7 +16,7 @@ def age_at_receipt(told: object, stamped: object, now: float) -> float:
     at = _read(told)
     if at is None:
         at = _seconds(stamped)
-    if at is None or not -MOST_AHEAD <= now - at <= MOST_BACK:
+    if at is None or not -MAX_AHEAD <= now - at <= MAX_BACK:
         return 0.0
     return now - at
 
@@ -39,5 +39,5 @@ def _seconds(stamped: object) -> float | None:
         except (OverflowError, OSError, ValueError):
             return None
     if isinstance(stamped, int | float) and not isinstance(stamped, bool):
-        return float(stamped) if abs(stamped) < MOST_BACK * 1e6 else None
+        return float(stamped) if abs(stamped) < MAX_BACK * 1e6 else None
     return None

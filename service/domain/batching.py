@@ -41,9 +41,9 @@ class Batch(Generic[D]):
     """Claims of one key in arrival order.
 
     `due` is the loop time from which it may leave. `tries` counts calls that were refused
-    before execution, `look_ups` those that failed; `fault` is the whole-call failure after which
-    its claims are in doubt, `some_found` that others of that call are in the CRM; `waits_since`:
-    when its claims were last asked for, if they wait for a proof.
+    before execution, `failed_look_ups` those that failed; `fault` is the whole-call failure after
+    which its claims are in doubt, `some_found` that others of that call are in the CRM;
+    `waits_since`: when its claims were last asked for, if they wait for a proof.
     """
 
     key: BatchKey
@@ -53,7 +53,7 @@ class Batch(Generic[D]):
     size: int = 0
     closed_by: ClosedBy | None = None
     tries: int = 0
-    look_ups: int = 0
+    failed_look_ups: int = 0
     fault: Fault | None = None
     some_found: bool = False
     waits_since: float | None = None
@@ -76,7 +76,7 @@ class Batch(Generic[D]):
 
 
 @dataclass(slots=True)
-class Agenda(Generic[D]):
+class Batcher(Generic[D]):
     """Everything that waits: open batches, closed ones, batches to try again, lone claims.
 
     The window of a batch opens with its first item. A batch stays open until it is taken, so

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from service.domain.doubt import Doubt, Knowledge, doubt_of
+from service.domain.bounded_memory import Remembered
 from service.domain.events import (
     CONTENT_BITS,
     ExternalId,
@@ -13,8 +13,8 @@ from service.domain.events import (
     Malformed,
     digest_of,
 )
+from service.domain.history import Doubt, History, doubt_of
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.domain.remembering import Remembered
 
 D = TypeVar("D")
 Key = Identity | tuple[int, ExternalId]
@@ -36,7 +36,7 @@ class Settlement(Generic[D]):
 class Claim(Generic[D]):
     """The right to work on one event, and every delivery that shares its outcome.
 
-    `heirs` are claims that must wait for this one: the same id with another body, or another
+    `waiters` are claims that must wait for this one: the same id with another body, or another
     event that carries the same external id.
     """
 
@@ -44,8 +44,8 @@ class Claim(Generic[D]):
     deliveries: list[D]
     since: float
     size: int
-    known: Knowledge = field(default_factory=Knowledge)
-    heirs: list["Claim[D]"] = field(default_factory=list)
+    known: History = field(default_factory=History)
+    waiters: list["Claim[D]"] = field(default_factory=list)
 
     def same_message(self, event: ItemEvent) -> bool:
         """Tell whether a message is a copy of the one this claim was made for."""
@@ -70,9 +70,9 @@ class Resolved(Generic[D]):
     repeats: list[Claim[D]]
     content: int = 0
 
-    def success(self, heir: Claim[D], imported: Imported) -> Imported:
+    def success(self, waiter: Claim[D], imported: Imported) -> Imported:
         """Return how an event ended that shares another's id and success."""
-        other = heir.event.content != self.content
+        other = waiter.event.content != self.content
         return Imported(imported.item_id, duplicate=True, other_body=other)
 
 
@@ -83,7 +83,7 @@ class Handed(Protocol):
     size: int
     copy: bool
     perhaps_sent: bool
-    resubmitted: bool
+    redriven: bool
     early: bool
     times: int
 
@@ -99,13 +99,13 @@ def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim
     doubt = doubt_of(
         event,
         copy=delivery.copy or delivery.perhaps_sent,
-        resubmitted=delivery.resubmitted,
+        redriven=delivery.redriven,
         early=delivery.early,
         ask=ask,
     )
     askable = doubt is Doubt.STRONG and event.external_id is not None
     look_at = delivery.received_at + (settle if askable else 0.0)
-    known = Knowledge(delivery.times, doubt=doubt, look_at=look_at)
+    known = History(delivery.times, doubt=doubt, look_at=look_at)
     return Claim(event, [delivery], delivery.received_at, delivery.size, known)
 
 
@@ -130,7 +130,7 @@ class Claims(Generic[D]):
         self.remember = remember
         self._holders: dict[Key, Claim[D]] = {}
         self._imported: Remembered[bytes, int] = Remembered(remember)
-        self._released: Remembered[bytes, Knowledge] = Remembered(returned)
+        self._released: Remembered[bytes, History] = Remembered(returned)
         self._doubts: Remembered[bytes, float] = Remembered(returned)
 
     def __len__(self) -> int:
@@ -163,21 +163,21 @@ class Claims(Generic[D]):
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
         """End a claim whose outcome the broker has confirmed."""
         identity = claim.event.identity
-        heirs = self._drop(claim)
+        waiters = self._drop(claim)
         self._doubts.forget(digest_of(identity))
         unclear = claim.event.external_id is not None and _is_unclear(outcome)
         if unclear:
             self._doubts.put(digest_of(identity), claim.known.look_at)
         if isinstance(outcome, Imported):
             self._imported.put(digest_of(identity), _noted(outcome.item_id, claim.event))
-        resolved: Resolved[D] = Resolved([], [], claim.event.content if heirs else 0)
-        for heir in heirs:
-            if unclear and heir.event.identity == identity:
-                heir.known.suspected(Doubt.STRONG, claim.known.look_at)
-            if isinstance(outcome, Imported) and heir.event.identity == identity:
-                resolved.repeats.append(heir)
-            elif self._start_or_join(heir):
-                resolved.starts.append(heir)
+        resolved: Resolved[D] = Resolved([], [], claim.event.content if waiters else 0)
+        for waiter in waiters:
+            if unclear and waiter.event.identity == identity:
+                waiter.known.suspected(Doubt.STRONG, claim.known.look_at)
+            if isinstance(outcome, Imported) and waiter.event.identity == identity:
+                resolved.repeats.append(waiter)
+            elif self._start_or_join(waiter):
+                resolved.starts.append(waiter)
         return resolved
 
     def keep(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
@@ -206,7 +206,7 @@ class Claims(Generic[D]):
         """Take the late deliveries out of their claims, which stay: their copies will join."""
         taken: list[D] = []
         for holder in {id(claim): claim for claim in self._holders.values()}.values():
-            for claim in (holder, *holder.heirs):
+            for claim in (holder, *holder.waiters):
                 gone = [each for each in claim.deliveries if late(each)]
                 if gone:
                     taken += gone
@@ -225,24 +225,24 @@ class Claims(Generic[D]):
             self._holders.setdefault(key, holder or claim)
         if holder is None:
             return True
-        for each in (holder, *holder.heirs):
+        for each in (holder, *holder.waiters):
             if each.same_message(claim.event):
                 each.deliveries += claim.deliveries
                 if claim.known.times > each.known.times + 1:
                     each.known.suspected(claim.known.doubt, claim.known.look_at)
                 each.known.times = max(each.known.times, claim.known.times)
                 return False
-        holder.heirs.append(claim)
+        holder.waiters.append(claim)
         return False
 
     def _drop(self, claim: Claim[D]) -> list[Claim[D]]:
         """Take a claim and its heirs out; return the heirs."""
-        heirs, claim.heirs = claim.heirs, []
-        for each in (claim, *heirs):
+        waiters, claim.waiters = claim.waiters, []
+        for each in (claim, *waiters):
             for key in _keys(each.event):
                 if self._holders.get(key) is claim:
                     del self._holders[key]
-        return heirs
+        return waiters
 
 
 def _is_unclear(outcome: Outcome) -> bool:

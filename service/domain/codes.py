@@ -7,7 +7,7 @@ From here come the class of an error (`bitrix/errors.py`), the label of the metr
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from service.domain.outcomes import CallKind, FailureKind, PauseReason, Standing
+from service.domain.outcomes import CallKind, FailureKind, PauseReason, RefusalKind
 
 _BARRED = CallKind.BARRED
 
@@ -52,20 +52,20 @@ CALL_CODES: Mapping[str, tuple[CallKind, PauseReason | None]] = MappingProxyType
 )
 """Codes of a whole-call error, lower case; the reason is what a pause would be called."""
 
-ITEM_CODES: Mapping[str, Standing] = MappingProxyType(
+ITEM_CODES: Mapping[str, RefusalKind] = MappingProxyType(
     {
-        "crm_field_error_required": Standing.REJECTED,
-        "bx_empty_required": Standing.REJECTED,
-        "crm_field_error_value_not_valid": Standing.REJECTED,
-        "crm_field_error_value_not_unique": Standing.REJECTED,
-        "crm_field_error_category_not_available": Standing.REJECTED,
-        "crm_field_error_products_not_fetched": Standing.REJECTED,
-        "bx_invalid_value": Standing.REJECTED,
-        "bx_error": Standing.REJECTED,
-        "100": Standing.REJECTED,
-        "access_denied": Standing.DENIED,
-        "crm_item_import_access_denied": Standing.DENIED,
-        "create_dynamic_item_restricted": Standing.PLAN,
+        "crm_field_error_required": RefusalKind.REJECTED,
+        "bx_empty_required": RefusalKind.REJECTED,
+        "crm_field_error_value_not_valid": RefusalKind.REJECTED,
+        "crm_field_error_value_not_unique": RefusalKind.REJECTED,
+        "crm_field_error_category_not_available": RefusalKind.REJECTED,
+        "crm_field_error_products_not_fetched": RefusalKind.REJECTED,
+        "bx_invalid_value": RefusalKind.REJECTED,
+        "bx_error": RefusalKind.REJECTED,
+        "100": RefusalKind.REJECTED,
+        "access_denied": RefusalKind.DENIED,
+        "crm_item_import_access_denied": RefusalKind.DENIED,
+        "create_dynamic_item_restricted": RefusalKind.PLAN,
     }
 )
 """Codes of a per-item error, lower case; any other may hide a saved item."""

@@ -14,8 +14,8 @@ from service.domain.values import IDS, JUDGED, TEXTS, Flaw, judge
 Policy = Literal["off", "warn", "reject"]
 """The setting `VALIDATION`: look at no field, warn of what would be lost, or refuse the item."""
 LONGEST = 255
-MOST_COMPLAINTS = 20
-LONGEST_NAME = 100
+MAX_COMPLAINTS = 20
+MAX_NAME = 100
 SIZED = frozenset({"title", "originId", "originatorId", "originVersion", "xmlId"})
 SET_BY_ADMINISTRATORS = frozenset(
     {"createdTime", "updatedTime", "movedTime", "createdBy", "updatedBy", "movedBy"}
@@ -69,8 +69,8 @@ def complaints(
         if _is_plain(name, value, field):
             continue
         for flaw, text in _of(name, value, field, known):
-            found.append(Complaint(flaw, name[:LONGEST_NAME], text))
-            if len(found) == MOST_COMPLAINTS:
+            found.append(Complaint(flaw, name[:MAX_NAME], text))
+            if len(found) == MAX_COMPLAINTS:
                 return found
     return found
 

@@ -1,43 +1,119 @@
-"""Remembers how the last events ended, and how often each outcome and code came."""
+"""Decides how doubtful an event's fate is, and remembers what is known of it."""
 
-from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
 
-LAST = 100
-MOST_CODES = 50
-OTHER = "other"
-"""Counts the codes beyond the first so many: a portal may make them up."""
+from service.domain.events import ItemEvent
+from service.domain.outcomes import Failed, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one event ended; no field value, no words of the portal.
+class Doubt(IntEnum):
+    """How likely it is that the event's item exists already."""
 
-    `outcome`: imported, duplicate, failed or malformed; `code`: of a failure; `age_seconds`: from
-    the event's own time to the confirmed result; `at`: seconds since 1970.
+    NONE = 0
+    """Never sent, as far as anybody knows."""
+    WEAK = 1
+    """Another process may have sent it: ask if asking is possible, else send."""
+    STRONG = 2
+    """It was perhaps sent: ask; where asking is impossible, the ambiguity policy decides."""
+
+
+@dataclass(slots=True)
+class History:
+    """What this process knows of an unsettled event; survives the return of its deliveries.
+
+    `times`: how often its message had been delivered before; `look_at`: loop time before which a
+    look-up proves nothing; `absent_once`: one look-up found nothing already; `fault`: why its
+    last call failed; `refusal`: what stands if the item turns out to be absent; `unproved`: it was
+    sent again although it may exist; `failures_alone`:
+    calls with this event alone that failed while the portal was otherwise healthy; `refused_at`:
+    when it was last refused for what may be its own fault or everybody's, `passed_by`: how often
+    others of its type passed between two such refusals; `warnings`:
+    what the portal would drop of it without a word, None while nobody has looked;
+    `unproved_since`: seconds that the portal had taken imports for when it first answered a
+    look-up that proves nothing; `asked`: how many such answers there were; `earlier`: an item of
+    the event was known before the portal was set back; `outcome`: how
+    it ended, where no delivery was left to publish that for; `struck`: how often a bug of ours
+    ended the work on it.
     """
 
-    event_id: str
-    entity_type_id: int | None
-    outcome: str
-    code: str | None
-    age_seconds: float
-    at: float
+    times: int = 0
+    doubt: Doubt = Doubt.NONE
+    look_at: float = 0.0
+    absent_once: bool = False
+    fault: Failed | None = None
+    refusal: Failed | None = None
+    unproved: bool = False
+    attempts: int = 0
+    failures_alone: int = 0
+    first_failed_at: float | None = None
+    refused_at: float | None = None
+    passed_by: int = 0
+    batch_id: str | None = None
+    warnings: tuple[str, ...] | None = None
+    outcome: Outcome | None = None
+    struck: int = 0
+    unproved_since: float | None = None
+    asked: int = 0
+    earlier: bool = False
+
+    def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
+        """Note a call whose outcome for this event is unknown.
+
+        `stands`: the portal refused the item; if it is absent, that is its end.
+        """
+        self.doubt, self.absent_once, self.look_at = Doubt.STRONG, False, look_at
+        self.fault, self.refusal = fault, fault if stands else None
+
+    def for_copy(self, later: "History", *, copy: bool = True) -> "History":
+        """Return what this knowledge means for the same message when it comes later.
+
+        A message that was returned unsent is doubtful only if somebody else held it meanwhile.
+        Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
+        """
+        held_elsewhere = later.times > self.times + 1
+        unsent = later.doubt is Doubt.STRONG and not held_elsewhere
+        floor = Doubt.NONE if unsent else later.doubt
+        look_at = max(self.look_at, later.look_at if held_elsewhere else 0.0)
+        once = self.absent_once and not held_elsewhere
+        return replace(
+            self,
+            doubt=max(self.doubt, floor),
+            look_at=look_at,
+            absent_once=once,
+            times=later.times,
+            outcome=self.outcome if copy and not held_elsewhere else None,
+        )
+
+    def suspected(self, doubt: Doubt, look_at: float) -> None:
+        """Note that another message of the event was perhaps sent."""
+        self.doubt, self.look_at = max(self.doubt, doubt), max(self.look_at, look_at)
+        self.absent_once = False
+
+    def surely_absent(self) -> None:
+        """Note that the item does not exist."""
+        self.doubt, self.absent_once, self.refusal = Doubt.NONE, False, None
+        self.unproved_since, self.asked = None, 0
+
+    def nothing_proved(self, open_seconds: float) -> float:
+        """Note an answered look-up that proves nothing; return how long such have been had.
+
+        `open_seconds`: how long the portal has taken imports in the life of this process.
+        """
+        if self.unproved_since is None:
+            self.unproved_since = open_seconds
+        self.asked += 1
+        return open_seconds - self.unproved_since
 
 
-class History:
-    """What ended since the start, in a bounded space."""
+def doubt_of(event: ItemEvent, *, copy: bool, redriven: bool, early: bool, ask: str) -> Doubt:
+    """Return how doubtful the fate of a message is that this process knows nothing of.
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.last: deque[Ended] = deque(maxlen=LAST)
-        self.outcomes: Counter[str] = Counter()
-        self.codes: Counter[str] = Counter()
-
-    def add(self, ended: Ended) -> None:
-        """Note the end of an event."""
-        self.last.append(ended)
-        self.outcomes[ended.outcome] += 1
-        if ended.code is not None:
-            known = ended.code in self.codes or len(self.codes) < MOST_CODES
-            self.codes[ended.code if known else OTHER] += 1
+    `copy`: it says it was delivered before; `redriven`: it was redriven or dead-lettered;
+    `early`: it is among the first after attaching; `ask`: the setting `LOOKUP`.
+    """
+    if copy and (event.external_id is None or ask != "never"):
+        return Doubt.STRONG
+    if event.external_id is None or ask == "never":
+        return Doubt.NONE
+    return Doubt.WEAK if ask == "always" or redriven or early else Doubt.NONE

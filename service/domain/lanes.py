@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import Identity
 from service.domain.outcomes import PauseReason
-from service.domain.pausing import PausePolicy
 
 MAX_IDENTITIES = 8
 """Different items that were refused alone; two are enough to tell."""

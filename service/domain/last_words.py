@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from service.domain.bounded_memory import Remembered
 from service.domain.events import ExternalId, Identity
-from service.domain.remembering import Remembered
 
 EVENT_BYTES = 16
 PAIR_BYTES = 16

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.domain.batching import BatchPolicy
-from service.domain.pausing import PausePolicy
-from service.domain.sequel import Rules
+from service.domain.circuit_breaker import PausePolicy
+from service.domain.decisions import Rules
 
 
 class Load(NamedTuple):

@@ -6,8 +6,8 @@ from service.domain.nearest import nearest
 
 MEMBERS = frozenset({"entityTypeId", "fields", "useOriginalUfNames", "id"})
 """The members of an item event; all others are ignored."""
-MOST_NOTES = 20
-LONGEST_NAME = 100
+MAX_NOTES = 20
+MAX_NAME = 100
 _ALSO_MEANT = {
     "eventId": "id",
     "messageId": "id",
@@ -27,7 +27,7 @@ NO_ID = (
 
 def notes_on(event: Mapping[str, object]) -> tuple[str, ...]:
     """Return a sentence for each member that is ignored, with what may have been meant."""
-    unknown = [name for name in event if name not in MEMBERS][:MOST_NOTES]
+    unknown = [name for name in event if name not in MEMBERS][:MAX_NOTES]
     return tuple(f"the member {_shown(name)} is ignored{_hint(name)}" for name in unknown)
 
 
@@ -40,4 +40,4 @@ def _hint(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    return f'"{name[:LONGEST_NAME]}"'
+    return f'"{name[:MAX_NAME]}"'

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 LONGEST = 64
 """Characters: nobody misspells longer names, and comparing takes the square of the length."""
-MOST_NAMES = 2000
+MAX_NAMES = 2000
 """Of more names only those that differ in case or punctuation are found."""
 _LIKENESS = 0.75
 _PUNCTUATION = re.compile(r"[\W_]+")
@@ -29,7 +29,7 @@ def _nearest(name: str, known: frozenset[str]) -> str | None:
     by_folded = {_folded(each): each for each in sorted(known, reverse=True)}
     if wanted in by_folded:
         return by_folded[wanted]
-    if len(by_folded) > MOST_NAMES:
+    if len(by_folded) > MAX_NAMES:
         return None
     found = difflib.get_close_matches(wanted, by_folded, n=1, cutoff=_LIKENESS)
     return by_folded[found[0]] if found else None

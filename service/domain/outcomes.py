@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-MOST_TEXT = 1000
+MAX_TEXT = 1000
 """Characters of what the portal says that are kept with an event."""
 
 
@@ -44,7 +44,7 @@ class Failed:
 Outcome = Imported | Failed
 
 
-class Standing(StrEnum):
+class RefusalKind(StrEnum):
     """What a per-item refusal says about the item."""
 
     REJECTED = "rejected"
@@ -70,7 +70,7 @@ class Accepted:
 class Refused:
     """The portal named an error for the item, or nothing that can be believed."""
 
-    standing: Standing
+    refusal_kind: RefusalKind
     code: str
     message: str
 
@@ -78,7 +78,7 @@ class Refused:
 Verdict = Accepted | Refused
 
 MISSING = Refused(
-    Standing.UNCLEAR, "UNREADABLE_ANSWER", "the portal's answer says nothing about this item"
+    RefusalKind.UNCLEAR, "UNREADABLE_ANSWER", "the portal's answer says nothing about this item"
 )
 
 
@@ -171,7 +171,7 @@ class Fault:
 
     def failed(self, kind: FailureKind) -> Failed:
         """Return the failure of an event that this call brings about."""
-        return Failed(kind, self.code, self.message[:MOST_TEXT], self.http_status)
+        return Failed(kind, self.code, self.message[:MAX_TEXT], self.http_status)
 
 
 class CallFailed(Exception):  # noqa: N818 - the house word for it

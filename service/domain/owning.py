@@ -3,8 +3,8 @@
 import hashlib
 from enum import Enum, auto
 
+from service.domain.bounded_memory import Remembered
 from service.domain.events import ItemEvent
-from service.domain.remembering import Remembered
 
 TYPE_BITS = 31
 """An entity type fits into these, so that a number of it and an item is one of both."""

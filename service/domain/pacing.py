@@ -14,7 +14,7 @@ WEIGHT = 0.3
 MOMENT = 0.05
 JITTER_SECONDS = 1.0
 """A request may reach the portal so much earlier or later than the ones beside it."""
-LONGEST_HOLD = 3600.0
+MAX_HOLD = 3600.0
 """The longest `Retry-After` that is believed, in seconds."""
 LATER_BUCKETS = (0, 1, 2, 5, 10)
 """A spent budget is asked again so many buckets after the first moment at which one leaves."""
@@ -63,11 +63,11 @@ class LeakyBucket:
 
     def hold(self, seconds: float, now: float) -> None:
         """Let no request leave for so long: the portal asked for it (`Retry-After`)."""
-        self.held_until = max(self.held_until, now + min(seconds, LONGEST_HOLD))
+        self.held_until = max(self.held_until, now + min(seconds, MAX_HOLD))
 
     def held(self, now: float) -> float:
         """Return for how many seconds the portal still wants to be left alone."""
-        return min(max(0.0, self.held_until - now), LONGEST_HOLD)
+        return min(max(0.0, self.held_until - now), MAX_HOLD)
 
     def take(self, now: float) -> None:
         """Count one request that leaves now."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 FIRST_SECONDS = 10.0
-LONGEST_SECONDS = 600.0
+MAX_SECONDS = 600.0
 TOLERATED_SECONDS = 3.0
 """A queue that took nothing for so long counts as refusing."""
 UNTRIED_SECONDS = 60.0
@@ -33,12 +33,12 @@ class Refusals:
             self.since = now
         if now - self.since < self.patience:
             return False
-        self.since, self.patience = None, min(2 * self.patience, LONGEST_SECONDS)
+        self.since, self.patience = None, min(2 * self.patience, MAX_SECONDS)
         return True
 
 
 @dataclass(slots=True)
-class Standing:
+class RefusalKind:
     """Whether one queue refuses now; a refusal or two that mend themselves are no such state."""
 
     why: str = ""

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 LONGEST = 100
 """Characters: nothing longer is a date that somebody meant."""
-MOST_ZONES = 2
+MAX_ZONES = 2
 """PHP warns of a second one without looking at it, and gives up at a third."""
 _TURN, _CENTURY = 70, 100
 
@@ -235,7 +235,7 @@ def _take(reading: Reading, says: str, match: re.Match[str]) -> bool:
         reading.lost_year |= reading.year is not None
         reading.year = None
     _note(reading, named)
-    return reading.dates <= 1 and reading.times <= 1 and reading.zones <= MOST_ZONES
+    return reading.dates <= 1 and reading.times <= 1 and reading.zones <= MAX_ZONES
 
 
 def _note(reading: Reading, named: dict[str, str | None]) -> None:

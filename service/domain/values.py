@@ -52,7 +52,7 @@ IDS = frozenset(_ID_KINDS.split())
 TEXTS = frozenset({"string", "text", "char", "url", "crm_status", "crm_currency"})
 MANY_DIGITS = 15
 """Significant digits that a float keeps for certain."""
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 """Ids of choices that a complaint names."""
 _NO = frozenset({"", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "нет"})
 _YES = frozenset({"true", "y", "Y"})
@@ -88,7 +88,7 @@ def judge(kind: str, value: object, choices: frozenset[str] | None) -> Found:
         return
     elif kind == "enumeration" and choices is not None:
         if _shown(value) not in choices:
-            some = ", ".join(sorted(choices, key=lambda each: (len(each), each))[:MOST_SHOWN])
+            some = ", ".join(sorted(choices, key=lambda each: (len(each), each))[:MAX_SHOWN])
             yield Flaw.CHOICE, f"is no id of a choice, the portal keeps none: send one of {some}"
     elif kind in IDS or kind == "enumeration":
         yield from _reference(value)

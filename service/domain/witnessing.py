@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from service.domain.bounded_memory import Remembered
 from service.domain.events import ExternalId, ItemEvent, Profile
-from service.domain.remembering import Remembered
 
 KEPT = 8
 """Items kept for one profile: several, because items get deleted."""
 PROFILES = 500
-MOST_ASKED = 40
+MAX_ASKED = 40
 """Witnesses asked for in one look-up, so that they and the items fit into few pages."""
 DEAL = 2
 PROFILE_FIELDS = ("assignedById", "categoryId", "opened")
@@ -86,8 +86,8 @@ class Witnesses:
     def to_ask(self, events: Iterable[ItemEvent]) -> list[Witness]:
         """Return the witnesses to look up together with some events."""
         lines = {event.asks: self.of(event) for event in events}
-        each = max(1, MOST_ASKED // max(1, len(lines)))
-        return [witness for line in lines.values() for witness in line[:each]][:MOST_ASKED]
+        each = max(1, MAX_ASKED // max(1, len(lines)))
+        return [witness for line in lines.values() for witness in line[:each]][:MAX_ASKED]
 
     def learn(self, witness: Witness, has: Profile, now: float) -> None:
         """Note what the portal gives where nothing is asked for."""

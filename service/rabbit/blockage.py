@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.refusals import Standing
-from service.rabbit.confirming import Word
+from service.domain.refusals import RefusalKind
+from service.rabbit.confirms import Word
 from service.telemetry.metrics import Metrics
 
 ALARM = "it takes no messages: a memory or disk alarm"
@@ -30,7 +30,7 @@ class Blockage:
     def __init__(self, queues: Mapping[str, str], metrics: Metrics) -> None:
         """Take the queue that each target of a publish ends in."""
         self._queues = queues
-        self._standing = {target: Standing() for target in queues}
+        self._standing = {target: RefusalKind() for target in queues}
         self._gauge = metrics.broker_blocked
         self._since: float | None = None
 
@@ -42,16 +42,16 @@ class Blockage:
     def refusing(self) -> dict[str, str]:
         """Return the queues that refuse, each with the reason."""
         return {
-            self._queues[target]: WHY[Word(standing.why)]
-            for target, standing in self._standing.items()
-            if standing.stands
+            self._queues[target]: WHY[Word(refusal_kind.why)]
+            for target, refusal_kind in self._standing.items()
+            if refusal_kind.stands
         }
 
     def look(self, *, blocked: bool, now: float) -> None:
         """Note whether the broker blocks publishers."""
-        for target, standing in self._standing.items():
-            if standing.untried(now):
-                standing.ends(now)
+        for target, refusal_kind in self._standing.items():
+            if refusal_kind.untried(now):
+                refusal_kind.ends(now)
                 log.info(
                     "nothing waits any more for a queue that refused",
                     extra={"queue": self._queues[target]},
@@ -73,13 +73,13 @@ class Blockage:
 
     def answered(self, target: str, word: Word, now: float) -> None:
         """Note what the broker said of one publish."""
-        standing = self._standing[target]
+        refusal_kind = self._standing[target]
         queue = self._queues[target]
         if word is Word.CONFIRMED:
-            lasted = standing.ends(now)
+            lasted = refusal_kind.ends(now)
             if lasted is not None:
                 log.info("a queue takes messages again", extra={"queue": queue, **_lasted(lasted)})
-        elif word in WHY and standing.begins(str(word), now):
+        elif word in WHY and refusal_kind.begins(str(word), now):
             _tell(
                 "a queue refuses what is published",
                 queue=queue,

@@ -12,16 +12,16 @@ import jiter
 
 from service.domain.events import MalformedCode
 
-DEEPEST: Final = 64
+MAX_DEPTH: Final = 64
 GZIP: Final = "gzip"
 BOM: Final = b"\xef\xbb\xbf"
-MOST_VALUES: Final = 250_000
+MAX_VALUES: Final = 250_000
 """More values than any item has; each takes the reader as long as many bytes do."""
-MOST_MEMBERS: Final = 1000
+MAX_MEMBERS: Final = 1000
 """Parts of one gzip body; each takes time, however little is in it."""
-MOST_DIGITS: Final = 1500
+MAX_DIGITS: Final = 1500
 """More of a number decide nothing here: a double ends at 309, an id at 1,000."""
-LONGEST_DOUBLE: Final = 309
+MAX_DOUBLE: Final = 309
 PAIR: Final = 2
 _PIECE = 65_536
 _PLAIN = frozenset(
@@ -45,9 +45,9 @@ _PLAIN = frozenset(
 _PACKED = frozenset({GZIP, "x-gzip"})
 _BETWEEN = re.compile(r"[\s,;:/+|&]+")
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
-_LONG_DIGITS = re.compile(rb"(?<!\d)(\d{%d})\d++" % MOST_DIGITS)
+_LONG_DIGITS = re.compile(rb"(?<!\d)(\d{%d})\d++" % MAX_DIGITS)
 _WITH_EXPONENT = re.compile(rb"(?<![\d.])\d++(?:\.\d++)?[eE][+-]?\d++")
-_VERY_LONG = re.compile(rb"(?<![\d.])\d{%d}\d*+\.\d++(?![\deE])" % LONGEST_DOUBLE)
+_VERY_LONG = re.compile(rb"(?<![\d.])\d{%d}\d*+\.\d++(?![\deE])" % MAX_DOUBLE)
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _KINDS = bytes.maketrans(b"123456789E", b"000000000e")
 """Makes all digits one, and all signs of an exponent."""
@@ -101,7 +101,7 @@ def plain_body(body: bytes, content_encoding: str | None, most: int) -> bytes:
             raise Unreadable(
                 MalformedCode.UNKNOWN_ENCODING,
                 "content_encoding says gzip, but the body is not a whole gzip stream of at most "
-                f"{MOST_MEMBERS:,} parts",
+                f"{MAX_MEMBERS:,} parts",
             )
         body = plain
     if len(body) > most:
@@ -126,13 +126,13 @@ def unpacked(body: bytes, most: int) -> bytes | None:
                 inflate, members = zlib.decompressobj(wbits=31), members + 1
             if not rest:
                 rest, at = body[at : at + _PIECE], at + _PIECE
-            if not rest or members > MOST_MEMBERS:
+            if not rest or members > MAX_MEMBERS:
                 break
             plain += inflate.decompress(rest, most + 1 - len(plain))
             rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
     except zlib.error:
         return None
-    is_whole = inflate.eof and members <= MOST_MEMBERS
+    is_whole = inflate.eof and members <= MAX_MEMBERS
     return bytes(plain) if len(plain) > most or is_whole else None
 
 
@@ -143,7 +143,7 @@ def strict_json(body: bytes) -> object:
     them from the body.
     """
     body = body.removeprefix(BOM)
-    if _has_digits(body, MOST_DIGITS):
+    if _has_digits(body, MAX_DIGITS):
         body = _LONG_DIGITS.sub(rb"\1", body)
     if _is_suspect(body):
         _see_shape(_STRINGS.sub(b'"', body))
@@ -173,27 +173,27 @@ def _is_suspect(body: bytes) -> bool:
     """Tell whether a body must be looked at without its strings; most need not."""
     brackets = body.count(b"[") + body.count(b"{")
     return (
-        brackets > DEEPEST
-        or brackets + body.count(b",") > MOST_VALUES
+        brackets > MAX_DEPTH
+        or brackets + body.count(b",") > MAX_VALUES
         or _has_exponent(body)
-        or _has_digits(body, LONGEST_DOUBLE)
+        or _has_digits(body, MAX_DOUBLE)
     )
 
 
 def _see_shape(skeleton: bytes) -> None:
     """See that a document, without its strings, can be read in time; raises Unreadable."""
     brackets = skeleton.translate(None, _NO_BRACKETS)
-    if len(brackets) > 2 * DEEPEST and _deepest(brackets) > DEEPEST:
+    if len(brackets) > 2 * MAX_DEPTH and _deepest(brackets) > MAX_DEPTH:
         raise Unreadable(
             MalformedCode.WRONG_SHAPE,
-            f"the body is nested deeper than {DEEPEST} levels: flatten it",
+            f"the body is nested deeper than {MAX_DEPTH} levels: flatten it",
         )
-    if skeleton.count(b",") + len(brackets) // 2 > MOST_VALUES:
+    if skeleton.count(b",") + len(brackets) // 2 > MAX_VALUES:
         raise Unreadable(
             MalformedCode.MESSAGE_TOO_LARGE,
-            f"the body has more than {MOST_VALUES:,} values: no item has so many, split it",
+            f"the body has more than {MAX_VALUES:,} values: no item has so many, split it",
         )
-    found = _VERY_LONG.findall(skeleton) if _has_digits(skeleton, LONGEST_DOUBLE) else []
+    found = _VERY_LONG.findall(skeleton) if _has_digits(skeleton, MAX_DOUBLE) else []
     if _has_exponent(skeleton):
         found += _WITH_EXPONENT.findall(skeleton)
     if any(float(number) == float("inf") for number in found):

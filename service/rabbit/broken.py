@@ -14,11 +14,11 @@ LAST_WORDS_SECONDS = 0.2
 T = TypeVar("T")
 
 
-class LinkLost(Exception):  # noqa: N818 - reads as what it says
+class ConnectionLost(Exception):  # noqa: N818 - reads as what it says
     """The broker, the connection or the channel went away; nothing is known of what was sent."""
 
 
-class Late(LinkLost):
+class Late(ConnectionLost):
     """The broker did not answer in time."""
 
 
@@ -31,7 +31,7 @@ class Nacked(Exception):  # noqa: N818 - reads as what it says
 
 
 class broker_errors:  # noqa: N801 - reads as the statement it is used in
-    """Turn whatever the client library raises into `LinkLost`, `Returned` or `Nacked`.
+    """Turn whatever the client library raises into `ConnectionLost`, `Returned` or `Nacked`.
 
     The library ends waits with CancelledError although nobody cancelled the task; only a
     cancellation of our own task is let through.
@@ -55,7 +55,7 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
             case asyncio.CancelledError():
                 task = asyncio.current_task()
                 if task is None or not task.cancelling():
-                    raise LinkLost("the connection was closed") from None
+                    raise ConnectionLost("the connection was closed") from None
             case PublishError():
                 raise Returned from None
             case DeliveryError():
@@ -64,7 +64,7 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
                 raise lost(error) from None
             # What the library ends a wait with when its channel closes without a reason.
             case Exception() if type(error) is Exception:
-                raise LinkLost("the channel was closed") from None
+                raise ConnectionLost("the channel was closed") from None
             case _:
                 return
 
@@ -87,11 +87,11 @@ async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
     finally:
         work.cancel()
         closing.cancel()
-    raise LinkLost("the channel was closed")
+    raise ConnectionLost("the channel was closed")
 
 
-def lost(error: BaseException) -> LinkLost:
+def lost(error: BaseException) -> ConnectionLost:
     """Return what the end of a connection or channel means."""
     if isinstance(error, TimeoutError):
         return Late("the broker did not answer in time")
-    return LinkLost(f"{type(error).__name__}: {error}")
+    return ConnectionLost(f"{type(error).__name__}: {error}")

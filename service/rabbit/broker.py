@@ -7,15 +7,15 @@ from contextlib import AbstractAsyncContextManager
 
 from aiormq import Channel
 
+from service.rabbit.connection import Address, Connection
 from service.rabbit.consumer import Consumer
-from service.rabbit.decoder import Decoder
+from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
-from service.rabbit.link import Address, Link
-from service.rabbit.publisher import Publisher
-from service.rabbit.results import Writer
+from service.rabbit.encoding import Encoder
+from service.rabbit.publishing import Publisher
 from service.rabbit.topology import Topology, ensure
 from service.telemetry.metrics import Metrics
-from service.telemetry.mishaps import endless
+from service.telemetry.supervision import endless
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Broker:
         address: Address,
         topology: Topology,
         decoder: Decoder,
-        writer: Writer,
+        writer: Encoder,
         early: int,
         metrics: Metrics,
     ) -> None:
@@ -51,14 +51,14 @@ class Broker:
             silence=address.heartbeat,
             metrics=metrics,
         )
-        self._consume = Link(
+        self._consume = Connection(
             "consume",
             address,
             confirms=False,
             setup=self._set_up_consuming,
             on_change=self._consume_changed,
         )
-        self._publish = Link(
+        self._publish = Connection(
             "publish",
             address,
             confirms=True,
@@ -131,7 +131,7 @@ class Broker:
         await self._ensure()
 
     async def _ensure(self) -> None:
-        """See that every queue is there, or create what is missing; raises LinkLost."""
+        """See that every queue is there, or create what is missing; raises ConnectionLost."""
         await ensure(self._topology, self._publish.side_channel)
 
     def _consume_changed(self, lost: str | None) -> None:

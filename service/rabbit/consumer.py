@@ -10,14 +10,14 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
-from service.clock import awake
 from service.domain.hearing import Hearing
-from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.acks import AckBatcher
+from service.rabbit.connection import ANSWER_SECONDS, Connection, ConnectionLost, broker_errors
+from service.rabbit.decoding import Decoder, Incoming
 from service.rabbit.delivery import Delivery
-from service.rabbit.link import ANSWER_SECONDS, Link, LinkLost, broker_errors
-from service.rabbit.tags import Tags
+from service.telemetry.clock import awake
 from service.telemetry.metrics import Metrics
-from service.telemetry.mishaps import contained
+from service.telemetry.supervision import contained
 
 FLUSH_SECONDS = 5.0
 HELD_BACK_SECONDS = 0.1
@@ -52,10 +52,10 @@ class Consumer:
         self._metrics = metrics
         self.accept: Callable[[Delivery], None] | None = None
         self._early = early
-        self._link: Link | None = None
+        self._link: Connection | None = None
         self._prefetch: int | None = None
         self._channel: Channel | None = None
-        self._tags: Tags | None = None
+        self._tags: AckBatcher | None = None
         self._tag: str | None = None
         self._seen = 0
         self._received = {
@@ -88,7 +88,7 @@ class Consumer:
         """Tell whether the broker was heard lately, so that its messages are still ours."""
         return self._hearing.lately(awake())
 
-    def use(self, link: Link) -> None:
+    def use(self, link: Connection) -> None:
         """Take the link whose channels are handed to `resume`."""
         self._link = link
 
@@ -117,10 +117,10 @@ class Consumer:
                 await self._reconcile()
 
     async def resume(self, channel: Channel) -> None:
-        """Take a new channel and consume on it if that is wanted; raises LinkLost."""
+        """Take a new channel and consume on it if that is wanted; raises ConnectionLost."""
         async with self._changing:
             self._channel, self._tag = channel, None
-            self._tags = Tags(channel, self._metrics)
+            self._tags = AckBatcher(channel, self._metrics)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
             self._hearing.answered(awake(), awake())
             if self._prefetch is not None:
@@ -145,12 +145,12 @@ class Consumer:
                     queue = await channel.queue_declare(
                         self._queue, passive=True, timeout=3 * every * self._link.patience
                     )
-            except LinkLost as lost:
+            except ConnectionLost as lost:
                 self._fail("silent", lost)
                 continue
             self._hearing.answered(asked_at, awake())
             if self._tag is not None and channel is self._channel and not queue.consumer_count:
-                why = LinkLost("the queue has no consumer although we are attached")
+                why = ConnectionLost("the queue has no consumer although we are attached")
                 self._fail("cancelled", why)
 
     async def flush(self) -> None:
@@ -167,7 +167,7 @@ class Consumer:
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
                     await asyncio.sleep(HELD_BACK_SECONDS)
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
-            except LinkLost:
+            except ConnectionLost:
                 log.warning("acknowledgements not flushed: no connection")
 
     @property
@@ -187,12 +187,12 @@ class Consumer:
                     await channel.basic_cancel(tag, timeout=self._answer_seconds)
             if self._prefetch is not None:
                 await self._consume(channel, self._prefetch)
-        except LinkLost as lost:
+        except ConnectionLost as lost:
             self._fail("lost", lost)
 
     async def _consume(self, channel: Channel, prefetch: int) -> None:
         self._seen = 0
-        tags = self._tags or Tags(channel, self._metrics)
+        tags = self._tags or AckBatcher(channel, self._metrics)
 
         async def receive(message: DeliveredMessage) -> None:
             self._receive(tags, message)
@@ -205,7 +205,7 @@ class Consumer:
         self._metrics.consumer_alive.set(1)
         log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
 
-    def _receive(self, tags: Tags, message: DeliveredMessage) -> None:
+    def _receive(self, tags: AckBatcher, message: DeliveredMessage) -> None:
         """Decode a message and hand it over; runs in the library's task, so it only passes on."""
         now = asyncio.get_running_loop().time()
         self._hearing.heard(awake())
@@ -220,12 +220,12 @@ class Consumer:
             back.add_done_callback(self._struck.discard)
         self._spent.inc(asyncio.get_running_loop().time() - now)
 
-    async def _give_back_later(self, tags: Tags, tag: int) -> None:
+    async def _give_back_later(self, tags: AckBatcher, tag: int) -> None:
         tags.add(tag)
         await asyncio.sleep(STRUCK_SECONDS)
         await tags.give_back(tag)
 
-    def _take(self, tags: Tags, message: DeliveredMessage, now: float) -> None:
+    def _take(self, tags: AckBatcher, message: DeliveredMessage, now: float) -> None:
         properties = message.header.properties
         event = self._decoder.decode(
             Incoming(
@@ -255,9 +255,9 @@ class Consumer:
     async def _cancelled(self, frame: Basic.Cancel) -> None:
         """Answer the broker's cancel: the queue was deleted or moved."""
         if frame.consumer_tag == self._tag:
-            self._fail("cancelled", LinkLost("the broker cancelled the consumer"))
+            self._fail("cancelled", ConnectionLost("the broker cancelled the consumer"))
 
-    def _fail(self, reason: str, lost: LinkLost) -> None:
+    def _fail(self, reason: str, lost: ConnectionLost) -> None:
         self._metrics.consumer_restarts.labels(reason).inc()
         if self._link is not None:
             self._link.fail(lost)

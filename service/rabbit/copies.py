@@ -13,7 +13,7 @@ from service.rabbit.wire import Header, Received
 
 SHORT_STRING: Final = 255
 """Bytes of a property, a name, a routing key."""
-MOST_HEADER_BYTES: Final = 100_000
+MAX_HEADER_BYTES: Final = 100_000
 """Stays below the broker's frame of 131,064 bytes, whatever the properties."""
 DROPPED: Final = "import_dropped_headers"
 DROPPED_BYTES: Final = 1000
@@ -69,7 +69,7 @@ class Copy(Basic.Properties):
         table = self._table
         theirs = [at for at, (name, _) in enumerate(table) if not is_ours(name)]
         theirs.sort(key=lambda at: len(table[at][1]))
-        over = sum(len(written) for _, written in table) - MOST_HEADER_BYTES
+        over = sum(len(written) for _, written in table) - MAX_HEADER_BYTES
         gone: dict[int, None] = {}
         while theirs and over > 0:
             largest = theirs.pop()

@@ -6,14 +6,14 @@ from aiormq.abc import DeliveredMessage
 
 from service.domain.age import age_at_receipt
 from service.domain.events import ItemEvent, Malformed
-from service.rabbit.counts import deliveries_before
-from service.rabbit.tags import Tags
+from service.rabbit.acks import AckBatcher
+from service.rabbit.delivery_counts import deliveries_before
 
 
 class Delivery:
     """One message handed over and not settled.
 
-    `copy` tells that it says it was delivered before, `resubmitted` that it was redriven or
+    `copy` tells that it says it was delivered before, `redriven` that it was redriven or
     dead-lettered once, `perhaps_sent` that its item may be in the CRM, `early` that it is among
     the first after its consumer attached. `born_at` is the event's own time, by the clock of
     `received_at`.
@@ -28,7 +28,7 @@ class Delivery:
         "message",
         "perhaps_sent",
         "received_at",
-        "resubmitted",
+        "redriven",
         "size",
         "times",
     )
@@ -38,7 +38,7 @@ class Delivery:
         message: DeliveredMessage,
         event: ItemEvent | Malformed,
         *,
-        tags: Tags,
+        tags: AckBatcher,
         received_at: float,
         early: bool,
     ) -> None:
@@ -53,7 +53,7 @@ class Delivery:
         self.copy = bool(message.redelivered)
         self.times = deliveries_before(headers, redelivered=self.copy)
         self.perhaps_sent = "import_perhaps_sent" in headers
-        self.resubmitted = event.origin.redrive_count > 0 or "x-death" in headers
+        self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
         self._tags = tags
         tags.add(self._tag)
 

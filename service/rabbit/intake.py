@@ -7,7 +7,7 @@ from pamqp.commands import Basic
 from service.domain.events import ItemEvent
 from service.domain.external_id import shorten
 from service.rabbit.copies import SHORT_STRING
-from service.rabbit.results import Outgoing
+from service.rabbit.encoding import Outgoing
 
 
 def intake_message(

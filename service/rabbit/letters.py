@@ -11,15 +11,15 @@ from pamqp.commands import Basic
 
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.copies import BODY, DROPPED, SHORT_STRING, Copy, shortened
-from service.rabbit.counts import COUNTS, returns
-from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.results import ID_BYTES, Outgoing, is_ours
+from service.rabbit.decoding import Decoder, Incoming
+from service.rabbit.delivery_counts import COUNTS, returns
+from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
 
 UNDELIVERED: Final = "undelivered"
 """The kind of a letter that the broker put there: none of our headers."""
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
-_MOST_REDRIVES = 2**31 - 1
+_MAX_REDRIVES = 2**31 - 1
 PERHAPS_SENT = frozenset({"ambiguous", UNDELIVERED})
 """Kinds of letters whose item may be in the CRM: what the broker put aside was perhaps sent."""
 
@@ -149,7 +149,7 @@ def redriven(letter: Letter, exchange: str, body: bytes, *, resend: bool = False
     copy.add_theirs(_is_theirs)
     if len(letter.event_id.encode()) <= ID_BYTES:
         copy.add_ours({"import_event_id": letter.event_id})
-    copy.add_ours({"import_redrive_count": min(letter.redrives + 1, _MOST_REDRIVES)})
+    copy.add_ours({"import_redrive_count": min(letter.redrives + 1, _MAX_REDRIVES)})
     if letter.kind in PERHAPS_SENT and not resend:
         copy.add_ours({"import_perhaps_sent": datetime.now(UTC).isoformat(timespec="seconds")})
     copy.fit(is_ours)

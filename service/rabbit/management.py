@@ -21,7 +21,7 @@ STATISTICS_SECONDS = 12.0
 _POLL_SECONDS = 0.5
 _OK, _NOT_FOUND = 200, 404
 _REFUSED = frozenset({401, 403})
-MOST_BYTES = 8_000_000
+MAX_BYTES = 8_000_000
 """No description of a queue, exchange or node is a hundredth as long."""
 _PEER = Peer("the management API", "IMPORTER_RABBIT__MANAGEMENT_URL", "IMPORTER_RABBIT__CA_FILE")
 
@@ -105,14 +105,14 @@ class Management:
         try:
             self._line.request("GET", f"{self._root}/api/{path}", headers=self._headers)
             with self._line.getresponse() as answer:
-                body = answer.read(MOST_BYTES + 1)
+                body = answer.read(MAX_BYTES + 1)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             tls = isinstance(self._line, http.client.HTTPSConnection)
             raise ManagementFailed(*_why(error, tls=tls)) from None
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_BYTES:
             self._line.close()
             raise ManagementFailed(
-                f"its answer is larger than {MOST_BYTES // 1_000_000} MB: is it a management API?"
+                f"its answer is larger than {MAX_BYTES // 1_000_000} MB: is it a management API?"
             )
         if answer.status == _NOT_FOUND:
             return None

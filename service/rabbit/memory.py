@@ -14,11 +14,11 @@ from aiormq import Channel
 
 from service.domain.last_words import RECORD_BYTES, LastWord, LastWords
 from service.rabbit import notes
-from service.rabbit.confirming import Word, published
-from service.rabbit.link import Address, Link, LinkLost, unless_lost
+from service.rabbit.confirms import Word, published
+from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
+from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page
 from service.rabbit.notes import Note, NoteKind, Owner
-from service.rabbit.results import Outgoing
 
 WAIT_SECONDS = 5.0
 """Nothing waits for the memory longer; after one such wait nothing waits until it has answered."""
@@ -77,7 +77,7 @@ class Memory:
         self._reading: Reading | None = None
         self._ids = 0
         self._mark: asyncio.Task[bool] | None = None
-        self._link = Link(
+        self._link = Connection(
             "memory", address, confirms=True, setup=self._connected, on_change=self._changed
         )
 
@@ -158,7 +158,7 @@ class Memory:
                 return await self._add(reading, note, read_back=read_back)
         except TimeoutError:
             self._move(MemoryState.SILENT, f"no answer within {WAIT_SECONDS:g} s")
-        except LinkLost:
+        except ConnectionLost:
             pass
         return None
 
@@ -198,13 +198,13 @@ class Memory:
                 async with asyncio.timeout(READ_SECONDS):
                     await self._read_all(channel)
                 await self._watch(closing)
-            except LinkLost as lost:
+            except ConnectionLost as lost:
                 self._gone(str(lost))
                 await asyncio.sleep(1.0)
             except (UnusableError, TimeoutError) as reason:
                 self._gone(str(reason) or f"not read within {READ_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
-                self._link.fail(LinkLost("the memory is tried again"))
+                self._link.fail(ConnectionLost("the memory is tried again"))
             finally:
                 closing.cancel()
 
@@ -238,7 +238,7 @@ class Memory:
             reading = self._reading
             if self.state is not MemoryState.SILENT or reading is None:
                 continue
-            with suppress(TimeoutError, LinkLost):
+            with suppress(TimeoutError, ConnectionLost):
                 async with asyncio.timeout(WAIT_SECONDS):
                     mark = self._note(NoteKind.MARK)
                     if await self._add(reading, mark, read_back=True) is not None:

@@ -12,7 +12,7 @@ from aiormq.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from service.domain.last_words import LastWord, LastWords
 from service.rabbit import notes
-from service.rabbit.link import LinkLost, broker_errors
+from service.rabbit.connection import ConnectionLost, broker_errors
 from service.rabbit.notes import Note, NoteKind, Owner
 from service.rabbit.topology import SideChannel
 
@@ -61,11 +61,11 @@ class Reading:
     _waiting: "dict[str, asyncio.Future[Before]]" = field(default_factory=dict)
 
     async def start(self, at: int | Literal["first"]) -> None:
-        """Consume from an offset on; raises LinkLost."""
+        """Consume from an offset on; raises ConnectionLost."""
         self._tag = await _consume(self.channel, self.queue, self._receive, at)
 
     async def stop(self) -> None:
-        """Read no further; raises LinkLost."""
+        """Read no further; raises ConnectionLost."""
         if self._tag is not None:
             with broker_errors():
                 await self.channel.basic_cancel(self._tag, timeout=RPC_SECONDS)
@@ -74,7 +74,7 @@ class Reading:
         """Tell everybody who waits for a note that it will not come."""
         for came in self._waiting.values():
             if not came.done():
-                came.set_exception(LinkLost(reason))
+                came.set_exception(ConnectionLost(reason))
 
     @contextmanager
     def awaited(self, message_id: str) -> "Iterator[asyncio.Future[Before]]":
@@ -106,7 +106,7 @@ class Reading:
         self._unacked += 1
         if self._unacked >= ACK_EVERY:
             self._unacked = 0
-            with suppress(LinkLost), broker_errors():
+            with suppress(ConnectionLost), broker_errors():
                 tag = message.delivery_tag or 0
                 await self.channel.basic_ack(tag, multiple=True, wait=False)
 
@@ -142,7 +142,7 @@ class Reading:
 async def ensure(side_channel: SideChannel, queue: str) -> bool:
     """See that the stream is there, or make it; tell whether it was made.
 
-    Raises UnusableError when it may not be used or made, LinkLost.
+    Raises UnusableError when it may not be used or made, ConnectionLost.
     """
     try:
         await _declare(side_channel, queue, passive=True)
@@ -177,7 +177,7 @@ async def _declare(side_channel: SideChannel, queue: str, *, passive: bool) -> N
 async def last_page(channel: Channel, queue: str, owner: Owner) -> int | None:
     """Return the offset that the newest note names; None where none is named.
 
-    Raises LinkLost.
+    Raises ConnectionLost.
     """
     pages: list[int | None] = []
     came = asyncio.Event()

@@ -9,10 +9,10 @@ from aiormq import Channel
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from yarl import URL
 
-from service.rabbit.link import (
+from service.rabbit.connection import (
     CONNECT_SECONDS,
     Address,
-    LinkLost,
+    ConnectionLost,
     broker_errors,
     close_quietly,
     dial,
@@ -48,7 +48,7 @@ class Session:
     async def channel(self, *, confirms: bool = False) -> Channel:
         """Open a channel; with `confirms`, publishes are confirmed and unroutable ones raise.
 
-        Raises LinkLost.
+        Raises ConnectionLost.
         """
         with broker_errors():
             return await open_channel(self.connection, confirms=confirms)
@@ -57,7 +57,7 @@ class Session:
         """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
         try:
             return await is_blocked(self.connection)
-        except LinkLost:
+        except ConnectionLost:
             return False
 
     async def needs_exchange(self, name: str) -> None:

@@ -16,16 +16,16 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.rabbit.confirming import Confirmer, Word
-from service.rabbit.decoder import Decoder
+from service.rabbit.confirms import Confirmer, Word
+from service.rabbit.connection import broker_errors, close_quietly, leave, unless_lost
+from service.rabbit.decoding import Decoder
 from service.rabbit.letters import Letter, read, renewed
-from service.rabbit.link import broker_errors, close_quietly, leave, unless_lost
 from service.rabbit.session import Missing, Session
 
-MOST_RETURNS = 5
+MAX_RETURNS = 5
 """Far below the least limit that RabbitMQ sets by itself, so that crashes find room, too."""
 FIRST_WINDOW = 10
-LARGEST_WINDOW = 1000
+MAX_WINDOW = 1000
 WINDOW_BYTES = 8_000_000
 QUIET_SECONDS = 1.0
 STALLED_SECONDS = 10.0
@@ -87,7 +87,7 @@ class Snapshot:
 
     async def keep(self, letters: Iterable[Letter]) -> None:
         """See that letters outlive their return; counts in `unkept` those that may not."""
-        old = [letter for letter in letters if letter.returns >= MOST_RETURNS]
+        old = [letter for letter in letters if letter.returns >= MAX_RETURNS]
         words = await asyncio.gather(
             *(self.confirmer.send(renewed(letter, self.queue)) for letter in old)
         )
@@ -144,7 +144,7 @@ def renews(one: tuple[str, int], other: tuple[str, int]) -> bool:
     Two that upstream, or whoever moves letters, put there are two: nothing is removed in doubt.
     """
     (first, returns), (second, _) = sorted([one, other])
-    return bool(second) and (first == second or (not first and returns >= MOST_RETURNS))
+    return bool(second) and (first == second or (not first and returns >= MAX_RETURNS))
 
 
 @dataclass(slots=True, eq=False)
@@ -166,7 +166,7 @@ class _Inbox:
 
 @asynccontextmanager
 async def open_snapshot(session: Session, queue: str, decoder: Decoder) -> AsyncIterator[Snapshot]:
-    """Look at a queue; raises Missing, Stalled or LinkLost.
+    """Look at a queue; raises Missing, Stalled or ConnectionLost.
 
     It ends without an error only when every letter is known to be gone or back.
     """
@@ -239,7 +239,7 @@ async def _depth(channel: Channel, queue: str) -> tuple[int, int]:
 def _fitting(messages: Sequence[DeliveredMessage]) -> int:
     """Return how many messages of this size one window may hold."""
     mean = sum(len(message.body) for message in messages) // len(messages) + 1
-    return max(1, min(LARGEST_WINDOW, WINDOW_BYTES // mean))
+    return max(1, min(MAX_WINDOW, WINDOW_BYTES // mean))
 
 
 def _now() -> float:

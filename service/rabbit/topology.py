@@ -10,7 +10,7 @@ from aiormq import Channel
 from aiormq.abc import FieldValue
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
-from service.rabbit.link import LinkLost, broker_errors
+from service.rabbit.connection import ConnectionLost, broker_errors
 
 RPC_SECONDS = 10.0
 
@@ -124,7 +124,7 @@ async def _ensure(
     if not missing:
         return
     if not declare:
-        raise LinkLost(f"{name} is missing, and RABBIT__TOPOLOGY=check must not create it")
+        raise ConnectionLost(f"{name} is missing, and RABBIT__TOPOLOGY=check must not create it")
     async with side_channel() as channel:
         with broker_errors():
             await declaration(channel, passive=False)

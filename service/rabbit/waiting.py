@@ -9,9 +9,9 @@ from aiormq.abc import DeliveredMessage, FieldValue
 from pamqp.commands import Basic
 
 from service.rabbit.copies import SHORT_STRING, Copy, shortened
-from service.rabbit.counts import COUNTS
+from service.rabbit.delivery_counts import COUNTS
+from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
 from service.rabbit.letters import text
-from service.rabbit.results import ID_BYTES, Outgoing, is_ours
 
 REASON: Final = "import_parked_reason"
 """The header that only messages of inner queues have."""

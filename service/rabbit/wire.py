@@ -16,7 +16,7 @@ from pamqp import constants, decode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-DEEPEST: Final = 64
+MAX_DEPTH: Final = 64
 """Levels of a header's value that are read; the rest stays bytes."""
 UNREADABLE: Final = "(unreadable)"
 """The name of what follows a value of an unknown kind: nobody knows its length either."""
@@ -201,7 +201,7 @@ def _sized(tag: str, data: bytes, at: int, end: int, depth: int) -> tuple[Any, b
             return data[at:end].decode(), False
         except UnicodeDecodeError:
             return data[at:end], False
-    if depth >= DEEPEST:
+    if depth >= MAX_DEPTH:
         return UNREADABLE, True
     if tag == "F":
         entries = list(_entries(data, at, end, depth + 1))

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from service.domain.addresses import in_clear
 from service.settings.tree import PREFIX, Settings
 
-LEAST_CHARACTERS = 8
+MIN_CHARACTERS = 8
 PUBLIC = "guest"
 """Everybody knows this password of the broker: it lets in from the same machine only."""
 
@@ -49,12 +49,12 @@ def cautions(settings: Settings) -> list[Caution]:
     return found + [
         Caution(
             PREFIX + name,
-            f"the secret has fewer than {LEAST_CHARACTERS} characters: it can be guessed, and "
+            f"the secret has fewer than {MIN_CHARACTERS} characters: it can be guessed, and "
             "hardly be kept out of logs",
             "take a longer one",
         )
         for name, values in secrets.items()
-        if any(0 < len(value) < LEAST_CHARACTERS and value != PUBLIC for value in values)
+        if any(0 < len(value) < MIN_CHARACTERS and value != PUBLIC for value in values)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-MOST_BYTES = 65_536
+MAX_BYTES = 65_536
 MARK = "\ufeff"
 
 
@@ -30,7 +30,7 @@ def read_value(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
         encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
         text = content.decode(encoding)
     except OSError as error:
@@ -38,7 +38,7 @@ def read_value(path: Path) -> str:
     except ValueError:
         raise Unreadable("not a text file") from None
     text = text.strip().strip(MARK).strip()
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_BYTES:
         raise Unreadable("too large for a value")
     if not text.isprintable():
         raise Unreadable("it must hold one line, and nothing but the value")

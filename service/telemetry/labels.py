@@ -5,7 +5,7 @@ from service.domain.outcomes import CallKind
 
 OTHER = "other"
 KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
-MOST_TYPES = 16
+MAX_TYPES = 16
 """Entity types that get a label value of their own: built in, configured, or once imported."""
 LATENCIES = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 AGES = (*LATENCIES, 7200, 21600, 86400, 604800)

@@ -14,7 +14,7 @@ SHORT = 8
 MASK = "***"
 KEPT = frozenset({"level", "logger", "time"})
 """Members that we write ourselves: no secret can stand there."""
-DEEPEST = 8
+MAX_DEPTH = 8
 
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
@@ -55,9 +55,9 @@ class Masking:
                 return value
             case str():
                 return self.text(value)
-            case Mapping() if depth < DEEPEST:
+            case Mapping() if depth < MAX_DEPTH:
                 return {self.text(str(k)): self.masked(v, depth + 1) for k, v in value.items()}
-            case list() | tuple() | set() | frozenset() if depth < DEEPEST:
+            case list() | tuple() | set() | frozenset() if depth < MAX_DEPTH:
                 return [self.masked(each, depth + 1) for each in value]
             case _:
                 return self.text(str(value))

@@ -18,7 +18,7 @@ from prometheus_client import (
 from service import __version__
 from service.telemetry.catalogue import ALL
 from service.telemetry.declared import Declared
-from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MOST_TYPES, OTHER, PHASES
+from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MAX_TYPES, OTHER, PHASES
 from service.telemetry.memory import memory_limit
 from service.telemetry.revision import revision
 
@@ -121,7 +121,7 @@ class Metrics:
 
     def earn(self, entity_type_id: int | None) -> None:
         """Give an entity type a label value of its own, as long as there are some left."""
-        if entity_type_id is not None and len(self._types) < MOST_TYPES:
+        if entity_type_id is not None and len(self._types) < MAX_TYPES:
             self._types.add(str(entity_type_id))
 
     def note_expiry(self, which: str, end: float) -> None:

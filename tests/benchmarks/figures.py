@@ -54,22 +54,22 @@ class Figure:
     value: float
     unit: str
     command: str
-    bar: Bar | None = None
+    trip: Bar | None = None
     runs: Sequence[float] = field(default_factory=tuple)
 
     @property
     def verdict(self) -> str:
         """Say whether the bar is reached."""
-        if self.bar is None:
+        if self.trip is None:
             return ""
-        return "yes" if self.bar.reached(self.value) else "NO"
+        return "yes" if self.trip.reached(self.value) else "NO"
 
 
 def median(
-    part: str, name: str, runs: Sequence[float], unit: str, command: str, bar: Bar | None = None
+    part: str, name: str, runs: Sequence[float], unit: str, command: str, trip: Bar | None = None
 ) -> Figure:
     """Return the median of several runs as a figure."""
-    return Figure(part, name, statistics.median(runs), unit, command, bar, tuple(runs))
+    return Figure(part, name, statistics.median(runs), unit, command, trip, tuple(runs))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -110,7 +110,7 @@ def draw(figures: Sequence[Figure], console: Console) -> None:
             f"  {each.name}",
             shown(each.value),
             each.unit,
-            str(each.bar or ""),
+            str(each.trip or ""),
             f"[bold red]{each.verdict}[/]" if each.verdict == "NO" else each.verdict,
             _spread(each.runs),
             "" if kept is None else shown(kept),
@@ -145,7 +145,7 @@ def show_in_readme(figures: Sequence[Figure], about: Mapping[str, Any]) -> None:
         cells = (
             each.name,
             f"{shown(each.value)} {each.unit}",
-            str(each.bar or ""),
+            str(each.trip or ""),
             f"**{each.verdict}**" if each.verdict == "NO" else each.verdict,
             _spread(each.runs),
         )

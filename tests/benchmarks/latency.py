@@ -209,5 +209,5 @@ def _figures(found: _Found) -> list[Figure]:
 
 
 def _row(name: str, seconds: float, most: float | None = None) -> Figure:
-    bar = None if most is None else at_most(most)
-    return Figure(PART, name, seconds * MILLIS, "ms", SERVICE.command, bar)
+    trip = None if most is None else at_most(most)
+    return Figure(PART, name, seconds * MILLIS, "ms", SERVICE.command, trip)

@@ -18,7 +18,7 @@ WARM = 240
 SETTLED_SECONDS = 2.0
 TICK_SECONDS = 0.02
 STALL_SECONDS = 60.0
-MOST_GROWTH_MIB = 2.0
+MAX_GROWTH_MIB = 2.0
 """The interpreter takes memory by the MiB: medians may lie two of these apart without growth."""
 ROTATION = 12_500
 """A quarter of `CLAIMS__REMEMBER`: ended events are forgotten so many at a time."""
@@ -142,9 +142,9 @@ def _memory(idle: float, waiting: float, samples: list[Sample], scale: Scale) ->
         (f"more with {scale.waiting:,} messages waiting", waiting - idle, at_most(25)),
         (f"resident after {scale.total // 2:,} events", half, None),
         (f"resident after {scale.total:,} events", whole, None),
-        ("growth over the second half", whole - half, at_most(MOST_GROWTH_MIB)),
+        ("growth over the second half", whole - half, at_most(MAX_GROWTH_MIB)),
     )
-    return [Figure(PART, name, value, "MiB", SERVICE.command, bar) for name, value, bar in rows]
+    return [Figure(PART, name, value, "MiB", SERVICE.command, trip) for name, value, trip in rows]
 
 
 def _cpu(per_event: dict[int, list[Cost]]) -> list[Figure]:

@@ -19,9 +19,9 @@ from tests.benchmarks.rig import Rig
 
 PART = "profile"
 HERTZ = 400
-MOST_LINES = 25
+MAX_LINES = 25
 WARM = 600
-LONGEST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 FRAME = re.compile(r"(?P<name>.*) \((?P<file>.*):\d+\)$")
 NOISE = re.compile(r".*/(site-packages|python3\.\d+)/")
 OTHER_THREAD = "serve_forever"
@@ -56,7 +56,7 @@ def _spy(pid: int, raw: Path) -> "subprocess.Popen[bytes]":
 
 
 def _wait(rig: Rig, items: int) -> None:
-    deadline = time.monotonic() + LONGEST_SECONDS
+    deadline = time.monotonic() + MAX_SECONDS
     while rig.portal.seen().items < items and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -82,7 +82,7 @@ def _tables(stacks: Iterable[str]) -> list[str]:
 
 
 def _table(title: str, counts: Counter[str], total: int) -> str:
-    rows = (f"{100 * n / total:6.1f} %  {name}" for name, n in counts.most_common(MOST_LINES))
+    rows = (f"{100 * n / total:6.1f} %  {name}" for name, n in counts.most_common(MAX_LINES))
     return "\n".join([title, *rows])
 
 

@@ -26,7 +26,7 @@ from tests.support.processes import Program
 
 TICK_SECONDS = 0.01
 REST_SECONDS = 0.25
-LONGEST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 START_SECONDS = 30.0
 
 
@@ -192,7 +192,7 @@ class Rig:
         """Follow a run from the outside: the portal's count first, then the results' queue."""
         connection = await aio_pika.connect(url)
         async with connection, connection.channel() as channel:
-            deadline = time.monotonic() + LONGEST_SECONDS
+            deadline = time.monotonic() + MAX_SECONDS
             while (done := self.portal.seen().items - before.items) < warm:
                 await _tick(consumer, deadline)
             started, cpu = time.monotonic(), cpu_seconds(consumer.pid)

@@ -26,7 +26,7 @@ from tests.benchmarks.figures import Bar, Figure, at_least, median
 from tests.benchmarks.rig import Rig, Run
 
 PATH, PEERS = "full path", "against peers"
-MOST_SECONDS = 200.0
+MAX_SECONDS = 200.0
 """After so long no further round begins, so that the whole bench keeps to ten minutes."""
 
 Rounds = Sequence[Mapping[str, Run]]
@@ -52,7 +52,7 @@ def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure
     rounds: list[dict[str, Run]] = []
     started = time.monotonic()
     for number in range(scale.rounds):
-        if rounds and time.monotonic() - started > MOST_SECONDS:
+        if rounds and time.monotonic() - started > MAX_SECONDS:
             say(f"a slow machine: {number} rounds must do")
             break
         taking_part = [who for who in ALL if _runs(who, number, scale)]
@@ -126,14 +126,14 @@ def _rate(part: str, who: Contestant, rounds: Rounds) -> Figure:
     return median(part, f"{who.name}, events per second", rates, "1/s", who.command)
 
 
-def _efficiency(part: str, other: Contestant, rounds: Rounds, bar: Bar | None) -> Figure:
+def _efficiency(part: str, other: Contestant, rounds: Rounds, trip: Bar | None) -> Figure:
     return median(
         part,
         f"crm-importer ÷ {other.name}, per CPU-second",
         [each[other.name].micros / each[SERVICE.name].micros for each in _with(other, rounds)],
         "x",
         other.command,
-        bar,
+        trip,
     )
 
 

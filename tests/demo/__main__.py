@@ -11,7 +11,7 @@ import httpx
 from tests.demo import closeup, samples
 from tests.demo.figures import Figures, add_up
 from tests.demo.keeping import keep
-from tests.demo.play import LAST_WORDS, LONGEST_SECONDS, Harvest, play
+from tests.demo.play import LAST_WORDS, MAX_SECONDS, Harvest, play
 from tests.demo.screen import Screen
 from tests.demo.stage import SETTLE_SECONDS, Stage, open_stage
 from tests.demo.table import draw
@@ -19,7 +19,7 @@ from tests.support.broker import BrokerError
 from tests.support.processes import ProcessError
 
 INTERRUPTED = 130
-MOST_COMPLAINTS = 12
+MAX_COMPLAINTS = 12
 
 
 def main() -> int:
@@ -51,7 +51,7 @@ def _run(screen: Screen, *, is_kept: bool) -> int:
         try:
             harvest = asyncio.run(play(stage, events, screen))
         except TimeoutError:
-            screen.title(f"not done after {LONGEST_SECONDS:.0f} s; the importer's last words:")
+            screen.title(f"not done after {MAX_SECONDS:.0f} s; the importer's last words:")
             screen.say("", "\n".join(stage.service.stderr().splitlines()[-LAST_WORDS:]))
             return 1
         figures = add_up(events, harvest)
@@ -83,10 +83,10 @@ def _verdict(screen: Screen, figures: Figures, harvest: Harvest, seconds: float)
         )
         return 0
     screen.console.print("\n  [bold red]this does not add up:[/]")
-    for complaint in figures.wrong[:MOST_COMPLAINTS]:
+    for complaint in figures.wrong[:MAX_COMPLAINTS]:
         screen.say("", complaint)
-    if len(figures.wrong) > MOST_COMPLAINTS:
-        screen.say("", f"and {len(figures.wrong) - MOST_COMPLAINTS} more")
+    if len(figures.wrong) > MAX_COMPLAINTS:
+        screen.say("", f"and {len(figures.wrong) - MAX_COMPLAINTS} more")
     return 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from service.dead_letters.advice import CODES
+from service.commands.dlq.advice import CODES
 from tests.demo.play import Harvest
 from tests.demo.samples import Sample
 from tests.demo.screen import Screen

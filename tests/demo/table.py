@@ -11,7 +11,7 @@ from tests.demo.samples import NAMES, Fate
 
 FATES: tuple[Fate, ...] = ("imported", "refused", "malformed")
 STYLES = {"imported": "green", "refused": "yellow", "malformed": "magenta"}
-MOST_REASONS = 8
+MAX_REASONS = 8
 
 
 def draw(figures: Figures) -> Group:
@@ -80,8 +80,8 @@ def _facts(figures: Figures) -> Table:
 
 def _reasons(figures: Figures) -> Table:
     """Return the most frequent reasons, in two columns."""
-    most = [f"{count:3}  {code}" for code, count in figures.reasons[:MOST_REASONS]]
-    rest = sum(count for _, count in figures.reasons[MOST_REASONS:])
+    most = [f"{count:3}  {code}" for code, count in figures.reasons[:MAX_REASONS]]
+    rest = sum(count for _, count in figures.reasons[MAX_REASONS:])
     if rest:
         most.append(f"{rest:3}  other")
     middle = (len(most) + 1) // 2

@@ -231,5 +231,5 @@ async def _flowing(service: ServiceProcess) -> None:
 
 def _pauses(service: ServiceProcess) -> list[str]:
     """Return the modes of the intake in the order in which they were announced."""
-    announced = [line["event"] for line in service.logs(logger="service.warden")]
+    announced = [line["event"] for line in service.logs(logger="service.importer.intake_control")]
     return [line.removeprefix("intake ") for line in announced if line.startswith("intake ")]

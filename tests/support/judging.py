@@ -12,7 +12,7 @@ from tests.support.php import Answer
 FLOAT_DIGITS = 15
 ROUNDED = Decimal("1e-13")
 """PHP writes 14 digits of a float."""
-LARGEST_EXPONENT = 308
+MAX_EXPONENT = 308
 SMALLEST = Decimal("1e-300")
 Rows = Iterable[tuple[str, Answer]]
 
@@ -34,7 +34,7 @@ def keeps_double(value: object, answer: Answer) -> bool:
     meant = number_of(value)
     if meant is None or answer.double in {"INF", "-INF"}:
         return False
-    if meant.adjusted() > LARGEST_EXPONENT:
+    if meant.adjusted() > MAX_EXPONENT:
         return not meant
     digits = "".join(map(str, meant.as_tuple().digits)).strip("0")
     if meant == meant.to_integral_value() and len(digits) > FLOAT_DIGITS:

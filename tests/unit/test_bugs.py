@@ -12,13 +12,13 @@ import pytest
 from aiormq.exceptions import AMQPError
 
 from service.domain.batching import BatchPolicy
+from service.domain.decisions import Rules
 from service.domain.events import BatchKey, ItemEvent, Malformed
 from service.domain.outcomes import Imported, Report
 from service.domain.retry import RetryPolicy
-from service.domain.sequel import Rules
-from service.pipeline import Pipeline
+from service.importer.pipeline import Pipeline
 from service.telemetry.metrics import Metrics
-from service.telemetry.mishaps import catch_strays, endless
+from service.telemetry.supervision import catch_strays, endless
 from tests.fakes import (
     FakeBroker,
     FakeConnection,
@@ -29,10 +29,10 @@ from tests.fakes import (
     malformed,
     value,
 )
-from tests.unit.test_pipeline import LIMITS
+from tests.unit.importer.test_pipeline import LIMITS
 from tests.virtual_time import run
 
-MOST_AWAITS = 1_000
+MAX_AWAITS = 1_000
 ALL_SECONDS = 400.0
 BRISK = replace(
     LIMITS,
@@ -156,7 +156,7 @@ def test_a_bug_at_any_await_loses_doubles_and_cancels_nothing(seed: int) -> None
     logging.getLogger("service").setLevel(logging.CRITICAL)
     wrong: dict[str, object] = {}
     aim = Aim(0)
-    for target in range(1, MOST_AWAITS):
+    for target in range(1, MAX_AWAITS):
         aim = Aim(target)
         broker, portal, metrics = run(live(aim, seed))
         if not aim.struck:
@@ -172,7 +172,7 @@ def test_a_bug_at_any_await_loses_doubles_and_cancels_nothing(seed: int) -> None
         }
         if any(found.values()):
             wrong[f"{target} {aim.struck}"] = {name: each for name, each in found.items() if each}
-    assert 50 < aim.seen < MOST_AWAITS
+    assert 50 < aim.seen < MAX_AWAITS
     assert {} == wrong
 
 

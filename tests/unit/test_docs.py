@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from service import __version__, parts
+from service import __version__, factories
 from service.bitrix import errors
-from service.cli import main
-from service.dead_letters import advice
+from service.commands.cli import main
+from service.commands.dlq import advice
 from service.domain import codes
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
-from service.domain.outcomes import CallKind, Imported, PauseReason, Standing
-from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.results import Writer
+from service.domain.outcomes import CallKind, Imported, PauseReason, RefusalKind
+from service.rabbit.decoding import Decoder, Incoming
+from service.rabbit.encoding import Encoder
 from service.settings import reference
 from service.settings.environment import known_names
 from service.settings.tree import PREFIX, Settings
@@ -68,10 +68,10 @@ def errors_table() -> str:
     rows = [("code", "whole call", "one item", "what follows")]
     for code in sorted(codes.CALL_CODES.keys() | codes.ITEM_CODES.keys()):
         kind, pause = codes.CALL_CODES.get(code, (CallKind.AMBIGUOUS, None))
-        standing = codes.ITEM_CODES.get(code, Standing.REFUSED_UNCLEAR)
+        refusal_kind = codes.ITEM_CODES.get(code, RefusalKind.REFUSED_UNCLEAR)
         named = code in codes.CALL_CODES
         follows = FOLLOWS[kind] + (f" (`{pause}`)" if pause else "") if named else ""
-        cell = str(standing) if code in codes.ITEM_CODES else ""
+        cell = str(refusal_kind) if code in codes.ITEM_CODES else ""
         rows.append((f"`{code}`", str(kind) if named else "", cell, follows))
     for status, kind in errors.STATUSES.items():
         rows.append((f"HTTP {status} without a code", str(kind), "", FOLLOWS[kind]))
@@ -213,8 +213,8 @@ def test_the_result_in_the_readme_is_what_we_write() -> None:
     """The example has the members that a result has, in their order, and its fixed values."""
     shown = _examples()[1]
     settlement = Settlement(_example_event(), None, Imported(shown["data"]["itemId"]), 1, "9b1f")
-    topology = parts.topology(Settings().rabbit)
-    writer = Writer(topology, portal_host="portal.bitrix24.com")
+    topology = factories.topology(Settings().rabbit)
+    writer = Encoder(topology, portal_host="portal.bitrix24.com")
     message = writer.result(settlement, datetime(2026, 3, 1, 12, 0, 3, 120_000, tzinfo=UTC))
     written = json.loads(message.body)
     made_up = {"id", "data"}

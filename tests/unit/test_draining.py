@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.outcomes import Imported
 from tests.fakes import DEAL, QUOTE, FakeDelivery, item_event
-from tests.unit.test_pipeline import LIMITS, Room, play
+from tests.unit.importer.test_pipeline import LIMITS, Room, play
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from service import health
-from service.health import MOST_OPEN, STALE_SECONDS, HealthPort, Status, cannot_listen, listening
+from service.health import MAX_OPEN, STALE_SECONDS, HealthPort, Status, cannot_listen, listening
 from service.telemetry.metrics import Metrics
 
 UP = Status(broker="connected", intake="attached")
@@ -239,7 +239,7 @@ def test_slow_and_idle_connections_take_no_place_from_probes(door: Door) -> None
     before = threading.active_count()
     with ExitStack() as stack:
         flood = []
-        for number in range(5 * MOST_OPEN):
+        for number in range(5 * MAX_OPEN):
             each = stack.enter_context(socket.create_connection(("127.0.0.1", door.port.port)))
             flood.append(each)
             each.sendall(b"GET /li" if number % 2 else b"")
@@ -254,7 +254,7 @@ def test_slow_and_idle_connections_take_no_place_from_probes(door: Door) -> None
 
 def test_a_connection_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is one whose client never reads the answer to its end, or never closes."""
-    monkeypatch.setattr(health, "LONGEST_SECONDS", 0.3)
+    monkeypatch.setattr(health, "MAX_SECONDS", 0.3)
     metrics = Metrics()
     port = HealthPort(
         host="127.0.0.1", port=0, registry=metrics.registry, status=Status(), refresh=_nothing

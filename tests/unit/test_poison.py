@@ -8,7 +8,7 @@ from service.domain.events import BatchKey, ItemEvent
 from service.domain.outcomes import CallFailed, Failed, FailureKind, Report
 from tests.unit.bitrix.scripted import ScriptedPortal
 from tests.unit.domain.samples import RULES, claim
-from tests.unit.test_importing import TIMED_OUT, Bench
+from tests.unit.importer.test_batch_import import TIMED_OUT, Bench
 
 NAMES = [f"e{number:02}" for number in range(20)]
 

@@ -16,14 +16,14 @@ import prometheus_client as metric
 import pytest
 
 from service.domain.batching import BatchPolicy
+from service.domain.circuit_breaker import PausePolicy
+from service.domain.decisions import Rules
 from service.domain.events import NOTHING_ASKED, Identity, ItemEvent, Malformed, Profile
 from service.domain.fields import Policy
 from service.domain.limits import Limits
 from service.domain.outcomes import FailureKind, Imported
-from service.domain.pausing import PausePolicy
 from service.domain.retry import RetryPolicy
-from service.domain.sequel import Rules
-from service.pipeline import Pipeline
+from service.importer.pipeline import Pipeline
 from service.telemetry.metrics import Metrics
 from tests.fakes import (
     CLOSED,

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from service.desk import Desk
 from service.domain import leave
 from service.domain.claims import Claims, Resolved, message_digest
 from service.domain.events import ItemEvent
 from service.domain.outcomes import Failed, Outcome
-from service.outlet import Delivery, Ending, Outlet
-from service.settling import Settler
+from service.importer.intake import Desk
+from service.importer.results import Delivery, Ending, Outlet
+from service.importer.settlement import Settler
 from tests.fakes import PortalView
 from tests.unit.test_simulation import violations_of
 
-MOST_SEEDS = 150
+MAX_SEEDS = 150
 OLD_CHECK_SEEDS = 20
 Patch = pytest.MonkeyPatch
 
@@ -101,7 +101,7 @@ def _found(seeds: Iterator[int]) -> tuple[int, list[str]]:
 def test_a_fault_is_found(fault: Callable[[Patch], None], monkeypatch: Patch) -> None:
     """Within a share of the histories that are tried every time."""
     fault(monkeypatch)
-    seeds, found = _found(iter(range(MOST_SEEDS)))
+    seeds, found = _found(iter(range(MAX_SEEDS)))
     print(f"{fault.__name__}: found after {seeds} seeds: {found[:2]}")  # noqa: T201 - for readers
     assert found
 

@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 
 from tests.benchmarks import events
 from tests.benchmarks.peers.parts import (
-    MOST_ITEMS,
+    MAX_ITEMS,
     PREFETCH,
     RESULT_KEY,
     WINDOW_SECONDS,
@@ -45,7 +45,7 @@ results = Exchange(events.RESULTS, type="topic", no_declare=True)
 
 
 @app.task(  # type: ignore[untyped-decorator]  # as above
-    base=Batches, name="import_item", flush_every=MOST_ITEMS, flush_interval=WINDOW_SECONDS
+    base=Batches, name="import_item", flush_every=MAX_ITEMS, flush_interval=WINDOW_SECONDS
 )
 def import_items(requests: list[Any]) -> None:
     """Import a batch and publish its results; the worker acknowledges afterwards."""

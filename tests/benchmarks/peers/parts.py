@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
 
-MOST_ITEMS = 20
+MAX_ITEMS = 20
 WINDOW_SECONDS = 2.0
 SLOTS = 2
 PREFETCH = 200
@@ -28,7 +28,7 @@ async def batches(inbox: "asyncio.Queue[T]") -> AsyncIterator[list[T]]:
         batch = [await inbox.get()]
         with suppress(TimeoutError):
             async with asyncio.timeout_at(loop.time() + WINDOW_SECONDS):
-                while len(batch) < MOST_ITEMS:
+                while len(batch) < MAX_ITEMS:
                     batch.append(await inbox.get())
         yield batch
 

@@ -16,7 +16,7 @@ DEFINITIONS = ROOT / "deploy/definitions/rabbitmq.json"
 POLICY = ROOT / "deploy/policies/results.json"
 PASSWORD = "made-up"
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
-LEAST = {
+MIN_SECRET = {
     "configure": "^$",
     "write": r"^crm\.items\.(results|dlx)$",
     "read": r"^crm\.items\.import$",
@@ -28,7 +28,7 @@ def user(request: pytest.FixtureRequest, broker: Broker, vhost: str) -> Iterator
     """Lend a user with the rights that the operator would grant, or the least that suffice."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     (permission,) = render("broker-topology").all("Permission")
-    rights = permission["spec"]["permissions"] if request.param == "granted" else LEAST
+    rights = permission["spec"]["permissions"] if request.param == "granted" else MIN_SECRET
     broker.api("PUT", f"users/{name}", {"password": PASSWORD, "tags": ""})
     broker.api("PUT", f"permissions/{quote(vhost)}/{name}", rights)
     yield name

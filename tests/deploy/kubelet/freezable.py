@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 
-from service import cli, health
+from service import health
+from service.commands import cli
 
 BLOCK, STALE = "TEST_BLOCK_SECONDS", "TEST_STALE_SECONDS"
 

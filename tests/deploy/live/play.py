@@ -19,7 +19,7 @@ PORTAL: dict[str, Any] = {
     "required": {"1": ["comments"]},
     "default_item_seconds": 0.02,
 }
-MOST_CUTS = 8
+MAX_CUTS = 8
 UNKNOWN_TYPE = 1044
 UNTRACED_TYPE = 7
 """Has no external id: what cannot be looked up there ends as ambiguous."""
@@ -99,7 +99,7 @@ async def _many_refused(stage: Stage, world: World) -> None:
 async def _cut_line(stage: Stage, world: World) -> None:
     """Cut the broker's connections under work, until a redelivered copy was cut off, too."""
     world.portal.settings({"default_item_seconds": 0.1})
-    for cut in range(MOST_CUTS):
+    for cut in range(MAX_CUTS):
         await world.publish(_named(f"cut-{cut}", 60))
         await wait_until(lambda: world.flow().held >= 60, what="work in flight")
         await asyncio.to_thread(stage.node.close_connections, VHOST)

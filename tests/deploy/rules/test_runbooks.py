@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from service.arguments import parser
+from service.commands.arguments import parser
 from tests.deploy.rules.rulebook import RUNBOOKS, alerts
 
 TEXT = RUNBOOKS.read_text()

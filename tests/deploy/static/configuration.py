@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from service.preflight.arithmetic import settings_rows
-from service.preflight.rows import Status
+from service.commands.check.arithmetic import settings_rows
+from service.commands.check.rows import Status
 from service.settings.environment import SettingsInvalid
 from tests.deploy.static.environment import settings, variables
 from tests.deploy.static.manifests import Rendered

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from service import parts
+from service import factories
 from service.rabbit.memory_reading import STREAM_ARGUMENTS
 from service.settings.tree import Settings
 from tests.deploy.static.manifests import ROOT, Manifest, render
@@ -29,7 +29,7 @@ class Described(NamedTuple):
     bindings: set[tuple[str, str, str]]
 
 
-TOPOLOGY = parts.topology(Settings().rabbit)
+TOPOLOGY = factories.topology(Settings().rabbit)
 
 
 def test_the_definitions_are_what_the_code_declares() -> None:

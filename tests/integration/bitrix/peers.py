@@ -10,8 +10,8 @@ from pathlib import Path
 import trustme
 
 from service.bitrix.auth import Webhook
-from service.bitrix.exchange import Exchange
 from service.bitrix.http import HttpClient, Way
+from service.bitrix.transport import Exchange
 from service.domain.outcomes import CallFailed, Fault
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"result":1}'

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from service.bitrix import reasons
 from service.bitrix.application import Application
-from service.bitrix.auth import Home
+from service.bitrix.auth import Endpoint
 from service.bitrix.auth_server import AuthServer
-from service.bitrix.exchange import Exchange
 from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.tokens import TokenFile
+from service.bitrix.transport import Exchange
 from service.domain.outcomes import CallFailed, Fault
 
 PAUSE_SECONDS = 0.01
@@ -20,7 +20,7 @@ PAUSE_SECONDS = 0.01
 def exchange(portal: str, file: Path) -> Exchange:
     """Return an exchange that is signed by an application of the simulated portal."""
     application = Application(
-        Home(f"{portal}rest/"),
+        Endpoint(f"{portal}rest/"),
         store=TokenFile(file),
         server=AuthServer(
             f"{portal}oauth/token/",

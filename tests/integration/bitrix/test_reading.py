@@ -13,7 +13,7 @@ from service.bitrix import reasons
 from service.bitrix.answers import json_object
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.http import HttpClient, Way, trust
-from service.bitrix.unpacking import MOST_BYTES
+from service.bitrix.unpacking import MAX_BYTES
 from service.domain.outcomes import CallFailed, CallKind, PauseReason
 from tests.integration.bitrix.peers import GOOD, answers, call, listening
 
@@ -21,9 +21,9 @@ WAY = Way(reasons.WEBHOOK, trust())
 RESULT = b'{"result":1}'
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 MARK = b"\xef\xbb\xbf"
-MOST_PEAK = 50_000_000
+MAX_PEAK = 50_000_000
 """Bytes that an answer may become at most, as Python's own objects."""
-ROOM = 3 * MOST_BYTES
+ROOM = 3 * MAX_BYTES
 """Bytes that reading may take at most, whatever is sent."""
 
 
@@ -61,7 +61,7 @@ def noughts(size: int) -> bytes:
         reply(raw_deflate(RESULT), b"Content-Encoding: deflate"),
         reply(RESULT, b"Content-Encoding: identity"),
         CHUNKED + b'4\r\n{"re\r\n8\r\nsult":1}\r\n0\r\n\r\n',
-        reply(b'{"result":"' + b"x" * (MOST_BYTES - 13) + b'"}'),
+        reply(b'{"result":"' + b"x" * (MAX_BYTES - 13) + b'"}'),
     ],
 )
 async def test_whatever_is_json_is_read(answer: bytes) -> None:
@@ -71,7 +71,7 @@ async def test_whatever_is_json_is_read(answer: bytes) -> None:
 
 
 LONG = {
-    "plain": reply(b'{"result":"' + b"x" * MOST_BYTES + b'"}'),
+    "plain": reply(b'{"result":"' + b"x" * MAX_BYTES + b'"}'),
     "packed": reply(noughts(300), b"Content-Encoding: gzip"),
     "packed twice": reply(gzip.compress(noughts(300)), b"Content-Encoding: gzip, gzip"),
     "unknown": reply(b"\x1b\x03\x00", b"Content-Encoding: br"),
@@ -117,7 +117,7 @@ async def test_the_status_of_a_page_that_is_too_large_still_counts(
     status: bytes, kind: str
 ) -> None:
     """What was surely refused stays refused."""
-    async with listening(answers(reply(b"x" * (MOST_BYTES + 1), status=status))) as port:
+    async with listening(answers(reply(b"x" * (MAX_BYTES + 1), status=status))) as port:
         fault = await call(f"http://127.0.0.1:{port}/rest/1/s/", WAY)
     assert fault is not None
     assert (kind or "ambiguous") == fault.kind
@@ -126,14 +126,14 @@ async def test_the_status_of_a_page_that_is_too_large_still_counts(
 @pytest.mark.parametrize(
     "content",
     [
-        b"[" * MOST_BYTES,
-        b'{"a":' * (MOST_BYTES // 5),
-        b'{"result":' + b"9" * (MOST_BYTES - 20) + b"}",
-        b'{"result":"' + b"\\u0000" * (MOST_BYTES // 6 - 9) + b'"}',
-        b'{"result":[' + b"0," * (MOST_BYTES // 2 - 9) + b"0]}",
-        b'{"result":[' + b"{}," * (MOST_BYTES // 3 - 9) + b"0]}",
-        MARK * (MOST_BYTES // 3),
-        b" " * MOST_BYTES,
+        b"[" * MAX_BYTES,
+        b'{"a":' * (MAX_BYTES // 5),
+        b'{"result":' + b"9" * (MAX_BYTES - 20) + b"}",
+        b'{"result":"' + b"\\u0000" * (MAX_BYTES // 6 - 9) + b'"}',
+        b'{"result":[' + b"0," * (MAX_BYTES // 2 - 9) + b"0]}",
+        b'{"result":[' + b"{}," * (MAX_BYTES // 3 - 9) + b"0]}",
+        MARK * (MAX_BYTES // 3),
+        b" " * MAX_BYTES,
     ],
 )
 def test_no_answer_holds_the_loop_for_a_second_or_fills_the_memory(content: bytes) -> None:
@@ -145,7 +145,7 @@ def test_no_answer_holds_the_loop_for_a_second_or_fills_the_memory(content: byte
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert taken < 3.0
-    assert peak < MOST_PEAK
+    assert peak < MAX_PEAK
 
 
 async def test_cookies_are_not_kept() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from service.bitrix import reasons
 from service.bitrix.auth import Webhook
-from service.bitrix.exchange import Exchange
 from service.bitrix.http import HttpClient, Way, trust
+from service.bitrix.transport import Exchange
 from service.domain.outcomes import CallFailed, Fault
 
 BODY = b'{"padding":"' + b"x" * 3_000_000 + b'"}'

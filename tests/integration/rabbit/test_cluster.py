@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiormq import Channel
 
-from service.parts import address
-from service.rabbit.link import Link
+from service.factories import address
+from service.rabbit.connection import Connection
 from service.rabbit.session import connect
 from service.settings.tree import Rabbit
 from tests.support.amqp import wait_until
@@ -26,14 +26,14 @@ def settings(*urls: str) -> Rabbit:
 
 
 @asynccontextmanager
-async def linked(rabbit: Rabbit) -> AsyncIterator[tuple[Link, list[str | None]]]:
+async def linked(rabbit: Rabbit) -> AsyncIterator[tuple[Connection, list[str | None]]]:
     """Keep a link up meanwhile; what it told of its changes comes with it."""
     changes: list[str | None] = []
 
     async def nothing(_: Channel) -> None:
         """Set nothing up."""
 
-    link = Link(
+    link = Connection(
         "consume", address(rabbit), confirms=False, setup=nothing, on_change=changes.append
     )
     running = asyncio.ensure_future(link.run())

@@ -13,11 +13,11 @@ from service.domain import refusals as refusing
 from service.domain.claims import Settlement
 from service.domain.outcomes import Imported
 from service.domain.retry import RetryPolicy
-from service.parts import address, topology
-from service.rabbit import link as links
-from service.rabbit.link import Link, LinkLost
-from service.rabbit.publisher import Publisher
-from service.rabbit.results import Writer
+from service.factories import address, topology
+from service.rabbit import connection as links
+from service.rabbit.connection import Connection, ConnectionLost
+from service.rabbit.encoding import Encoder
+from service.rabbit.publishing import Publisher
 from service.rabbit.session import connect
 from service.rabbit.topology import Topology, ensure
 from service.settings.tree import Rabbit
@@ -81,12 +81,12 @@ async def test_a_channel_that_asks_a_dead_leader_is_given_up(
         rabbit = Rabbit.model_validate({"url": first.url("led")})
         names = topology(rabbit)
         await declare_led_by(third.url("led"), names)
-        link = Link(
+        link = Connection(
             "publish", address(rabbit), confirms=True, setup=nothing, on_change=lambda _: None
         )
         publisher = Publisher(
             link=link,
-            writer=Writer(names, portal_host="portal.example"),
+            writer=Encoder(names, portal_host="portal.example"),
             metrics=Metrics(),
             repair=nothing,
             queues=dict.fromkeys(TARGETS, "a queue"),
@@ -98,7 +98,7 @@ async def test_a_channel_that_asks_a_dead_leader_is_given_up(
             killing = asyncio.ensure_future(asyncio.to_thread(third.kill))
 
             async def refused_over_a_new_connection() -> bool:
-                link.fail(LinkLost("again"))
+                link.fail(ConnectionLost("again"))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GLANCE_SECONDS):
                         await settle(publisher)

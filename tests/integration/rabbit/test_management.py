@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from service.rabbit.management import MOST_BYTES, Management, ManagementFailed
+from service.rabbit.management import MAX_BYTES, Management, ManagementFailed
 from tests.support.ports import free_port
 
 
@@ -65,7 +65,7 @@ def test_an_answer_that_is_too_large_costs_no_memory() -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert "larger than 8 MB" in str(reason)
-    assert peak < 3 * MOST_BYTES
+    assert peak < 3 * MAX_BYTES
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[" * 100_000, b"\xff\xfe"])

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from service.rabbit.link import Address
+from service.rabbit.connection import Address
 from service.rabbit.session import CannotConnect, Missing, connect
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker

@@ -16,13 +16,13 @@ from service.domain.claims import Settlement
 from service.domain.events import ItemEvent
 from service.domain.external_id import ExternalIds
 from service.domain.outcomes import Imported
-from service.parts import topology
-from service.rabbit import consumer, link, publisher
+from service.factories import topology
+from service.rabbit import connection, consumer, publishing
 from service.rabbit.broker import Broker as Ours
-from service.rabbit.decoder import Decoder
+from service.rabbit.connection import Address
+from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
-from service.rabbit.link import Address
-from service.rabbit.results import Writer
+from service.rabbit.encoding import Encoder
 from service.rabbit.session import connect
 from service.settings.tree import Rabbit
 from service.telemetry.metrics import Metrics
@@ -42,11 +42,11 @@ pytestmark = pytest.mark.timeout(240)
 def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the time-outs of the service."""
     for module, name in (
-        (link, "CONNECT_SECONDS"),
-        (link, "ANSWER_SECONDS"),
-        (link, "CLOSE_SECONDS"),
+        (connection, "CONNECT_SECONDS"),
+        (connection, "ANSWER_SECONDS"),
+        (connection, "CLOSE_SECONDS"),
         (consumer, "ANSWER_SECONDS"),
-        (publisher, "CONFIRM_SECONDS"),
+        (publishing, "CONFIRM_SECONDS"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name) / SCALE)
 
@@ -59,7 +59,7 @@ async def working(url: str, done: set[str]) -> AsyncIterator[Ours]:
         address=Address([url], HEARTBEAT),
         topology=NAMES,
         decoder=Decoder(external_ids=ExternalIds("test"), max_bytes=1_000_000),
-        writer=Writer(NAMES, portal_host="portal.example"),
+        writer=Encoder(NAMES, portal_host="portal.example"),
         early=0,
         metrics=metrics,
     )
@@ -127,9 +127,9 @@ async def test_a_command_leaves_a_channel_of_a_slow_broker_in_peace(
         connect(Address([proxy.url], HEARTBEAT), "test") as session,
     ):
         channel, other = await session.channel(), await session.channel()
-        late = 1.5 * link.CLOSE_SECONDS
+        late = 1.5 * connection.CLOSE_SECONDS
         proxy.slow(late, late)
-        await link.leave(channel)
+        await connection.leave(channel)
         await asyncio.sleep(3 * late)
         proxy.slow(0, 0)
         await other.queue_declare("still-there", auto_delete=True)

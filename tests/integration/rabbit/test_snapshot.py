@@ -5,11 +5,11 @@ from typing import Any
 from aio_pika import Message
 
 from service.domain.external_id import ExternalIds
-from service.rabbit.decoder import Decoder
+from service.rabbit.connection import Address
+from service.rabbit.decoding import Decoder
 from service.rabbit.letters import Letter
-from service.rabbit.link import Address
 from service.rabbit.session import connect
-from service.rabbit.snapshot import MOST_RETURNS, open_snapshot
+from service.rabbit.snapshot import MAX_RETURNS, open_snapshot
 from tests.support.amqp import Upstream
 from tests.support.broker import Broker
 from tests.support.letters import QUEUE, Letters, letter
@@ -41,7 +41,7 @@ async def test_a_queue_read_again_and_again_keeps_every_letter(broker: Broker, v
     for _ in range(2 * LIMIT_OF_RABBITMQ_4 + 2):
         seen = await read_all(broker.url(vhost))
         assert sorted(wanted) == sorted(each.event_id for each in seen)
-        assert MOST_RETURNS >= max(each.returns for each in seen)
+        assert MAX_RETURNS >= max(each.returns for each in seen)
     assert sorted(wanted) == sorted(await letters.ids())
 
 
@@ -57,7 +57,7 @@ async def test_a_renewed_letter_is_the_same_letter(broker: Broker, vhost: str) -
     )
     await letters.put(letter("ours"), undelivered, routing_key="item.77")
     facts = [_facts(each) for each in await read_all(broker.url(vhost))]
-    for _ in range(MOST_RETURNS + 1):
+    for _ in range(MAX_RETURNS + 1):
         await read_all(broker.url(vhost))
     seen = await read_all(broker.url(vhost))
     assert sorted(facts) == sorted(_facts(each) for each in seen)
@@ -78,12 +78,12 @@ async def test_the_copy_of_an_interrupted_renewal_is_removed(broker: Broker, vho
     await letters.declare()
     twin = letter("twin")
     await letters.put(twin, letter("other"))
-    for _ in range(MOST_RETURNS):
+    for _ in range(MAX_RETURNS):
         await read_all(broker.url(vhost))
     twin.headers["import_renewed"] = "mark"
     await letters.put(twin)
     seen = await read_all(broker.url(vhost))
-    counts = max(each.returns for each in seen) >= MOST_RETURNS
+    counts = max(each.returns for each in seen) >= MAX_RETURNS
     left = ["other", "twin"] if counts else ["other", "twin", "twin"]
     assert left == sorted(each.event_id for each in seen)
     assert len(left) == await letters.ready()
@@ -95,7 +95,7 @@ async def test_letters_that_are_alike_are_not_removed(broker: Broker, vhost: str
     await letters.declare()
     twin = letter("twin")
     await letters.put(twin, twin)
-    for _ in range(MOST_RETURNS + 3):
+    for _ in range(MAX_RETURNS + 3):
         assert 2 == len(await read_all(broker.url(vhost)))
     assert 2 == await letters.ready()
 

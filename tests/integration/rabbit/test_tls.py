@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from aiormq import Channel
 
-from service.parts import CannotStart, address, topology
-from service.rabbit.link import Link
+from service.factories import CannotStart, address, topology
+from service.rabbit.connection import Connection
+from service.rabbit.inspection import BrokerInspection, visit
 from service.rabbit.session import CannotConnect, NotLetIn, connect
-from service.rabbit.survey import Survey, visit
 from service.settings.tree import Rabbit
 from service.telemetry.metrics import Metrics
 from tests.fakes import value
@@ -48,7 +48,7 @@ def settings(node: RabbitNode, files: Files, url: str | None = None) -> Rabbit:
     )
 
 
-async def look(rabbit: Rabbit) -> Survey:
+async def look(rabbit: Rabbit) -> BrokerInspection:
     """Look at the broker with the certificates of some settings."""
     return await visit(address(rabbit), topology(rabbit))
 
@@ -146,7 +146,7 @@ async def test_the_service_says_why_again_and_again(tls_node: RabbitNode, tmp_pa
     async def nothing(_: Channel) -> None:
         """Set nothing up."""
 
-    link = Link(
+    link = Connection(
         "consume",
         address(settings(tls_node, files)),
         confirms=False,
@@ -172,7 +172,7 @@ async def test_certificates_that_are_exchanged_are_read_at_the_next_dial(
 
     there = address(settings(tls_node, files), metrics)
     before = value(metrics.certificate_expiry.labels("client"))
-    link = Link("consume", there, confirms=False, setup=nothing, on_change=told.append)
+    link = Connection("consume", there, confirms=False, setup=nothing, on_change=told.append)
     running = asyncio.ensure_future(link.run())
     await wait_until(lambda: len(told) > 1, 10, what="a second try")
     assert not link.is_up

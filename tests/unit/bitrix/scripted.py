@@ -59,7 +59,7 @@ class ScriptedPortal:
         self.readable: bool | Fault = True
         self.poison: dict[str, Fault] = {}
         self.calls: list[list[str]] = []
-        self.look_ups: list[list[str]] = []
+        self.failed_look_ups: list[list[str]] = []
         self.admin = True
         self.asked_oneself = 0
         self.profiles: dict[int, Profile] = {}
@@ -103,7 +103,7 @@ class ScriptedPortal:
         self, entity_type_id: int, wanted: Sequence[ExternalId]
     ) -> dict[ExternalId, list[Seen]]:
         """Return the items that carry the external ids, if they may be read."""
-        self.look_ups.append([each.value for each in wanted])
+        self.failed_look_ups.append([each.value for each in wanted])
         _raise(self.look_up_faults)
         if self.readable is not True:
             return {}

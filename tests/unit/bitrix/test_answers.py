@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from service.bitrix.answers import read_fields, read_report
 from service.domain.fields import Field
-from service.domain.outcomes import MISSING, Accepted, Refused, Standing, Verdict
+from service.domain.outcomes import MISSING, Accepted, RefusalKind, Refused, Verdict
 
 GOOD = {"item": {"id": 7}}
 BAD = {"error": "CRM_FIELD_ERROR_REQUIRED", "error_description": "no title"}
-REFUSED = Refused(Standing.REJECTED, "CRM_FIELD_ERROR_REQUIRED", "no title")
+REFUSED = Refused(RefusalKind.REJECTED, "CRM_FIELD_ERROR_REQUIRED", "no title")
 
 
 def read(items: object, size: int) -> list[Verdict]:
@@ -127,14 +127,14 @@ def test_an_error_counts_by_its_presence(code: object) -> None:
     """A falsy code is a refusal that may hide a saved item."""
     (verdict,) = read([{"error": code, "error_description": "perhaps"}], 1)
     assert isinstance(verdict, Refused)
-    assert (Standing.REFUSED_UNCLEAR, "perhaps") == (verdict.standing, verdict.message)
+    assert (RefusalKind.REFUSED_UNCLEAR, "perhaps") == (verdict.refusal_kind, verdict.message)
 
 
 @pytest.mark.parametrize("code", [None, "", 0])
 def test_an_error_without_a_code_is_called_zero(code: object) -> None:
     """A failed event has a code, and "None" is none."""
     (verdict,) = read([{"error": code, "error_description": "perhaps"}], 1)
-    assert Refused(Standing.REFUSED_UNCLEAR, "0", "perhaps") == verdict
+    assert Refused(RefusalKind.REFUSED_UNCLEAR, "0", "perhaps") == verdict
 
 
 @pytest.mark.parametrize("depth", [1, 100, 500])
@@ -145,14 +145,14 @@ def test_an_answer_may_be_nested_as_deep_as_it_likes(depth: int) -> None:
         deep = [deep]
     entries: list[object] = [deep, {"item": deep}, {"item": {"id": deep}}, {"error": deep}]
     entries += [{"error": 100, "error_description": deep}, GOOD]
-    standings = [getattr(verdict, "standing", None) for verdict in read(entries, 6)]
-    unclear, refused = Standing.UNCLEAR, Standing.REFUSED_UNCLEAR
-    assert [unclear, unclear, unclear, refused, Standing.REJECTED, None] == standings
+    standings = [getattr(verdict, "refusal_kind", None) for verdict in read(entries, 6)]
+    unclear, refused = RefusalKind.UNCLEAR, RefusalKind.REFUSED_UNCLEAR
+    assert [unclear, unclear, unclear, refused, RefusalKind.REJECTED, None] == standings
 
 
 def test_an_error_may_come_without_words() -> None:
     """Then there are none."""
-    assert [Refused(Standing.REJECTED, "100", "")] == read([{"error": 100}], 1)
+    assert [Refused(RefusalKind.REJECTED, "100", "")] == read([{"error": 100}], 1)
 
 
 def test_an_id_named_twice_is_believed_nowhere() -> None:

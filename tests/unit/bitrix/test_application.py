@@ -10,9 +10,9 @@ import pytest
 
 from service.bitrix import application as application_module
 from service.bitrix.application import Application
-from service.bitrix.auth import Home
+from service.bitrix.auth import Endpoint
 from service.bitrix.errors import auth_server_trouble, classify_refresh
-from service.bitrix.tokens import Pair, TokenFile, TokenFileUnusable
+from service.bitrix.tokens import TokenFile, TokenFileUnusable, TokenPair
 from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
@@ -36,7 +36,7 @@ class Server:
     def rekey(self, secret: str) -> None:
         """Need no secret."""
 
-    async def refresh(self, refresh_token: str) -> Pair:
+    async def refresh(self, refresh_token: str) -> TokenPair:
         """Return the next pair; `meanwhile` somebody else may write the file."""
         self.spent.append(refresh_token)
         await asyncio.sleep(0)
@@ -45,7 +45,7 @@ class Server:
         if self.script:
             raise CallFailed(self.script.popleft())
         number = len(self.spent)
-        return Pair(f"r{number}", f"a{number}", 2000.0, self.member, self.endpoint)
+        return TokenPair(f"r{number}", f"a{number}", 2000.0, self.member, self.endpoint)
 
 
 class Stage:
@@ -70,7 +70,7 @@ class Stage:
     def application(self, seed: str = "r0") -> Application:
         """Start the application."""
         return Application(
-            Home(ENDPOINT),
+            Endpoint(ENDPOINT),
             store=TokenFile(self.path),
             server=self.server,
             seed=seed,
@@ -235,7 +235,7 @@ async def test_nothing_of_a_secret_is_shown(stage: Stage) -> None:
     application = stage.application(seed="very-secret")
     stage.server.script.append(INVALID)
     fault = await fault_of(application)
-    assert "very-secret" not in f"{application!r} {fault!r} {Home(ENDPOINT)!r}"
+    assert "very-secret" not in f"{application!r} {fault!r} {Endpoint(ENDPOINT)!r}"
     assert "Application(portal.example)" == repr(application)
 
 
@@ -243,10 +243,10 @@ async def test_a_host_is_vouched_for_if_the_server_names_it(stage: Stage) -> Non
     """For our member alone; a name that the server does not know gets nothing."""
     application = stage.application()
     await application.token()
-    assert not await application.vouches("https://crm.other.example/rest/")
+    assert not await application.confirms_host("https://crm.other.example/rest/")
     stage.server.endpoint = MOVED
-    assert await application.vouches(MOVED)
-    assert not await application.vouches(MOVED.replace("https", "http"))
+    assert await application.confirms_host(MOVED)
+    assert not await application.confirms_host(MOVED.replace("https", "http"))
     assert ENDPOINT == application.home.url
 
 
@@ -255,7 +255,7 @@ async def test_a_stranger_is_asked_about_once(stage: Stage) -> None:
     application = stage.application()
     await application.token()
     for _ in range(3):
-        assert not await application.vouches("https://crm.other.example/rest/")
+        assert not await application.confirms_host("https://crm.other.example/rest/")
     assert 2 == len(stage.server.spent)
 
 
@@ -264,7 +264,7 @@ async def test_another_member_is_another_portal(stage: Stage) -> None:
     application = stage.application()
     await application.token()
     stage.server.endpoint, stage.server.member = MOVED, "somebody"
-    assert not await application.vouches(MOVED)
+    assert not await application.confirms_host(MOVED)
 
 
 async def test_where_the_portal_was_found_outlives_the_process(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.bitrix.auth import Home, Webhook
+from service.bitrix.auth import Endpoint, Webhook
 
 SECRET = "https://portal.example/rest/1/very-secret/"
 OTHER = "https://other.example/rest/1/very-secret/"
@@ -28,7 +28,7 @@ def test_a_method_is_called_below_the_webhook(url: str) -> None:
 
 def test_what_was_found_is_news_once() -> None:
     """And where it was configured is found again like any other place."""
-    home = Home(SECRET)
+    home = Endpoint(SECRET)
     assert [True, False] == [home.found(OTHER), home.found(OTHER)]
     assert (OTHER, SECRET) == (home.url, home.configured)
     assert home.found(SECRET)
@@ -37,7 +37,7 @@ def test_what_was_found_is_news_once() -> None:
 
 def test_only_a_place_that_was_found_is_doubted() -> None:
     """Once for each loss; the configured one is all that there is to go back to."""
-    home = Home(SECRET)
+    home = Endpoint(SECRET)
     home.lost(SECRET)
     assert not home.doubt()
     home.found(OTHER)

@@ -18,7 +18,7 @@ from service.bitrix.errors import (
 from service.bitrix.http import Unanswered
 from service.domain.codes import CALL_CODES, ITEM_CODES
 from service.domain.network import Cause
-from service.domain.outcomes import CallKind, Fault, PauseReason, Refused, Standing
+from service.domain.outcomes import CallKind, Fault, PauseReason, RefusalKind, Refused
 
 WHOLE_CALL = [
     ("QUERY_LIMIT_EXCEEDED", 503, "throttled", None),
@@ -301,13 +301,13 @@ def test_a_code_that_a_new_token_may_mend_pauses_if_it_does_not() -> None:
     assert {PauseReason.CREDENTIALS} == {CALL_CODES[code][1] for code in TOKEN_CODES}
 
 
-@pytest.mark.parametrize(("code", "standing"), ITEMS)
-def test_an_items_code_decides_its_standing(code: object, standing: str) -> None:
+@pytest.mark.parametrize(("code", "refusal_kind"), ITEMS)
+def test_an_items_code_decides_its_standing(code: object, refusal_kind: str) -> None:
     """As number or text, in any case; an unknown one may hide a saved item."""
     text = "0" if code is None else str(code) or "0"
-    expected = Refused(Standing(standing), text, "said so")
+    expected = Refused(RefusalKind(refusal_kind), text, "said so")
     assert expected == classify_item(code, "said so")
-    assert standing == classify_item(str(code).lower(), "said so").standing
+    assert refusal_kind == classify_item(str(code).lower(), "said so").refusal_kind
 
 
 def test_the_tables_hold_lower_case_codes_only() -> None:
@@ -357,7 +357,7 @@ def test_any_items_error_has_a_standing(code: object, text: str) -> None:
     assert refused.code
     known = {*ITEM_CODES}
     if str(code).strip().lower() not in known and "creation_cancel" not in str(code).lower():
-        assert Standing.REFUSED_UNCLEAR is refused.standing
+        assert RefusalKind.REFUSED_UNCLEAR is refused.refusal_kind
 
 
 def test_every_pause_reason_of_a_code_is_one_of_the_contract() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from service.bitrix.tokens import (
     ROOM,
-    Kept,
-    Pair,
+    StoredTokens,
     TokenFile,
     TokenFileUnusable,
+    TokenPair,
     read_pair,
     seconds,
 )
 
-PAIR = Pair("refresh-1", "access-1", 1000.0, "member", "https://portal.example/rest/")
-KEPT = Kept(PAIR, "https://portal.example/rest/", "https://new.example/rest/")
+PAIR = TokenPair("refresh-1", "access-1", 1000.0, "member", "https://portal.example/rest/")
+KEPT = StoredTokens(PAIR, "https://portal.example/rest/", "https://new.example/rest/")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> TokenFile:
     return TokenFile(tmp_path / "tokens.json")
 
 
-def written(file: TokenFile, kept: Kept = KEPT) -> TokenFile:
+def written(file: TokenFile, kept: StoredTokens = KEPT) -> TokenFile:
     """Write a pair as the service does."""
     assert file.lock()
     file.prepare()
@@ -46,13 +46,13 @@ def test_a_pair_never_shows_its_tokens() -> None:
     ("pair", "usable"),
     [
         (PAIR, True),
-        (Pair("r", "a", 999.0), True),
-        (Pair("r", "a", 998.0), False),
-        (Pair("r", "a", 0.0), True),
-        (Pair("r"), False),
+        (TokenPair("r", "a", 999.0), True),
+        (TokenPair("r", "a", 998.0), False),
+        (TokenPair("r", "a", 0.0), True),
+        (TokenPair("r"), False),
     ],
 )
-def test_a_token_is_usable_until_it_is_known_to_be_old(pair: Pair, *, usable: bool) -> None:
+def test_a_token_is_usable_until_it_is_known_to_be_old(pair: TokenPair, *, usable: bool) -> None:
     """A time that nobody knows does not end it."""
     assert usable is pair.usable(998.0)
 
@@ -77,7 +77,7 @@ def test_only_we_may_read_the_file(file: TokenFile) -> None:
 
 def test_a_long_pair_is_written_whole(file: TokenFile) -> None:
     """Beyond the room that was set aside as well."""
-    long = Kept(Pair("r" * ROOM * 2, "a" * ROOM))
+    long = StoredTokens(TokenPair("r" * ROOM * 2, "a" * ROOM))
     assert long == written(file, long).read()
     assert KEPT == written(file).read()
 
@@ -107,9 +107,9 @@ def test_an_answer_of_the_authorisation_server_is_a_file(file: TokenFile) -> Non
     """People may put there what they got, or a refresh token alone."""
     told = {"access_token": "a", "refresh_token": "r", "expires": 5, "expires_in": 3600, "x": []}
     file.path.write_text(json.dumps(told))
-    assert Kept(Pair("r", "a", 5.0)) == file.read()
+    assert StoredTokens(TokenPair("r", "a", 5.0)) == file.read()
     file.path.write_text('{"refresh_token":"r"}')
-    assert Kept(Pair("r")) == file.read()
+    assert StoredTokens(TokenPair("r")) == file.read()
 
 
 def test_a_write_that_was_cut_changes_nothing(file: TokenFile) -> None:
@@ -120,7 +120,7 @@ def test_a_write_that_was_cut_changes_nothing(file: TokenFile) -> None:
     file.unlock()
     file.recover()
     assert KEPT == file.read()
-    after = Kept(Pair("refresh-2"))
+    after = StoredTokens(TokenPair("refresh-2"))
     assert after == written(file, after).read()
 
 
@@ -197,7 +197,7 @@ def test_a_link_leads_to_the_file_and_stays(tmp_path: Path, *, there: bool) -> N
     volume.mkdir()
     disk.mkdir()
     if there:
-        written(TokenFile(volume / "pair.json"), Kept(Pair("older")))
+        written(TokenFile(volume / "pair.json"), StoredTokens(TokenPair("older")))
     link = disk / "tokens.json"
     link.symlink_to("../volume/pair.json")
     file = TokenFile(link)
@@ -213,7 +213,7 @@ def test_a_link_leads_to_the_file_and_stays(tmp_path: Path, *, there: bool) -> N
 
 def test_a_file_in_the_place_of_its_link_counts_from_the_next_turn(tmp_path: Path) -> None:
     """Whoever replaces the file need not know that there was a link."""
-    link, fresh = tmp_path / "tokens.json", Kept(Pair("fresh"))
+    link, fresh = tmp_path / "tokens.json", StoredTokens(TokenPair("fresh"))
     link.symlink_to("pair.json")
     file = written(TokenFile(link))
     written(TokenFile(tmp_path / "fresh"), fresh).path.replace(link)
@@ -240,7 +240,7 @@ def test_a_folder_is_no_token_file(path: str) -> None:
 def test_an_odd_member_does_not_cost_the_pair(odd: object) -> None:
     """Only the two tokens are needed: those before them are spent."""
     told = {"access_token": "a", "refresh_token": "r", "member_id": odd, "client_endpoint": odd}
-    assert Pair("r", "a", 5.0) == read_pair(told, 5.0)
+    assert TokenPair("r", "a", 5.0) == read_pair(told, 5.0)
     assert None is read_pair({**told, "access_token": odd}, 5.0)
     assert None is read_pair({**told, "refresh_token": odd}, 5.0)
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
-from service.domain.doubt import Doubt, Knowledge
+from service.domain.decisions import Rules
 from service.domain.events import BatchKey, ExternalId, ItemEvent, Origin, Profile
+from service.domain.history import Doubt, History
 from service.domain.outcomes import CallKind, Fault, PauseReason
 from service.domain.retry import RetryPolicy
-from service.domain.sequel import Rules
 
 DEAL = 2
 ESTIMATE = 7
@@ -59,7 +59,7 @@ def claim(
 ) -> Claim[str]:
     """Return a claim of an event; its deliveries are named after it unless given."""
     item = event(item) if isinstance(item, str) else item
-    known = Knowledge(doubt=doubt)
+    known = History(doubt=doubt)
     return Claim(item, list(deliveries) or [f"delivery of {item.event_id}"], since, size, known)
 
 

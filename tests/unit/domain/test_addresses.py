@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.addresses import akin, destination, host, in_clear, protected
+from service.domain.addresses import destination, host, in_clear, protected, same_zone
 
 HOOK = "https://one.bitrix24.com/rest/1/secret/"
 LOOP = "http://127.0.0.1:8000/rest/1/secret/"
@@ -110,4 +110,4 @@ def test_portals_are_akin_below_one_domain_of_their_maker(
     old: str, new: str, *, expected: bool
 ) -> None:
     """A suffix of letters is not a domain; anybody can have a name elsewhere."""
-    assert expected is akin(old, new)
+    assert expected is same_zone(old, new)

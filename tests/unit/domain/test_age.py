@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.age import MOST_AHEAD, MOST_BACK, age_at_receipt
+from service.domain.age import MAX_AHEAD, MAX_BACK, age_at_receipt
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC).timestamp()
 
@@ -45,10 +45,10 @@ def test_the_timestamp_of_the_message_counts_where_the_event_tells_no_time(told:
 @pytest.mark.parametrize(
     ("seconds", "age"),
     [
-        (-MOST_AHEAD, -MOST_AHEAD),
-        (-MOST_AHEAD - 1, 0.0),
-        (MOST_BACK, MOST_BACK),
-        (MOST_BACK + 1, 0.0),
+        (-MAX_AHEAD, -MAX_AHEAD),
+        (-MAX_AHEAD - 1, 0.0),
+        (MAX_BACK, MAX_BACK),
+        (MAX_BACK + 1, 0.0),
         (NOW, 0.0),
     ],
 )
@@ -67,4 +67,4 @@ def test_milliseconds_and_nonsense_are_no_time(stamped: object) -> None:
 @given(st.text() | st.integers() | st.floats() | st.none(), st.integers() | st.floats())
 def test_no_value_raises(told: object, stamped: object) -> None:
     """And every age is within its bounds."""
-    assert -MOST_AHEAD <= age_at_receipt(told, stamped, NOW) <= MOST_BACK
+    assert -MAX_AHEAD <= age_at_receipt(told, stamped, NOW) <= MAX_BACK

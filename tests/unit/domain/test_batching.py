@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.batching import Agenda, Batch, BatchPolicy, ClosedBy
+from service.domain.batching import Batch, Batcher, BatchPolicy, ClosedBy
 from service.domain.claims import Claim
 from service.domain.events import BatchKey
 from service.domain.outcomes import Fault
@@ -17,9 +17,9 @@ KEY = BatchKey(DEAL, original_names=False)
 
 
 @pytest.fixture
-def agenda() -> Agenda[str]:
+def batcher() -> Batcher[str]:
     """Give the test an empty agenda: three items, two seconds, a hundred bytes."""
-    return Agenda(POLICY)
+    return Batcher(POLICY)
 
 
 def names(taken: Batch[str] | None) -> list[str]:
@@ -32,22 +32,22 @@ def lead(name: str) -> Claim[str]:
     return claim(event(name, entity_type_id=1))
 
 
-def test_window_opens_with_the_first_item(agenda: Agenda[str]) -> None:
+def test_window_opens_with_the_first_item(batcher: Batcher[str]) -> None:
     """After a long silence the first item still waits for company."""
-    agenda.add(claim("a"), 1000.0)
-    agenda.add(claim("b"), 1001.9)
-    assert agenda.take(1001.9) is None
-    taken = agenda.take(1002.0)
+    batcher.add(claim("a"), 1000.0)
+    batcher.add(claim("b"), 1001.9)
+    assert batcher.take(1001.9) is None
+    taken = batcher.take(1002.0)
     assert ["a", "b"] == names(taken)
     assert taken is not None
     assert (ClosedBy.WINDOW, 1000.0, 2) == (taken.closed_by, taken.opened_at, taken.size)
 
 
-def test_a_full_batch_leaves_at_once(agenda: Agenda[str]) -> None:
+def test_a_full_batch_leaves_at_once(batcher: Batcher[str]) -> None:
     """The last item that fits closes it."""
     for name in "abc":
-        agenda.add(claim(name), 5.0)
-    taken = agenda.take(5.0)
+        batcher.add(claim(name), 5.0)
+    taken = batcher.take(5.0)
     assert ["a", "b", "c"] == names(taken)
     assert taken is not None
     assert ClosedBy.SIZE is taken.closed_by
@@ -55,99 +55,99 @@ def test_a_full_batch_leaves_at_once(agenda: Agenda[str]) -> None:
 
 def test_a_batch_of_dear_items_is_full_earlier() -> None:
     """What a call may carry is asked for each entity type."""
-    agenda: Agenda[str] = Agenda(POLICY, most=lambda kind, most: 1 if kind == DEAL else most)
-    agenda.add(claim("a"), 0.0)
-    agenda.add(lead("b"), 0.0)
-    assert ["a"] == names(agenda.take(0.0))
-    assert agenda.take(0.0) is None
+    batcher: Batcher[str] = Batcher(POLICY, most=lambda kind, most: 1 if kind == DEAL else most)
+    batcher.add(claim("a"), 0.0)
+    batcher.add(lead("b"), 0.0)
+    assert ["a"] == names(batcher.take(0.0))
+    assert batcher.take(0.0) is None
 
 
-def test_the_item_after_a_full_batch_opens_the_next(agenda: Agenda[str]) -> None:
+def test_the_item_after_a_full_batch_opens_the_next(batcher: Batcher[str]) -> None:
     """It brings a window of its own."""
     for name in "abcd":
-        agenda.add(claim(name), 5.0)
-    assert ["a", "b", "c"] == names(agenda.take(5.0))
-    assert agenda.take(6.9) is None
-    assert ["d"] == names(agenda.take(7.0))
+        batcher.add(claim(name), 5.0)
+    assert ["a", "b", "c"] == names(batcher.take(5.0))
+    assert batcher.take(6.9) is None
+    assert ["d"] == names(batcher.take(7.0))
 
 
-def test_bytes_close_a_batch_before_they_are_too_many(agenda: Agenda[str]) -> None:
+def test_bytes_close_a_batch_before_they_are_too_many(batcher: Batcher[str]) -> None:
     """The claim that does not fit opens the next batch."""
-    agenda.add(claim("a", size=60), 0.0)
-    agenda.add(claim("b", size=41), 0.0)
-    taken = agenda.take(0.0)
+    batcher.add(claim("a", size=60), 0.0)
+    batcher.add(claim("b", size=41), 0.0)
+    taken = batcher.take(0.0)
     assert taken is not None
     assert (["a"], ClosedBy.BYTES, 60) == (names(taken), taken.closed_by, taken.size)
-    assert ["b"] == names(agenda.take(2.0))
+    assert ["b"] == names(batcher.take(2.0))
 
 
-def test_bytes_that_just_fit_travel_together(agenda: Agenda[str]) -> None:
+def test_bytes_that_just_fit_travel_together(batcher: Batcher[str]) -> None:
     """The bound is the largest that may leave."""
-    agenda.add(claim("a", size=60), 0.0)
-    agenda.add(claim("b", size=40), 0.0)
-    assert ["a", "b"] == names(agenda.take(2.0))
+    batcher.add(claim("a", size=60), 0.0)
+    batcher.add(claim("b", size=40), 0.0)
+    assert ["a", "b"] == names(batcher.take(2.0))
 
 
-def test_an_oversize_claim_travels_alone(agenda: Agenda[str]) -> None:
+def test_an_oversize_claim_travels_alone(batcher: Batcher[str]) -> None:
     """It was admitted, so it is tried."""
     for name, size in (("a", 1), ("big", 500), ("b", 1)):
-        agenda.add(claim(name, size=size), 0.0)
-    assert [["a"], ["big"], ["b"]] == [names(agenda.take(2.0)) for _ in range(3)]
+        batcher.add(claim(name, size=size), 0.0)
+    assert [["a"], ["big"], ["b"]] == [names(batcher.take(2.0)) for _ in range(3)]
 
 
-def test_a_batch_has_one_entity_type_and_one_spelling(agenda: Agenda[str]) -> None:
+def test_a_batch_has_one_entity_type_and_one_spelling(batcher: Batcher[str]) -> None:
     """The call has one of each."""
-    agenda.add(claim("a"), 0.0)
-    agenda.add(lead("b"), 0.0)
-    agenda.add(claim(event("c", original_names=True)), 0.0)
-    agenda.add(claim("d"), 0.0)
-    assert [["a", "d"], ["b"], ["c"]] == [names(agenda.take(2.0)) for _ in range(3)]
+    batcher.add(claim("a"), 0.0)
+    batcher.add(lead("b"), 0.0)
+    batcher.add(claim(event("c", original_names=True)), 0.0)
+    batcher.add(claim("d"), 0.0)
+    assert [["a", "d"], ["b"], ["c"]] == [names(batcher.take(2.0)) for _ in range(3)]
 
 
-def test_what_arrives_while_no_slot_is_free_still_travels_along(agenda: Agenda[str]) -> None:
+def test_what_arrives_while_no_slot_is_free_still_travels_along(batcher: Batcher[str]) -> None:
     """A batch stays open until it is taken, even past its window."""
-    agenda.add(claim("a"), 0.0)
-    agenda.add(claim("b"), 9.0)
-    assert ["a", "b"] == names(agenda.take(9.0))
+    batcher.add(claim("a"), 0.0)
+    batcher.add(claim("b"), 9.0)
+    assert ["a", "b"] == names(batcher.take(9.0))
 
 
-def test_the_oldest_batch_goes_first(agenda: Agenda[str]) -> None:
+def test_the_oldest_batch_goes_first(batcher: Batcher[str]) -> None:
     """Age counts from the first item, not from the closing."""
-    agenda.add(lead("old"), 0.0)
+    batcher.add(lead("old"), 0.0)
     for name in "abc":
-        agenda.add(claim(name), 1.0)
-    assert ["a", "b", "c"] == names(agenda.take(1.0))
+        batcher.add(claim(name), 1.0)
+    assert ["a", "b", "c"] == names(batcher.take(1.0))
     for name in "def":
-        agenda.add(claim(name), 1.0)
-    assert ["old"] == names(agenda.take(2.0))
-    assert ["d", "e", "f"] == names(agenda.take(2.0))
+        batcher.add(claim(name), 1.0)
+    assert ["old"] == names(batcher.take(2.0))
+    assert ["d", "e", "f"] == names(batcher.take(2.0))
 
 
-def test_pressure_takes_the_oldest_open_batch(agenda: Agenda[str]) -> None:
+def test_pressure_takes_the_oldest_open_batch(batcher: Batcher[str]) -> None:
     """When nothing more can arrive, waiting for company is vain."""
-    agenda.add(lead("a"), 0.0)
-    agenda.add(claim("b"), 0.1)
-    taken = agenda.take(0.2, pressure=True)
+    batcher.add(lead("a"), 0.0)
+    batcher.add(claim("b"), 0.1)
+    taken = batcher.take(0.2, pressure=True)
     assert taken is not None
     assert (["a"], ClosedBy.PRESSURE) == (names(taken), taken.closed_by)
 
 
-def test_pressure_does_not_hurry_what_waits_for_a_reason(agenda: Agenda[str]) -> None:
+def test_pressure_does_not_hurry_what_waits_for_a_reason(batcher: Batcher[str]) -> None:
     """A batch put back, or a claim deferred, keeps its time."""
     again = batch(claim("a"))
     again.due, again.closed_by = 10.0, ClosedBy.SIZE
-    agenda.put(again)
-    agenda.defer(claim("b"), 10.0)
-    assert agenda.take(9.9, pressure=True) is None
+    batcher.put(again)
+    batcher.defer(claim("b"), 10.0)
+    assert batcher.take(9.9, pressure=True) is None
 
 
-def test_what_is_due_goes_before_what_pressure_would_take(agenda: Agenda[str]) -> None:
+def test_what_is_due_goes_before_what_pressure_would_take(batcher: Batcher[str]) -> None:
     """Pressure closes nothing while something may leave anyway."""
-    agenda.add(lead("a"), 0.0)
+    batcher.add(lead("a"), 0.0)
     for name in "bcd":
-        agenda.add(claim(name), 0.1)
-    assert ["b", "c", "d"] == names(agenda.take(0.2, pressure=True))
-    assert ["a"] == names(agenda.take(0.2, pressure=True))
+        batcher.add(claim(name), 0.1)
+    assert ["b", "c", "d"] == names(batcher.take(0.2, pressure=True))
+    assert ["a"] == names(batcher.take(0.2, pressure=True))
 
 
 def suspect(name: str) -> Claim[str]:
@@ -157,27 +157,27 @@ def suspect(name: str) -> Claim[str]:
     return each
 
 
-def test_what_broke_no_call_goes_first_if_asked(agenda: Agenda[str]) -> None:
+def test_what_broke_no_call_goes_first_if_asked(batcher: Batcher[str]) -> None:
     """Though it is younger; a suspect goes when nothing else may."""
-    agenda.put(batch(suspect("a"), claim("b")))
-    agenda.put(batch(claim("c"), opened_at=1.0))
+    batcher.put(batch(suspect("a"), claim("b")))
+    batcher.put(batch(claim("c"), opened_at=1.0))
     assert [["c"], ["a", "b"], []] == [
-        names(agenda.take(2.0, unsuspected_first=True)) for _ in range(3)
+        names(batcher.take(2.0, unsuspected_first=True)) for _ in range(3)
     ]
-    agenda.put(batch(suspect("a")))
-    agenda.put(batch(claim("c"), opened_at=1.0))
-    assert ["a"] == names(agenda.take(2.0))
+    batcher.put(batch(suspect("a")))
+    batcher.put(batch(claim("c"), opened_at=1.0))
+    assert ["a"] == names(batcher.take(2.0))
 
 
-def test_an_open_batch_leaves_early_rather_than_a_suspect(agenda: Agenda[str]) -> None:
+def test_an_open_batch_leaves_early_rather_than_a_suspect(batcher: Batcher[str]) -> None:
     """Only then: where no suspect is due its window is waited for."""
-    agenda.add(claim("b"), 1.0)
-    assert agenda.take(1.1, unsuspected_first=True) is None
-    agenda.put(batch(suspect("a")))
-    taken = agenda.take(1.1, unsuspected_first=True)
+    batcher.add(claim("b"), 1.0)
+    assert batcher.take(1.1, unsuspected_first=True) is None
+    batcher.put(batch(suspect("a")))
+    taken = batcher.take(1.1, unsuspected_first=True)
     assert taken is not None
     assert (["b"], ClosedBy.PRESSURE) == (names(taken), taken.closed_by)
-    assert ["a"] == names(agenda.take(1.1, unsuspected_first=True))
+    assert ["a"] == names(batcher.take(1.1, unsuspected_first=True))
 
 
 @pytest.mark.parametrize(
@@ -187,139 +187,139 @@ def test_a_batch_that_has_become_too_dear_leaves_in_parts(
     why: Fault | None, taken: list[list[str]]
 ) -> None:
     """In order, and nothing is lost; what must be looked up together stays together."""
-    agenda: Agenda[str] = Agenda(POLICY, most=lambda _kind, _most: 2)
-    agenda.put(batch(*(claim(name) for name in "abc"), fault=why))
-    assert taken == [names(agenda.take(0.0)) for _ in range(3)]
-    assert 0 == len(agenda)
+    batcher: Batcher[str] = Batcher(POLICY, most=lambda _kind, _most: 2)
+    batcher.put(batch(*(claim(name) for name in "abc"), fault=why))
+    assert taken == [names(batcher.take(0.0)) for _ in range(3)]
+    assert 0 == len(batcher)
 
 
-def test_drain_lets_everything_open_leave_at_once(agenda: Agenda[str]) -> None:
+def test_drain_lets_everything_open_leave_at_once(batcher: Batcher[str]) -> None:
     """At a stop no window is waited for."""
-    agenda.add(lead("a"), 0.0)
-    agenda.add(claim("b"), 0.0)
-    agenda.drain(0.1)
-    taken = [agenda.take(0.1), agenda.take(0.1)]
+    batcher.add(lead("a"), 0.0)
+    batcher.add(claim("b"), 0.0)
+    batcher.drain(0.1)
+    taken = [batcher.take(0.1), batcher.take(0.1)]
     assert [["a"], ["b"]] == [names(each) for each in taken]
     assert [ClosedBy.DRAIN] * 2 == [each.closed_by for each in taken if each is not None]
 
 
-def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(agenda: Agenda[str]) -> None:
+def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(batcher: Batcher[str]) -> None:
     """Nothing joins it, and it keeps why it closed."""
     again = batch(claim("a"))
     again.due, again.closed_by = 10.0, ClosedBy.SIZE
-    agenda.put(again)
-    agenda.add(claim("b"), 5.0)
-    assert ["b"] == names(agenda.take(9.9))
-    assert agenda.take(10.0) is again
+    batcher.put(again)
+    batcher.add(claim("b"), 5.0)
+    assert ["b"] == names(batcher.take(9.9))
+    assert batcher.take(10.0) is again
     assert ClosedBy.SIZE is again.closed_by
 
 
-def test_a_batch_put_back_never_shuts_the_open_one(agenda: Agenda[str]) -> None:
+def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher[str]) -> None:
     """It was not closed before, and is none of the open batch's business."""
     again = batch(claim("a"))
-    agenda.add(claim("b"), 5.0)
-    agenda.put(again)
-    assert agenda.take(5.0) is again
+    batcher.add(claim("b"), 5.0)
+    batcher.put(again)
+    assert batcher.take(5.0) is again
     assert ClosedBy.WINDOW is again.closed_by
-    agenda.add(claim("c"), 6.0)
-    assert ["b", "c"] == names(agenda.take(7.0))
+    batcher.add(claim("c"), 6.0)
+    assert ["b", "c"] == names(batcher.take(7.0))
 
 
-def test_a_deferred_claim_joins_the_open_batch_when_its_time_comes(agenda: Agenda[str]) -> None:
+def test_a_deferred_claim_joins_the_open_batch_when_its_time_comes(batcher: Batcher[str]) -> None:
     """Until then it waits beside the batches."""
-    agenda.defer(claim("late"), 6.0)
-    agenda.defer(claim("later"), 6.5)
-    agenda.add(claim("a"), 5.0)
-    assert agenda.take(6.0) is None
-    assert ["a", "late", "later"] == names(agenda.take(7.0))
+    batcher.defer(claim("late"), 6.0)
+    batcher.defer(claim("later"), 6.5)
+    batcher.add(claim("a"), 5.0)
+    assert batcher.take(6.0) is None
+    assert ["a", "late", "later"] == names(batcher.take(7.0))
 
 
-def test_equal_times_keep_the_order_of_arrival(agenda: Agenda[str]) -> None:
+def test_equal_times_keep_the_order_of_arrival(batcher: Batcher[str]) -> None:
     """Claims themselves are never compared."""
     for name in "abc":
-        agenda.defer(claim(name), 6.0)
-    assert ["a", "b", "c"] == names(agenda.take(6.0))
+        batcher.defer(claim(name), 6.0)
+    assert ["a", "b", "c"] == names(batcher.take(6.0))
 
 
-def test_the_next_time_is_the_earliest_of_all(agenda: Agenda[str]) -> None:
+def test_the_next_time_is_the_earliest_of_all(batcher: Batcher[str]) -> None:
     """The loop sleeps exactly until something may leave."""
-    assert agenda.next_time() is None
-    agenda.defer(claim("a"), 20.0)
-    assert 20.0 == agenda.next_time()
-    agenda.add(claim("b"), 10.0)
-    assert 12.0 == agenda.next_time()
-    agenda.defer(claim("c"), 11.0)
-    assert 11.0 == agenda.next_time()
-    agenda.drain(10.5)
-    assert 10.5 == agenda.next_time()
+    assert batcher.next_time() is None
+    batcher.defer(claim("a"), 20.0)
+    assert 20.0 == batcher.next_time()
+    batcher.add(claim("b"), 10.0)
+    assert 12.0 == batcher.next_time()
+    batcher.defer(claim("c"), 11.0)
+    assert 11.0 == batcher.next_time()
+    batcher.drain(10.5)
+    assert 10.5 == batcher.next_time()
 
 
-def test_closing_late_keeps_the_time_it_was_due(agenda: Agenda[str]) -> None:
+def test_closing_late_keeps_the_time_it_was_due(batcher: Batcher[str]) -> None:
     """A batch never becomes due later by filling up."""
     for at, name in enumerate("abc"):
-        agenda.add(claim(name), 4.0 * at)
-    assert 2.0 == agenda.next_time()
+        batcher.add(claim(name), 4.0 * at)
+    assert 2.0 == batcher.next_time()
 
 
-def test_len_counts_all_that_waits(agenda: Agenda[str]) -> None:
+def test_len_counts_all_that_waits(batcher: Batcher[str]) -> None:
     """Open, closed, put back, deferred."""
-    assert 0 == len(agenda)
+    assert 0 == len(batcher)
     for name in "abcd":
-        agenda.add(claim(name), 0.0)
-    agenda.put(batch(claim("e"), claim("f")))
-    agenda.defer(claim("g"), 1.0)
-    assert 7 == len(agenda)
+        batcher.add(claim(name), 0.0)
+    batcher.put(batch(claim("e"), claim("f")))
+    batcher.defer(claim("g"), 1.0)
+    assert 7 == len(batcher)
 
 
-def test_prune_takes_out_what_is_not_kept(agenda: Agenda[str]) -> None:
+def test_prune_takes_out_what_is_not_kept(batcher: Batcher[str]) -> None:
     """Each claim is judged by itself and by the time it would leave."""
     for name in "ab":
-        agenda.add(claim(name, size=10), 0.0)
-    agenda.add(lead("c"), 1.0)
-    agenda.defer(claim("d"), 30.0)
-    agenda.defer(claim("e"), 40.0)
+        batcher.add(claim(name, size=10), 0.0)
+    batcher.add(lead("c"), 1.0)
+    batcher.defer(claim("d"), 30.0)
+    batcher.defer(claim("e"), 40.0)
     asked: list[tuple[str, float]] = []
 
     def keep(each: Claim[str], due: float) -> bool:
         asked.append((each.event.event_id, due))
         return each.event.event_id in "be"
 
-    assert ["a", "c", "d"] == [each.event.event_id for each in agenda.prune(keep)]
+    assert ["a", "c", "d"] == [each.event.event_id for each in batcher.prune(keep)]
     assert [("a", 2.0), ("b", 2.0), ("c", 3.0), ("d", 30.0), ("e", 40.0)] == asked
-    left = agenda.take(2.0)
+    left = batcher.take(2.0)
     assert left is not None
     assert (["b"], 10) == (names(left), left.size)
-    assert (1, 40.0) == (len(agenda), agenda.next_time())
+    assert (1, 40.0) == (len(batcher), batcher.next_time())
 
 
-def test_pruning_keeps_the_order_of_the_deferred(agenda: Agenda[str]) -> None:
+def test_pruning_keeps_the_order_of_the_deferred(batcher: Batcher[str]) -> None:
     """The earliest of those that stay still comes first."""
     for until, name in ((1, "a"), (7, "b"), (2, "c"), (9, "d"), (8, "e"), (3, "f"), (4, "g")):
-        agenda.defer(claim(name), float(until))
-    agenda.prune(lambda each, _: each.event.event_id not in "ac")
+        batcher.defer(claim(name), float(until))
+    batcher.prune(lambda each, _: each.event.event_id not in "ac")
     times = []
-    while (due := agenda.next_time()) is not None:
+    while (due := batcher.next_time()) is not None:
         times.append(due)
-        agenda.prune(lambda _, until, due=due: until != due)  # type: ignore[misc]  # bound here
+        batcher.prune(lambda _, until, due=due: until != due)  # type: ignore[misc]  # bound here
     assert [3.0, 4.0, 7.0, 8.0, 9.0] == times
 
 
-def test_pruning_nothing_changes_nothing(agenda: Agenda[str]) -> None:
+def test_pruning_nothing_changes_nothing(batcher: Batcher[str]) -> None:
     """What is kept keeps its place."""
-    agenda.add(claim("a"), 0.0)
-    agenda.defer(claim("b"), 1.5)
-    assert [] == agenda.prune(lambda _claim, _due: True)
-    assert ["a", "b"] == names(agenda.take(2.0))
+    batcher.add(claim("a"), 0.0)
+    batcher.defer(claim("b"), 1.5)
+    assert [] == batcher.prune(lambda _claim, _due: True)
+    assert ["a", "b"] == names(batcher.take(2.0))
 
 
-def test_an_emptied_open_batch_is_forgotten(agenda: Agenda[str]) -> None:
+def test_an_emptied_open_batch_is_forgotten(batcher: Batcher[str]) -> None:
     """The next claim opens a window of its own."""
-    agenda.add(claim("a"), 0.0)
-    agenda.prune(lambda _claim, _due: False)
-    assert (0, None) == (len(agenda), agenda.next_time())
-    agenda.add(claim("b"), 1.5)
-    assert agenda.take(2.0) is None
-    assert ["b"] == names(agenda.take(3.5))
+    batcher.add(claim("a"), 0.0)
+    batcher.prune(lambda _claim, _due: False)
+    assert (0, None) == (len(batcher), batcher.next_time())
+    batcher.add(claim("b"), 1.5)
+    assert batcher.take(2.0) is None
+    assert ["b"] == names(batcher.take(3.5))
 
 
 def test_a_part_keeps_its_age_and_forgets_the_failure() -> None:
@@ -335,7 +335,7 @@ def test_a_part_keeps_its_age_and_forgets_the_failure() -> None:
 class Played:
     """What a random run of an agenda has brought."""
 
-    agenda: Agenda[str]
+    batcher: Batcher[str]
     now: float = 0.0
     serial: int = 0
     joined_at: dict[str, float] = field(default_factory=dict)
@@ -349,25 +349,25 @@ class Played:
         self.serial += 1
         self.joined_at[item.event_id], self.sizes[item.event_id] = self.now + delay, size
         if delay:
-            self.agenda.defer(claim(item, size=size), self.now + delay)
+            self.batcher.defer(claim(item, size=size), self.now + delay)
         else:
-            self.agenda.add(claim(item, size=size), self.now)
+            self.batcher.add(claim(item, size=size), self.now)
 
     def poll(self, *, pressure: bool) -> None:
         """Take everything that may leave now, as the loop does with free slots."""
-        while (taken := self.agenda.take(self.now, pressure=pressure)) is not None:
+        while (taken := self.batcher.take(self.now, pressure=pressure)) is not None:
             self._check(taken)
             self.taken += names(taken)
 
     def drop(self, digit: str) -> None:
         """Prune some."""
-        gone = self.agenda.prune(lambda each, _: not each.event.event_id.endswith(digit))
+        gone = self.batcher.prune(lambda each, _: not each.event.event_id.endswith(digit))
         self.pruned += [each.event.event_id for each in gone]
 
     def step(self, seconds: float) -> None:
         """Let time pass as the loop does: never asleep when something becomes due."""
         end = self.now + seconds
-        while (due := self.agenda.next_time()) is not None and due <= end:
+        while (due := self.batcher.next_time()) is not None and due <= end:
             self.now = max(self.now, due)
             self.poll(pressure=False)
         self.now = end
@@ -400,7 +400,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=60))
 def test_nothing_is_lost_doubled_oversized_or_late(steps: list[tuple[object, ...]]) -> None:
     """Whatever comes whenever: every claim leaves once, in time, in order, within bounds."""
-    run = Played(Agenda(POLICY))
+    run = Played(Batcher(POLICY))
     for step in steps:
         match step:
             case ("arrive", int(entity_type), int(size), int(delay)):
@@ -413,7 +413,7 @@ def test_nothing_is_lost_doubled_oversized_or_late(steps: list[tuple[object, ...
                 run.drop(digit)
             case _:
                 raise AssertionError(step)
-        assert run.serial == len(run.agenda) + len(run.taken) + len(run.pruned)
+        assert run.serial == len(run.batcher) + len(run.taken) + len(run.pruned)
     run.step(10.0)
-    assert 0 == len(run.agenda)
+    assert 0 == len(run.batcher)
     assert sorted(run.joined_at) == sorted(run.taken + run.pruned)

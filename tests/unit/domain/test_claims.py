@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.claims import Claim, Claims, Repeat, claim_of
-from service.domain.doubt import Doubt
 from service.domain.events import Identity, ItemEvent
+from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
 from tests.unit.domain.samples import claim, event
@@ -94,7 +94,7 @@ def test_an_event_waits_for_one_that_waits_with_its_external_id(claims: Claims[s
     assert claims.admit(third, copy=False) is None
     assert 1 == len(claims)
     assert ([other], []) == _ends(claims, first, REJECTED)
-    assert [third] == other.heirs
+    assert [third] == other.waiters
     assert ([third], []) == _ends(claims, other, REJECTED)
 
 
@@ -114,14 +114,14 @@ def test_an_heir_starts_only_when_nobody_holds_its_other_key(claims: Claims[str]
     """Its id came free, but its external id is another's: it waits on, now for that one."""
     first = start(claims, claim(event("a", body="one", external="p")))
     second = start(claims, claim(event("b", external="q")))
-    heir = claim(event("a", body="two", external="q"))
-    assert claims.admit(heir, copy=False) is None
+    waiter = claim(event("a", body="two", external="q"))
+    assert claims.admit(waiter, copy=False) is None
     assert ([], []) == _ends(claims, first, REJECTED)
-    assert [heir] == second.heirs
+    assert [waiter] == second.waiters
     late = claim(event("a", body="three", external="r"))
     assert claims.admit(late, copy=False) is None
-    assert ([heir], []) == _ends(claims, second, Imported(5))
-    assert ([], [late]) == _ends(claims, heir, Imported(6))
+    assert ([waiter], []) == _ends(claims, second, Imported(5))
+    assert ([], [late]) == _ends(claims, waiter, Imported(6))
 
 
 def test_heirs_that_share_nothing_start_together(claims: Claims[str]) -> None:
@@ -177,11 +177,11 @@ def test_a_repeated_id_tells_whether_another_body_was_imported(
 ) -> None:
     """While the first is worked on, and after it has ended."""
     first = start(claims, claim(event("a", body="one")))
-    heir = claim(event("a", body=body, redriven=1))
-    assert claims.admit(heir, copy=False) is None
+    waiter = claim(event("a", body=body, redriven=1))
+    assert claims.admit(waiter, copy=False) is None
     resolved = claims.resolve(first, Imported(5))
     expected = Imported(5, duplicate=True, other_body=other)
-    assert expected == resolved.success(heir, Imported(5))
+    assert expected == resolved.success(waiter, Imported(5))
     assert Repeat(expected) == claims.admit(claim(event("a", body=body)), copy=False)
 
 
@@ -256,10 +256,10 @@ def test_an_outcome_is_not_kept_for_a_message_that_another_process_held(
 def test_late_deliveries_leave_their_claims_and_their_copies_join(claims: Claims[str]) -> None:
     """The claim goes on without them."""
     first = start(claims, claim(event("a", body="one"), "one"))
-    heir = claim(event("a", body="two"), "two")
-    claims.admit(heir, copy=False)
+    waiter = claim(event("a", body="two"), "two")
+    claims.admit(waiter, copy=False)
     assert ["one", "two"] == claims.take_back({"one", "two"}.__contains__)
-    assert ([], []) == (first.deliveries, heir.deliveries)
+    assert ([], []) == (first.deliveries, waiter.deliveries)
     assert claims.admit(claim(event("a", body="one"), "three"), copy=True) is None
     assert ["three"] == first.deliveries
 
@@ -308,7 +308,7 @@ def test_release_returns_the_deliveries_of_the_claim_and_of_its_heirs(claims: Cl
     claims.admit(claim(event("a", external="shared"), "two"), copy=True)
     claims.admit(claim(event("b", external="shared"), "three"), copy=False)
     assert ["one", "two", "three"] == claims.release(first)
-    assert (0, []) == (len(claims), first.heirs)
+    assert (0, []) == (len(claims), first.waiters)
     start(claims, claim(event("b", external="shared")))
 
 
@@ -373,9 +373,9 @@ def test_what_is_known_of_two_bodies_of_one_id_is_kept_apart(claims: Claims[str]
     claims.release(one)
     back = start(claims, claim(event("a", body="one")))
     assert (Doubt.NONE, 3) == (back.known.doubt, back.known.attempts)
-    heir = claim(event("a", body="two"))
-    claims.admit(heir, copy=True)
-    assert (Doubt.WEAK, 1) == (heir.known.doubt, heir.known.attempts)
+    waiter = claim(event("a", body="two"))
+    claims.admit(waiter, copy=True)
+    assert (Doubt.WEAK, 1) == (waiter.known.doubt, waiter.known.attempts)
 
 
 @pytest.mark.parametrize("later", [event("a", body="two"), event("a", redriven=1)])
@@ -491,15 +491,15 @@ class Played:
         resolved = self.claims.resolve(each, outcome)
         for done in (each, *resolved.repeats):
             self._leave(done.deliveries, self.ended)
-        for heir in resolved.starts:
-            self._begin(heir)
+        for waiter in resolved.starts:
+            self._begin(waiter)
 
     def give_up(self, position: int) -> None:
         """Let one of the claims in work go back."""
         if not self.working:
             return
         each = self.working.pop(position % len(self.working))
-        for one in (each, *each.heirs):
+        for one in (each, *each.waiters):
             item, known = one.event, one.known
             self.doubts[item.identity] = max(
                 self.doubts.get(item.identity, Doubt.NONE), known.doubt
@@ -515,7 +515,7 @@ class Played:
         assert len(set(external)) == len(external)
         places = self.waiting + self.ended + self.back
         assert all(times == 1 for times in places.values())
-        held = [d for each in self.working for c in (each, *each.heirs) for d in c.deliveries]
+        held = [d for each in self.working for c in (each, *each.waiters) for d in c.deliveries]
         assert sorted(self.waiting) == sorted(held)
 
     def _begin(self, each: Claim[str]) -> None:
@@ -606,7 +606,7 @@ class Delivery:
     size: int = 70
     copy: bool = False
     perhaps_sent: bool = False
-    resubmitted: bool = False
+    redriven: bool = False
     early: bool = False
     times: int = 0
 
@@ -624,8 +624,8 @@ def test_a_claim_is_made_of_its_delivery() -> None:
     [
         (Delivery(copy=True), "", Doubt.STRONG, 1065.0),
         (Delivery(copy=True), None, Doubt.STRONG, 1000.0),
-        (Delivery(perhaps_sent=True, resubmitted=True), "", Doubt.STRONG, 1065.0),
-        (Delivery(resubmitted=True), "", Doubt.WEAK, 1000.0),
+        (Delivery(perhaps_sent=True, redriven=True), "", Doubt.STRONG, 1065.0),
+        (Delivery(redriven=True), "", Doubt.WEAK, 1000.0),
         (Delivery(early=True), "", Doubt.WEAK, 1000.0),
     ],
 )
@@ -651,7 +651,7 @@ def _ends(
 ) -> tuple[list[Claim[str]], list[Claim[str]]]:
     """Resolve a claim; return what starts and what shares its success."""
     resolved = claims.resolve(each, outcome)
-    assert [] == each.heirs
+    assert [] == each.waiters
     return resolved.starts, resolved.repeats
 
 
@@ -659,11 +659,11 @@ def _ends(
 def test_an_id_that_ended_in_doubt_stays_in_doubt(claims: Claims[str], body: str) -> None:
     """A new publish of it is looked up before it is sent, by the one that waits as well."""
     first = start(claims, claim("a"))
-    heir = claim(event("a", body="heir"))
-    claims.admit(heir, copy=False)
+    waiter = claim(event("a", body="heir"))
+    claims.admit(waiter, copy=False)
     claims.resolve(first, replace(REJECTED, kind=FailureKind.AMBIGUOUS))
-    assert Doubt.STRONG is heir.known.doubt
-    claims.resolve(heir, replace(REJECTED, kind=FailureKind.AMBIGUOUS))
+    assert Doubt.STRONG is waiter.known.doubt
+    claims.resolve(waiter, replace(REJECTED, kind=FailureKind.AMBIGUOUS))
     again = claim(event("a", body=body))
     claims.admit(again, copy=False)
     assert Doubt.STRONG is again.known.doubt

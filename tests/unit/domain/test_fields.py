@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import fields
-from service.domain.fields import MOST_COMPLAINTS, Field, complaints
+from service.domain.fields import MAX_COMPLAINTS, Field, complaints
 from service.domain.values import Flaw
 
 KNOWN = {
@@ -255,7 +255,7 @@ def test_no_name_is_offered_where_none_is_alike() -> None:
 
 def test_complaints_are_bounded() -> None:
     """A thousand unknown fields are one mistake."""
-    assert MOST_COMPLAINTS == len(complaints({f"x{n}": 1 for n in range(1000)}, KNOWN))
+    assert MAX_COMPLAINTS == len(complaints({f"x{n}": 1 for n in range(1000)}, KNOWN))
 
 
 JSON = st.recursive(

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import Identity
 from service.domain.lanes import BROKEN_CALLS, Lanes, LaneState, Refusal
 from service.domain.outcomes import PauseReason
-from service.domain.pausing import PausePolicy
 
 POLICY = PausePolicy(after=60, probe=15, probe_cap=60, brake_share=0.5, brake_items=10)
 

@@ -10,15 +10,15 @@ from service.domain.outcomes import (
     CallKind,
     Failed,
     FailureKind,
+    RefusalKind,
     Refused,
     Report,
-    Standing,
     Verdict,
 )
 from tests.unit.domain.samples import fault
 
 VERDICTS = st.builds(Accepted, st.integers(1)) | st.builds(
-    Refused, st.sampled_from(Standing), st.sampled_from(["", "0", "X"]), st.just("said so")
+    Refused, st.sampled_from(RefusalKind), st.sampled_from(["", "0", "X"]), st.just("said so")
 )
 
 
@@ -34,7 +34,7 @@ def test_a_report_has_exactly_one_verdict_for_each_event(
 
 def test_what_the_answer_leaves_out_may_exist() -> None:
     """Silence is no refusal."""
-    assert Standing.UNCLEAR is MISSING.standing
+    assert RefusalKind.UNCLEAR is MISSING.refusal_kind
 
 
 def test_a_fault_passes_its_code_and_status_on() -> None:

@@ -1,6 +1,6 @@
 """Proves that a queue that refuses everything is asked anew, seldom and for ever."""
 
-from service.domain.refusals import FIRST_SECONDS, LONGEST_SECONDS, Refusals
+from service.domain.refusals import FIRST_SECONDS, MAX_SECONDS, Refusals
 
 
 def asked_anew(refusals: Refusals, seconds: int, start: int = 0) -> list[int]:
@@ -17,7 +17,7 @@ def test_each_connection_is_given_twice_as_long() -> None:
     """A full queue may stay full for a night."""
     found = asked_anew(Refusals(), 3600)
     assert [10, 31, 72, 153, 314, 635, 1236] == found[:7]
-    assert LONGEST_SECONDS + 1 == found[-1] - found[-2]
+    assert MAX_SECONDS + 1 == found[-1] - found[-2]
 
 
 def test_one_message_taken_ends_the_doubt() -> None:

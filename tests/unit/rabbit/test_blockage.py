@@ -3,7 +3,7 @@
 import pytest
 
 from service.rabbit.blockage import Blockage
-from service.rabbit.confirming import Word
+from service.rabbit.confirms import Word
 from service.telemetry.metrics import Metrics
 from tests.fakes import value
 

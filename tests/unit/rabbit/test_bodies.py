@@ -11,7 +11,7 @@ import pytest
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
 from service.rabbit.bodies import uncollected, unpacked
-from service.rabbit.decoder import Decoder, Incoming
+from service.rabbit.decoding import Decoder, Incoming
 from tests.support.clocks import least_seconds
 
 MOST = 2_000_000

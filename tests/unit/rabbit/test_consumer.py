@@ -10,10 +10,10 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from service.domain.external_id import ExternalIds
-from service.outlet import Delivery
+from service.importer.results import Delivery
+from service.rabbit.acks import AckBatcher
 from service.rabbit.consumer import STRUCK_SECONDS, Consumer
-from service.rabbit.decoder import Decoder, Incoming
-from service.rabbit.tags import Tags
+from service.rabbit.decoding import Decoder, Incoming
 from service.telemetry.metrics import Metrics
 from tests.fakes import value
 from tests.virtual_time import run
@@ -62,7 +62,7 @@ def test_a_message_that_a_bug_keeps_from_being_read_holds_up_no_other() -> None:
     consumer.accept = taken.append
 
     async def story() -> None:
-        tags = Tags(cast("Channel", line), metrics)
+        tags = AckBatcher(cast("Channel", line), metrics)
         consumer._receive(tags, message(1, b"struck"))  # noqa: SLF001 - what the library calls
         consumer._receive(tags, message(2, GOOD))  # noqa: SLF001 - as above
         await asyncio.sleep(STRUCK_SECONDS - 1)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from service.rabbit.letters import redriven, renewed
-from service.rabbit.snapshot import MOST_RETURNS, renews
-from tests.unit.dead_letters.samples import FAILED_AT, body, letter, ours
+from service.rabbit.snapshot import MAX_RETURNS, renews
+from tests.unit.commands.dlq.samples import FAILED_AT, body, letter, ours
 
 DEATH = {
     "queue": "crm.items.import",
@@ -166,11 +166,11 @@ def test_a_renewal_keeps_its_mark_until_a_redrive() -> None:
     ("one", "other", "expected"),
     [
         (("", 0), ("", 0), False),
-        (("", MOST_RETURNS), ("", MOST_RETURNS), False),
-        (("", MOST_RETURNS), ("a", 0), True),
-        (("a", 0), ("", MOST_RETURNS + 1), True),
-        (("", MOST_RETURNS - 1), ("a", 0), False),
-        (("a", MOST_RETURNS), ("a", 0), True),
+        (("", MAX_RETURNS), ("", MAX_RETURNS), False),
+        (("", MAX_RETURNS), ("a", 0), True),
+        (("a", 0), ("", MAX_RETURNS + 1), True),
+        (("", MAX_RETURNS - 1), ("a", 0), False),
+        (("a", MAX_RETURNS), ("a", 0), True),
         (("a", 0), ("b", 0), False),
     ],
 )

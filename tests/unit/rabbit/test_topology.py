@@ -1,6 +1,6 @@
 """Topology: names, kinds, bindings and arguments of contract.md §3."""
 
-from service.parts import topology
+from service.factories import topology
 from service.rabbit.topology import Queue
 from service.settings.tree import Rabbit
 

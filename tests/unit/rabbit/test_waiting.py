@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pamqp import header
 from pamqp.commands import Basic
 
-from service.rabbit.results import Outgoing
+from service.rabbit.encoding import Outgoing
 from service.rabbit.waiting import Waiting, parked, queue_arguments, unparked, waiting_of
 from service.rabbit.wire import Received
 

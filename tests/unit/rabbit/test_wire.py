@@ -10,7 +10,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from service.rabbit.copies import DROPPED_BYTES, MOST_HEADER_BYTES, Copy, shortened
+from service.rabbit.copies import DROPPED_BYTES, MAX_HEADER_BYTES, Copy, shortened
 from service.rabbit.wire import UNREADABLE, Escaped, Received, text, unmarshal
 from tests.support.clocks import least_seconds
 from tests.support.raw import long, properties, short, string, table
@@ -182,7 +182,7 @@ def test_many_headers_are_read_in_time() -> None:
     def work() -> None:
         copy = copy_of(read(headers=written), readable=True)
         copy.fit(lambda _: False)
-        assert len(copy.marshal()) < MOST_HEADER_BYTES + 2_000
+        assert len(copy.marshal()) < MAX_HEADER_BYTES + 2_000
 
     assert least_seconds(work, enough=SECONDS_PER_MEGABYTE) < SECONDS_PER_MEGABYTE
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.preflight.arithmetic import caution_rows
-from service.preflight.rows import Status
+from service.commands.check.arithmetic import caution_rows
+from service.commands.check.rows import Status
 from service.settings.cautions import cautions
 from service.settings.environment import SettingsInvalid, load
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.fakes import Weather, item_event
-from tests.unit.test_pipeline import LIMITS, Room, events, play, policy
+from tests.unit.importer.test_pipeline import LIMITS, Room, events, play, policy
 
 
 def test_without_a_window_items_leave_at_once() -> None:

@@ -1,0 +1,1 @@
+"""Serves people at a terminal: one module or folder for each command."""

@@ -1,0 +1,264 @@
+"""Declares the command line: commands, options and their help."""
+
+import argparse
+import codecs
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn, TypeAlias
+
+from service import __version__
+from service.commands import help_texts
+from service.commands.terminal import clean
+
+_DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - typeshed
+
+
+class _Parser(argparse.ArgumentParser):
+    """Repeats what was typed, or pasted, without what could move the cursor."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(clean(message))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; `command` is the command's name."""
+    top: argparse.ArgumentParser = _Parser(
+        prog="crm-importer",
+        description=_DESCRIPTION,
+        epilog=help_texts.TOP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"crm-importer {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser(
+        "run",
+        help="consume until SIGTERM (the default)",
+        description="Consume item events until SIGTERM or SIGINT, then drain. Exits 0 after a "
+        "clean drain, 2 on bad settings, 1 on anything else.",
+    )
+    _check(commands)
+    _publish(commands)
+    _dead_letters(commands)
+    _settings(commands)
+    commands.add_parser(
+        "asyncapi",
+        help="print the AsyncAPI document",
+        description="Print the AsyncAPI 3 document of all channels and messages, as JSON, with "
+        "the names that the settings give them.",
+    )
+    top.set_defaults(command="run")
+    return top
+
+
+def _check(commands: Parsers) -> None:
+    check = commands.add_parser(
+        "check",
+        help="tell whether broker, portal and settings are fit",
+        description="Ask broker and portal whether the importer's promises can be kept here, and "
+        "print a table with what to do. Changes nothing, imports nothing; an OAuth application's "
+        "pair of tokens may be renewed, and is kept in its file. Exits 0 when nothing "
+        "failed, 1 when a row failed, 2 on bad settings.",
+    )
+    check.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
+def _publish(commands: Parsers) -> None:
+    publish = commands.add_parser(
+        "publish",
+        help="publish item events from a file",
+        description="Publish item events from JSON or CSV into the intake exchange, each "
+        "confirmed\nby the broker. Exits 0, or 1 if any line was refused.",
+        epilog=help_texts.PUBLISH,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    publish.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="the file; - (the default): stdin"
+    )
+    publish.add_argument(
+        "--format",
+        choices=("auto", "jsonl", "csv"),
+        default="auto",
+        help="auto (the default): what the file's first characters and its name say",
+    )
+    publish.add_argument(
+        "--encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="encoding of the file, such as windows-1251; UTF-8 and UTF-16 are recognised",
+    )
+    publish.add_argument(
+        "--entity-type",
+        type=_entity_type,
+        metavar="N",
+        help="entity type of every row of CSV, and of plain JSON lines without entityTypeId",
+    )
+    publish.add_argument(
+        "--id-column",
+        metavar="NAME",
+        help="column of CSV that is the event id (and not a field)",
+    )
+    publish.add_argument(
+        "--after",
+        metavar="ID",
+        help="skip everything up to and with this event id: goes on where an earlier run ended",
+    )
+
+
+def _dead_letters(commands: Parsers) -> None:
+    dlq = commands.add_parser(
+        "dlq",
+        help="list, show, redrive or purge dead letters",
+        description="Dead letters: the originals of failed events, each with its reason. Works "
+        "while the service runs. Exits 0, or 1 on failure.",
+        epilog=help_texts.DLQ,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = dlq.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = _action(actions, "list", "count dead letters by kind and code")
+    _filters(listing)
+    listing.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+    show = _action(actions, "show", "show every dead letter of one event, whole")
+    show.add_argument("id", metavar="ID", help="the event id")
+
+    _redrive(actions)
+    purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
+    _filters(purge)
+    purge.add_argument("--older-than", type=_ago, metavar="AGE", help="older than 12h, 30d, 4w")
+    purge.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    purge.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+def _redrive(actions: Parsers) -> None:
+    redrive = _action(
+        actions,
+        "redrive",
+        "send dead letters back to the intake: all, or those selected; malformed ones stay unless "
+        "--kind or --id names them or --set mends them",
+    )
+    _filters(redrive)
+    redrive.add_argument("--limit", type=_positive, metavar="N", help="at most so many")
+    redrive.add_argument("--dry-run", action="store_true", help="only tell what would be sent")
+    redrive.add_argument(
+        "--yes", action="store_true", help="do not ask before more than 100 letters go"
+    )
+    redrive.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="FIELD=VALUE",
+        dest="patch",
+        help="set a field of every item first (VALUE is JSON, else a string); repeatable",
+    )
+    redrive.add_argument(
+        "--resend-ambiguous",
+        action="store_true",
+        help="also ambiguous and undelivered ones of a type without external id: their items may "
+        "exist already, cannot be looked up, and may be doubled",
+    )
+
+
+def _settings(commands: Parsers) -> None:
+    settings = commands.add_parser(
+        "settings",
+        help="list every setting",
+        description="List every setting: name, type, default, meaning. Reads no environment.",
+    )
+    settings.add_argument(
+        "--format",
+        choices=("table", "markdown", "env"),
+        default="table",
+        help="table for reading (the default), markdown for a page, env for a file to fill in",
+    )
+
+
+def _action(actions: Parsers, name: str, text: str) -> argparse.ArgumentParser:
+    return actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+
+def _filters(command: argparse.ArgumentParser) -> None:
+    select = command.add_argument_group("which", "Given several, a letter must match all of them.")
+    select.add_argument(
+        "--kind",
+        choices=("malformed", "rejected", "unsupported", "ambiguous", "undelivered"),
+        help="kind of the failure",
+    )
+    select.add_argument("--code", metavar="CODE", help="code of the failure")
+    select.add_argument("--type", type=_entity_type, metavar="N", help="entity type")
+    select.add_argument(
+        "--since", type=_since, metavar="TIME", help="failed after: 2026-03-01T12:00Z, or 2h ago"
+    )
+    select.add_argument(
+        "--id", action="append", default=[], metavar="ID", help="event id; repeatable"
+    )
+
+
+def _checked(meaning: str) -> Callable[[Callable[[str], object]], Callable[[str], object]]:
+    """Turn whatever a reader of an option raises into a sentence with what was meant."""
+
+    def decorate(read: Callable[[str], object]) -> Callable[[str], object]:
+        def reader(text: str) -> object:
+            try:
+                return read(text)
+            except (ValueError, LookupError, OverflowError):
+                raise argparse.ArgumentTypeError(f"{text!r} is not {meaning}") from None
+
+        return reader
+
+    return decorate
+
+
+@_checked("an entity type: a number from 1 to 2147483647")
+def _entity_type(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 2_147_483_647:  # noqa: PLR2004 - the largest there is
+        raise ValueError
+    return number
+
+
+@_checked("an encoding, such as windows-1251")
+def _encoding(text: str) -> str:
+    name = codecs.lookup(text).name
+    ";".encode(name)
+    return "utf-8" if name == "utf-8-sig" else name
+
+
+@_checked("a number of at least 1")
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+@_checked("a time, such as 2026-03-01T12:00Z, nor an age, such as 2h")
+def _since(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _age(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@_checked("an age: a number and one of s, m, h, d, w, such as 12h")
+def _ago(text: str) -> datetime:
+    return _age(text)
+
+
+def _age(text: str) -> datetime:
+    age = timedelta(seconds=float(text[:-1]) * _UNITS[text[-1]])
+    if age < timedelta():
+        raise ValueError(text)
+    return datetime.now(UTC) - age
+
+
+@_checked("FIELD=VALUE")
+def _assignment(text: str) -> tuple[str, str]:
+    field, equals, value = text.partition("=")
+    if not field or not equals:
+        raise ValueError
+    return field, value

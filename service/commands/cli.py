@@ -1,0 +1,129 @@
+"""Runs the command that the command line names; nothing else."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from service.commands import terminal
+from service.commands.arguments import parser
+from service.settings import reference
+from service.settings.cautions import cautions
+from service.settings.environment import SettingsInvalid, injected, load
+from service.telemetry.tracebacks import without_values
+
+FAILED = 1
+BAD_SETTINGS = 2
+_COMMANDS = {
+    "check": "service.commands.check",
+    "publish": "service.commands.publish",
+    "dlq": "service.commands.dlq",
+    "asyncapi": "service.commands.asyncapi",
+}
+"""Commands beside the service: each module has `main(options)`, which returns the exit code.
+
+They are loaded when they are called, so that none waits for the parts of another.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    _open_streams()
+    options = parser().parse_args(arguments)
+    try:
+        return _command(options)(options)
+    except SettingsInvalid as invalid:
+        for mistake in invalid.mistakes:
+            _complain(mistake)
+        return BAD_SETTINGS
+    except terminal.Unwritable as reason:
+        _complain(str(reason))
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+    except Exception as bug:  # noqa: BLE001 - a bug of ours, whatever it is
+        name, trace = type(bug).__name__, without_values((type(bug), bug, bug.__traceback__))
+        _complain(f"an unexpected error ended it ({name}): report it, with these lines\n{trace}")
+        return FAILED
+
+
+def _command(options: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    match options.command:
+        case "run":
+            return _run
+        case "settings":
+            return _settings
+        case name:
+            return _beside(name)
+
+
+def _beside(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that people read: it logs nothing and says why it cannot go on."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    module = import_module(_COMMANDS[name])
+    factories = import_module("service.factories")
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            code: int = module.main(options)
+            sys.stdout.flush()
+        except factories.CannotStart as reason:
+            _complain(str(reason))
+            return FAILED
+        except BrokenPipeError:
+            # Nobody reads any more: keep the interpreter from flushing into the closed pipe.
+            terminal.mute(sys.stdout)
+            return FAILED
+        return code
+
+    return run
+
+
+def _run(_: argparse.Namespace) -> int:
+    from service import app, factories  # noqa: PLC0415 - other commands start without the service
+    from service.telemetry.logs import configure_logs  # noqa: PLC0415 - as above
+    from service.telemetry.metrics import Metrics  # noqa: PLC0415 - as above
+
+    settings = load()
+    metrics = Metrics()
+    configure_logs(
+        level=settings.log.level,
+        style=settings.log.format,
+        secrets=factories.secrets(settings),
+        metrics=metrics,
+    )
+    for each in cautions(settings):
+        app.log.warning(
+            "setting is dangerous",
+            extra={"name_of_setting": each.name, "reason": each.found, "remedy": each.remedy},
+        )
+    for name in injected(os.environ):
+        app.log.warning("setting ignored: injected by Kubernetes", extra={"name_of_setting": name})
+    try:
+        app.run(settings, metrics)
+    except factories.CannotStart as reason:
+        _complain(str(reason))
+        return FAILED
+    except Exception:  # noqa: BLE001 - a bug of ours, whatever it is
+        app.log.critical("ended by an unexpected error: report it", exc_info=True)
+        return FAILED
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> int:
+    with terminal.writing(sys.stdout):
+        sys.stdout.write(reference.write(options.format) + "\n")
+    return 0
+
+
+def _open_streams() -> None:
+    """Let a stream that whoever started us closed lead nowhere, instead of failing us."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _complain(text: str) -> None:
+    terminal.say(terminal.clean(f"error: {text}"))

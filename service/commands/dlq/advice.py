@@ -1,0 +1,228 @@
+"""Says for every failure what it means, who must act, and what to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from service.domain.decisions import SMALLER, TOO_LARGE
+from service.rabbit.letters import Letter, text
+
+UPSTREAM = "the upstream system"
+ADMINISTRATOR = "the portal's administrator"
+OPERATOR = "the importer's operator"
+
+
+BREAKING = (
+    "call_timed_out",
+    "connection_lost",
+    "unreadable_answer",
+    "internal_server_error",
+    "http_500",
+    "http_502",
+    "http_503",
+    "http_504",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a failure means, who must act, and what to do."""
+
+    meaning: str
+    who: str
+    action: str
+
+
+_REQUIRED = Advice(
+    "the portal demands a field that the item does not have",
+    UPSTREAM,
+    "send the field (do the warnings name a misspelt one?), or give it now: "
+    "dlq redrive --id ID --set FIELD=VALUE",
+)
+_VALUE = Advice(
+    "the portal does not accept the value of a field",
+    UPSTREAM,
+    "mend the value, or give another now: dlq redrive --id ID --set FIELD=VALUE",
+)
+_RIGHTS = Advice(
+    "the credentials' user may not create this item",
+    ADMINISTRATOR,
+    "give the user the right to add items of this type (and in this pipeline), then redrive",
+)
+_PLAN = Advice(
+    "the portal's plan does not allow items of this type",
+    ADMINISTRATOR,
+    "change the plan or free a slot in it, then redrive",
+)
+_TYPE = Advice(
+    "the portal has no such entity type, or allows no import into it",
+    f"{UPSTREAM} or {ADMINISTRATOR}",
+    "correct entityTypeId and publish anew, or create the type and redrive",
+)
+_HIDDEN = Advice(
+    "a business process, an event handler or a data base rule refused the item",
+    ADMINISTRATOR,
+    "look at the message, mend what refuses, then redrive",
+)
+
+_BREAKS = Advice(
+    "the call broke each time this item was tried alone, and the item is not in the CRM",
+    f"{UPSTREAM} or {ADMINISTRATOR}",
+    "look for what is odd in its fields, and for an automation of the portal that hangs on it; "
+    "mend it, then redrive",
+)
+_LINK = Advice(
+    "the item that it refers to in `links` was not found",
+    UPSTREAM,
+    "see that the event it names is imported, then redrive; or correct `links` and publish anew",
+)
+_TOO_LARGE = Advice(
+    "the item is too large for the portal's server",
+    f"{UPSTREAM} or {ADMINISTRATOR}",
+    f"{SMALLER}; then publish it again or redrive it",
+)
+
+CODES: Mapping[str, Advice] = MappingProxyType(
+    {
+        "not_json": Advice(
+            "the body is not strict JSON in UTF-8",
+            UPSTREAM,
+            "mend the sender and publish anew; purge this one. A redrive fails again",
+        ),
+        "wrong_shape": Advice(
+            "the body is JSON, but not an item event",
+            UPSTREAM,
+            "mend the sender and publish anew; purge this one. A redrive fails again unless "
+            "--set mends it",
+        ),
+        "message_too_large": Advice(
+            "the body is larger than the importer accepts",
+            f"{UPSTREAM} or {OPERATOR}",
+            "send less, or raise IMPORTER_RABBIT__MAX_MESSAGE_BYTES and redrive",
+        ),
+        "unknown_encoding": Advice(
+            "content_encoding names what the importer cannot unpack",
+            UPSTREAM,
+            "send identity or gzip and publish anew; purge this one",
+        ),
+        "validation_failed": Advice(
+            "the importer refused it (VALIDATION=reject): the portal would have dropped or "
+            "changed a field without a word",
+            f"{UPSTREAM} or {ADMINISTRATOR}",
+            "correct the field that the message names and publish anew; or add it to the portal "
+            "and redrive ten minutes later; or set VALIDATION=warn and redrive",
+        ),
+        "crm_field_error_required": _REQUIRED,
+        "bx_empty_required": _REQUIRED,
+        "crm_field_error_value_not_valid": _VALUE,
+        "crm_field_error_value_not_unique": Advice(
+            "another item has this value already, and it must be unique",
+            UPSTREAM,
+            "look the other item up: is this one wanted at all? Then redrive with another value",
+        ),
+        "crm_field_error_category_not_available": Advice(
+            "the pipeline (categoryId) does not exist, or its user may not use it",
+            f"{UPSTREAM} or {ADMINISTRATOR}",
+            "correct it now: dlq redrive --id ID --set categoryId=N; or open the pipeline",
+        ),
+        "crm_field_error_products_not_fetched": Advice(
+            "the portal could not load the products of the item", ADMINISTRATOR, "redrive once"
+        ),
+        "bx_invalid_value": _VALUE,
+        "bx_error": _HIDDEN,
+        "100": Advice(
+            "a value has a type that the portal cannot read, such as text for a number",
+            UPSTREAM,
+            "mend the value that the message or the warnings name, or: "
+            "dlq redrive --id ID --set FIELD=VALUE",
+        ),
+        "http_413": _TOO_LARGE,
+        "access_denied": _RIGHTS,
+        "crm_item_import_access_denied": _RIGHTS,
+        "create_dynamic_item_restricted": _PLAN,
+        "not_found": _TYPE,
+        "entity_type_not_supported": _TYPE,
+        "no_auth_found": Advice(
+            "the portal found no credentials in the call, for this item alone",
+            UPSTREAM,
+            "look for a field named `auth` or `access_token` in the item, then redrive",
+        ),
+        **dict.fromkeys(("0", *BREAKING), _BREAKS),
+        "max_import_batch_size_exceeded": _TOO_LARGE,
+        "link_not_found": _LINK,
+        "link_not_possible": Advice(
+            "items of the type that `links` names cannot be found by an external id",
+            UPSTREAM,
+            "send the item's number in `fields` instead, and publish anew",
+        ),
+        "ended_by_operator": Advice(
+            "an operator ended what was parked (`lanes fail`)",
+            OPERATOR,
+            "redrive it once the portal takes its type again",
+        ),
+        "delivery_limit": Advice(
+            "the importer received it again and again and never settled it: crashes, or holding "
+            "it too long",
+            OPERATOR,
+            "look into the importer's log for its id; then redrive: it is looked up first",
+        ),
+        "rejected": Advice(
+            "another program rejected it from the intake queue",
+            OPERATOR,
+            "find out who else consumes the intake queue, then redrive",
+        ),
+        "expired": Advice(
+            "it waited longer than a time to live allows",
+            OPERATOR,
+            "remove the time to live (message or policy), then redrive",
+        ),
+        "maxlen": Advice(
+            "the intake queue was full and drops instead of refusing",
+            OPERATOR,
+            "give the queue overflow=reject-publish, then redrive",
+        ),
+    }
+)
+"""By code, lower case."""
+
+KINDS: Mapping[str, Advice] = MappingProxyType(
+    {
+        "malformed": Advice(
+            "the message is not an item event", UPSTREAM, "mend the sender and publish anew"
+        ),
+        "rejected": Advice(
+            "the portal refused this item for its own content",
+            f"{UPSTREAM} or {ADMINISTRATOR}",
+            "mend what the message names, then redrive",
+        ),
+        "unsupported": _TYPE,
+        "undelivered": Advice(
+            "the broker put it here, not the importer",
+            OPERATOR,
+            "look at x-death among the headers, mend the cause, then redrive",
+        ),
+    }
+)
+"""By kind, for codes that say nothing by themselves."""
+
+AMBIGUOUS = Advice(
+    "it may be in the CRM already, and the importer could not find out",
+    OPERATOR,
+    "search the portal for the item. Not there: redrive; there: purge --id ID",
+)
+AMBIGUOUS_ALONE = Advice(
+    "it may be in the CRM already, and its type has no external id to look it up by",
+    OPERATOR,
+    "search the portal for the item. Not there: redrive --resend-ambiguous; there: purge --id ID",
+)
+
+
+def advice_on(letter: Letter, *, may_double: bool) -> Advice:
+    """Return what to do about a letter; `may_double`: nobody can look its item up."""
+    if may_double:
+        return AMBIGUOUS_ALONE
+    if letter.kind == "ambiguous":
+        return AMBIGUOUS
+    if TOO_LARGE in text(letter.headers.get("import_error_message")):
+        return _TOO_LARGE
+    return CODES.get(letter.code.lower()) or KINDS.get(letter.kind) or KINDS["undelivered"]

@@ -1,0 +1,47 @@
+"""Lists dead letters: how many of which kind and code, since when."""
+
+import argparse
+import json
+
+from service.commands import terminal
+from service.commands.dlq.groups import Groups
+from service.commands.dlq.opening import opened
+from service.commands.dlq.selection import Selection
+from service.commands.runtime import command_runtime
+
+
+async def listing(options: argparse.Namespace) -> int:
+    """Show the groups of the selected letters; every letter stays."""
+    groups, selection = Groups(), Selection.of(options)
+    async with command_runtime("dlq list") as work, opened(work) as reading:
+        async for window in reading.windows("reading"):
+            for letter in window:
+                if selection.holds(letter):
+                    groups.add(letter)
+            await reading.snapshot.keep(window)
+    show = _show_json if options.json else _show
+    show(reading.snapshot.queue, reading.snapshot.depth, groups)
+    return 1 if reading.ended_early else 0
+
+
+def _show(queue: str, depth: int, groups: Groups) -> None:
+    if groups.count:
+        groups.show()
+    if not depth:
+        terminal.show(f"no dead letters in queue {queue}")
+    elif groups.count == depth:
+        terminal.show(f"{terminal.many(depth, 'dead letter')} in queue {queue}")
+    else:
+        terminal.show(
+            f"{groups.count:,} of {terminal.many(depth, 'dead letter')} in queue {queue} match"
+        )
+
+
+def _show_json(queue: str, depth: int, groups: Groups) -> None:
+    document = {
+        "queue": queue,
+        "letters": depth,
+        "matching": groups.count,
+        "groups": [group.as_json() for group in groups],
+    }
+    terminal.show(json.dumps(document, indent=2))

@@ -1,0 +1,49 @@
+"""Opens the dead letters for a command, and reads them with a look at how far it is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from service.commands import terminal
+from service.commands.runtime import CommandRuntime, stoppable
+from service.rabbit.letters import Letter
+from service.rabbit.snapshot import Snapshot, open_snapshot
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """A walk through the dead letters; `ended_early`: somebody wanted it to end."""
+
+    snapshot: Snapshot
+    enough: bool = False
+    ended_early: bool = False
+
+    async def windows(self, what: str) -> AsyncIterator[list[Letter]]:
+        """Yield the letters in windows until their end, until `enough`, or a signal."""
+        depth = self.snapshot.depth
+        with stoppable() as stop, terminal.progress(what, depth, unit="letters") as progress:
+            async for window in self.snapshot.windows():
+                yield window
+                progress.advance(len(window))
+                self.ended_early = stop.is_set()
+                if self.enough or self.ended_early:
+                    return
+
+
+@asynccontextmanager
+async def opened(work: CommandRuntime) -> AsyncIterator[Reading]:
+    """Open the queue of dead letters; says when others hold some of them."""
+    queue = work.settings.rabbit.dead_letter_queue
+    async with open_snapshot(work.session, queue, work.decoder) as snapshot:
+        if snapshot.others:
+            terminal.say(
+                f"note: others read queue {queue}, too ({snapshot.others} consumers): letters "
+                "that they hold are not seen here"
+            )
+        yield Reading(snapshot)
+    if snapshot.unkept:
+        terminal.say(
+            f"warning: {snapshot.unkept} letters have been returned often and could not be put "
+            f"into queue {queue} anew (is it full?). RabbitMQ 4 drops a letter at its 21st "
+            "return unless the queue has a higher delivery limit"
+        )

@@ -1,0 +1,238 @@
+"""Sends dead letters back to the intake: confirmed first, removed from the queue after."""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service.commands import terminal
+from service.commands.dlq.doubling import may_double
+from service.commands.dlq.groups import Groups
+from service.commands.dlq.opening import Reading, opened
+from service.commands.dlq.patching import Patch, Unpatchable, patch_of, patched
+from service.commands.dlq.selection import Selection
+from service.commands.runtime import CommandRuntime, command_runtime, run
+from service.domain.events import ItemEvent, Malformed
+from service.domain.outcomes import FailureKind
+from service.rabbit.confirms import Word
+from service.rabbit.connection import ConnectionLost
+from service.rabbit.letters import Letter, decoded, redriven
+
+DOUBTFUL = "stays: perhaps in the CRM"
+MALFORMED = "stays: malformed"
+GOES = "goes back"
+ASKED_ABOVE = 100
+"""Letters that a person at a terminal sends back without being asked."""
+_WHY = {
+    Word.RETURNED: "no queue is bound to the intake exchange for its routing key",
+    Word.NACKED: "the intake queue is full and refuses",
+    Word.UNWRITABLE: "the broker takes no message so large, or its headers cannot be written",
+    Word.LOST: "the connection was lost; it may have arrived, which does no harm",
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the letters; `hopeless` are sent although they are malformed."""
+
+    sent: int = 0
+    hopeless: int = 0
+    malformed: int = 0
+    doubtful: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    groups: Groups = field(default_factory=Groups)
+
+
+@dataclass(slots=True, eq=False)
+class Redrive:
+    """A redrive of what is selected, `limit` letters at most; `untried`: it ended before them."""
+
+    work: CommandRuntime
+    selection: Selection
+    patch: Patch
+    limit: int | None
+    resend_ambiguous: bool
+    dry_run: bool
+    tally: Tally = field(default_factory=Tally)
+    untried: int = 0
+
+    async def walk(self, reading: Reading) -> None:
+        """Go through the letters window by window; raises ConnectionLost."""
+        self.untried = reading.snapshot.depth
+        async for window in reading.windows("reading" if self.dry_run else "sending back"):
+            chosen = self.chosen(window)
+            words = [] if self.dry_run else await self._send(reading, chosen)
+            gone = [
+                letter
+                for (letter, _), word in zip(chosen, words, strict=False)
+                if word is Word.CONFIRMED
+            ]
+            await reading.snapshot.settle(window, gone)
+            self._count(chosen, words)
+            self.untried -= len(window)
+            reading.enough = self._is_enough(words)
+        if self._is_at_limit or not (reading.enough or reading.ended_early):
+            self.untried = 0
+
+    def chosen(self, window: Sequence[Letter]) -> list[tuple[Letter, bytes]]:
+        """Return the letters that go, each with its new body; count why others stay."""
+        chosen: list[tuple[Letter, bytes]] = []
+        for letter in filter(self.selection.holds, window):
+            if self.limit is not None and self.tally.sent + len(chosen) >= self.limit:
+                break
+            if self._is_malformed(letter):
+                self.tally.malformed += 1
+                self.tally.groups.add(letter, MALFORMED)
+                continue
+            if self._is_doubtful(letter):
+                self.tally.doubtful += 1
+                self.tally.groups.add(letter, DOUBTFUL)
+                continue
+            try:
+                chosen.append((letter, self._body(letter)))
+            except Unpatchable as why:
+                self.tally.failed[f"it cannot be patched: {why}"] += 1
+                self.tally.groups.add(letter, f"stays: it cannot be patched: {why}")
+        return chosen
+
+    def _is_malformed(self, letter: Letter) -> bool:
+        """Tell whether a letter would only fail again, and nobody named it."""
+        is_named = self.selection.kind is not None or self.selection.ids
+        return letter.kind == FailureKind.MALFORMED and not (is_named or self.patch)
+
+    def _is_doubtful(self, letter: Letter) -> bool:
+        return not self.resend_ambiguous and may_double(letter, can_look_up=self.work.can_look_up)
+
+    def _body(self, letter: Letter) -> bytes:
+        """Return the body to send; raises Unpatchable, too, when a patch breaks it."""
+        if letter.is_bodyless:
+            raise Unpatchable("the broker took no body so large: publish the event anew")
+        body = patched(letter, self.patch)
+        if self.patch:
+            event = decoded(letter, body, self.work.decoder)
+            if isinstance(event, Malformed):
+                raise Unpatchable(event.message)
+        return body
+
+    async def _send(self, reading: Reading, chosen: Sequence[tuple[Letter, bytes]]) -> list[Word]:
+        exchange = self.work.settings.rabbit.intake_exchange
+        confirmer = reading.snapshot.confirmer
+        return await asyncio.gather(
+            *(
+                confirmer.send(redriven(letter, exchange, body, resend=self.resend_ambiguous))
+                for letter, body in chosen
+            )
+        )
+
+    def _count(self, chosen: Sequence[tuple[Letter, bytes]], words: Sequence[Word]) -> None:
+        gone = sum(word is Word.CONFIRMED for word in words)
+        self.tally.sent += len(chosen) if self.dry_run else gone
+        self.tally.failed.update(_WHY[word] for word in words if word is not Word.CONFIRMED)
+        for letter, _ in chosen:
+            self.tally.groups.add(letter, GOES)
+        if not self.patch:
+            self.tally.hopeless += sum(
+                not isinstance(letter.event, ItemEvent) for letter, _ in chosen
+            )
+
+    def _is_enough(self, words: Sequence[Word]) -> bool:
+        if Word.LOST in words:
+            raise ConnectionLost("the connection was closed")
+        nothing_is_bound = set(words) == {Word.RETURNED}
+        return nothing_is_bound or Word.NACKED in words or self._is_at_limit
+
+    @property
+    def _is_at_limit(self) -> bool:
+        return self.limit is not None and self.tally.sent >= self.limit
+
+    def report(self) -> None:
+        """Say what was done, and what was not, with the reason."""
+        tally = self.tally
+        if self.dry_run and tally.groups.count:
+            tally.groups.show("would")
+        verb = "would go back" if self.dry_run else "sent back"
+        terminal.show(f"{_letters(tally.sent)} {verb} to the intake")
+        if tally.hopeless:
+            terminal.show(f"malformed, and will fail again: {_letters(tally.hopeless)} of these")
+        if tally.malformed:
+            terminal.show(
+                f"not sent back: {_letters(tally.malformed)}: malformed, and would fail again. "
+                "--set mends, --kind malformed or --id sends them all the same"
+            )
+        if tally.doubtful:
+            terminal.show(
+                f"not sent back: {_letters(tally.doubtful)}: perhaps in the CRM already, and "
+                "nobody can look. Search the portal first; --resend-ambiguous sends all the same"
+            )
+        for why, count in tally.failed.items():
+            terminal.show(f"not sent back: {_letters(count)}: {why}")
+        if self.untried:
+            terminal.show(f"ended early: {self.untried:,} were not tried")
+        elif not tally.groups.count:
+            terminal.show("no dead letter matches")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something stays that was to go; who names ids means each of them."""
+        return bool(self.tally.failed or (self.selection.ids and self.tally.doubtful))
+
+
+def _letters(count: int) -> str:
+    return terminal.many(count, "dead letter")
+
+
+def redriving(options: argparse.Namespace) -> int:
+    """Send the selected letters back; many only after a person at a terminal has said so."""
+    if not (options.yes or options.dry_run) and terminal.can_ask():
+        plan = argparse.Namespace(**{**vars(options), "dry_run": True})
+        counted = Tally()
+        if code := run(_walk(plan, counted)):
+            return code
+        if counted.sent > ASKED_ABOVE:
+            wanted = str(counted.sent)
+            if not terminal.confirm(
+                f"Type {wanted} to send back {_letters(counted.sent)}:", wanted
+            ):
+                terminal.say("nothing was sent back")
+                return 1
+            options.limit = counted.sent
+    return run(_redrive(options))
+
+
+async def _walk(options: argparse.Namespace, tally: Tally) -> int:
+    """Count what would go; 1 where somebody ended it."""
+    async with command_runtime("dlq redrive") as work, opened(work) as reading:
+        await _redrive_of(work, options, tally).walk(reading)
+    if reading.ended_early:
+        terminal.say("interrupted: nothing was sent back")
+    return 1 if reading.ended_early else 0
+
+
+def _redrive_of(work: CommandRuntime, options: argparse.Namespace, tally: Tally) -> Redrive:
+    return Redrive(
+        work,
+        Selection.of(options),
+        patch_of(options.patch),
+        options.limit,
+        resend_ambiguous=options.resend_ambiguous,
+        dry_run=options.dry_run,
+        tally=tally,
+    )
+
+
+async def _redrive(options: argparse.Namespace) -> int:
+    async with command_runtime("dlq redrive") as work:
+        await work.session.needs_exchange(work.settings.rabbit.intake_exchange)
+        redrive = _redrive_of(work, options, Tally())
+        try:
+            async with opened(work) as reading:
+                await redrive.walk(reading)
+        except (Exception, asyncio.CancelledError):
+            if redrive.tally.sent:
+                redrive.report()
+            raise
+    redrive.report()
+    if reading.ended_early:
+        terminal.say("interrupted: the rest stays where it is")
+    return 1 if redrive.has_failed or reading.ended_early else 0

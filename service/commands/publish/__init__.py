@@ -1,0 +1,190 @@
+"""Publishes item events from a file into the intake, each confirmed, and refuses bad lines."""
+
+import argparse
+import asyncio
+import os
+import shlex
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+
+from service.commands import terminal
+from service.commands.publish.findings import Findings
+from service.commands.publish.handover import Handover
+from service.commands.publish.reading import Wanted, reads
+from service.commands.publish.records import Note, Read, Record, Refused
+from service.commands.publish.repeats import Repeats
+from service.commands.publish.sending import Sender
+from service.commands.publish.source import STANDARD_INPUT, STDIN, Source, opened, size_of
+from service.commands.runtime import command_runtime, run, stoppable
+from service.factories import CannotStart
+from service.rabbit.confirms import Confirmer
+from service.rabbit.connection import ConnectionLost
+from service.rabbit.reasons import why_ended
+
+_TELL_SECONDS = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class Feed:
+    """One run over a file; `after` is the event id up to which all is skipped."""
+
+    sender: Sender
+    after: str | None
+    findings: Findings = field(default_factory=Findings)
+    repeats: Repeats = field(default_factory=Repeats)
+    skipped: int = 0
+    stopped: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.findings.refused or self.skipped or self.sender.has_begun)
+
+    async def take(self, read: Read) -> None:
+        """Publish what can be published; tell what cannot."""
+        match read:
+            case Note():
+                self.findings.note(read.text)
+            case _ if self.after is not None:
+                self.skipped += 1
+                if isinstance(read, Record) and read.event.event_id == self.after:
+                    self.after = None
+            case Refused():
+                self.findings.refuse(read.place, read.reason)
+            case Record():
+                self._warn(read)
+                await self.sender.send(read)
+
+    def _warn(self, record: Record) -> None:
+        repeated = self.repeats.warning(record)
+        warnings = [*record.warnings, *([repeated] if repeated else [])]
+        for warning in warnings:
+            self.findings.warn(record.place, warning)
+        self.findings.warned += bool(warnings)
+
+    def report(self) -> None:
+        """Say what was done."""
+        sender = self.sender
+        for record in sender.unwritable:
+            self.findings.refuse(record.place, "it cannot be sent as a message")
+        sender.unwritable.clear()
+        self.findings.flush()
+        events = terminal.many(sender.confirmed, "item event")
+        parts = [f"{events} published to exchange {sender.exchange}"]
+        counts = (
+            (self.findings.refused, "refused"),
+            (self.findings.warned, "published with a warning"),
+            (self.skipped, "skipped"),
+        )
+        for count, fate in counts:
+            parts += [f"{terminal.many(count, 'line')} {fate}"] if count else []
+        terminal.show(", ".join(parts))
+
+    def tell_how_to_go_on(self) -> None:
+        """Say up to where everything is confirmed, and what may have been sent beside."""
+        sender, last = self.sender, self.sender.last
+        unknown = ""
+        if sender.unknown:
+            unknown = (
+                f"; {terminal.many(sender.unknown, 'event')} behind may have been sent as well; "
+                "sent again they do no harm"
+            )
+        if last is None:
+            terminal.say(f"ended early: nothing was confirmed{unknown}; begin anew")
+            return
+        event_id = last.event.event_id
+        quoted = shlex.quote(event_id)
+        option = quoted if quoted != event_id else f"'{event_id}'"
+        terminal.say(
+            f"ended early: all up to event {event_id} ({last.place}) is confirmed{unknown}; "
+            f"go on with --after {option}"
+        )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Publish a file and return the exit code."""
+    with opened(options.file) as descriptor:
+        if os.isatty(descriptor):
+            terminal.say("reading item events, a line each, until Ctrl-D")
+        return run(_publish(options, descriptor))
+
+
+async def _publish(options: argparse.Namespace, descriptor: int) -> int:
+    wanted = Wanted(options.format, options.entity_type, options.id_column, options.encoding)
+    name = STANDARD_INPUT if options.file == STDIN else options.file
+    async with command_runtime("publish") as work:
+        exchange = work.settings.rabbit.intake_exchange
+        await work.session.needs_exchange(exchange)
+        channel = partial(work.session.channel, confirms=True)
+        confirmer = Confirmer(await channel(), channel)
+        feed = Feed(Sender(confirmer, exchange), options.after)
+        with stoppable() as stop:
+            source = Source(name, descriptor, stop.is_set)
+            # As JSON escapes it, a message may be longer than its line by less than that.
+            longest = work.settings.rabbit.max_message_bytes + 1
+            found = reads(source, wanted, work.decoder, longest)
+            await _walk(feed, source, Handover(asyncio.get_running_loop()).reads(found))
+            feed.stopped = stop.is_set()
+    if feed.after is not None and not feed.stopped:
+        raise CannotStart(
+            f"no line has the event id {terminal.clean(feed.after)}: nothing was published"
+        )
+    feed.report()
+    if feed.stopped:
+        feed.tell_how_to_go_on()
+    elif not feed.has_begun:
+        terminal.say(f"warning: {name} is empty: there was nothing to publish")
+    return 1 if feed.findings.refused or feed.stopped else 0
+
+
+async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None:
+    """Take what is read until somebody asks us to stop; say how to go on after an early end."""
+    try:
+        with terminal.progress("publishing", size_of(source.descriptor), unit="bytes") as progress:
+            pace = _Pace(feed.sender, source, progress)
+            async with aclosing(found):
+                async for read in found:
+                    if source.is_stopped():
+                        break
+                    await feed.take(read)
+                    pace.show()
+            await feed.sender.finish()
+    except (Exception, asyncio.CancelledError) as error:
+        feed.sender.abandon()
+        if feed.has_begun:
+            feed.report()
+            feed.tell_how_to_go_on()
+        if isinstance(error, ConnectionLost):
+            ended = why_ended(str(error))
+            # How to go on is told already, where anything was confirmed.
+            remedy = "" if feed.sender.last else f": {ended.remedy}"
+            raise CannotStart(f"the broker ended it: {ended.found}{remedy}") from None
+        raise
+    finally:
+        source.is_closed = True
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Shows, not too often, how far the run has come and how fast it is."""
+
+    sender: Sender
+    source: Source
+    progress: terminal.Progress
+    begun: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    position: int = 0
+
+    def show(self) -> None:
+        """Show it, if the last time is long enough ago."""
+        now = time.monotonic()
+        if now - self.told < _TELL_SECONDS:
+            return
+        confirmed = self.sender.confirmed
+        rate = confirmed / max(now - self.begun, _TELL_SECONDS)
+        self.progress.tell(f"{terminal.many(confirmed, 'event')}, {rate:,.0f}/s")
+        self.progress.advance(self.source.position - self.position)
+        self.told, self.position = now, self.source.position

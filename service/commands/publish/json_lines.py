@@ -1,0 +1,117 @@
+"""Reads item events from JSON Lines, and from objects that are written over several lines."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from service.commands.publish.formats import BOM
+from service.commands.publish.lines import Line, Lines
+from service.commands.publish.records import JSON, Place, Read, Refused, judged
+from service.domain.events import MalformedCode
+from service.rabbit.decoding import STRUCTURED, Decoder
+
+TOO_LONG = "it is longer than any message may be"
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+_INDENTED = b" ", b"\t", b"}", b"]", b'"'
+_STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
+_GLUED = re.compile(rb"(?<=\})(?:[\s,]|" + BOM + rb")*(?=\{)")
+
+
+def of_json_lines(lines: Lines, decoder: Decoder, entity_type: int | None) -> Iterator[Read]:
+    """Read an item event, plain or a CloudEvent, from every line or spread-out object."""
+    objects = _Objects(lines.longest)
+    for line in lines:
+        for place, text in objects.add(line):
+            yield from _of_text(place, text, decoder, entity_type)
+    for place, text in objects.rest():
+        yield from _of_text(place, text, decoder, entity_type)
+
+
+@dataclass(slots=True)
+class _Objects:
+    """Puts together the lines of an object that does not end on the line it begins on.
+
+    Who writes an object over several lines indents what is inside. So a line that does not look
+    like the inside of an object begins a new one: a broken object costs no others.
+    """
+
+    longest: int
+    depth: int = 0
+    parts: list[Line] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, line: Line) -> Iterator[tuple[Place, bytes | None]]:
+        """Yield every text that is complete with this line; None for one that is too long."""
+        text = line.text
+        if self.parts and (text is None or (not text.startswith(_INDENTED) and text.strip())):
+            yield from self.rest()
+        if text is None:
+            yield Place.at(line.number), None
+        elif self.parts or text.strip():
+            self.parts.append(line)
+            self.size += len(text) + 1
+            self.depth += sum(_STEP.get(token, 0) for token in _TOKEN.findall(text))
+            if self.depth <= 0 or self.size > self.longest:
+                yield from self.rest()
+
+    def rest(self) -> Iterator[tuple[Place, bytes | None]]:
+        """Yield what is open as it is."""
+        if not self.parts:
+            return
+        place = Place(self.parts[0].number, self.parts[-1].number)
+        whole = b"\n".join(line.text or b"" for line in self.parts)
+        self.parts.clear()
+        self.depth = self.size = 0
+        yield place, whole if len(whole) <= self.longest else None
+
+
+def _of_text(
+    place: Place, text: bytes | None, decoder: Decoder, entity_type: int | None
+) -> Iterator[Read]:
+    if text is None:
+        yield Refused(place, TOO_LONG)
+        return
+    read = event_of(place, text, decoder, entity_type)
+    pieces = _GLUED.split(text) if _is_glued(read) else []
+    if len(pieces) > 1 and all(_is_object(piece) for piece in pieces):
+        for piece in pieces:
+            yield event_of(place, piece, decoder, entity_type)
+    else:
+        yield read
+
+
+def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | None) -> Read:
+    """Return what the text of one item event stands for."""
+    # A list that lost its brackets has a comma behind every object.
+    body, content_type = _event_of(text.strip().removesuffix(b",").rstrip(), entity_type)
+    return judged(place, body, content_type, decoder)
+
+
+def _is_glued(read: Read) -> bool:
+    """Tell whether one object may follow another on the same line, as files joined by `cat` do."""
+    return isinstance(read, Refused) and read.reason.startswith(MalformedCode.NOT_JSON)
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
+
+
+def _event_of(text: bytes, entity_type: int | None) -> tuple[bytes, str]:
+    """Return the body that a text stands for, and its content type."""
+    try:
+        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return text, JSON
+    is_wrapped = "source" in members and ("data" in members or "data_base64" in members)
+    if "fields" not in members and ("specversion" in members or is_wrapped):
+        return text, STRUCTURED
+    if entity_type is None or "entityTypeId" in members:
+        return text, JSON
+    named = msgspec.Raw(str(entity_type).encode())
+    return msgspec.json.encode({"entityTypeId": named, **members}), JSON

@@ -1,0 +1,121 @@
+"""Publishes item events, many in flight, and knows up to where all of them are confirmed."""
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from service.commands.publish.records import Record
+from service.commands.terminal import say
+from service.domain.retry import RetryPolicy
+from service.factories import CannotStart
+from service.rabbit.confirms import Confirmer, Word
+from service.rabbit.connection import ConnectionLost
+from service.rabbit.intake import intake_message
+
+MAX_IN_FLIGHT = 500
+MAX_BYTES_IN_FLIGHT = 32_000_000
+PATIENCE_SECONDS = 60.0
+"""How long a full queue is tried again before we give up."""
+_BACK_OFF = RetryPolicy(base=0.2, cap=5.0, max_attempts=1)
+
+
+@dataclass(slots=True, eq=False)
+class Sender:
+    """Publishes in the order of the file; `last` is the last event before which none is open.
+
+    `unknown` counts those that were sent and abandoned without the broker's word.
+    """
+
+    confirmer: Confirmer
+    exchange: str
+    confirmed: int = 0
+    last: Record | None = None
+    unknown: int = 0
+    unwritable: list[Record] = field(default_factory=list)
+    _flight: "deque[tuple[Record, asyncio.Task[Word]]]" = field(default_factory=deque)
+    _bytes: int = 0
+    _sent: int = 0
+    _told: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was sent."""
+        return self._sent > 0
+
+    async def send(self, record: Record) -> None:
+        """Publish an event; waits while too much is in flight. Raises what ends the work."""
+        while self._flight and self._is_full(record):
+            await self._harvest()
+        task = asyncio.create_task(self._confirmed(record), name="publish")
+        self._flight.append((record, task))
+        self._bytes += len(record.body)
+        self._sent += 1
+
+    async def finish(self) -> None:
+        """Wait for the word on everything that is in flight."""
+        while self._flight:
+            await self._harvest()
+
+    def abandon(self) -> None:
+        """Wait no longer for what is in flight; what has its confirm already still counts."""
+        whole = True
+        for record, task in self._flight:
+            whole = whole and task.done() and not task.cancelled() and not task.exception()
+            if whole and task.result() is Word.CONFIRMED:
+                self.confirmed, self.last = self.confirmed + 1, record
+            else:
+                self.unknown += 1
+            task.cancel()
+        self._flight.clear()
+
+    def _is_full(self, record: Record) -> bool:
+        return (
+            len(self._flight) >= MAX_IN_FLIGHT
+            or self._bytes + len(record.body) > MAX_BYTES_IN_FLIGHT
+        )
+
+    async def _harvest(self) -> None:
+        """Wait for the word on the oldest event in flight."""
+        record, task = self._flight[0]
+        word = await task
+        self._flight.popleft()
+        self._bytes -= len(record.body)
+        match word:
+            case Word.CONFIRMED:
+                self.confirmed, self.last = self.confirmed + 1, record
+            case Word.UNWRITABLE:
+                self.unwritable.append(record)
+            case Word.RETURNED:
+                raise CannotStart(
+                    f"exchange {self.exchange} has no queue for item.{record.event.entity_type_id}"
+                    ": start the importer once, or bind the intake queue"
+                )
+            case Word.NACKED:
+                raise CannotStart(
+                    f"the intake queue has been full for {PATIENCE_SECONDS:g} s: does the "
+                    "importer run?"
+                )
+            case _:
+                raise ConnectionLost(self.confirmer.last_words)
+
+    async def _confirmed(self, record: Record) -> Word:
+        """Publish until the broker takes it or can say no more; a full queue is tried again."""
+        message = intake_message(
+            record.event, record.body, record.content_type, self.exchange, datetime.now(UTC)
+        )
+        deadline, attempt = _now() + PATIENCE_SECONDS, 0
+        while (word := await self.confirmer.send(message)) is Word.NACKED:
+            if _now() > deadline:
+                return word
+            if not self._told:
+                say("waiting: the intake queue is full; trying again and again")
+                self._told = True
+            await asyncio.sleep(_BACK_OFF.delay(attempt, 0.5 + random.random() / 2))  # noqa: S311 - jitter
+            attempt += 1
+        return word
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,101 @@
+"""Runs a command's work with the broker, so that whatever ends it reads as a sentence."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from service import factories
+from service.commands.terminal import say
+from service.rabbit.connection import ConnectionLost
+from service.rabbit.decoding import Decoder
+from service.rabbit.reasons import why_ended
+from service.rabbit.session import CannotConnect, Missing, Session, connect
+from service.rabbit.snapshot import Stalled
+from service.settings.environment import load
+from service.settings.tree import Settings
+
+BLOCKED_EVERY_SECONDS = 1.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommandRuntime:
+    """What a command needs to work with the broker."""
+
+    settings: Settings
+    session: Session
+    decoder: Decoder
+
+    @property
+    def can_look_up(self) -> bool:
+        """Whether the importer asks the portal about doubtful items at all."""
+        return self.settings.lookup != "never"
+
+
+@asynccontextmanager
+async def command_runtime(name: str) -> AsyncIterator[CommandRuntime]:
+    """Connect to the broker of the settings; the portal's are not needed."""
+    settings = load(portal=False)
+    async with connect(factories.address(settings.rabbit), name) as session:
+        watch = asyncio.create_task(_tell_when_blocked(session), name="blocked")
+        try:
+            yield CommandRuntime(settings, session, factories.decoder(settings))
+        finally:
+            watch.cancel()
+
+
+def run(work: Coroutine[Any, Any, int]) -> int:
+    """Run a command's work to its exit code; raises CannotStart with what ended it."""
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        return 1
+    except (CannotConnect, Stalled) as reason:
+        raise factories.CannotStart(str(reason)) from None
+    except Missing as missing:
+        raise factories.CannotStart(
+            f"{missing} is missing: the importer declares it when it starts; does "
+            "IMPORTER_RABBIT__URL name the right virtual host?"
+        ) from None
+    except ConnectionLost as lost:
+        ended = why_ended(str(lost))
+        raise factories.CannotStart(
+            f"the broker ended it: {ended.found}: {ended.remedy}"
+        ) from None
+
+
+@contextmanager
+def stoppable() -> Iterator[asyncio.Event]:
+    """Yield an event that the first SIGINT or SIGTERM sets; the second one cancels the task."""
+    loop, task, stop = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        elif not stop.is_set():
+            say("stopping after what is in flight; once more: at once")
+            stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, asked)
+    try:
+        yield stop
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _tell_when_blocked(session: Session) -> None:
+    """Say, once each time, that the broker makes us wait, and that it goes on."""
+    told = False
+    while True:
+        await asyncio.sleep(BLOCKED_EVERY_SECONDS)
+        blocked = await session.blocked()
+        if blocked and not told:
+            say("waiting: the broker takes no messages (memory or disk alarm)")
+        if told and not blocked:
+            say("the broker takes messages again")
+        told = blocked

@@ -1,0 +1,200 @@
+"""Decides when intake must pause, when to probe, and when to flow again."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.domain.events import Identity
+from service.domain.outcomes import Fault, PauseReason
+
+UNSURE_BORNE = 3
+"""So many calls in a row may break before that can become a pause."""
+
+
+REKEYED = frozenset({PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.AUTH_SERVER})
+"""Pauses that other credentials may end."""
+
+
+class Mode(StrEnum):
+    """How much may leave for the portal."""
+
+    FLOWING = "flowing"
+    PAUSED = "paused"
+    HALF_OPEN = "half_open"
+    """One batch at a time, until one is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PausePolicy:
+    """When a portal-wide failure becomes a pause, and how often it is probed; seconds.
+
+    The brake: pause when more than `brake_share` of the last `brake_items` answered items were
+    rejected; either at 0 = off.
+    """
+
+    after: float
+    probe: float
+    probe_cap: float
+    brake_share: float = 0.5
+    brake_items: int = 0
+
+
+class CircuitBreaker:
+    """One truth about whether events may flow; every change is an explicit call with `now`."""
+
+    def __init__(self, policy: PausePolicy) -> None:
+        """Start flowing."""
+        self._policy = policy
+        self._interval = policy.probe
+        self._trouble_since: float | None = None
+        self._unsure = 0
+        self._answers: deque[bool] = deque(maxlen=max(policy.brake_items, 1))
+        self._suspects: dict[str, set[Identity]] = {}
+        self._breakers: dict[int, set[Identity]] = {}
+        self._passed: dict[int, float] = {}
+        self._opened_at: float | None = None
+        self._open_seconds = 0.0
+        self.mode = Mode.FLOWING
+        self.reason: PauseReason | None = None
+        self.probe_at = 0.0
+        self.last_success: float | None = None
+        self.fault: Fault | None = None
+        """What the portal last said against itself, for people."""
+
+    def record_failure(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
+        """Note a call that failed for a portal-wide reason which may pass by itself.
+
+        Not `sure`: it may be one item's fault as well, so that some are borne, also half-open,
+        while the item is being found.
+        """
+        self._unsure = 0 if sure else self._unsure + 1
+        if self.mode is Mode.HALF_OPEN and sure:
+            self._pause(self.reason or reason, now)
+            return
+        if self.mode is Mode.PAUSED:
+            return
+        if self._trouble_since is None:
+            self._trouble_since = now
+        borne = not sure and self._unsure < UNSURE_BORNE
+        if now - self._trouble_since >= self._policy.after and not borne:
+            self._pause(self.reason or reason, now)
+
+    def left_alone(self, reason: PauseReason, seconds: float, now: float) -> None:
+        """Note that the portal wants no call for so long: what lasts like a pause is one."""
+        if seconds >= self._policy.after and self.mode is not Mode.PAUSED:
+            self._pause(self.reason or reason, now)
+
+    def hurry(self, now: float) -> None:
+        """Have the portal probed at once if it waits for credentials, and there are others now."""
+        if self.mode is Mode.PAUSED and self.reason in REKEYED:
+            self.probe_at = now
+
+    def trip(self, reason: PauseReason, now: float) -> None:
+        """Note a refusal that only a person can mend: pause at once."""
+        if self.mode is Mode.PAUSED:
+            self.reason = reason
+        else:
+            self._pause(reason, now)
+
+    def suspect(self, code: str, identity: Identity) -> int:
+        """Note an item refused alone; return how many different ones were, since a success."""
+        refused = self._suspects.setdefault(code, set())
+        refused.add(identity)
+        return len(refused)
+
+    def broke_alone(self, identity: Identity) -> int:
+        """Note an item whose call broke alone; return how many of its type did so lately."""
+        breakers = self._breakers.setdefault(identity.entity_type_id, set())
+        breakers.add(identity)
+        return len(breakers)
+
+    def passed(self, entity_type_id: int) -> float | None:
+        """Return when an item of a type was last imported; None if none was."""
+        return self._passed.get(entity_type_id)
+
+    def open_seconds(self, now: float) -> float:
+        """Return how long the portal has taken imports, as far as anybody knows."""
+        if self.mode is not Mode.PAUSED:
+            self._opened_at = now if self._opened_at is None else self._opened_at
+            return self._open_seconds + now - self._opened_at
+        return self._open_seconds
+
+    def ended(
+        self,
+        imported: int,
+        rejected: int,
+        now: float,
+        *,
+        entity_type_id: int = 0,
+        found: int = 0,
+        judged: int = 0,
+    ) -> None:
+        """Note how many items of a type the portal has accepted and refused by name.
+
+        `found` were accepted by a call that broke: that shows whose fault a broken call may be,
+        but opens nothing. `judged` were refused here, before any call: they count for the brake,
+        and say nothing of the portal.
+        """
+        self._answers.extend([False] * (imported + found) + [True] * (rejected + judged))
+        if found or imported:
+            self.last_success = self._passed[entity_type_id] = now
+        if not imported and not rejected and not judged:
+            return
+        if imported or rejected:
+            self._trouble_since, self._unsure = None, 0
+        if imported:
+            self._suspects.clear()
+            self._breakers.pop(entity_type_id, None)
+        if self.mode is Mode.HALF_OPEN:
+            self._judge_half_open(imported, rejected + judged, now)
+        elif self.mode is Mode.FLOWING and self._brake_trips():
+            self._pause(PauseReason.FAILURE_SHARE, now)
+
+    def probed(self, now: float, *, ok: bool, reason: PauseReason | None = None) -> None:
+        """Note the answer to a probe."""
+        if self.mode is not Mode.PAUSED:
+            return
+        if ok:
+            self.mode, self._opened_at = Mode.HALF_OPEN, now
+            return
+        self.reason = reason or self.reason
+        self.probe_at = now + self._interval
+        self._grow()
+
+    def idle(self) -> None:
+        """Note that half-open has nothing to try: the probe's word is all there is."""
+        if self.mode is Mode.HALF_OPEN:
+            self.mode, self.reason = Mode.FLOWING, None
+
+    def limit(self, slots: int) -> int:
+        """Return how many calls may be in flight."""
+        return {Mode.FLOWING: slots, Mode.HALF_OPEN: 1, Mode.PAUSED: 0}[self.mode]
+
+    def _judge_half_open(self, imported: int, rejected: int, now: float) -> None:
+        mostly = imported > 0 and (
+            self.reason is not PauseReason.FAILURE_SHARE
+            or rejected <= self._policy.brake_share * (imported + rejected)
+        )
+        if mostly:
+            self.mode, self.reason = Mode.FLOWING, None
+            self._interval = self._policy.probe
+            self._answers.clear()
+        elif self.reason is PauseReason.FAILURE_SHARE and rejected:
+            self._pause(self.reason, now)
+
+    def _brake_trips(self) -> bool:
+        items, share = self._policy.brake_items, self._policy.brake_share
+        if not items or not share or len(self._answers) < items:
+            return False
+        return sum(self._answers) > share * items
+
+    def _pause(self, reason: PauseReason, now: float) -> None:
+        self._open_seconds, self._opened_at = self.open_seconds(now), None
+        self.mode, self.reason = Mode.PAUSED, reason
+        self.probe_at = now + self._interval
+        self._trouble_since, self._unsure = None, 0
+        self._suspects.clear()
+        self._grow()
+
+    def _grow(self) -> None:
+        self._interval = min(self._interval * 2, self._policy.probe_cap)

@@ -1,0 +1,1 @@
+"""Takes every event from the intake to its outcome."""

@@ -1,0 +1,282 @@
+"""Carries one batch through its call: clears doubt, imports, and says what follows."""
+
+import logging
+import random
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from service.domain.batching import Batch
+from service.domain.circuit_breaker import CircuitBreaker
+from service.domain.claims import Claims
+from service.domain.decisions import (
+    Decision,
+    Rules,
+    after_failed_look_up,
+    after_fault,
+    after_look_up,
+    after_report,
+)
+from service.domain.events import BatchKey, ItemEvent
+from service.domain.leave import NotOurs, asked_before_sending
+from service.domain.outcomes import (
+    MISSING,
+    Accepted,
+    CallFailed,
+    CallKind,
+    Failed,
+    FailureKind,
+    Fault,
+    Imported,
+    PauseReason,
+    RefusalKind,
+    Refused,
+    Report,
+)
+from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
+from service.importer.field_check import VALIDATION_FAILED, Describing, Validator
+from service.importer.lookup import Clocks, Lookup, Recovery
+from service.telemetry.metrics import Metrics
+
+D = TypeVar("D")
+
+NEVER_RAN = frozenset(
+    {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}
+)
+
+UNFINISHED = Failed(
+    FailureKind.REJECTED,
+    "UNREADABLE_ANSWER",
+    "the call to the portal was broken off on our side; its item may or may not exist",
+)
+
+log = logging.getLogger(__name__)
+
+
+class Portal(Lookup, Describing, Protocol):
+    """What the importer needs of the portal; every method raises CallFailed."""
+
+    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        """Import events of one key; the report has one verdict for each, in order."""
+
+    def pace(self) -> tuple[float, str]:
+        """Tell how many seconds an import would wait for the portal's limits, and for which."""
+
+    def shut_for(self, reason: PauseReason | None) -> float:
+        """Return for how many seconds no call can help, though intake is paused for a reason."""
+
+    def most(self, entity_type_id: int, most: int) -> int:
+        """Return how many items of a type one call should carry, at most `most`."""
+
+
+class Importer(Generic[D]):
+    """Makes the calls for one batch at a time and keeps the gate informed.
+
+    Never waits between tries: what must go again is handed back with its due time.
+    """
+
+    def __init__(
+        self,
+        *,
+        portal: Portal,
+        claims: Claims[D],
+        breaker: CircuitBreaker,
+        rules: Rules,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        """Call the portal by the rules; `clock` is the loop's.
+
+        `may_send`, to be set before use, tells whether a batch is still ours to send.
+        """
+        self.may_send: Callable[[Batch[D]], bool] = _always
+        self._portal = portal
+        self._breaker = breaker
+        self._rules = rules
+        self._metrics = metrics
+        self._clock = clock
+        self._judge: FaultAttribution[D] = FaultAttribution(
+            portal=portal, breaker=breaker, rules=rules, clock=clock
+        )
+        self._recovery = Recovery(
+            portal=portal,
+            claims=claims,
+            rules=rules,
+            metrics=metrics,
+            clocks=Clocks(clock, lambda: breaker.open_seconds(clock())),
+        )
+        self._validator: Validator[D] = Validator(
+            portal=portal, policy=rules.validation, metrics=metrics, clock=clock
+        )
+
+    async def carry(self, batch: Batch[D]) -> Decision[D]:
+        """Look up what is in doubt, import the rest, and return what follows for every claim."""
+        started = self._clock()
+        decision = await self._carry(batch)
+        self._metrics.spent["call"].inc(self._clock() - started)
+        ends = [outcome for _, outcome in decision.ended]
+        done = [end for end in ends if isinstance(end, Imported)]
+        imported = sum(not end.reconciled for end in done)
+        found = sum(end.reconciled and not end.duplicate for end in done)
+        refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
+        judged = sum(each.code == VALIDATION_FAILED for each in refused)
+        by_name = len(refused) - judged
+        kind = batch.key.entity_type_id
+        self._breaker.ended(
+            imported, by_name, self._clock(), entity_type_id=kind, found=found, judged=judged
+        )
+        return decision
+
+    async def _carry(self, batch: Batch[D]) -> Decision[D]:
+        decision: Decision[D] = Decision()
+        ready: Batch[D] | None = batch
+        await self._validator.look(batch)
+        if any(claim.known.doubt for claim in batch.claims):
+            try:
+                cleared = await self._recovery.clear(batch.claims, tries=batch.failed_look_ups)
+            except CallFailed as failed:
+                return self._look_up_failed(batch, failed.fault)
+            decision, ready = after_look_up(
+                batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
+            )
+        ready = self._validated(ready, decision) if ready is not None else None
+        if ready is None:
+            return decision
+        if not self.may_send(ready):
+            ready.due = self._clock()
+            decision.again.append(ready)
+            return decision
+        return decision.add(await self._import(ready))
+
+    def _validated(self, batch: Batch[D], decision: Decision[D]) -> Batch[D] | None:
+        """Return what of a batch may be sent; the rest ends without a call."""
+        refused = self._validator.refused(batch)
+        if not refused:
+            return batch
+        decision.ended += refused
+        out = [claim for claim, _ in refused]
+        left = [claim for claim in batch.claims if claim not in out]
+        return batch.part(left, batch.due) if left else None
+
+    async def _import(self, batch: Batch[D]) -> Decision[D]:
+        if len(batch.claims) == 1 and batch.claims[0].known.failures_alone:
+            self._metrics.isolations.inc()
+        batch_id = uuid.uuid4().hex
+        for claim in batch.claims:
+            claim.known.attempts += 1
+            claim.known.batch_id = batch_id
+        try:
+            with asked_before_sending(lambda: self.may_send(batch)):
+                report = await self._portal.import_items(
+                    batch.key, [c.event for c in batch.claims]
+                )
+        except NotOurs:
+            return self._withheld(batch)
+        except CallFailed as failed:
+            return await self._call_failed(batch, failed.fault)
+        except BaseException:
+            for claim in batch.claims:
+                claim.known.perhaps_sent(UNFINISHED, self._clock() + self._rules.settle)
+            raise
+        return self._answered(batch, report)
+
+    def _withheld(self, batch: Batch[D]) -> Decision[D]:
+        """Put a batch back that did not leave: the broker may have given its messages away."""
+        log.warning("call withheld: the broker was not heard", extra={"items": len(batch.claims)})
+        for claim in batch.claims:
+            claim.known.attempts -= 1
+        batch.due = self._clock()
+        return Decision(again=[batch])
+
+    def _answered(self, batch: Batch[D], report: Report) -> Decision[D]:
+        now = self._clock()
+        report = self._once(batch, report)
+        verdicts = list(zip(batch.claims, report, strict=True))
+        decision = after_report(batch, report, now=now)
+        # "100" is said before rights are looked at, so it tells nothing about them.
+        passed = [
+            v
+            for v in report
+            if refusal_kind_of(v) in {None, RefusalKind.REJECTED} and _code(v) != "100"
+        ]
+        decision.add(self._judge.denied(batch, verdicts, others=bool(passed)))
+        planless = [c for c, verdict in verdicts if refusal_kind_of(verdict) is RefusalKind.PLAN]
+        if planless:
+            self._breaker.trip(PauseReason.PLAN, now)
+            decision.again.append(batch.part(planless, now + self._rules.retry.cap))
+        log.info(
+            "batch answered",
+            extra={
+                "batch_id": batch.claims[0].known.batch_id,
+                "entity_type": batch.key.entity_type_id,
+                "items": len(batch.claims),
+                "accepted": sum(isinstance(verdict, Accepted) for verdict in report),
+                "closed_by": batch.closed_by,
+            },
+        )
+        return decision
+
+    def _once(self, batch: Batch[D], report: Report) -> Report:
+        """Believe an item id only if no other event has it: one item settles one event."""
+        believed = {
+            position: MISSING
+            if isinstance(verdict, Accepted)
+            and not self._recovery.answered(claim.event, verdict.item_id)
+            else verdict
+            for position, (claim, verdict) in enumerate(zip(batch.claims, report, strict=True))
+        }
+        return Report(len(report), believed)
+
+    async def _call_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+        now = self._clock()
+        log.warning("import call failed", extra=_shown(batch, fault))
+        if fault.kind in NEVER_RAN:
+            for claim in batch.claims:
+                claim.known.attempts -= 1
+        if fault.kind is CallKind.SUSPECT and len(batch.claims) == 1:
+            return await self._judge.suspect(batch, fault)
+        # First of all the doubt: whatever happens next, these claims were perhaps sent.
+        decision = after_fault(batch, fault, rules=self._rules, now=now, chance=_chance())
+        its_own = False
+        if fault.kind is CallKind.AMBIGUOUS:
+            self._metrics.ambiguous.inc()
+            its_own = await self._judge.broken(batch)
+        if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
+            for claim in batch.claims:
+                claim.known.first_failed_at = claim.known.first_failed_at or now
+                claim.known.refused_at = now if fault.kind is CallKind.SUSPECT else None
+        if fault.kind is not CallKind.SUSPECT and not its_own:
+            self._judge.portal_failed(fault)
+        return decision
+
+    def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+        log.warning("look-up failed", extra=_shown(batch, fault))
+        self._judge.portal_failed(fault)
+        return after_failed_look_up(
+            batch, fault, rules=self._rules, now=self._clock(), chance=_chance()
+        )
+
+
+def _shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
+    """Return what the log tells of a failed call; the portal's own words stay out."""
+    return {
+        "batch_id": batch.claims[0].known.batch_id,
+        "entity_type": batch.key.entity_type_id,
+        "items": len(batch.claims),
+        "kind": fault.kind,
+        "code": fault.code,
+        "http_status": fault.http_status,
+        "cause": fault.cause,
+    }
+
+
+def _code(verdict: object) -> str | None:
+    return verdict.code if isinstance(verdict, Refused) else None
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+def _chance() -> float:
+    return random.random()  # noqa: S311 - jitter

@@ -1,0 +1,130 @@
+"""Takes deliveries in, keeps what waits, and lets every delivery out: settled, or given back."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from service.domain.batching import Batcher
+from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of
+from service.domain.events import ItemEvent, Malformed
+from service.domain.limits import Limits
+from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.importer.background import BackgroundTasks
+from service.importer.results import Delivery, Publisher
+from service.importer.settlement import End, Settler
+from service.telemetry.metrics import Metrics
+from service.telemetry.supervision import contained
+
+RETURNED = 4
+"""Of so many times what can be held it is remembered what was known when it went back: that
+comes back first, unless another process took it."""
+
+
+class Desk:
+    """Knows where every delivery is: with a claim, in the agenda, or on its way out."""
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        most: Callable[[int, int], int],
+        wake: Callable[[], None],
+    ) -> None:
+        """Start empty; `most` tells how many items of a type one call should carry.
+
+        `wake` is called whenever something may be due earlier than before.
+        """
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._wake = wake
+        self.claims: Claims[Delivery] = Claims(
+            remember=limits.remember, returned=RETURNED * limits.prefetch
+        )
+        self.batcher: Batcher[Delivery] = Batcher(limits.batch, most)
+        self.settler = Settler(
+            publisher=publisher,
+            claims=self.claims,
+            metrics=metrics,
+            clock=clock,
+            remember=RETURNED * limits.prefetch,
+        )
+        self.background = BackgroundTasks(on_end=wake, metrics=metrics)
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is held as the broker may deliver."""
+        return len(self.settler.held) >= self._limits.prefetch
+
+    def accept(self, delivery: Delivery) -> None:
+        """Take one delivery in; called for each, in order of arrival."""
+        event = delivery.event
+        self.settler.held[delivery] = None
+        with contained(self._metrics, "accept"):
+            if isinstance(event, Malformed):
+                failed = Failed(FailureKind.MALFORMED, event.code, event.message)
+                self.background.start(self.settler.settle_message(delivery, failed))
+            else:
+                self._admit(delivery, event)
+        if self.full:
+            self._wake()
+
+    async def settle(self, ended: Sequence[End]) -> None:
+        """Settle; what a bug keeps from being settled goes on beside, and holds up nobody."""
+        for each in await self.settler.settle(ended, self._resolved):
+            self.background.start(self.settler.settle_apart(each, self._resolved))
+
+    def release(self, claims: Iterable[Claim[Delivery]]) -> None:
+        """Give claims up unsettled; what is known of them is kept, their deliveries go back."""
+        back = [delivery for claim in claims for delivery in self.claims.release(claim)]
+        if back:
+            self.background.start(self.settler.give_back(self.settler.taken(back)))
+
+    def overdue(self, before: float) -> list[Delivery]:
+        """Take out what was received before a time, and give up what is here no more."""
+        late = self.settler.late(before)
+        self.release(self.batcher.prune(lambda claim, _: is_live(claim)))
+        return self.settler.taken(late)
+
+    def _admit(self, delivery: Delivery, event: ItemEvent) -> None:
+        """Claim the event, or join whoever has."""
+        limits = self._limits
+        claim = claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
+        admitted = self.claims.admit(claim, copy=delivery.copy)
+        if isinstance(admitted, Claim):
+            self._schedule(admitted)
+            return
+        self._metrics.joined.inc()
+        if isinstance(admitted, Repeat):
+            self.background.start(self.settler.settle_message(delivery, admitted.imported))
+
+    def _schedule(self, claim: Claim[Delivery]) -> None:
+        """Let a claim join an open batch, once a look-up of it can prove anything."""
+        now = self._clock()
+        if claim.known.outcome is not None:
+            outcome, claim.known.outcome = claim.known.outcome, None
+            self.background.start(self.settle([(claim, outcome)]))
+        elif claim.known.struck:
+            self.batcher.alone(claim, max(now, claim.known.look_at), now)
+            self._wake()
+        elif claim.known.doubt and claim.known.look_at > now:
+            self.batcher.defer(claim, claim.known.look_at)
+            self._wake()
+        elif self.batcher.add(claim, now):
+            self._wake()
+
+    def _resolved(self, resolved: Resolved[Delivery], outcome: Outcome) -> None:
+        """Go on with what waited for a claim that has ended."""
+        for waiter in resolved.starts:
+            self._schedule(waiter)
+        if isinstance(outcome, Imported):
+            for waiter in resolved.repeats:
+                again = resolved.success(waiter, outcome)
+                for delivery in waiter.deliveries:
+                    self.background.start(self.settler.settle_message(delivery, again))
+
+
+def is_live(claim: Claim[Delivery]) -> bool:
+    """Tell whether a message of a claim is still ours."""
+    return any(delivery.live for delivery in claim.deliveries)

@@ -1,0 +1,284 @@
+"""Clears doubt: asks the portal which items exist, and says what follows for each event."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from service.domain.claims import Claim, Claims
+from service.domain.decisions import Cleared, Rules
+from service.domain.events import ExternalId, ItemEvent
+from service.domain.history import Doubt
+from service.domain.outcomes import (
+    CallFailed,
+    CallKind,
+    Failed,
+    FailureKind,
+    Imported,
+)
+from service.domain.owning import Owned, Owners
+from service.domain.witnessing import Oneself, Seen, Shown, Witness, Witnesses
+from service.telemetry.metrics import Metrics
+
+D = TypeVar("D")
+Items = Mapping[ExternalId, Sequence[Seen]]
+BAD_REQUEST = 400
+REFUSED_FOR_GOOD = frozenset({"invalid_arg_value", "error_argument"})
+"""Codes that say that a look-up asks for what is not there, such as a field."""
+
+UNKNOWN_FATE = Failed(
+    FailureKind.AMBIGUOUS,
+    "CONNECTION_LOST",
+    "the message was delivered before, nobody knows whether its item was imported, and the portal "
+    "cannot be asked: look into the CRM, and publish the event again if the item is not there",
+)
+
+log = logging.getLogger(__name__)
+
+
+class Lookup(Protocol):
+    """What recovery needs of the portal; every method raises CallFailed."""
+
+    async def find(
+        self, entity_type_id: int, wanted: Sequence[ExternalId]
+    ) -> dict[ExternalId, list[Seen]]:
+        """Return the items that carry the external ids, those with the lowest ids first."""
+
+    async def oneself(self) -> Oneself:
+        """Ask who we are."""
+
+    async def probe(self) -> None:
+        """Make the cheapest call there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Loop time, and the seconds that the portal has taken imports for."""
+
+    now: Callable[[], float]
+    open_seconds: Callable[[], float]
+
+
+@dataclass(slots=True)
+class _Asked(Generic[D]):
+    """What one look-up has brought: the item of each claim that has one, and all it has shown."""
+
+    shown: Shown
+    found: dict[Claim[D], int] = field(default_factory=dict)
+
+    def proves(self, claim: Claim[D]) -> bool:
+        """Tell whether the claim's item would have been shown, if it existed."""
+        return self.shown.proves(claim.event, sure=claim.known.doubt is Doubt.STRONG)
+
+
+class Recovery(Generic[D]):
+    """Looks doubtful events up, believing "absent" only where a witness is shown.
+
+    Everything is judged by one look-up: what an earlier one showed may be hidden by now.
+    """
+
+    def __init__(
+        self,
+        *,
+        portal: Lookup,
+        claims: Claims[D],
+        rules: Rules,
+        metrics: Metrics,
+        clocks: Clocks,
+    ) -> None:
+        """Ask the portal, by the rules."""
+        self._portal = portal
+        self._claims = claims
+        self._rules = rules
+        self._metrics = metrics
+        self._clocks = clocks
+        self._witnesses = Witnesses()
+        self._owners = Owners(remember=claims.remember)
+
+    def answered(self, event: ItemEvent, item_id: int) -> bool:
+        """Note an item that the portal named for an event; False if it is not to be believed.
+
+        A number that is known of another item may be a mistake of whoever answered: a look-up
+        tells. Where none is possible, this event is in doubt, and those after it are not.
+        """
+        owned = self._owners.own(event, item_id)
+        if owned is Owned.OTHER_PAIR and event.external_id is None:
+            self._set_back(event, item_id)
+        if owned is not Owned.OURS:
+            return False
+        if event.external_id is not None:
+            self._witnesses.made(event, item_id, self._clocks.now())
+        return True
+
+    async def clear(self, claims: Sequence[Claim[D]], *, tries: int) -> Cleared[D]:
+        """Look the doubtful among the claims up; raises CallFailed when that fails.
+
+        `tries` counts the look-ups of these claims that have failed already.
+        """
+        cleared: Cleared[D] = Cleared()
+        askable = [c for c in claims if c.known.doubt and c.event.external_id is not None]
+        try:
+            asked = await self._ask(askable, tries)
+            for claim in claims:
+                self._judge(claim, asked, cleared)
+        except CallFailed as failed:
+            if failed.fault.kind is not CallKind.UNSUPPORTED:
+                raise
+            # No items of a type that the portal does not know; the import says the same.
+            return Cleared(absent=_known_absent(claims))
+        return cleared
+
+    def _judge(self, claim: Claim[D], asked: "_Asked[D]", cleared: Cleared[D]) -> None:
+        """Say what follows for one claim."""
+        known, external = claim.known, claim.event.external_id
+        if known.doubt is Doubt.NONE:
+            cleared.absent.append(claim)
+        elif claim in asked.found:
+            cleared.ended.append((claim, self._reconciled(claim, asked.found[claim])))
+        elif external is None or not (external.exact or known.doubt is Doubt.WEAK):
+            self._cannot_tell(claim, cleared)
+        elif asked.proves(claim):
+            self._believe_absent(claim, cleared)
+        else:
+            self._wait(claim, cleared)
+
+    async def _ask(self, claims: Sequence[Claim[D]], tries: int) -> "_Asked[D]":
+        """Ask the portal for the items of the claims, and for witnesses of the same kind."""
+        asked = _Asked[D](Shown(self._witnesses))
+        if not claims:
+            return asked
+        events = [claim.event for claim in claims]
+        witnesses = self._witnesses.to_ask(events)
+        wanted = dict.fromkeys(
+            [*(each.external_id for each in events), *(each.external_id for each in witnesses)]
+        )
+        try:
+            items = await self._portal.find(
+                events[0].entity_type_id, [each for each in wanted if each is not None]
+            )
+        except CallFailed as failed:
+            await self._give_up_or_raise(failed, tries)
+            return asked
+        self._see_witnesses(witnesses, items, asked)
+        self._see_items(claims, items, asked)
+        unproved = [c for c in claims if c not in asked.found and not asked.proves(c)]
+        if any(asked.shown.may_hang_on_oneself(claim.event) for claim in unproved):
+            try:
+                asked.shown.oneself = await self._portal.oneself()
+            except CallFailed as failed:
+                await self._give_up_or_raise(failed, tries)
+        return asked
+
+    def _see_witnesses(
+        self, witnesses: Sequence[Witness], items: Items, asked: "_Asked[D]"
+    ) -> None:
+        for witness in witnesses:
+            for seen in items.get(witness.external_id, ()) if witness.external_id else ():
+                if seen.item_id == witness.item_id:
+                    asked.shown.add(witness, seen.has, self._clocks.now())
+
+    def _see_items(self, claims: Sequence[Claim[D]], items: Items, asked: "_Asked[D]") -> None:
+        """Find the item of each claim; an item settles at most one event."""
+        for claim in claims:
+            event = claim.event
+            shown = items.get(event.external_id, ()) if event.external_id else ()
+            for seen in sorted(shown, key=lambda each: each.item_id):
+                if self._is_ours(event, seen.item_id):
+                    asked.found[claim] = seen.item_id
+                    # Nobody here knows when it was made, unless it was sent from here.
+                    since = claim.since if claim.known.attempts else -math.inf
+                    witness = self._witnesses.made(event, seen.item_id, since)
+                    asked.shown.add(witness, seen.has, self._clocks.now())
+                    break
+
+    def _is_ours(self, event: ItemEvent, item_id: int) -> bool:
+        """Tell whether an item that the portal shows under an event's external id is its item."""
+        owned = self._owners.own(event, item_id)
+        if owned is Owned.OTHER_PAIR:
+            self._set_back(event, item_id)
+        return owned is not Owned.TAKEN
+
+    def _set_back(self, event: ItemEvent, item_id: int) -> None:
+        """Note that the portal has older data than we: an item number was given out twice."""
+        self._metrics.portal_set_back.inc()
+        log.error(
+            "the portal was set back: it gave an item number out again. What was imported before "
+            "is looked up before it is answered or sent; find out which items are missing, and "
+            "publish their events again",
+            extra={"entity_type": event.entity_type_id, "item_id": item_id},
+        )
+        self._claims.set_back()
+        self._witnesses.forget()
+        self._owners.forget()
+        self._owners.own(event, item_id)
+
+    async def _give_up_or_raise(self, failed: CallFailed, tries: int) -> None:
+        """Return when this type cannot be asked for; raise when the portal is shut or ill."""
+        fault = failed.fault
+        if fault.kind is CallKind.SUSPECT:
+            await self._portal.probe()
+            return
+        refused = fault.kind is CallKind.AMBIGUOUS and fault.answered
+        for_good = (
+            fault.code.lower() in REFUSED_FOR_GOOD or tries >= self._rules.retry.max_attempts
+        )
+        if not (refused and fault.http_status == BAD_REQUEST and for_good):
+            raise failed
+
+    def _reconciled(self, claim: Claim[D], item_id: int) -> Imported:
+        self._metrics.reconciled.labels("yes").inc()
+        known = claim.known
+        earlier = known.attempts == 0 and (known.earlier or known.doubt is Doubt.WEAK)
+        return Imported(item_id, reconciled=True, duplicate=earlier)
+
+    def _believe_absent(self, claim: Claim[D], cleared: Cleared[D]) -> None:
+        known = claim.known
+        if known.doubt is Doubt.STRONG and not known.absent_once:
+            known.absent_once = True
+            cleared.again.append(claim)
+            return
+        self._metrics.reconciled.labels("no").inc()
+        if known.refusal is not None:
+            cleared.ended.append((claim, known.refusal))
+            return
+        known.surely_absent()
+        cleared.absent.append(claim)
+
+    def _wait(self, claim: Claim[D], cleared: Cleared[D]) -> None:
+        """Let an event wait for a proof, for so long as the rules say."""
+        known = claim.known
+        begins = known.unproved_since is None
+        waited = known.nothing_proved(self._clocks.open_seconds())
+        if waited >= self._rules.unproved_after:
+            self._cannot_tell(claim, cleared)
+            return
+        if begins:
+            log.warning(
+                "an event waits: it was perhaps sent, and nothing proves that the portal shows "
+                "its item if there is one",
+                extra=claim.event.identity._asdict(),
+            )
+        cleared.waiting.append(claim)
+
+    def _cannot_tell(self, claim: Claim[D], cleared: Cleared[D]) -> None:
+        known = claim.known
+        refused = known.refusal is not None
+        if known.doubt is Doubt.STRONG and (refused or not self._rules.resend):
+            fault = known.fault or UNKNOWN_FATE
+            cleared.ended.append(
+                (
+                    claim,
+                    Failed(FailureKind.AMBIGUOUS, fault.code, fault.message, fault.http_status),
+                )
+            )
+            return
+        known.unproved = known.unproved or known.doubt is Doubt.STRONG
+        known.surely_absent()
+        cleared.absent.append(claim)
+
+
+def _known_absent(claims: Sequence[Claim[D]]) -> list[Claim[D]]:
+    for claim in claims:
+        claim.known.surely_absent()
+    return list(claims)

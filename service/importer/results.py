@@ -1,0 +1,141 @@
+"""Puts outcomes out: the result first, the dead letter of a failed event after its confirm."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from service.domain.bounded_memory import Remembered
+from service.domain.claims import Claim, Settlement, message_digest
+from service.domain.events import ItemEvent, Malformed
+from service.domain.outcomes import Failed, Outcome
+from service.telemetry.metrics import Metrics
+from service.telemetry.supervision import struck
+
+
+class Delivery(Protocol):
+    """One message handed over and not settled."""
+
+    event: ItemEvent | Malformed
+    received_at: float
+    born_at: float
+    size: int
+    copy: bool
+    perhaps_sent: bool
+    redriven: bool
+    early: bool
+    times: int
+
+    @property
+    def live(self) -> bool:
+        """Whether it can still be acknowledged."""
+
+    def ack(self) -> None:
+        """Acknowledge it with the next `flush`."""
+
+    async def flush(self) -> None:
+        """Send what was acknowledged on its channel; never raises."""
+
+    async def give_back(self) -> None:
+        """Return it to its queue; never raises."""
+
+
+class Publisher(Protocol):
+    """Publishes outcomes, one try at a time.
+
+    Both methods return for each whether the broker has confirmed it, or the bug that keeps it
+    from being written.
+    """
+
+    async def ready(self) -> None:
+        """Return when there is a connection to publish on."""
+
+    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list["Confirmed"]:
+        """Publish result events."""
+
+    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list["Confirmed"]:
+        """Publish the originals of failed events."""
+
+
+Confirmed = bool | Exception
+Publish = Callable[[Sequence[Settlement[Delivery]]], Awaitable[list[Confirmed]]]
+
+
+@dataclass(slots=True, eq=False)
+class Ending:
+    """An outcome on its way out; `told`: its result is confirmed, `buried`: its dead letter."""
+
+    event: ItemEvent | Malformed
+    outcome: Outcome
+    claim: Claim[Delivery] | None
+    told: bool = False
+    buried: bool = False
+    struck: bool = False
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.told and (self.buried or not isinstance(self.outcome, Failed))
+
+    def settlement(self) -> Settlement[Delivery]:
+        if self.claim is None:
+            return Settlement(self.event, self.deliveries[0], self.outcome)
+        known = self.claim.known
+        return Settlement(
+            self.event,
+            self.deliveries[0],
+            self.outcome,
+            known.attempts,
+            known.batch_id,
+            known.warnings or (),
+        )
+
+
+class Outlet:
+    """Puts outcomes out, one try at a time; what is confirmed is never published again."""
+
+    def __init__(self, *, publisher: Publisher, metrics: Metrics, remember: int) -> None:
+        """Publish; remember so many results whose dead letters could not be published."""
+        self._publisher = publisher
+        self._metrics = metrics
+        self._told: Remembered[bytes, None] = Remembered(remember)
+
+    async def ready(self) -> None:
+        """Return when there is a connection to publish on."""
+        await self._publisher.ready()
+
+    def ending(
+        self, event: ItemEvent | Malformed, outcome: Outcome, claim: Claim[Delivery] | None
+    ) -> Ending:
+        """Return an outcome to be put out; a result that is out already stays so."""
+        told = self._told.forget(message_digest(event)) and isinstance(outcome, Failed)
+        return Ending(event, outcome, claim, told=told)
+
+    def remember(self, ending: Ending) -> None:
+        """Remember a confirmed result whose dead letter is not, for when the message is back."""
+        if ending.told and not ending.done:
+            self._told.put(message_digest(ending.event), None)
+
+    async def publish(self, pending: Sequence[Ending]) -> None:
+        """Make one try at what is not confirmed: results first, dead letters after."""
+        untold = [each for each in pending if not each.told]
+        for each in await self._confirmed(self._publisher.results, untold):
+            each.told = True
+        # A message may have gone back meanwhile.
+        dead = [each for each in pending if each.told and not each.done and each.deliveries]
+        for each in await self._confirmed(self._publisher.dead_letters, dead):
+            each.buried = True
+
+    async def _confirmed(self, publish: Publish, endings: Sequence[Ending]) -> list[Ending]:
+        """Return those whose publish was confirmed; mark those that a bug has struck."""
+        if not endings:
+            return []
+        try:
+            answers = await publish([each.settlement() for each in endings])
+        except Exception as error:  # noqa: BLE001 - told below, with its traceback
+            answers = [error] * len(endings)
+        bugs = {id(each): each for each in answers if isinstance(each, Exception)}
+        for bug in bugs.values():
+            struck(self._metrics, "publish", bug)
+        for each, answer in zip(endings, answers, strict=True):
+            each.struck = isinstance(answer, Exception)
+        return [each for each, answer in zip(endings, answers, strict=True) if answer is True]

@@ -1,0 +1,212 @@
+"""Settles: publishes outcomes until the broker has them, then acknowledges."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+from service.domain.claims import Claim, Claims, Resolved
+from service.domain.outcomes import Outcome
+from service.domain.retry import RetryPolicy
+from service.importer.outcome_metrics import Reckoner
+from service.importer.results import Delivery, Ending, Outlet, Publisher
+from service.telemetry.metrics import Metrics
+from service.telemetry.supervision import AGAIN, contained
+
+_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+
+log = logging.getLogger(__name__)
+
+
+End = tuple[Claim[Delivery], Outcome]
+Resolve = Callable[[Resolved[Delivery], Outcome], None]
+
+
+class Settler:
+    """The only place where deliveries end: settled, or given back.
+
+    Publishes until the broker confirms, so a slot stays taken while it cannot. Only for a message
+    that is here: an outcome whose last delivery is gone is kept, and published for its copy. Of a
+    failed event the result goes first, its dead letter once that is confirmed. What is confirmed
+    is not published again. `held` are the deliveries that have not ended, oldest first.
+    """
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        claims: Claims[Delivery],
+        metrics: Metrics,
+        clock: Callable[[], float],
+        remember: int,
+    ) -> None:
+        """Settle through the publisher; remember so many results that await their dead letter."""
+        self._outlet = Outlet(publisher=publisher, metrics=metrics, remember=remember)
+        self._claims = claims
+        self._metrics = metrics
+        self._clock = clock
+        self._reckoner = Reckoner(metrics, clock)
+        self._alone: dict[Delivery, asyncio.Task[None]] = {}
+        self._returning = asyncio.Lock()
+        self.held: dict[Delivery, None] = {}
+        self.history = self._reckoner.history
+        self.settling = 0
+        """How many outcomes are being published."""
+
+    def oldest_held(self) -> float:
+        """Return the age of the oldest delivery held; callable from another thread."""
+        try:
+            oldest = next(iter(self.held))
+        except (StopIteration, RuntimeError):
+            return 0.0
+        return max(0.0, self._clock() - oldest.received_at)
+
+    async def settle(self, ended: Sequence[End], resolved: Resolve) -> list[End]:
+        """Publish outcomes until all are confirmed; after each try, end those that are.
+
+        `resolved` is told what the end of each claim sets free. Returns those that a bug keeps
+        from being published: they are to be settled alone, later.
+        """
+        started = self._clock()
+        pending = [self._outlet.ending(claim.event, outcome, claim) for claim, outcome in ended]
+        stuck = await self._publish_all(pending, resolved)
+        self._metrics.spent["settle"].inc(self._clock() - started)
+        return [(each.claim, each.outcome) for each in stuck if each.claim is not None]
+
+    async def settle_apart(self, ended: End, resolved: Resolve) -> None:
+        """Settle a claim that a bug keeps from being settled, however often it takes."""
+        tries, stuck = 0, [ended]
+        while stuck:
+            await asyncio.sleep(AGAIN.delay(tries, 1.0))
+            tries += 1
+            stuck = await self.settle(stuck, resolved)
+
+    async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Settle a delivery that needs no claim: malformed, or of an event imported before."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._alone[delivery] = task
+            task.add_done_callback(lambda _: self._alone.pop(delivery, None))
+        ending = self._outlet.ending(delivery.event, outcome, None)
+        ending.deliveries.append(delivery)
+        tries = 0
+        try:
+            while await self._publish_all([ending], _nothing_waits):
+                ending.struck = False
+                await asyncio.sleep(AGAIN.delay(tries, 1.0))
+                tries += 1
+        finally:
+            self._outlet.remember(ending)
+
+    def late(self, before: float) -> list[Delivery]:
+        """Take out what was received before a time: it goes back before the broker takes it.
+
+        Claims stay, and their copies join them.
+        """
+        late = dict.fromkeys(each for each in self.held if each.received_at < before)
+        if late:
+            self._claims.take_back(late.__contains__)
+        for delivery in late:
+            if delivery in self._alone:
+                self._alone[delivery].cancel()
+        return list(late)
+
+    def taken(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Take deliveries that will go back out of `held`; return them in order of arrival."""
+        back = set(deliveries)
+        ordered = [each for each in self.held if each in back]
+        for each in ordered:
+            del self.held[each]
+        return ordered
+
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Return deliveries to their queue, unsettled, one by one in their order."""
+        async with self._returning:
+            for delivery in deliveries:
+                if not delivery.live:
+                    self._metrics.lost.inc()
+                    continue
+                self._metrics.returned.inc()
+                with contained(self._metrics, "give back"):
+                    await delivery.give_back()
+
+    async def _publish_all(self, pending: list[Ending], resolved: Resolve) -> list[Ending]:
+        """Publish until all have ended, but for those that a bug strikes: these are returned."""
+        stuck: list[Ending] = []
+        tries, many = 0, len(pending)
+        self.settling += many
+        try:
+            while pending := await self._once(pending, stuck, resolved):
+                await _back_off(tries)
+                tries += 1
+        finally:
+            self.settling -= many
+        for each in stuck:
+            self._outlet.remember(each)
+        return stuck
+
+    async def _once(
+        self, pending: list[Ending], stuck: list[Ending], resolved: Resolve
+    ) -> list[Ending]:
+        """Make one try; return what has to go again."""
+        await self._outlet.ready()
+        here = [each for each in pending if self._is_here(each, resolved)]
+        if here:
+            await self._outlet.publish(here)
+            await self._flush(self._end_done(here, resolved))
+        stuck += [each for each in here if each.struck]
+        return [each for each in here if not each.done and not each.struck]
+
+    def _is_here(self, ending: Ending, resolved: Resolve) -> bool:
+        """Tell whether a message of an ending is still here; if not, keep the outcome."""
+        claim = ending.claim
+        if claim is not None:
+            ending.deliveries = claim.deliveries
+        gone = [each for each in ending.deliveries if not each.live]
+        for each in gone:
+            ending.deliveries.remove(each)
+            if each in self.held:
+                del self.held[each]
+                self._metrics.lost.inc()
+        if ending.deliveries:
+            return True
+        if claim is not None:
+            self._outlet.remember(ending)
+            resolved(self._claims.keep(claim, ending.outcome), ending.outcome)
+        return False
+
+    def _end_done(self, pending: Sequence[Ending], resolved: Resolve) -> list[Delivery]:
+        """End those that are all confirmed; return their deliveries, to be acknowledged."""
+        settled: list[Delivery] = []
+        for each in pending:
+            if not each.done:
+                continue
+            if each.claim is not None:
+                resolved(self._claims.resolve(each.claim, each.outcome), each.outcome)
+            self._end(each)
+            settled += each.deliveries
+        return settled
+
+    async def _flush(self, deliveries: Sequence[Delivery]) -> None:
+        """Send the acknowledgements of deliveries, whatever channels they came on."""
+        for delivery in deliveries:
+            with contained(self._metrics, "acknowledge"):
+                await delivery.flush()
+
+    def _end(self, ending: Ending) -> None:
+        """Acknowledge and count: the first carries the outcome, the others are copies."""
+        known = None if ending.claim is None else ending.claim.known
+        batch_id, attempts = (known.batch_id, known.attempts) if known is not None else (None, 0)
+        for position, delivery in enumerate(ending.deliveries):
+            outcome = None if position else ending.outcome
+            self._reckoner.ended(delivery, outcome, batch_id=batch_id, attempts=attempts)
+            self.held.pop(delivery, None)
+            delivery.ack()
+
+
+async def _back_off(tries: int) -> None:
+    await asyncio.sleep(_BACK_OFF.delay(tries, 0.5 + random.random() / 2))  # noqa: S311 - jitter
+
+
+def _nothing_waits(_: Resolved[Delivery], __: Outcome) -> None:
+    """Do nothing: no claim ends here."""

@@ -1,0 +1,84 @@
+"""Combines acknowledgements: one frame for a run of messages that are all settled."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from aiormq import Channel
+
+from service.rabbit.connection import ConnectionLost, broker_errors, unless_lost
+from service.telemetry.metrics import Metrics
+
+
+class AckBatcher:
+    """The delivery tags of one channel that await an answer, in order.
+
+    What was acknowledged is sent by `flush`: one frame confirms all up to the first message
+    that is still worked on, further ones are confirmed one by one.
+    """
+
+    def __init__(self, channel: Channel, metrics: Metrics) -> None:
+        """Answer on a channel; answers that come too late for it are counted, not raised."""
+        self._channel = channel
+        self._stale = metrics.stale_acks
+        self._open: dict[int, None] = {}
+        self._acked: set[int] = set()
+        self._flushing = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the channel still takes answers; if not, the broker delivers again."""
+        return not self._channel.is_closed
+
+    def add(self, tag: int) -> None:
+        """Note a message that was delivered."""
+        self._open[tag] = None
+
+    def ack(self, tag: int) -> None:
+        """Acknowledge a message with the next flush."""
+        self._acked.add(tag)
+
+    async def flush(self) -> None:
+        """Send what was acknowledged; one at a time, so that no frame overtakes another."""
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            # Looked at here, so that nothing marked meanwhile is left to a flush that never comes.
+            while self._acked:
+                await unless_lost(self._channel, self._send_acked())
+        except ConnectionLost:
+            self._stale.inc(len(self._acked))
+            self._acked.clear()
+        finally:
+            self._flushing = False
+
+    async def give_back(self, tag: int) -> None:
+        """Return a message to its queue; until that is sent, no run goes past it."""
+        nack = self._channel.basic_nack(tag, requeue=True, wait=False)
+        try:
+            await unless_lost(self._channel, self._send(nack, [tag]))
+        except ConnectionLost:
+            self._stale.inc()
+        self._open.pop(tag, None)
+
+    async def _send_acked(self) -> None:
+        acked, self._acked = self._acked, set()
+        run: list[int] = []
+        for tag in self._open:
+            if tag not in acked:
+                break
+            run.append(tag)
+        if run:
+            several = len(run) > 1
+            await self._send(self._channel.basic_ack(run[-1], multiple=several, wait=False), run)
+        for tag in sorted(acked.difference(run)):
+            await self._send(self._channel.basic_ack(tag, wait=False), [tag])
+        for tag in acked:
+            self._open.pop(tag, None)
+
+    async def _send(self, answer: Coroutine[Any, Any, None], tags: list[int]) -> None:
+        try:
+            with broker_errors():
+                await answer
+        except ConnectionLost:
+            self._stale.inc(len(tags))

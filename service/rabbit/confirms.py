@@ -1,0 +1,153 @@
+"""Publishes prepared messages and says, for each, what the broker made of it."""
+
+import asyncio
+import re
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import StrEnum
+from time import monotonic
+from typing import Final
+
+from aiormq import Channel
+from aiormq.exceptions import AMQPError
+
+from service.rabbit.connection import ConnectionLost, Nacked, Returned, broker_errors, unless_lost
+from service.rabbit.encoding import Outgoing
+
+BELIEVED_SECONDS: Final = 600.0
+_TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max size (?P<most>\d+)")
+
+
+class Word(StrEnum):
+    """What the broker, or the client library, said of a publish.
+
+    Label of `importer_published_total`.
+    """
+
+    CONFIRMED = "confirmed"
+    """It lies in a queue."""
+    RETURNED = "returned"
+    """No queue was bound for it."""
+    NACKED = "nacked"
+    """A queue refused it: full."""
+    UNWRITABLE = "unwritable"
+    """It cannot be sent as it stands."""
+    LOST = "lost"
+    """The connection ended first; it may lie in a queue."""
+
+
+class BodyLimit:
+    """The largest body that the broker takes, as it told when it refused one.
+
+    It is believed for a while only: somebody may raise it. `is_new`: it was told since somebody
+    set this to False.
+    """
+
+    def __init__(self) -> None:
+        """Know no limit."""
+        self.is_new = False
+        self._most: int | None = None
+        self._until = 0.0
+
+    def admits(self, body: bytes) -> bool:
+        """Tell whether the broker would take a body, as far as is known."""
+        return self._most is None or len(body) <= self._most or monotonic() > self._until
+
+    def learn(self, refusal: str) -> None:
+        """Note what the broker said when it ended a channel."""
+        found = _TOO_LARGE.search(refusal)
+        if found is not None:
+            self._most, self._until = int(found["most"]), monotonic() + BELIEVED_SECONDS
+            self.is_new = True
+
+
+async def published(channel: Channel, message: Outgoing, limit: BodyLimit | None = None) -> Word:
+    """Publish a message as it is written, mandatory; return what became of it.
+
+    What the broker says of a body that is too large is noted in the limit.
+
+    Two of one id in flight would take each other's answers (P10): the caller sees to that.
+    """
+    limit = limit or BodyLimit()
+    if not limit.admits(message.body):
+        return Word.UNWRITABLE
+    try:
+        with broker_errors():
+            await channel.basic_publish(
+                message.body,
+                exchange=message.exchange,
+                routing_key=message.routing_key,
+                properties=message.properties,
+                mandatory=True,
+                wait=False,
+            )
+    except Returned:
+        return Word.RETURNED
+    except Nacked:
+        return Word.NACKED
+    except ConnectionLost as ended:
+        limit.learn(str(ended))
+        return Word.LOST if limit.admits(message.body) else Word.UNWRITABLE
+    except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
+        return Word.UNWRITABLE
+    return Word.CONFIRMED
+
+
+class Confirmer:
+    """Publishes for a command; what the end of a channel cuts off is lost.
+
+    A channel that the broker ended because of one large body is opened anew for the others.
+    """
+
+    def __init__(
+        self, channel: Channel, reopen: Callable[[], Awaitable[Channel]] | None = None
+    ) -> None:
+        """Take a channel with confirms, and how to get another one."""
+        self._channel = channel
+        self._reopen = reopen
+        self._limit = BodyLimit()
+        self._opening = asyncio.Lock()
+        self._in_flight: dict[str, asyncio.Event] = {}
+
+    @property
+    def last_words(self) -> str:
+        """What the broker said when it ended the channel; empty where it said nothing."""
+        closing = self._channel.closing
+        if not closing.done() or closing.cancelled():
+            return ""
+        error = closing.exception()
+        return str(error) if isinstance(error, AMQPError) else ""
+
+    async def send(self, message: Outgoing) -> Word:
+        """Publish one message; returns when its fate is known. May be called concurrently."""
+        unique = message.properties.message_id or ""
+        while unique and (twin := self._in_flight.get(unique)):
+            await twin.wait()
+        gone = self._in_flight[unique] = asyncio.Event()
+        try:
+            return await self._send(message)
+        finally:
+            self._in_flight.pop(unique, None)
+            gone.set()
+
+    async def _send(self, message: Outgoing) -> Word:
+        while True:
+            channel = self._channel
+            if channel.is_closed:
+                return Word.LOST
+            try:
+                word = await unless_lost(channel, published(channel, message, self._limit))
+            except ConnectionLost:
+                word = Word.LOST
+            if word is not Word.LOST or not await self._goes_on_after(channel):
+                return word
+
+    async def _goes_on_after(self, channel: Channel) -> bool:
+        """Tell whether another channel takes over from one that a large body has ended."""
+        async with self._opening:
+            if self._channel is channel and self._reopen is not None and self._limit.is_new:
+                self._limit.is_new = False
+                with suppress(ConnectionLost):
+                    self._channel = await self._reopen()
+        return self._channel is not channel

@@ -1,0 +1,288 @@
+"""Keeps one connection with one channel up, for ever, and says when it is not."""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, cast
+
+import aio_pika
+from aio_pika.exceptions import AMQPError
+from aiormq import Channel
+from yarl import URL
+
+from service.domain.patience import Patience
+from service.domain.retry import RetryPolicy
+from service.rabbit.address import CONNECT_SECONDS, Address
+from service.rabbit.broken import (
+    ConnectionLost,
+    Late,
+    Nacked,
+    Returned,
+    broker_errors,
+    lost,
+    unless_lost,
+)
+from service.rabbit.reasons import node, why
+from service.rabbit.wire import read_everything
+
+ANSWER_SECONDS = 10.0
+CLOSE_SECONDS = 3.0
+BLOCKED_SECONDS = 0.1
+_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+
+__all__ = [
+    "CONNECT_SECONDS",
+    "Address",
+    "Connection",
+    "ConnectionLost",
+    "Late",
+    "Nacked",
+    "Returned",
+    "broker_errors",
+    "close_quietly",
+    "dial",
+    "is_blocked",
+    "leave",
+    "open_channel",
+    "unless_lost",
+]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Life:
+    """One connection from its opening to its end."""
+
+    connection: aio_pika.abc.AbstractConnection
+    channel: Channel
+    ended: "asyncio.Future[ConnectionLost]"
+    side: "_Side"
+
+
+class _Side:
+    """The channel of a connection for questions that may end it.
+
+    It stays open for the next question. Closing it after each would double the waiting, and would
+    end the connection of a slow broker: the client library sends a close again when its answer is
+    late, and the second one names a channel that is closed already.
+    """
+
+    def __init__(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
+        self._asking = asyncio.Lock()
+
+    @asynccontextmanager
+    async def lent(self, seconds: float) -> AsyncIterator[Channel]:
+        """Lend it for one question; its opening and the answer may take so long each."""
+        async with self._asking:
+            with broker_errors():
+                if self._channel is None or self._channel.is_closed:
+                    async with asyncio.timeout(seconds):
+                        self._channel = await open_channel(self._connection, confirms=False)
+                async with asyncio.timeout(seconds):
+                    yield self._channel
+
+
+class Connection:
+    """One supervised connection.
+
+    `setup` is awaited with each new channel before the link counts as up. `on_change` is told
+    of every way up and down, with the reason. `run` ends only by cancellation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        *,
+        confirms: bool,
+        setup: Callable[[Channel], Awaitable[None]],
+        on_change: Callable[[str | None], None],
+    ) -> None:
+        """Prepare; nothing is opened before `run`."""
+        self.name = name
+        self._address = address
+        self._dials = count()
+        self._confirms = confirms
+        self._setup = setup
+        self._on_change = on_change
+        self._life: _Life | None = None
+        self._up = asyncio.Event()
+        self._up_since: float | None = None
+        self._patience = Patience()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the channel is open and set up."""
+        return self._up.is_set()
+
+    @property
+    def patience(self) -> int:
+        """By what to multiply each time-out of an answer: more where answers came too late."""
+        return self._patience.factor
+
+    async def channel(self) -> Channel:
+        """Return the open channel; wait for one while there is none."""
+        while self._life is None:
+            await self._up.wait()
+        return self._life.channel
+
+    @asynccontextmanager
+    async def side_channel(self) -> AsyncIterator[Channel]:
+        """Lend a channel for a question that may end it; raises Late when no answer comes."""
+        if self._life is None:
+            raise ConnectionLost("no connection")
+        async with self._life.side.lent(ANSWER_SECONDS * self.patience) as channel:
+            yield channel
+
+    async def blocked(self) -> bool:
+        """Tell whether the broker has stopped reading from us (memory or disk alarm)."""
+        return self._life is not None and await is_blocked(self._life.connection)
+
+    def fail(self, reason: ConnectionLost) -> None:
+        """End the present connection; a new one is made."""
+        if self._life is not None and not self._life.ended.done():
+            self._life.ended.set_result(reason)
+
+    async def run(self) -> None:
+        """Keep a connection up until cancelled."""
+        while True:
+            try:
+                lost = await self._live()
+            except Exception:
+                self._up_since = None
+                self._on_change("unexpected error")
+                raise
+            up = 0.0 if self._up_since is None else _now() - self._up_since
+            self._up_since = None
+            attempt = self._patience.ended(up, late=isinstance(lost, Late))
+            self._on_change(str(lost))
+            wait = _BACK_OFF.delay(attempt, 0.5 + random.random() / 2)  # noqa: S311 - jitter
+            log.warning(
+                "broker link down",
+                extra={"link": self.name, "reason": str(lost), "retry_in": round(wait, 2)},
+            )
+            await asyncio.sleep(wait)
+
+    async def _live(self) -> ConnectionLost:
+        """Open a connection, serve it until it ends, and return why it ended."""
+        started = _now()
+        try:
+            with broker_errors():
+                connection = await self._dial()
+        except ConnectionLost as lost:
+            took = _now() - started
+            # RabbitMQ hangs up itself when its answers are so late that we are not in by then.
+            slow = took > CONNECT_SECONDS / 2
+            return Late(f"{lost} (after {took:.0f} s of opening)") if slow else lost
+        try:
+            return await self._serve(connection)
+        except ConnectionLost as lost:
+            return lost
+        finally:
+            self._up.clear()
+            self._life = None
+            await close_quietly(connection.close())
+
+    async def _dial(self) -> aio_pika.abc.AbstractConnection:
+        """Connect to the next node; raises LinkLost, which says why not and what to do."""
+        url = self._address.turn(next(self._dials))
+        try:
+            return await dial(url, self._address.tls, self.name, CONNECT_SECONDS * self.patience)
+        except (AMQPError, OSError, UnicodeError) as error:
+            told = why(error, tls=url.scheme == "amqps")
+            kind = Late if isinstance(error, TimeoutError) else ConnectionLost
+            raise kind(f"{node(url)}: {told.found}: {told.remedy}") from None
+
+    async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> ConnectionLost:
+        with broker_errors():
+            async with asyncio.timeout(CONNECT_SECONDS * self.patience):
+                channel = await open_channel(connection, confirms=self._confirms)
+        ended: asyncio.Future[ConnectionLost] = asyncio.get_running_loop().create_future()
+        life = _Life(connection, channel, ended, _Side(connection))
+        channel.closing.add_done_callback(lambda closed: _end(life, closed))
+        transport = connection.transport
+        if transport is not None:
+            transport.connection.closing.add_done_callback(lambda closed: _end(life, closed))
+        self._life = life
+        await self._setup(channel)
+        if not life.ended.done():
+            self._up_since = _now()
+            self._up.set()
+            self._on_change(None)
+        return await life.ended
+
+
+async def dial(
+    url: URL, tls: ssl.SSLContext | None, name: str, seconds: float = CONNECT_SECONDS
+) -> aio_pika.abc.AbstractConnection:
+    """Connect to a node under a name that its operator sees; raises what the library raises."""
+    read_everything()
+    return await aio_pika.connect(
+        url,
+        timeout=seconds,
+        ssl_context=tls,
+        client_properties={"connection_name": f"crm-importer {name}"},
+    )
+
+
+async def is_blocked(connection: aio_pika.abc.AbstractConnection) -> bool:
+    """Tell whether the broker has stopped reading a connection; raises ConnectionLost."""
+    transport = connection.transport
+    if transport is None:
+        return False
+    with broker_errors():
+        try:
+            async with asyncio.timeout(BLOCKED_SECONDS):
+                await transport.connection.ready()
+        except TimeoutError:
+            return True
+    return False
+
+
+async def open_channel(connection: aio_pika.abc.AbstractConnection, *, confirms: bool) -> Channel:
+    """Open a channel of the protocol library; unroutable publishes raise."""
+    transport = connection.transport
+    if transport is None:
+        raise ConnectionLost("no connection")
+    opened = await transport.connection.channel(publisher_confirms=confirms, on_return_raises=True)
+    return cast("Channel", opened)
+
+
+def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:
+    if life.ended.done():
+        return
+    error = None if closed.cancelled() else closed.exception()
+    life.ended.set_result(lost(error) if error else ConnectionLost("closed"))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def leave(channel: Channel) -> None:
+    """Close a channel, and wait for it a short time only.
+
+    The close is never broken off: the client library would send it a second time, and the broker
+    ends a connection for a close of a channel that is closed already.
+    """
+    closing = asyncio.ensure_future(channel.close())
+    closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+
+
+async def close_quietly(closing: Awaitable[Any]) -> None:
+    """Await the closing of something that may be dead already, for a short time."""
+    try:
+        with broker_errors():
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await closing
+    except ConnectionLost:
+        pass

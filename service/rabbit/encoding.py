@@ -1,0 +1,238 @@
+"""Writes what leaves: result events and dead letters."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from pamqp.commands import Basic
+
+from service.domain.claims import Settlement
+from service.domain.events import ItemEvent, Malformed
+from service.domain.external_id import shorten
+from service.domain.outcomes import Failed, Imported
+from service.rabbit.copies import BODY, DROPPED_BYTES, SHORT_STRING, Copy, shortened
+from service.rabbit.delivery_counts import COUNTS
+from service.rabbit.topology import Topology
+from service.rabbit.wire import Escaped
+
+CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
+TEXT_LIMIT = 1000
+"""Characters of an error message; details do not belong into headers (`anchors.md` C12)."""
+OTHER_BODY = (
+    "another body was imported under this id, and this one is not in the CRM: give every item an "
+    "id of its own; to change an item, use crm.item.update with its itemId"
+)
+WARNINGS_LIMIT = 1000
+"""Characters of all warnings in a dead letter, a line each; the result has them whole."""
+ID_BYTES = 4 * TEXT_LIMIT
+"""The most that the characters of an event id take."""
+OUR_BYTES = 12_000
+"""All our headers of a dead letter stay below this together."""
+ENTRY_BYTES = 8
+"""What a header takes beside its name and its value."""
+
+
+Settled = Settlement[Any]
+"""A settlement of one of our deliveries; the pipeline knows them by its own protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message ready to be published."""
+
+    target: str
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: Basic.Properties
+
+
+class Encoder:
+    """Turns settlements into messages; pure, so that a retry writes the same ids again."""
+
+    def __init__(self, topology: Topology, *, portal_host: str) -> None:
+        """Take the names to publish to, and the portal's host for the events' `source`."""
+        self._topology = topology
+        self._source = f"/crm-importer/{portal_host}"
+
+    def result(self, settlement: Settled, now: datetime) -> Outgoing:
+        """Return the result event."""
+        if isinstance(settlement.outcome, Imported):
+            return self._succeeded(settlement, settlement.outcome, now)
+        return self._failed(settlement, settlement.outcome, now)
+
+    def _succeeded(self, settlement: Settled, outcome: Imported, now: datetime) -> Outgoing:
+        event = settlement.event
+        data: dict[str, Any] = {
+            "eventId": event.event_id,
+            "entityTypeId": event.entity_type_id,
+            "itemId": outcome.item_id,
+            "importedAt": _time(now),
+            "attempts": settlement.attempts,
+            "batchId": settlement.batch_id,
+            "reconciled": outcome.reconciled,
+            "duplicate": outcome.duplicate,
+        }
+        unique = _digest(event.entity_type_id, event.event_id, "succeeded")
+        return self._result("succeeded", unique, settlement, data, now)
+
+    def _failed(self, settlement: Settled, outcome: Failed, now: datetime) -> Outgoing:
+        event = settlement.event
+        data = {
+            "eventId": event.event_id,
+            "entityTypeId": event.entity_type_id,
+            "failedAt": _time(now),
+            "attempts": settlement.attempts,
+            "batchId": settlement.batch_id,
+            "error": {
+                "kind": outcome.kind,
+                "code": outcome.code,
+                "message": outcome.message[:TEXT_LIMIT],
+                "httpStatus": outcome.http_status,
+            },
+        }
+        unique = _digest(
+            event.entity_type_id,
+            event.event_id,
+            "failed",
+            event.digest,
+            event.origin.redrive_count,
+        )
+        return self._result("failed", unique, settlement, data, now)
+
+    def _result(
+        self,
+        target: str,
+        unique: str,
+        settlement: Settled,
+        data: dict[str, Any],
+        now: datetime,
+    ) -> Outgoing:
+        event = settlement.event
+        kind = "unknown" if event.entity_type_id is None else str(event.entity_type_id)
+        if warnings := _warnings(settlement):
+            data["warnings"] = warnings
+        envelope = {
+            "specversion": "1.0",
+            "id": unique,
+            "source": self._source,
+            "type": f"crm.item.import.{target}.v1",
+            "subject": f"{kind}/{event.event_id}",
+            "time": _time(now),
+            "datacontenttype": "application/json",
+            **event.origin.trace,
+            "data": data,
+        }
+        properties = Basic.Properties(
+            content_type=CLOUD_EVENTS,
+            delivery_mode=2,
+            message_id=unique,
+            correlation_id=_correlation(event),
+            timestamp=now,
+        )
+        body = msgspec.json.encode(envelope)
+        return Outgoing(
+            target, self._topology.results_exchange, f"{target}.{kind}", body, properties
+        )
+
+    def dead_letter(self, settlement: Settled, now: datetime) -> Outgoing:
+        """Return the original message of a failed event with the reason in its headers."""
+        message = settlement.delivery.message
+        exchange, routing_key = message.exchange or "", message.routing_key or ""
+        copy = Copy(message.header.properties, uuid.uuid4().hex, readable=True)
+        for name, place in (("exchange", exchange), ("routing_key", routing_key)):
+            if isinstance(place, Escaped):
+                copy.drop(name)
+        copy.add_theirs(lambda name: not (is_ours(name) or name in COUNTS))
+        copy.add_ours(_reason(settlement, now))
+        copy.fit(is_ours)
+        return Outgoing(
+            "dead_letter",
+            self._topology.dead_letter_exchange,
+            shortened(routing_key, SHORT_STRING),
+            message.body,
+            copy,
+        )
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a header is one that the importer writes."""
+    return name.startswith("import_")
+
+
+def bare(message: Outgoing) -> Outgoing:
+    """Return a dead letter that can always be written: of the original only the body."""
+    headers = message.properties.headers or {}
+    copy = Copy(Basic.Properties(), message.properties.message_id, readable=True)
+    copy.add_ours({name: value for name, value in headers.items() if is_ours(name)})
+    copy.drop("all, and every property: they could not be written")
+    return replace(message, properties=copy)
+
+
+def bodyless(message: Outgoing) -> Outgoing:
+    """Return a dead letter without its body, which says so."""
+    if isinstance(message.properties, Copy):
+        message.properties.drop(BODY)
+    return replace(message, body=b"")
+
+
+def _warnings(settlement: Settled) -> list[str]:
+    """Return what of the event was ignored, by us or by the portal."""
+    outcome = settlement.outcome
+    other = isinstance(outcome, Imported) and outcome.other_body
+    return [*settlement.event.notes, *settlement.warnings, *[OTHER_BODY] * other]
+
+
+def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:
+    """Return our headers, together small; what is null is absent."""
+    event, message, outcome = settlement.event, settlement.delivery.message, settlement.outcome
+    if isinstance(outcome, Imported):
+        raise TypeError("an imported event has no dead letter")
+    headers: dict[str, Any] = {
+        "import_error_kind": str(outcome.kind),
+        "import_error_code": shortened(outcome.code, SHORT_STRING),
+        "import_error_message": "",
+        "import_http_status": outcome.http_status,
+        "import_attempts": settlement.attempts,
+        "import_failed_at": _time(now),
+        "import_event_id": event.event_id if len(event.event_id.encode()) <= ID_BYTES else None,
+        "import_batch_id": settlement.batch_id,
+        "import_warnings": "\n".join(_warnings(settlement))[:WARNINGS_LIMIT] or None,
+        "import_original_exchange": shortened(message.exchange or "", SHORT_STRING),
+        "import_original_routing_key": shortened(message.routing_key or "", SHORT_STRING),
+        "import_original_message_id": _cut(message.header.properties.message_id),
+        "import_redrive_count": event.origin.redrive_count,
+    }
+    known = {name: value for name, value in headers.items() if value is not None}
+    room = (
+        OUR_BYTES
+        - DROPPED_BYTES
+        - sum(len(name) + len(str(value).encode()) + ENTRY_BYTES for name, value in known.items())
+    )
+    return known | {"import_error_message": shortened(outcome.message[:TEXT_LIMIT], room)}
+
+
+def _cut(name: str | None) -> str | None:
+    return shortened(name, SHORT_STRING) if name else None
+
+
+def _correlation(event: ItemEvent | Malformed) -> str:
+    known = event.origin.correlation_id
+    if known is None:
+        external = event.external_id if isinstance(event, ItemEvent) else None
+        known = external.value if external else event.event_id
+    return known if len(known.encode()) <= SHORT_STRING else shorten(known, 0)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _time(now: datetime) -> str:
+    """Write a time down, once for the many messages of a batch."""
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

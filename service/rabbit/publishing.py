@@ -1,0 +1,199 @@
+"""Publishes settlements and tells, for each, whether the broker has confirmed it."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic as _now
+
+from aiormq import Channel
+
+from service.domain.refusals import Refusals
+from service.rabbit.blockage import Blockage
+from service.rabbit.confirms import BodyLimit, Word, published
+from service.rabbit.connection import Connection, ConnectionLost, Late, unless_lost
+from service.rabbit.encoding import Encoder, Outgoing, Settled, bare, bodyless
+from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
+from service.telemetry.metrics import Metrics
+
+CONFIRM_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""So often it is asked whether the broker blocks us."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A publish without an answer yet."""
+
+    target: str
+    since: float
+    late: bool = False
+    gone: asyncio.Event | None = None
+
+
+class Publisher:
+    """Results and dead letters out: persistent, mandatory, confirmed.
+
+    Makes one try and never raises for trouble of the broker; who calls tries again.
+    Repeats carry the same ids, so consumers of results that drop repeated ids see one.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Connection,
+        writer: Encoder,
+        metrics: Metrics,
+        repair: Callable[[], Awaitable[None]],
+        queues: Mapping[str, str],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Publish over the link what the writer writes; `repair` mends missing queues.
+
+        `queues` names the queue in which each target ends.
+        """
+        self.blockage = Blockage(queues, metrics)
+        self._link = link
+        self._writer = writer
+        self._repair = repair
+        self._now = now
+        self._limit = BodyLimit()
+        self._in_flight: dict[str, _Pending] = {}
+        self._refusals = {target: Refusals() for target in TARGETS}
+        self._published = {
+            (target, result): metrics.published.labels(target, result)
+            for target in TARGETS
+            for result in PUBLISH_RESULTS
+        }
+        self._confirm_seconds = {
+            target: metrics.confirm_seconds.labels(target) for target in TARGETS
+        }
+
+    async def ready(self) -> None:
+        """Return when there is a connection to publish on."""
+        await self._link.channel()
+
+    async def results(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
+        """Publish result events; return for each whether it is confirmed as routed.
+
+        Waits while there is no connection. A bug in writing one is returned in its place.
+        """
+        return await self._try(settlements, self._writer.result)
+
+    async def dead_letters(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
+        """Publish the originals of failed events, as `results` does."""
+        return await self._try(settlements, self._writer.dead_letter)
+
+    async def _try(
+        self, settlements: Sequence[Settled], write: Callable[[Settled, datetime], Outgoing]
+    ) -> list[bool | Exception]:
+        channel = await self._link.channel()
+        now = self._now()
+        flat = [_written(write, settlement, now) for settlement in settlements]
+        words: list[Word | Exception] = [Word.LOST] * len(flat)
+        with suppress(ConnectionLost):
+            await unless_lost(channel, self._all(channel, flat, words))
+        failures = [word for word in words if isinstance(word, Word) and word != Word.CONFIRMED]
+        await self._complain(Counter(failures))
+        return [word if isinstance(word, Exception) else word is Word.CONFIRMED for word in words]
+
+    async def _complain(self, failures: Counter[Word]) -> None:
+        """Log what was not confirmed, and mend the topology when a queue was missing."""
+        if not failures:
+            return
+        told = {str(word): count for word, count in failures.items()}
+        # What lasts is told by `blockage`, once for each change.
+        log.debug("publishes not confirmed, trying again", extra=told)
+        if failures[Word.RETURNED]:
+            with suppress(ConnectionLost):
+                await self._repair()
+
+    async def watch(self, every: float) -> None:
+        """Look, for ever, for publishes that wait too long for their confirm.
+
+        A blocked connection (memory or disk alarm) is waited for; a silent one is made anew.
+        """
+        while True:
+            await asyncio.sleep(min(every, LOOK_SECONDS))
+            blocked = await self._is_blocked()
+            self.blockage.look(blocked=blocked, now=_now())
+            oldest = min((each.since for each in self._in_flight.values()), default=None)
+            if oldest is None or _now() - oldest < CONFIRM_SECONDS * self._link.patience:
+                continue
+            late = [each for each in self._in_flight.values() if not each.late]
+            for each in late:
+                each.late = True
+                self._published[each.target, "timeout"].inc()
+            if not blocked:
+                self._link.fail(Late("a publish was not confirmed in time"))
+
+    async def _is_blocked(self) -> bool:
+        try:
+            return await self._link.blocked()
+        except ConnectionLost:
+            return False
+
+    async def _all(
+        self,
+        channel: Channel,
+        flat: Sequence[Outgoing | Exception],
+        words: list[Word | Exception],
+    ) -> None:
+        """Publish messages at once and write down what the broker says of each."""
+
+        async def one(position: int, message: Outgoing | Exception) -> None:
+            if isinstance(message, Exception):
+                words[position] = message
+                return
+            try:
+                words[position] = await self._one(channel, message)
+            except Exception as error:  # noqa: BLE001 - handed to the caller; the others go on
+                words[position] = error
+
+        await asyncio.gather(*(one(*each) for each in enumerate(flat)))
+
+    async def _one(self, channel: Channel, message: Outgoing) -> Word:
+        """Publish one message and return what the broker said of it."""
+        unique = message.properties.message_id or ""
+        while twin := self._in_flight.get(unique):
+            # Two publishes of one id in flight would take each other's answers (P10).
+            twin.gone = twin.gone or asyncio.Event()
+            await twin.gone.wait()
+        pending = self._in_flight[unique] = _Pending(message.target, _now())
+        try:
+            result = await published(channel, message, self._limit)
+            if result is Word.UNWRITABLE and message.target == "dead_letter":
+                spared = bare if self._limit.admits(message.body) else bodyless
+                result = await published(channel, spared(message), self._limit)
+        finally:
+            del self._in_flight[unique]
+            if pending.gone is not None:
+                pending.gone.set()
+        self._published[message.target, result].inc()
+        now = _now()
+        self.blockage.answered(message.target, result, now)
+        refusals = self._refusals[message.target]
+        if result is Word.CONFIRMED:
+            self._confirm_seconds[message.target].observe(now - pending.since)
+            refusals.confirmed()
+        elif result is Word.NACKED and refusals.refused(now):
+            self._link.fail(
+                ConnectionLost(
+                    f"a queue refuses every publish ({message.target}): asked over a new one"
+                )
+            )
+        return result
+
+
+def _written(
+    write: Callable[[Settled, datetime], Outgoing], settlement: Settled, now: datetime
+) -> Outgoing | Exception:
+    try:
+        return write(settlement, now)
+    except Exception as error:  # noqa: BLE001 - a bug that one message strikes costs no other
+        return error

@@ -1,0 +1,37 @@
+"""How long certificates are still good."""
+
+import pytest
+
+from service.commands.check.certificates import DAY, certificate_rows, seen
+from service.commands.check.rows import Status
+from service.telemetry.metrics import Metrics
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "word"),
+    [
+        (-1, Status.FAIL, "has ended on 2027-01-14"),
+        (0, Status.FAIL, "has ended"),
+        (13, Status.WARN, "good until 2027-01-28"),
+        (15, Status.OK, "good until 2027-01-30"),
+    ],
+)
+def test_a_certificate_fails_when_it_has_ended_and_warns_two_weeks_before(
+    days: int, status: Status, word: str
+) -> None:
+    """Time enough to have it renewed."""
+    (row,) = certificate_rows({"portal": NOW + days * DAY}, NOW)
+    assert (status, True) == (row.status, word in row.found)
+    assert "portal" in row.subject
+
+
+def test_only_certificates_that_were_met_have_a_row() -> None:
+    """None without TLS, and no series at nought that an alert would take for an end."""
+    metrics = Metrics()
+    assert seen(metrics) == {}
+    metrics.note_expiry("client", NOW)
+    assert [row.subject for row in certificate_rows(seen(metrics), NOW - 99 * DAY)] == [
+        "certificate that we show the broker"
+    ]

@@ -1,0 +1,79 @@
+"""Proves that showing a letter is bounded and safe, whatever lies in it."""
+
+import gzip
+
+import pytest
+
+from service.commands.dlq.showing import MAX_SHOWN, body_lines, described, listed
+from tests.unit.commands.dlq.samples import letter, ours
+
+MOST = 10_000_000
+BOMB = gzip.compress(b"0" * 50_000_000)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (BOMB, "gzip"),
+        (gzip.compress(b"a" * 200_000) + gzip.compress(b"b"), "gzip"),
+        (b"x" * 500_000, None),
+        (b"\xff" * 500_000, None),
+        (b'{"data":"' + b"x" * 500_000 + b'"}', None),
+    ],
+)
+def test_a_large_body_is_shown_in_part(content: bytes, encoding: str | None) -> None:
+    """It says that there is more."""
+    *lines, last = body_lines(letter(content, content_encoding=encoding), MOST)
+    assert "(… more)" == last
+    assert MAX_SHOWN == sum(map(len, lines))
+
+
+def test_a_body_is_unpacked_no_further_than_a_message_may_be() -> None:
+    """A small letter does not fill the memory."""
+    [line] = body_lines(letter(BOMB, content_encoding="gzip"), 99)
+    assert "0" * 100 == line
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            gzip.compress(b"[1,", mtime=0) + gzip.compress(b"2]", mtime=0),
+            ["[", "  1,", "  2", "]"],
+        ),
+        (b"no gzip", ["(not a whole gzip stream)", "no gzip"]),
+        (gzip.compress(b"", mtime=0), []),
+    ],
+)
+def test_a_body_is_unpacked(content: bytes, expected: list[str]) -> None:
+    """All of its parts; what is no gzip is shown as it came."""
+    assert expected == list(body_lines(letter(content, content_encoding="gzip"), MOST))
+
+
+def test_half_a_gzip_stream_is_told() -> None:
+    """What is there is shown escaped."""
+    half = gzip.compress(b"0" * 5_000)[:-4]
+    first, *_ = body_lines(letter(half, content_encoding="gzip"), MOST)
+    assert "(not a whole gzip stream)" == first
+
+
+def test_every_value_is_one_line() -> None:
+    """Tables and lists as values, line ends in ids, and nothing where nothing is known."""
+    named = {"a": {"b": 1}, "cc": ["x"], "d": None, "e": "", "f": "1\n2", "g": b"raw", "h": 0}
+    assert [
+        "a   {'b': 1}",
+        "cc  ['x']",
+        "f   1\ufffd2",
+        "g   raw",
+        "h   0",
+    ] == list(listed(named))
+    assert [] == list(listed({"a": None}))
+
+
+def test_the_warnings_of_a_failed_event_are_shown() -> None:
+    """They often say why it failed."""
+    headers = ours(warnings="TITLE is unknown\nno id was given")
+    lines = list(described(letter(headers=headers), MOST, can_look_up=True))
+    assert 1 == sum("TITLE is unknown; no id was given" in line for line in lines)
+    lines = list(described(letter(), MOST, can_look_up=True))
+    assert not any(line.startswith("warnings") for line in lines)

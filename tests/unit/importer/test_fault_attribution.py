@@ -1,0 +1,383 @@
+"""Tests whose fault a refusal is: the item's, or the portal's."""
+
+import pytest
+
+from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
+from service.domain.claims import Claim
+from service.domain.decisions import Decision
+from service.domain.events import Identity
+from service.domain.outcomes import (
+    Accepted,
+    CallKind,
+    Failed,
+    FailureKind,
+    Fault,
+    PauseReason,
+    RefusalKind,
+    Refused,
+)
+from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
+from tests.unit.bitrix.scripted import Clock, ScriptedPortal
+from tests.unit.domain.samples import RULES, batch, claim, fault
+
+RETRY = RULES.retry
+POLICY = PausePolicy(after=60, probe=15, probe_cap=300)
+BINDER = fault(CallKind.SUSPECT, "100", 400)
+NO_AUTH = fault(CallKind.SUSPECT, "NO_AUTH_FOUND", 401, pause=PauseReason.CREDENTIALS)
+UNREACHABLE = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
+TIMED_OUT = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
+DENIED = Refused(RefusalKind.DENIED, "ACCESS_DENIED", "no right")
+DENIAL = Failed(FailureKind.REJECTED, "ACCESS_DENIED", "no right", 200)
+OTHER = Identity(2, "other")
+FRESH = RETRY.max_attempts * (RULES.settle + RULES.recheck + RETRY.delay(RETRY.max_attempts, 1.0))
+
+
+class Bench:
+    """One judge, the gate it tells, and the portal it probes."""
+
+    def __init__(self) -> None:
+        """Start with a healthy portal and a flowing gate."""
+        self.portal = ScriptedPortal()
+        self.clock = Clock()
+        self.breaker = CircuitBreaker(POLICY)
+        self.judge: FaultAttribution[str] = FaultAttribution(
+            portal=self.portal, breaker=self.breaker, rules=RULES, clock=self.clock
+        )
+
+    async def broke(self, *claims: Claim[str]) -> list[int]:
+        """Let a call of claims break; return how often each has failed alone."""
+        self.clock.now += 1.0
+        for each in claims:
+            each.known.first_failed_at = each.known.first_failed_at or self.clock.now
+        await self.judge.broken(batch(*claims))
+        return [each.known.failures_alone for each in claims]
+
+    async def suspected(self, each: Claim[str], why: Fault = BINDER) -> Decision[str]:
+        """Let the call of one claim be refused for what may be its own fault."""
+        self.clock.now += 1.0
+        return await self.judge.suspect(batch(each), why)
+
+    def denied(self, *verdicts: object, others: bool = False) -> Decision[str]:
+        """Let a report say this of the items `a`, `b` and so on."""
+        claims = [claim(name) for name in "abcdef"[: len(verdicts)]]
+        said = list(zip(claims, verdicts, strict=True))
+        return self.judge.denied(batch(*claims), said, others=others)
+
+    def pass_others(self, entity_type_id: int = 2) -> None:
+        """Let other items of a type be imported."""
+        self.clock.now += 1.0
+        self.breaker.ended(1, 0, self.clock.now, entity_type_id=entity_type_id)
+
+    def open_by_half(self) -> None:
+        """Pause, and let the probe succeed."""
+        self.breaker.trip(PauseReason.CREDENTIALS, self.clock.now)
+        self.breaker.probed(self.clock.now, ok=True)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Give the test a judge with its neighbours."""
+    return Bench()
+
+
+@pytest.mark.parametrize(
+    ("why", "mode", "reason"),
+    [
+        (fault(CallKind.BARRED, pause=PauseReason.PLAN), Mode.PAUSED, PauseReason.PLAN),
+        (fault(CallKind.BARRED), Mode.PAUSED, PauseReason.UNAVAILABLE),
+        (NO_AUTH, Mode.PAUSED, PauseReason.CREDENTIALS),
+        (BINDER, Mode.PAUSED, PauseReason.UNAVAILABLE),
+        (UNREACHABLE, Mode.FLOWING, None),
+        (fault(CallKind.OVER_BUDGET, pause=PauseReason.OPERATING_LIMIT), Mode.FLOWING, None),
+        (fault(CallKind.AMBIGUOUS), Mode.FLOWING, None),
+        (fault(CallKind.THROTTLED), Mode.FLOWING, None),
+        (fault(CallKind.TOO_LARGE), Mode.FLOWING, None),
+        (fault(CallKind.UNSUPPORTED), Mode.FLOWING, None),
+    ],
+)
+def test_only_what_a_person_must_mend_pauses_at_once(
+    bench: Bench, why: Fault, mode: Mode, reason: PauseReason | None
+) -> None:
+    """Under the name of what must be mended."""
+    bench.judge.portal_failed(why)
+    assert (mode, reason) == (bench.breaker.mode, bench.breaker.reason)
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (UNREACHABLE, PauseReason.UNAVAILABLE),
+        (fault(CallKind.UNAVAILABLE, pause=PauseReason.AUTH_SERVER), PauseReason.AUTH_SERVER),
+        (
+            fault(CallKind.OVER_BUDGET, pause=PauseReason.OPERATING_LIMIT),
+            PauseReason.OPERATING_LIMIT,
+        ),
+        (fault(CallKind.AMBIGUOUS, "INTERNAL_SERVER_ERROR", 500), PauseReason.UNAVAILABLE),
+        (TIMED_OUT, PauseReason.UNAVAILABLE),
+        (fault(CallKind.THROTTLED), None),
+        (fault(CallKind.TOO_LARGE), None),
+        (fault(CallKind.UNSUPPORTED), None),
+    ],
+)
+def test_trouble_of_the_portal_pauses_when_it_lasts(
+    bench: Bench, why: Fault, reason: PauseReason | None
+) -> None:
+    """An answered failure too: a portal that answers nothing but errors is ill."""
+    for _ in range(3):
+        bench.judge.portal_failed(why)
+        bench.clock.now += POLICY.after / 2
+    assert reason == bench.breaker.reason
+
+
+@pytest.mark.parametrize(
+    ("why", "mode"),
+    [
+        (UNREACHABLE, Mode.PAUSED),
+        (TIMED_OUT, Mode.HALF_OPEN),
+        (fault(CallKind.AMBIGUOUS, "400", 400), Mode.HALF_OPEN),
+    ],
+)
+def test_a_half_open_gate_is_not_shut_by_what_may_be_one_items_fault(
+    bench: Bench, why: Fault, mode: Mode
+) -> None:
+    """Else the poison item in the first batch would never be found."""
+    bench.open_by_half()
+    bench.judge.portal_failed(why)
+    assert mode is bench.breaker.mode
+
+
+def test_nothing_follows_where_nobody_is_denied(bench: Bench) -> None:
+    """Other refusals are no concern of the judge."""
+    assert Decision() == bench.denied(Accepted(1), Refused(RefusalKind.PLAN, "X", "no"))
+    assert Mode.FLOWING is bench.breaker.mode
+
+
+def test_items_denied_beside_others_that_pass_are_rejected(bench: Bench) -> None:
+    """The right is there; theirs is missing."""
+    decision = bench.denied(DENIED, Accepted(1), DENIED, others=True)
+    assert [("a", DENIAL), ("c", DENIAL)] == [(c.event.event_id, why) for c, why in decision.ended]
+    assert ([], Mode.FLOWING) == (decision.again, bench.breaker.mode)
+
+
+def test_two_items_denied_without_others_pause(bench: Bench) -> None:
+    """It is the right to import that is missing; nothing is rejected."""
+    decision = bench.denied(DENIED, DENIED)
+    assert (Mode.PAUSED, PauseReason.SCOPE) == (bench.breaker.mode, bench.breaker.reason)
+    assert [bench.clock.now + RETRY.cap] == [each.due for each in decision.again]
+    assert ([], 2) == (decision.ended, len(decision.again[0].claims))
+    assert [0, 0] == [each.known.failures_alone for each in decision.again[0].claims]
+
+
+def test_one_item_denied_without_others_goes_again(bench: Bench) -> None:
+    """Alone, later; it is counted."""
+    (again,) = bench.denied(DENIED).again
+    assert [1] == [each.known.failures_alone for each in again.claims]
+    assert bench.clock.now <= again.due <= bench.clock.now + RETRY.base * 2
+    assert Mode.FLOWING is bench.breaker.mode
+
+
+async def test_a_broken_call_of_several_counts_against_nobody(bench: Bench) -> None:
+    """Nobody knows which one it was."""
+    assert [0, 0] == await bench.broke(claim("a"), claim("b"))
+    assert 0 == bench.portal.probes
+    assert 1 == bench.breaker.broke_alone(OTHER)
+
+
+async def test_the_only_item_that_breaks_its_calls_is_counted_while_the_portal_answers(
+    bench: Bench,
+) -> None:
+    """However often: one message can never hold up the intake."""
+    a = claim("a")
+    assert [[1], [2], [3]] == [await bench.broke(a) for _ in range(3)]
+    assert 3 == bench.portal.probes
+
+
+async def test_a_broken_call_in_an_outage_counts_against_nobody(bench: Bench) -> None:
+    """The probe fails too."""
+    bench.portal.probe_faults.extend([UNREACHABLE, TIMED_OUT])
+    a = claim("a")
+    assert [[0], [0], [1]] == [await bench.broke(a) for _ in range(3)]
+
+
+async def test_two_items_that_break_their_calls_count_for_nothing(bench: Bench) -> None:
+    """It is the portal then, whatever it says to a probe; nobody is even asked."""
+    a, b = claim("a"), claim("b")
+    assert [1] == await bench.broke(a)
+    assert [[0], [1], [0]] == [await bench.broke(each) for each in (b, a, b)]
+    assert 1 == bench.portal.probes
+
+
+async def test_others_that_pass_show_whose_fault_a_broken_call_is(bench: Bench) -> None:
+    """Other breakers do not matter then; the portal must answer a probe all the same."""
+    a, b = claim("a"), claim("b")
+    bench.portal.probe_faults.append(UNREACHABLE)
+    await bench.broke(a)
+    await bench.broke(b)
+    bench.pass_others()
+    assert [[1], [1]] == [await bench.broke(each) for each in (a, b)]
+    assert 3 == bench.portal.probes
+
+
+async def test_a_broken_call_counts_for_nothing_while_no_probe_is_answered(bench: Bench) -> None:
+    """Others passed before the portal fell ill."""
+    a = claim("a")
+    bench.portal.probe_faults.extend([UNREACHABLE, UNREACHABLE])
+    await bench.broke(a)
+    bench.pass_others()
+    assert [[0], [1]] == [await bench.broke(a) for _ in range(2)]
+
+
+async def test_an_old_success_shows_nothing_of_the_portal_now(bench: Bench) -> None:
+    """It is fresh for as long as all tries of an item may take."""
+    a, b = claim("a"), claim("b")
+    await bench.broke(a)
+    bench.pass_others()
+    await bench.broke(b)
+    bench.clock.now += FRESH - 2.0
+    assert [[2], [2]] == [await bench.broke(a) for _ in range(2)]
+
+
+async def test_a_success_before_the_first_broken_call_proves_nothing(bench: Bench) -> None:
+    """The portal may have fallen ill since."""
+    bench.pass_others()
+    bench.portal.probe_faults.append(UNREACHABLE)
+    assert [0] == await bench.broke(claim("a"))
+
+
+async def test_a_suspect_is_judged_when_the_probe_has_answered(bench: Bench) -> None:
+    """Counted, and tried again with growing waits."""
+    a = claim("a")
+    for times in range(1, RETRY.max_attempts):
+        (again,) = (await bench.suspected(a)).again
+        assert (times, times) == (a.known.failures_alone, bench.portal.probes)
+        assert bench.clock.now <= again.due <= bench.clock.now + RETRY.base * 2**times
+    failure = Failed(FailureKind.REJECTED, "100", "said so", 400)
+    assert Decision(ended=[(a, failure)]) == await bench.suspected(a)
+    assert Mode.FLOWING is bench.breaker.mode
+
+
+async def test_a_suspect_of_a_shut_portal_is_no_suspect(bench: Bench) -> None:
+    """What the probe says counts, under its own name."""
+    bench.portal.probe_faults.append(fault(CallKind.BARRED, "X", 401, pause=PauseReason.PLAN))
+    a = claim("a")
+    decision = await bench.suspected(a, NO_AUTH)
+    assert (Mode.PAUSED, PauseReason.PLAN) == (bench.breaker.mode, bench.breaker.reason)
+    assert ([bench.clock.now + RETRY.cap], []) == ([e.due for e in decision.again], decision.ended)
+    assert (0, None) == (a.known.failures_alone, a.known.first_failed_at)
+    assert 1 == bench.breaker.suspect("NO_AUTH_FOUND", OTHER)
+
+
+@pytest.mark.parametrize("why", [UNREACHABLE, TIMED_OUT])
+async def test_a_suspect_waits_while_the_portal_cannot_be_probed(bench: Bench, why: Fault) -> None:
+    """The probe says nothing about the item."""
+    bench.portal.probe_faults.append(why)
+    a = claim("a")
+    assert [] == (await bench.suspected(a)).ended
+    assert (Mode.FLOWING, 0) == (bench.breaker.mode, a.known.failures_alone)
+
+
+async def test_a_second_suspect_with_the_same_code_pauses(bench: Bench) -> None:
+    """Then it is not the item; nothing is rejected."""
+    await bench.suspected(claim("a"), NO_AUTH)
+    decision = await bench.suspected(claim("b"), NO_AUTH)
+    assert (Mode.PAUSED, PauseReason.CREDENTIALS) == (bench.breaker.mode, bench.breaker.reason)
+    assert ([], bench.clock.now + RETRY.cap) == (decision.ended, decision.again[0].due)
+
+
+async def test_suspects_with_different_codes_do_not_accuse_the_portal(bench: Bench) -> None:
+    """Each may be its own fault."""
+    await bench.suspected(claim("a"), NO_AUTH)
+    await bench.suspected(claim("b"), BINDER)
+    assert Mode.FLOWING is bench.breaker.mode
+
+
+async def test_a_suspect_is_rejected_while_others_pass(bench: Bench) -> None:
+    """At its second refusal: the portal takes the others."""
+    a = claim("a")
+    assert [] == (await bench.suspected(a)).ended
+    bench.pass_others()
+    assert [a] == [each for each, _ in (await bench.suspected(a)).ended]
+
+
+async def test_a_success_before_the_first_refusal_proves_nothing(bench: Bench) -> None:
+    """The portal may have shut since."""
+    bench.pass_others()
+    assert [] == (await bench.suspected(claim("a"))).ended
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_lone_suspect_ends_after_all_its_tries_whatever_the_mode(
+    bench: Bench, mode: Mode
+) -> None:
+    """One message never holds up the intake; the gate does not move."""
+    bench.open_by_half()
+    bench.breaker.mode = mode
+    a = claim("a")
+    ended = [len((await bench.suspected(a)).ended) for _ in range(RETRY.max_attempts)]
+    assert [0] * (RETRY.max_attempts - 1) + [1] == ended
+    assert mode is bench.breaker.mode
+
+
+async def test_a_lone_item_without_the_right_never_ends_for_its_tries_alone(bench: Bench) -> None:
+    """The right may be missing for everybody; others that pass twice show that it is not."""
+    a, why = claim("a"), fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.SCOPE)
+    for _ in range(RETRY.max_attempts + 1):
+        assert [] == (await bench.suspected(a, why)).ended
+    bench.pass_others()
+    assert [] == (await bench.suspected(a, why)).ended
+    bench.pass_others()
+    assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
+
+
+def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
+    """Each for itself: the one that is denied for the first time goes again."""
+    a, b = claim("a"), claim("b")
+    a.known.refused_at = bench.clock.now
+    bench.pass_others()
+    decision = bench.judge.denied(batch(a, b), [(a, DENIED), (b, DENIED)], others=False)
+    assert ([(a, DENIAL)], [[b]]) == (decision.ended, [each.claims for each in decision.again])
+    assert Mode.FLOWING is bench.breaker.mode
+
+
+def test_only_a_refusal_has_a_standing() -> None:
+    """What was accepted has none."""
+    assert [RefusalKind.DENIED, None, None] == [
+        refusal_kind_of(v) for v in (DENIED, Accepted(1), "x")
+    ]
+
+
+async def test_items_of_another_type_show_nothing_of_this_one(bench: Bench) -> None:
+    """The right may be missing, or the calls may break, for one type alone."""
+    a, b = claim("a"), claim("b")
+    why = fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.SCOPE)
+    for _ in range(RETRY.max_attempts + 1):
+        assert [] == (await bench.suspected(a, why)).ended
+        bench.pass_others(entity_type_id=1)
+    assert Mode.FLOWING is bench.breaker.mode
+    await bench.broke(b)
+    await bench.broke(claim("c"))
+    bench.pass_others(entity_type_id=1)
+    assert [1] == await bench.broke(b)
+
+
+@pytest.mark.parametrize("reason", [PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.PLAN])
+async def test_a_code_of_credentials_scope_or_plan_ends_no_item_on_its_own_evidence(
+    bench: Bench, reason: PauseReason
+) -> None:
+    """However often: after all tries the intake pauses for it, so that somebody sees it."""
+    a, why = claim("a"), fault(CallKind.SUSPECT, "X", 401, pause=reason)
+    for _ in range(RETRY.max_attempts - 1):
+        assert [] == (await bench.suspected(a, why)).ended
+        assert Mode.FLOWING is bench.breaker.mode
+    for _ in range(RETRY.max_attempts):
+        assert [] == (await bench.suspected(a, why)).ended
+        assert (Mode.PAUSED, reason) == (bench.breaker.mode, bench.breaker.reason)
+
+
+async def test_a_lone_refusal_pauses_nothing_while_anything_passes(bench: Bench) -> None:
+    """One message never holds up the intake."""
+    a = claim("a")
+    for _ in range(RETRY.max_attempts + 1):
+        assert [] == (await bench.suspected(a, NO_AUTH)).ended
+        bench.pass_others(entity_type_id=1)
+    assert Mode.FLOWING is bench.breaker.mode

@@ -1,0 +1,588 @@
+"""Pipeline: windows, slots, pauses and drains, on made-up time."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from service.domain.batching import BatchPolicy
+from service.domain.circuit_breaker import Mode, PausePolicy
+from service.domain.claims import Settlement
+from service.domain.decisions import Rules
+from service.domain.events import BatchKey, ItemEvent, Malformed
+from service.domain.limits import Limits
+from service.domain.outcomes import Imported, Report
+from service.domain.retry import RetryPolicy
+from service.importer.pipeline import Pipeline
+from service.importer.results import Confirmed, Delivery
+from service.telemetry.metrics import Metrics
+from tests.fakes import (
+    QUOTE,
+    FakeDelivery,
+    FakePortal,
+    Nature,
+    Weather,
+    item_event,
+    malformed,
+    value,
+)
+from tests.virtual_time import START, now, run
+
+LIMITS = Limits(
+    batch=BatchPolicy(20, 30.0, 1_000_000),
+    pause=PausePolicy(after=60, probe=15, probe_cap=300),
+    rules=Rules(retry=RetryPolicy(1, 60, 5), settle=65, recheck=3),
+    slots=2,
+    prefetch=200,
+    hold=600,
+    remember=1_000,
+    deadline=90,
+    call=70,
+    ask="doubtful",
+)
+
+
+class Intake:
+    """Notes what it is told; is fit while it is told so."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, int | None]] = []
+        self.up = True
+
+    def fit(self) -> bool:
+        return self.up
+
+    async def attach(self, prefetch: int) -> None:
+        self.told.append((now() - START, prefetch))
+
+    async def detach(self) -> None:
+        self.told.append((now() - START, None))
+
+    @asynccontextmanager
+    async def cancelled(self) -> AsyncIterator[None]:
+        self.told.append((now() - START, None))
+        yield
+        self.told.append((now() - START, 0))
+
+    async def flush(self) -> None:
+        pass
+
+
+class Publisher:
+    """Keeps what is published, unless it is shut."""
+
+    def __init__(self) -> None:
+        self.kept: list[Settlement[Delivery]] = []
+        self.buried: list[Settlement[Delivery]] = []
+        self.shut = False
+
+    async def ready(self) -> None:
+        pass
+
+    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+        await asyncio.sleep(0.01)
+        if not self.shut:
+            self.kept += settlements
+        return [not self.shut] * len(settlements)
+
+    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+        self.buried += settlements
+        return [True] * len(settlements)
+
+
+class Portal(FakePortal):
+    """Notes when each call begins, and may be held up."""
+
+    def __init__(self) -> None:
+        super().__init__(random.Random(1))
+        self.began: list[float] = []
+        self.seconds = 0.0
+        self.bug: Exception | None = None
+        self.flying = self.most_flying = 0
+
+    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        self.began.append(now() - START)
+        self.flying += 1
+        self.most_flying = max(self.most_flying, self.flying)
+        try:
+            await asyncio.sleep(self.seconds)
+            if self.bug is not None:
+                bug, self.bug = self.bug, None
+                raise bug
+            return await super().import_items(key, events)
+        finally:
+            self.flying -= 1
+
+
+class Room:
+    """A pipeline with all it needs."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.intake, self.publisher, self.portal = Intake(), Publisher(), Portal()
+        self.metrics = Metrics()
+        self.pipeline = Pipeline(
+            portal=self.portal,
+            intake=self.intake,
+            publisher=self.publisher,
+            limits=limits,
+            metrics=self.metrics,
+            clock=asyncio.get_running_loop().time,
+        )
+
+    def bring(self, *events: ItemEvent | Malformed, copy: bool = False) -> list[FakeDelivery]:
+        """Deliver messages, one after the other."""
+        deliveries = [FakeDelivery(event, received_at=now(), copy=copy) for event in events]
+        for each in deliveries:
+            self.pipeline.accept(each)
+        return deliveries
+
+    def closed_by(self, reason: str) -> float:
+        """Return how many batches left for a reason."""
+        return value(self.metrics.batches.labels(reason))
+
+    def mode(self) -> Mode:
+        """Return how far the gate is open."""
+        return self.pipeline.breaker.mode
+
+    def outcomes(self) -> dict[str, object]:
+        """Return the outcome kept for each event."""
+        return {each.event.event_id: each.outcome for each in self.publisher.kept}
+
+
+def play(story: Callable[[Room], Awaitable[None]], limits: Limits = LIMITS) -> Room:
+    """Run a story beside a pipeline, then stop it."""
+
+    async def act() -> Room:
+        room = Room(limits)
+        task = asyncio.create_task(room.pipeline.run())
+        await asyncio.sleep(0)
+        await story(room)
+        room.pipeline.stop()
+        await task
+        return room
+
+    return run(act())
+
+
+def events(count: int, entity_type_id: int = 2, *, first: int = 0) -> list[ItemEvent]:
+    """Return good events."""
+    return [item_event(f"e{number}", entity_type_id) for number in range(first, first + count)]
+
+
+def policy(**changes: float) -> Limits:
+    """Return the limits with another batch policy."""
+    return replace(LIMITS, batch=replace(LIMITS.batch, **changes))  # type: ignore[arg-type]
+
+
+def test_batch_leaves_when_its_window_ends() -> None:
+    """Count from the first item, however many follow."""
+
+    async def story(room: Room) -> None:
+        room.bring(item_event("first"))
+        await asyncio.sleep(29.9)
+        room.bring(item_event("last"))
+        assert [] == room.portal.began
+        await asyncio.sleep(5)
+
+    room = play(story)
+    assert [["first", "last"]] == room.portal.calls
+    assert [pytest.approx(30.0, abs=0.01)] == room.portal.began
+    assert 1.0 == room.closed_by("window")
+
+
+def test_full_batch_leaves_at_once() -> None:
+    """Wait for nothing; the rest opens a window of its own."""
+
+    async def story(room: Room) -> None:
+        room.bring(*events(25))
+        await asyncio.sleep(5)
+        assert [20] == [len(call) for call in room.portal.calls]
+        await asyncio.sleep(30)
+
+    room = play(story)
+    assert [
+        [f"e{number}" for number in range(20)],
+        [f"e{number}" for number in range(20, 25)],
+    ] == (room.portal.calls)
+    assert (1.0, 1.0) == (room.closed_by("size"), room.closed_by("window"))
+
+
+def test_heavy_batch_leaves_before_it_is_too_heavy() -> None:
+    """Never let the messages of a call exceed the bytes."""
+
+    async def story(room: Room) -> None:
+        room.bring(*events(7))
+        await asyncio.sleep(5)
+
+    room = play(story, policy(max_bytes=350))
+    assert [3, 3, 1] == [len(call) for call in room.portal.calls]
+    assert (2.0, 1.0) == (room.closed_by("bytes"), room.closed_by("drain"))
+
+
+def test_oldest_batch_leaves_under_pressure() -> None:
+    """Wait for no window while nothing more can come."""
+
+    async def story(room: Room) -> None:
+        for number in range(40):
+            room.bring(item_event(f"e{number}", 128 + number % 4))
+        await asyncio.sleep(5)
+
+    room = play(story, replace(LIMITS, prefetch=40))
+    assert 1.0 <= room.closed_by("pressure")
+    assert room.portal.calls[0][0] == "e0"
+
+
+def test_types_and_names_do_not_mix() -> None:
+    """Send one call per batch key."""
+
+    async def story(room: Room) -> None:
+        room.bring(
+            item_event("a", 2), item_event("b", 31), item_event("c", 2, original_names=True)
+        )
+        await asyncio.sleep(40)
+
+    room = play(story)
+    assert ([["a"], ["b"], ["c"]], []) == (sorted(room.portal.calls), room.portal.violations)
+
+
+def test_no_more_calls_than_slots() -> None:
+    """Keep what is full waiting, and start it when a slot is free."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        room.bring(*events(100))
+        await asyncio.sleep(100)
+
+    room = play(story)
+    assert (2, 5) == (room.portal.most_flying, len(room.portal.calls))
+
+
+def test_nothing_leaves_while_the_broker_is_away() -> None:
+    """Start a call only where its outcome could be published."""
+
+    async def story(room: Room) -> None:
+        room.intake.up = False
+        room.bring(*events(20))
+        await asyncio.sleep(60)
+        assert [] == room.portal.calls
+        room.intake.up = True
+        room.pipeline.wake()
+        await asyncio.sleep(5)
+
+    assert 1 == len(play(story).portal.calls)
+
+
+def test_acknowledged_only_after_the_outcome_is_confirmed() -> None:
+    """Hold message and slot while nothing can be published."""
+
+    async def story(room: Room) -> None:
+        room.publisher.shut = True
+        (delivery, *_) = room.bring(*events(20))
+        await asyncio.sleep(60)
+        assert (0, 1) == (delivery.acked, len(room.portal.calls))
+        room.publisher.shut = False
+        await asyncio.sleep(15)
+        assert 1 == delivery.acked
+
+    play(story)
+
+
+def test_malformed_message_disturbs_nobody() -> None:
+    """Settle it at once, beside the batches."""
+
+    async def story(room: Room) -> None:
+        (broken, good) = room.bring(malformed(), item_event("a"))
+        await asyncio.sleep(1)
+        assert (1, 0, []) == (broken.acked, good.acked, room.portal.calls)
+
+    play(story)
+
+
+def test_copy_joins_the_one_in_flight() -> None:
+    """Import once, publish once, acknowledge both."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        (first,) = room.bring(item_event("a"))
+        await asyncio.sleep(35)
+        (copy,) = room.bring(item_event("a"), copy=True)
+        await asyncio.sleep(60)
+        assert (1, 1) == (first.acked, copy.acked)
+
+    room = play(story)
+    assert ([["a"]], 1) == (room.portal.calls, len(room.publisher.kept))
+
+
+def test_repeat_of_an_imported_event_is_told_again() -> None:
+    """Answer a new publish from memory; say that it is a duplicate, of another body."""
+
+    async def story(room: Room) -> None:
+        room.bring(item_event("a"))
+        await asyncio.sleep(40)
+        (again,) = room.bring(item_event("a", body="other"))
+        await asyncio.sleep(1)
+        assert 1 == again.acked
+
+    room = play(story)
+    assert [["a"]] == room.portal.calls
+    again = Imported(1, duplicate=True, other_body=True)
+    assert [Imported(1), again] == [e.outcome for e in room.publisher.kept]
+
+
+def test_failed_message_that_comes_again_is_tried_again() -> None:
+    """The cause may be gone, and it may be a new publish whose delivery came back."""
+
+    async def story(room: Room) -> None:
+        room.bring(item_event("a", nature=Nature.BAD))
+        await asyncio.sleep(40)
+        (copy,) = room.bring(item_event("a", nature=Nature.BAD), copy=True)
+        await asyncio.sleep(200)
+        assert 1 == copy.acked
+
+    room = play(story)
+    assert (2, 2) == (len(room.publisher.kept), len(room.portal.calls))
+
+
+def test_nothing_is_published_for_a_message_that_is_gone() -> None:
+    """Its outcome is kept, and published once, for its copy; no second call is made."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        deliveries = room.bring(item_event("a"), item_event("bad", nature=Nature.BAD))
+        await asyncio.sleep(35)
+        for each in deliveries:
+            each.live = False
+        await asyncio.sleep(60)
+        assert ([], 2.0) == (room.publisher.kept, value(room.metrics.lost))
+        copies = room.bring(item_event("a"), item_event("bad", nature=Nature.BAD), copy=True)
+        await asyncio.sleep(1)
+        assert [1, 1] == [each.acked for each in copies]
+
+    room = play(story)
+    kept, buried = room.publisher.kept, room.publisher.buried
+    assert (1, 2, 1) == (len(room.portal.calls), len(kept), len(buried))
+    assert Imported(1) == room.outcomes()["a"]
+
+
+def test_delivered_before_waits_for_the_portal_to_settle() -> None:
+    """Look up only when a look-up proves something, and take no slot for the wait."""
+
+    async def story(room: Room) -> None:
+        room.bring(item_event("a"), copy=True)
+        room.bring(item_event("b"))
+        await asyncio.sleep(64)
+        assert [["b"]] == room.portal.calls
+        await asyncio.sleep(60)
+
+    room = play(story)
+    assert [["b"], ["a"]] == room.portal.calls
+    assert 65.0 + 30.0 + 3.0 <= room.portal.began[1]
+
+
+def test_delivered_before_and_not_to_be_asked_for_is_ambiguous() -> None:
+    """Leave it to a human rather than import it twice."""
+
+    async def story(room: Room) -> None:
+        room.bring(item_event("q", QUOTE), copy=True)
+        await asyncio.sleep(40)
+
+    room = play(story)
+    (settlement,) = room.publisher.kept
+    assert ([], "ambiguous") == (room.portal.calls, getattr(settlement.outcome, "kind", ""))
+
+
+def test_what_is_held_too_long_goes_back() -> None:
+    """Return it before the broker takes it away."""
+
+    async def story(room: Room) -> None:
+        room.intake.up = False
+        (delivery,) = room.bring(item_event("a"))
+        await asyncio.sleep(595)
+        assert 0 == delivery.returned
+        await asyncio.sleep(10)
+        assert (1, 0) == (delivery.returned, len(room.pipeline.settler.held))
+
+    play(story)
+
+
+def test_stale_delivery_is_let_go() -> None:
+    """Forget what the broker delivers again."""
+
+    async def story(room: Room) -> None:
+        (delivery,) = room.bring(item_event("a"))
+        delivery.live = False
+        await asyncio.sleep(2)
+        assert ({}, 0) == (room.pipeline.settler.held, delivery.returned)
+        await asyncio.sleep(40)
+
+    room = play(story)
+    assert ([], 1.0) == (room.portal.calls, value(room.metrics.lost))
+
+
+@pytest.mark.error_logs
+def test_bug_costs_no_event_and_no_neighbour() -> None:
+    """Whatever a bug has struck is tried again alone, after a wait."""
+
+    async def story(room: Room) -> None:
+        room.portal.bug = ValueError("bug")
+        deliveries = room.bring(*events(20))
+        await asyncio.sleep(200)
+        assert [1] * 20 == [each.acked for each in deliveries]
+
+    room = play(story)
+    assert (20, 20) == (len(room.publisher.kept), len(room.portal.ledger))
+    assert 1.0 == value(room.metrics.unexpected)
+
+
+def test_pause_lets_go_once_and_probes_until_one_batch_is_accepted() -> None:
+    """Detach, return everything, probe at growing intervals, try one batch, flow."""
+    weather = [Weather.BARRED]
+
+    async def story(room: Room) -> None:
+        room.portal.weather = lambda: weather[0]
+        deliveries = room.bring(*events(20), item_event("waits", 31))
+        await asyncio.sleep(50)
+        assert [1] * 21 == [each.returned for each in deliveries]
+        assert [15, 45] == [round(at - START) for at in room.portal.probes]
+        weather[0] = Weather.FINE
+        await asyncio.sleep(60)
+        assert Mode.HALF_OPEN == room.mode()
+        room.bring(*events(20, first=100))
+        await asyncio.sleep(2)
+        assert Mode.FLOWING == room.mode()
+
+    room = play(story)
+    assert [200, None, 200, None] == [prefetch for _, prefetch in room.intake.told]
+
+
+def test_half_open_sends_one_batch_at_a_time() -> None:
+    """Try with one, whatever the slots."""
+
+    async def story(room: Room) -> None:
+        room.pipeline.breaker.mode = Mode.HALF_OPEN
+        room.portal.seconds = 5.0
+        room.bring(*events(60))
+        await asyncio.sleep(4)
+        assert 1 == room.portal.most_flying
+
+    play(story)
+
+
+def test_refused_item_is_alone_in_its_fault() -> None:
+    """Import its neighbours."""
+
+    async def story(room: Room) -> None:
+        room.bring(*events(3), item_event("bad", nature=Nature.BAD))
+        await asyncio.sleep(40)
+
+    outcomes = play(story).outcomes()
+    imported = {name for name, outcome in outcomes.items() if isinstance(outcome, Imported)}
+    assert {"e0", "e1", "e2"} == imported
+    assert "rejected" == getattr(outcomes["bad"], "kind", "")
+
+
+def test_poison_item_is_found_and_its_neighbours_are_imported_once() -> None:
+    """Set the one aside that breaks its call."""
+
+    async def story(room: Room) -> None:
+        room.bring(*events(8), item_event("poison", nature=Nature.POISON), *events(8, first=8))
+        await asyncio.sleep(400)
+
+    room = play(story)
+    assert 16 == len(room.portal.ledger) == len({item.identity for item in room.portal.ledger})
+    assert "rejected" == getattr(room.outcomes()["poison"], "kind", "")
+
+
+def test_drain_finishes_what_is_in_time() -> None:
+    """Send open batches at once, and end when all is settled."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        room.bring(*events(5))
+
+    room = play(story)
+    assert (5, 1.0) == (len(room.publisher.kept), room.closed_by("drain"))
+    assert {} == room.pipeline.settler.held
+
+
+def test_drain_returns_what_is_late_and_classifies_nothing() -> None:
+    """Give back what cannot begin in time, and fail nothing."""
+    deliveries: list[FakeDelivery] = []
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 60.0
+        deliveries.extend(room.bring(*events(100)))
+
+    room = play(story)
+    assert 40 == sum(each.acked for each in deliveries)
+    assert 20 <= sum(each.returned for each in deliveries) <= 60
+    assert all(isinstance(each.outcome, Imported) for each in room.publisher.kept)
+    assert 90.0 >= value(room.metrics.drain_seconds)
+
+
+def test_drain_returns_what_would_be_looked_up_after_the_deadline() -> None:
+    """Wait for nothing that cannot come in time."""
+    deliveries: list[FakeDelivery] = []
+
+    async def story(room: Room) -> None:
+        deliveries.extend(room.bring(item_event("a"), copy=True))
+
+    room = play(story, replace(LIMITS, deadline=30))
+    assert ([1], []) == ([each.returned for each in deliveries], room.publisher.kept)
+    assert 1.0 > value(room.metrics.drain_seconds)
+
+
+def test_drain_of_a_paused_importer_is_short() -> None:
+    """Return everything: the portal will not answer."""
+
+    async def story(room: Room) -> None:
+        room.portal.weather = lambda: Weather.BARRED
+        room.bring(*events(20))
+        await asyncio.sleep(5)
+
+    room = play(story)
+    assert 1.0 > value(room.metrics.drain_seconds)
+
+
+def test_drain_ends_at_its_deadline_whatever_happens() -> None:
+    """Cut off what hangs; its messages are delivered again."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10_000.0
+        room.bring(*events(20))
+        await asyncio.sleep(1)
+
+    room = play(story)
+    assert 95.0 >= value(room.metrics.drain_seconds)
+    assert [] == room.publisher.kept
+
+
+def test_a_rare_type_waits_for_what_is_older_and_for_nothing_else() -> None:
+    """A flood of one type keeps every slot busy; the two of the other type go in their turn."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 5.0
+        room.bring(*events(100))
+        room.bring(*events(2, 31, first=100))
+        room.bring(*events(98, first=200))
+        await asyncio.sleep(60)
+
+    room = play(story, policy(window=0.5))
+    assert 5 == [call[0] for call in room.portal.calls].index("e100")
+
+
+def test_time_is_told_by_phase() -> None:
+    """Where it goes: waiting for a slot, in calls, in settling."""
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 10.0
+        room.bring(*events(60))
+        await asyncio.sleep(60)
+
+    spent = play(story).metrics.spent
+    assert 10.0 == pytest.approx(value(spent["wait_slot"]), abs=1)
+    assert 30.0 == pytest.approx(value(spent["call"]), abs=3)
+    assert 0.03 == pytest.approx(value(spent["settle"]), abs=0.01)

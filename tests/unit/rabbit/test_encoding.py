@@ -1,0 +1,421 @@
+"""Results: the events and dead letters of contract.md §5 and §6."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
+
+from service.domain.claims import Settlement
+from service.domain.events import ItemEvent, Malformed, Origin
+from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.rabbit.encoding import WARNINGS_LIMIT, Encoder, Outgoing
+from service.rabbit.topology import Topology
+from tests.fakes import item_event, malformed
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
+TOPOLOGY = Topology("in", "in.q", "results", "s.q", "f.q", "dlx", "dlq", 1000)
+REJECTED = Failed(FailureKind.REJECTED, "BX_INVALID_VALUE", "wrong title", 200)
+Succeeded = Imported(77)
+
+
+@dataclass
+class Message:
+    """What of a delivered message the writer reads."""
+
+    properties: Basic.Properties = field(default_factory=Basic.Properties)
+    body: bytes = b"body"
+    exchange: str = "crm.items"
+    routing_key: str = "item.2"
+    header: ContentHeader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.header = ContentHeader(properties=self.properties)
+
+
+@dataclass
+class Delivered:
+    """A delivery of a message."""
+
+    message: Message = field(default_factory=Message)
+
+
+def written(writer: Encoder, settlement: Settlement[Any]) -> list[Outgoing]:
+    """Write the result, and the dead letter where the event failed."""
+    result = writer.result(settlement, NOW)
+    if isinstance(settlement.outcome, Imported):
+        return [result]
+    return [result, writer.dead_letter(settlement, NOW)]
+
+
+def write(
+    outcome: Outcome,
+    event: ItemEvent | Malformed | None = None,
+    message: Message | None = None,
+    *,
+    attempts: int = 1,
+    batch_id: str | None = "b1",
+) -> list[Outgoing]:
+    """Write the messages of one settlement."""
+    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    delivery: Any = Delivered(message or Message())
+    event = event or item_event("order 1")
+    return written(writer, Settlement(event, delivery, outcome, attempts, batch_id))
+
+
+def document(outgoing: Outgoing) -> dict[str, Any]:
+    """Return the body of a result event."""
+    content: dict[str, Any] = msgspec.json.decode(outgoing.body)
+    return content
+
+
+def headers_of(message: Message, outcome: Outcome = REJECTED) -> dict[str, Any]:
+    """Return the headers of the dead letter of a message."""
+    return dict(write(outcome, None, message)[1].properties.headers or {})
+
+
+def test_succeeded_event_is_written_as_promised() -> None:
+    """Fill every member of the contract."""
+    (event,) = write(Succeeded)
+    assert ("succeeded", "results", "succeeded.2") == (
+        event.target,
+        event.exchange,
+        event.routing_key,
+    )
+    written = document(event)
+    assert {
+        "specversion": "1.0",
+        "id": written["id"],
+        "source": "/crm-importer/portal.example",
+        "type": "crm.item.import.succeeded.v1",
+        "subject": "2/order 1",
+        "time": "2026-03-04T05:06:07.089Z",
+        "datacontenttype": "application/json",
+        "data": {
+            "eventId": "order 1",
+            "entityTypeId": 2,
+            "itemId": 77,
+            "importedAt": "2026-03-04T05:06:07.089Z",
+            "attempts": 1,
+            "batchId": "b1",
+            "reconciled": False,
+            "duplicate": False,
+        },
+    } == written
+
+
+def test_succeeded_event_tells_what_was_dropped() -> None:
+    """Only where something was."""
+    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    delivery: Any = Delivered()
+    settlement = Settlement(item_event("order 1"), delivery, Succeeded, 1, "b1", ("x is unknown",))
+    (message,) = written(writer, settlement)
+    assert ["x is unknown"] == msgspec.json.decode(message.body)["data"]["warnings"]
+    (message,) = write(Succeeded)
+    assert "warnings" not in msgspec.json.decode(message.body)["data"]
+
+
+def test_a_repeated_id_with_another_body_is_told() -> None:
+    """Its sender believes that this body is in the CRM."""
+    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    delivery: Any = Delivered()
+    outcome = Imported(77, duplicate=True, other_body=True)
+    data = document(writer.result(Settlement(item_event("order 1"), delivery, outcome), NOW))[
+        "data"
+    ]
+    assert data["duplicate"]
+    assert "another body was imported under this id" in data["warnings"][0]
+
+
+def test_failed_event_and_its_dead_letter_tell_what_was_dropped() -> None:
+    """The reason of a refusal is often a member or field that was ignored."""
+    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    event = replace(item_event("order 1"), notes=("no id was given",))
+    delivery: Any = Delivered()
+    settlement = Settlement(event, delivery, REJECTED, 1, "b1", ("x is unknown",))
+    result, letter = written(writer, settlement)
+    assert ["no id was given", "x is unknown"] == document(result)["data"]["warnings"]
+    told = (letter.properties.headers or {})["import_warnings"]
+    assert "no id was given\nx is unknown" == told
+    assert "import_warnings" not in headers_of(Message())
+
+
+def test_warnings_in_a_dead_letter_are_bounded() -> None:
+    """The result has them whole."""
+    event = replace(item_event("order 1"), notes=("x" * 900, "y" * 900))
+    delivery: Any = Delivered()
+    writer = Encoder(TOPOLOGY, portal_host="p")
+    result, letter = written(writer, Settlement(event, delivery, REJECTED))
+    assert WARNINGS_LIMIT == len(str((letter.properties.headers or {})["import_warnings"]))
+    assert [900, 900] == [len(each) for each in document(result)["data"]["warnings"]]
+
+
+def test_failed_event_is_written_as_promised() -> None:
+    """Fill every member of the contract."""
+    event, letter = write(REJECTED)
+    assert ("failed", "failed.2", "dead_letter", "dlx") == (
+        event.target,
+        event.routing_key,
+        letter.target,
+        letter.exchange,
+    )
+    assert {
+        "eventId": "order 1",
+        "entityTypeId": 2,
+        "failedAt": "2026-03-04T05:06:07.089Z",
+        "attempts": 1,
+        "batchId": "b1",
+        "error": {
+            "kind": "rejected",
+            "code": "BX_INVALID_VALUE",
+            "message": "wrong title",
+            "httpStatus": 200,
+        },
+    } == document(event)["data"]
+
+
+def test_unreadable_type_is_unknown_and_null() -> None:
+    """Route what has no type, and say that no call was made."""
+    failed = Failed(FailureKind.MALFORMED, "NOT_JSON", "not JSON")
+    event, letter = write(failed, malformed("m"), attempts=0, batch_id=None)
+    data = document(event)["data"]
+    assert "failed.unknown" == event.routing_key
+    assert (None, 0, None, None) == (
+        data["entityTypeId"],
+        data["attempts"],
+        data["batchId"],
+        data["error"]["httpStatus"],
+    )
+    headers = letter.properties.headers or {}
+    assert {"import_http_status", "import_batch_id"}.isdisjoint(headers)
+    assert 0 == headers["import_attempts"]
+
+
+def test_results_are_persistent_and_named_by_their_id() -> None:
+    """Let a consumer drop repeated ids without opening the body."""
+    (event,) = write(Succeeded)
+    properties = event.properties
+    assert document(event)["id"] == properties.message_id
+    assert (2, "application/cloudevents+json; charset=UTF-8") == (
+        properties.delivery_mode,
+        properties.content_type,
+    )
+
+
+def test_success_has_one_id_per_event() -> None:
+    """Change it with the event, not with the body or the try."""
+
+    def unique(event: ItemEvent) -> str:
+        return str(document(write(Succeeded, event)[0])["id"])
+
+    first = unique(item_event("a"))
+    assert first == unique(item_event("a", body="other", redrive_count=3))
+    assert 3 == len({first, unique(item_event("b")), unique(item_event("a", 31))})
+
+
+def test_failure_has_one_id_per_event_body_and_redrive() -> None:
+    """Tell a new try from a repeat."""
+
+    def unique(event: ItemEvent) -> str:
+        return str(document(write(REJECTED, event)[0])["id"])
+
+    first = unique(item_event("a"))
+    others = [
+        item_event("b"),
+        item_event("a", 31),
+        item_event("a", body="other"),
+        item_event("a", redrive_count=1),
+    ]
+    assert first == unique(item_event("a"))
+    assert 5 == len({first, *(unique(each) for each in others)})
+    assert first != document(write(Succeeded, item_event("a"))[0])["id"]
+
+
+def test_id_parts_cannot_be_moved_into_each_other() -> None:
+    """Keep the borders between the parts of a digest."""
+    ids = {document(write(Succeeded, item_event(name))[0])["id"] for name in ('a","b', "a", 'a"')}
+    assert 3 == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("own", "external", "expected"),
+    [("c-1", "x-1", "c-1"), (None, "x-1", "x-1"), ("é" * 127, "x", "é" * 127)],
+)
+def test_correlation_is_the_messages_own_or_the_external_id(
+    own: str | None, external: str, expected: str
+) -> None:
+    """Prefer what upstream chose."""
+    event = with_origin(item_event("a", external_id=external), Origin(correlation_id=own))
+    assert expected == write(Succeeded, event)[0].properties.correlation_id
+
+
+def test_long_correlation_is_hashed() -> None:
+    """Count bytes: AMQP allows 255."""
+    event = with_origin(item_event("a"), Origin(correlation_id="é" * 128))
+    correlation = write(Succeeded, event)[0].properties.correlation_id or ""
+    assert correlation.startswith("sha256:")
+    assert 255 >= len(correlation.encode())
+
+
+def test_trace_is_passed_on() -> None:
+    """Carry traceparent and tracestate as extensions."""
+    event = with_origin(
+        item_event("a"), Origin(trace={"traceparent": "00-1", "tracestate": "a=b"})
+    )
+    written = document(write(Succeeded, event)[0])
+    assert ("00-1", "a=b") == (written["traceparent"], written["tracestate"])
+
+
+def test_error_message_ends_at_a_thousand_characters() -> None:
+    """Shorten it in the event and in the letter."""
+    event, letter = write(Failed(FailureKind.REJECTED, "X", "é" * 5_000))
+    assert 1_000 == len(document(event)["data"]["error"]["message"])
+    assert 1_000 == len(str((letter.properties.headers or {})["import_error_message"]))
+
+
+def test_dead_letter_keeps_body_headers_and_properties() -> None:
+    """Copy everything but what the broker or we must set."""
+    original = Basic.Properties(
+        content_type="application/json",
+        content_encoding="identity",
+        headers={"tenant": "north", "x-death": [{"count": 1}]},
+        delivery_mode=1,
+        priority=4,
+        correlation_id="c-1",
+        reply_to="answers",
+        expiration="60000",
+        message_id="m-1",
+        timestamp=NOW,
+        message_type="item",
+        user_id="guest",
+        app_id="shop",
+    )
+    letter = write(REJECTED, None, Message(original, body=b"\x00\xff"))[1]
+    kept = letter.properties
+    assert b"\x00\xff" == letter.body
+    assert ("application/json", "identity", 4, "c-1", "answers", NOW, "item", "shop") == (
+        kept.content_type,
+        kept.content_encoding,
+        kept.priority,
+        kept.correlation_id,
+        kept.reply_to,
+        kept.timestamp,
+        kept.message_type,
+        kept.app_id,
+    )
+    assert (2, None, None) == (kept.delivery_mode, kept.expiration, kept.user_id)
+    assert kept.message_id not in {None, "m-1"}
+    headers = kept.headers or {}
+    assert ("north", [{"count": 1}]) == (headers["tenant"], headers["x-death"])
+
+
+def test_dead_letter_says_why_and_where_from() -> None:
+    """Write exactly the headers of the contract."""
+    message = Message(Basic.Properties(message_id="m-1"))
+    assert {
+        "import_error_kind": "rejected",
+        "import_error_code": "BX_INVALID_VALUE",
+        "import_error_message": "wrong title",
+        "import_http_status": 200,
+        "import_attempts": 1,
+        "import_failed_at": "2026-03-04T05:06:07.089Z",
+        "import_event_id": "order 1",
+        "import_batch_id": "b1",
+        "import_original_exchange": "crm.items",
+        "import_original_routing_key": "item.2",
+        "import_original_message_id": "m-1",
+        "import_redrive_count": 0,
+    } == headers_of(message)
+
+
+def test_dead_letter_of_a_redriven_message_has_new_headers_of_ours() -> None:
+    """Leave nothing of an earlier letter."""
+    old: dict[str, Any] = {
+        "import_batch_id": "old",
+        "import_dropped_headers": "a",
+        "tenant": "north",
+    }
+    headers = headers_of(Message(Basic.Properties(headers=old)))
+    assert ("b1", "north") == (headers["import_batch_id"], headers["tenant"])
+    assert "import_dropped_headers" not in headers
+
+
+def test_no_header_of_ours_begins_with_x() -> None:
+    """Leave that name space to the broker."""
+    assert not [name for name in headers_of(Message()) if name.startswith("x-")]
+
+
+def test_headers_of_ours_stay_below_twelve_kilobytes() -> None:
+    """Bound all, whatever the names and the portal's words; the id is kept whole."""
+    failed = Failed(FailureKind.REJECTED, "C" * 5_000, "😀" * 5_000, 200)
+    message = Message(
+        Basic.Properties(message_id="é" * 127), exchange="é" * 127, routing_key="é" * 127
+    )
+    letter = write(failed, item_event("😀" * 1_000), message)[1]
+    ours = Basic.Properties(headers=letter.properties.headers)
+    assert 12_000 > len(ContentHeader(properties=ours).marshal())
+    headers = letter.properties.headers or {}
+    assert "😀" * 1_000 == headers["import_event_id"]
+    assert headers["import_error_message"]
+
+
+def test_headers_that_do_not_fit_are_dropped_largest_first_and_named() -> None:
+    """Keep the small ones, and stay below the frame."""
+    headers: dict[str, Any] = {"big": "b" * 90_000, "bigger": "b" * 95_000, "small": "s"}
+    letter = write(REJECTED, None, Message(Basic.Properties(headers=headers)))[1]
+    kept = letter.properties.headers or {}
+    assert ("bigger", "s", True) == (kept["import_dropped_headers"], kept["small"], "big" in kept)
+    assert 131_064 > len(ContentHeader(properties=letter.properties).marshal())
+
+
+def test_many_headers_fit_too() -> None:
+    """Count what each takes, not only the large ones."""
+    headers: dict[str, Any] = {f"header-{number}": "v" * 200 for number in range(2_000)}
+    letter = write(REJECTED, None, Message(Basic.Properties(headers=headers)))[1]
+    assert 131_064 > len(ContentHeader(properties=letter.properties).marshal())
+    assert 1_000 == len(str((letter.properties.headers or {})["import_dropped_headers"]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -1,
+        2**62,
+        1.5,
+        Decimal("1.5"),
+        NOW,
+        bytearray(b"\xff"),
+        ["a", {"b": None}],
+        {"c": [1]},
+    ],
+)
+def test_header_of_any_amqp_type_survives(value: Any) -> None:  # noqa: ANN401 - any type
+    """Write back what the broker may have handed over."""
+    headers = headers_of(Message(Basic.Properties(headers={"theirs": value})))
+    assert value == headers["theirs"]
+
+
+def test_header_that_cannot_be_written_is_dropped_and_named() -> None:
+    """Never let one header keep a letter from being published."""
+    headers = headers_of(Message(Basic.Properties(headers={"odd": 2**70})))
+    assert "odd" == headers["import_dropped_headers"]
+    assert "odd" not in headers
+
+
+def with_origin(event: ItemEvent, origin: Origin) -> ItemEvent:
+    """Return the event with another origin."""
+    return ItemEvent(
+        entity_type_id=event.entity_type_id,
+        event_id=event.event_id,
+        fields=event.fields,
+        original_names=event.original_names,
+        digest=event.digest,
+        external_id=event.external_id,
+        origin=origin,
+    )

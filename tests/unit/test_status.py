@@ -1,0 +1,138 @@
+"""Proves the names and the sense of what /status shows."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from service.domain.circuit_breaker import CircuitBreaker, PausePolicy
+from service.domain.claims import Claims
+from service.domain.limits import Load
+from service.domain.outcomes import PauseReason
+from service.domain.recent_events import Ended
+from service.health import Status
+from service.importer.results import Confirmed, Delivery
+from service.importer.settlement import Settler
+from service.status import overview
+from service.telemetry.metrics import Metrics
+from tests.unit.test_docs import OPERATOR
+
+NOW = 1000.0
+LIMITS: dict[str, Any] = {
+    "bucket": {"limit": 46, "level": 3.0, "share": 1.0, "wait_seconds": 0.0},
+    "budget": {"import": {"limit_seconds": 420, "used_seconds": 1.0, "wait_seconds": 0.0}},
+    "item_cost_seconds": {"2": 0.2},
+}
+
+
+class Nobody:
+    """A publisher that is never asked."""
+
+    async def ready(self) -> None:
+        raise AssertionError
+
+    async def results(self, _: object) -> list[Confirmed]:
+        raise AssertionError
+
+    async def dead_letters(self, _: object) -> list[Confirmed]:
+        raise AssertionError
+
+
+@dataclass
+class Idle:
+    """A pipeline that does nothing."""
+
+    breaker: CircuitBreaker = field(
+        default_factory=lambda: CircuitBreaker(PausePolicy(60.0, 15.0, 300.0))
+    )
+    load: Load = field(default_factory=lambda: Load(1, 3))
+    settler: Settler = field(
+        default_factory=lambda: Settler(
+            publisher=Nobody(),
+            claims=Claims[Delivery](remember=1),
+            metrics=Metrics(),
+            clock=lambda: NOW,
+            remember=1,
+        )
+    )
+
+
+@dataclass
+class Attached:
+    """A consumer that knows, or does not know, whether it is active."""
+
+    active: bool | None = None
+
+
+def shown(status: Status, work: Idle, active: bool | None = None) -> dict[str, Any]:  # noqa: FBT001
+    """Return what a reader of /status gets."""
+    document = overview(status, work, Attached(active), limits=LIMITS, slots=2, now=NOW)
+    read: dict[str, Any] = json.loads(json.dumps(document))
+    return read
+
+
+UP = Status(broker="connected", intake="attached")
+
+
+def test_every_member_stands_in_the_operators_page() -> None:
+    """Whoever reads one finds what it means."""
+    page = OPERATOR.read_text().split("### Status")[1].split("\n## ")[0]
+    work = Idle()
+    work.settler.history.add(Ended("e1", 2, "failed", "X", 1.0, time.time()))
+    document = shown(UP, work)
+    inner = [*document["held"], *document["slots"], *document["bucket"], *document["last"][0]]
+    names = [*document, *inner, *document["budget"]["import"]]
+    assert [] == [name for name in names if f"`{name}`" not in page]
+
+
+@pytest.mark.parametrize("active", [True, False, None])
+def test_it_tells_whether_this_process_is_the_active_one(active: bool | None) -> None:  # noqa: FBT001
+    """Or that nobody can know."""
+    assert active is shown(UP, Idle(), active)["active"]
+
+
+def test_a_pause_has_its_reason_and_the_next_try() -> None:
+    """When it flows there is neither."""
+    work = Idle()
+    assert ("flowing", None, None) == tuple(
+        shown(UP, work)[name] for name in ("state", "reason", "next_try_seconds")
+    )
+    work.breaker.trip(PauseReason.CREDENTIALS, NOW)
+    assert ("paused", "credentials", 15.0) == tuple(
+        shown(UP, work)[name] for name in ("state", "reason", "next_try_seconds")
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (Status(), "connecting"),
+        (Status(broker="reconnecting"), "reconnecting"),
+        (Status(broker="connected", draining=True), "draining"),
+        (Status(broker="reconnecting", draining=True), "draining"),
+    ],
+)
+def test_the_broker_and_a_stop_go_first(status: Status, state: str) -> None:
+    """One word for what the process is doing."""
+    assert state == shown(status, Idle())["state"]
+
+
+def test_the_newest_end_comes_first() -> None:
+    """With id, type, outcome, code and age, and nothing else of the event."""
+    work = Idle()
+    work.settler.history.add(Ended("e1", 2, "imported", None, 0.51239, 0.0))
+    work.settler.history.add(Ended("e2", None, "malformed", "NOT_JSON", 2.0, 0.0))
+    document = shown(UP, work)
+    assert {"imported": 1, "duplicate": 0, "failed": 0, "malformed": 1} == document["outcomes"]
+    assert {"NOT_JSON": 1} == document["codes"]
+    newest, older = document["last"]
+    assert ("e2", None, "malformed", "NOT_JSON") == tuple(
+        newest[name] for name in ("id", "entity_type_id", "outcome", "code")
+    )
+    assert ("e1", 0.512, "1970-01-01T00:00:00+00:00") == (
+        older["id"],
+        older["age_seconds"],
+        older["at"],
+    )
