@@ -2,7 +2,7 @@
 #   docker build --tag crm-importer --build-arg REVISION="$(git rev-parse HEAD)" .
 #   docker build --tag crm-importer:tracing --build-arg LOCK=requirements-tracing.txt .
 #   docker build --target sandbox --tag crm-importer-sandbox .
-# No HEALTHCHECK: Kubernetes and the OCI format ignore it, probes are described in deploy/README.md.
+# No HEALTHCHECK: Kubernetes and the OCI format ignore it, probes are described in deploy/reference.md.
 # The tag says what it is, the digest which one; the weekly run in .github/workflows tells when the
 # tag has moved on.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie@sha256:ffb752e139c0a19692a43af8d8523b274222dd68eebad5d583b45c2201c6e30a

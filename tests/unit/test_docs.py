@@ -33,7 +33,8 @@ from service.telemetry import metrics as telemetry
 from tests.demo import samples
 
 ROOT = Path(__file__).parents[2]
-OPERATOR = ROOT / "deploy/README.md"
+OPERATE = ROOT / "deploy/operate.md"
+REFERENCE = ROOT / "deploy/reference.md"
 UPSTREAM = ROOT / "deploy/upstream.md"
 ROOMS = (".github", "deploy", "service", "tests")
 PAGES = sorted(
@@ -107,9 +108,9 @@ def codes_table() -> str:
 
 
 TABLES: Mapping[str, tuple[Path, Callable[[], str]]] = {
-    "settings": (OPERATOR, lambda: reference.write("markdown")),
-    "metrics": (OPERATOR, metrics_table),
-    "errors": (OPERATOR, errors_table),
+    "settings": (REFERENCE, lambda: reference.write("markdown")),
+    "metrics": (REFERENCE, metrics_table),
+    "errors": (REFERENCE, errors_table),
     "codes": (UPSTREAM, codes_table),
 }
 
@@ -227,7 +228,7 @@ def test_the_result_in_the_readme_is_what_we_write() -> None:
 
 def test_every_reason_of_a_pause_says_what_to_do() -> None:
     """An operator who reads a reason finds it in the table."""
-    assert [] == [reason for reason in PauseReason if f"`{reason}`" not in OPERATOR.read_text()]
+    assert [] == [reason for reason in PauseReason if f"`{reason}`" not in OPERATE.read_text()]
 
 
 def test_the_demo_is_as_large_as_the_readme_says() -> None:

@@ -17,7 +17,7 @@ from service.importer.results import Confirmed, Delivery
 from service.importer.settlement import Settler
 from service.status import overview
 from service.telemetry.metrics import Metrics
-from tests.unit.test_docs import OPERATOR
+from tests.unit.test_docs import REFERENCE
 
 NOW = 1000.0
 LIMITS: dict[str, Any] = {
@@ -78,7 +78,7 @@ UP = Status(broker="connected", intake="attached")
 
 def test_every_member_stands_in_the_operators_page() -> None:
     """Whoever reads one finds what it means."""
-    page = OPERATOR.read_text().split("### Status")[1].split("\n## ")[0]
+    page = REFERENCE.read_text().split("### Status")[1].split("\n## ")[0]
     work = Idle()
     work.settler.history.add(Ended("e1", 2, "failed", "X", 1.0, time.time()))
     document = shown(UP, work)

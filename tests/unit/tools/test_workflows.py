@@ -76,6 +76,6 @@ def test_a_release_is_tested_signed_and_verified_as_the_page_says() -> None:
     scripts = "".join(step.get("run", "") for step in release["jobs"]["image"]["steps"])
     for part in ("--provenance mode=max", "--sbom true", "cosign sign --yes", "cosign verify"):
         assert part in scripts
-    page = (ROOT / "deploy/README.md").read_text()
+    page = (ROOT / "deploy/install.md").read_text()
     assert r"\.github/workflows/release\.yml@refs/tags/v" in page
     assert "https://token.actions.githubusercontent.com" in page
