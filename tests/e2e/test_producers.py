@@ -17,9 +17,9 @@ import kombu
 import pika
 from celery import Celery
 
-from tests.e2e.test_upstream_page import PAGE, _node_modules, _tool
 from tests.support.broker import Broker
 from tests.support.raw import RawUpstream, short, string, table
+from tests.support.upstream_page import PAGE, node_modules, tool
 from tests.support.world import World
 
 PERSISTENT = b"\x02"
@@ -198,5 +198,5 @@ def _real_clients(url: str) -> None:
     app = Celery(broker=url)
     app.send_task("shop.import", [item("Celery")], exchange="crm.items", routing_key="item.2")
     app.close()
-    node = [_tool("node"), "-e", AMQPLIB, url, written("amqplib").decode()]
-    subprocess.run(node, check=True, timeout=60, env={"NODE_PATH": str(_node_modules())})
+    node = [tool("node"), "-e", AMQPLIB, url, written("amqplib").decode()]
+    subprocess.run(node, check=True, timeout=60, env={"NODE_PATH": str(node_modules())})

@@ -1,126 +1,204 @@
 """Runs every example of deploy/upstream.md as it stands, against a broker and the importer."""
 
-import os
+import asyncio
 import re
-import shutil
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 
+from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
-from tests.support.processes import ROOT
-from tests.support.world import World
+from tests.support.leash import Leashed
+from tests.support.upstream_page import EXAMPLES, QUEUE, SUFFIXES, Example, environment
+from tests.support.world import World, deals
 
-PAGE = (ROOT / "deploy/upstream.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ORDERS = [f"order-{number}" for number in range(1017, 1025)]
-RUNNABLE = {"python", "javascript", "sh"}
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A block of the page: its language and its text."""
-
-    language: str
-    text: str
-
-    def against(self, broker: Broker, vhost: str) -> str:
-        """Return the text with the addresses of a broker of ours; nothing else is changed."""
-        api = urlsplit(broker.management_url)
-        replaced = {
-            "amqp://guest:guest@localhost:5672/": broker.url(vhost),
-            "http://localhost:15672/api/exchanges/%2F/": (
-                f"http://{api.hostname}:{api.port}/api/exchanges/{quote(vhost, safe='')}/"
-            ),
-            "--host=localhost --port=15672": f"--host={api.hostname} --port={api.port}",
-            "--vhost=/": f"--vhost={vhost}",
-        }
-        text = self.text
-        for there, here in replaced.items():
-            text = text.replace(there, here)
-        return text
+ORDERS = [f"order-{number}" for number in range(1017, 1026)]
+LEADS = {"order-1023", "order-1024"}
+DEALS = [each for each in ORDERS if each not in LEADS]
+INTERFACE = (Path(__file__).parent / "dotnet/interface.txt").read_text(encoding="utf-8")
+READERS = [each for each in EXAMPLES if each.is_runnable and each.is_reader]
+PUBLISHERS = [each for each in EXAMPLES if each.is_runnable and not each.is_reader]
+PROGRAMS = [each for each in PUBLISHERS if each.language != "sh"]
+CALL = re.compile(r"\b(?:channel|connection|factory|consumer|delivery)\.(\w+)")
+CREATED = re.compile(r"\bnew (\w+)[ ({]")
+ARGUMENT = re.compile(r"\b([a-z]\w+): ")
+OF_DOTNET_ITSELF = {"Uri", "JsonSerializerOptions", "Queue", "Item", "Dictionary"}
+READER_SECONDS = 40.0
 
 
-EXAMPLES = [Example(*found) for found in BLOCK.findall(PAGE)]
-READER = next(each for each in EXAMPLES if "crm.items.succeeded" in each.text)
-
-
-def test_every_example_is_run() -> None:
-    """No block of the page is of a language that nobody runs here."""
-    assert set() == {each.language for each in EXAMPLES} - RUNNABLE
-    named = set(re.findall(r"order-\d+", "".join(each.text for each in EXAMPLES)))
+def test_every_example_is_run_or_checked() -> None:
+    """Each language has a publisher and a reader; no block is of a language unknown here."""
+    assert set(SUFFIXES) == {each.language for each in EXAMPLES}
+    programs = [(each.language, each.is_reader) for each in EXAMPLES if each.language != "sh"]
+    languages = ("python", "javascript", "php", "csharp")
+    assert sorted((name, reads) for name in languages for reads in (False, True)) == sorted(
+        programs
+    )
+    named = set(re.findall(r"order-\d+", "".join(each.text for each in PUBLISHERS)))
     assert set(ORDERS) == named
 
 
-async def test_what_the_page_publishes_is_imported_and_told(
+def test_dotnet_examples_use_only_what_their_client_publishes() -> None:
+    """.NET is not at hand: hold every member, type and named argument against the interface."""
+    for example in (each for each in EXAMPLES if each.language == "csharp"):
+        text = re.sub(r"//.*|\$?\"[^\"\n]*\"", "", example.text)
+        for member in CALL.findall(text):
+            assert re.search(rf"\.{member}(\W|$)", INTERFACE, re.MULTILINE), member
+        for kind in set(CREATED.findall(text)) - OF_DOTNET_ITSELF:
+            assert f".{kind}.{kind}(" in INTERFACE, kind
+        for argument in ARGUMENT.findall(text):
+            assert re.search(rf"\b{argument}( =|,|\))", INTERFACE), argument
+
+
+def test_the_check_of_dotnet_examples_can_refuse() -> None:
+    """The interface of version 7 has none of the calls of version 6."""
+    for member in ("CreateModel", "BasicPublish", "WaitForConfirmsOrDie", "Received"):
+        assert not re.search(rf"\.{member}(\W|$)", INTERFACE, re.MULTILINE), member
+
+
+async def test_what_the_page_publishes_every_reader_of_the_page_tells(
     broker: Broker, vhost: str, tmp_path: Path
 ) -> None:
-    """Each example once; then the page's own reader names every item."""
-    async with World(broker, vhost) as world:
+    """Publish each example once; each reader tells each result once, also over a lost connection.
+
+    A result that comes again under the same id is told by none, and a lead by none: they are bound
+    to deals.
+    """
+    async with World(broker, vhost, portal={"required": {"2": ["title"]}}) as world:
         await world.start_service()
-        for example in EXAMPLES:
-            if example is not READER:
-                _run(example, example.against(broker, vhost), tmp_path)
+        with _running(broker, vhost, tmp_path) as told:
+            await wait_until(
+                lambda: len(READERS) == len(_bound(broker, vhost)), 20, what="readers' queues"
+            )
+            for number, example in enumerate(PUBLISHERS):
+                await asyncio.to_thread(
+                    _run, example, example.against(broker, vhost), tmp_path / f"p{number}"
+                )
+            await _all_tell(told, {f"{each} is item" for each in DEALS})
+            await world.publish([b"{", *deals(ORDERS[0])])
+            await world.publish([{"entityTypeId": 2, "id": "bad", "fields": {"comments": "x"}}])
+            await _all_tell(told, {"bad failed: CRM_FIELD_ERROR_REQUIRED", "failed: NOT_JSON"})
+            await _cut(broker, vhost)
+            await world.publish(deals("after"))
+            await _all_tell(told, {"after is item"})
+            assert [len(DEALS) + 1] * len(READERS) == [each.count(" is item ") for each in told()]
         await world.wait_idle()
-        told = _run(READER, READER.against(broker, vhost), tmp_path).splitlines()
-        assert ORDERS == sorted(line.split()[0] for line in told if " is item " in line)
-        assert sorted(ORDERS) == sorted(world.external_ids().elements())
+        assert sorted([*ORDERS, "after"]) == sorted(world.external_ids().elements())
 
 
-def _run(example: Example, text: str, folder: Path) -> str:
-    """Run one example as a reader would; return what it printed."""
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.language)
+async def test_publishers_try_again_when_the_queue_is_full(
+    broker: Broker, vhost: str, tmp_path: Path, example: Example
+) -> None:
+    """A nack is no end: the event is published again until the broker has it."""
+    async with Upstream(broker.url(vhost)) as upstream:
+        exchange = await upstream.channel.declare_exchange("crm.items", "topic", durable=True)
+        full = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await upstream.channel.declare_queue("q", durable=True, arguments=full)
+        await queue.bind(exchange, "#")
+        for _ in range(2):
+            await upstream.publish(b"in the way")
+        # A quorum queue notices that it is full a moment after it is.
+        await asyncio.sleep(1)
+        folder = tmp_path / "example"
+        folder.mkdir()
+        process = _start(example, example.against(broker, vhost), folder)
+        try:
+            await wait_until(lambda: "trying again" in process.tail(), 20, what="a nack")
+            await queue.purge()
+            code = await asyncio.to_thread(process.wait, 30)
+        finally:
+            process.kill()
+        assert (0, True) == (code, process.tail().rstrip().count("published") >= 1)
+        message = await queue.get()
+        assert b"order-" in message.body
+
+
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.language)
+async def test_publishers_say_that_no_queue_takes_a_message(
+    broker: Broker, vhost: str, tmp_path: Path, example: Example
+) -> None:
+    """A return ends the program: to try again would not help."""
+    async with Upstream(broker.url(vhost)) as upstream:
+        await upstream.channel.declare_exchange("crm.items", "topic", durable=True)
+        tmp_path.joinpath("example").mkdir()
+        process = _start(example, example.against(broker, vhost), tmp_path / "example")
+        try:
+            await asyncio.to_thread(process.wait, 20)
+        finally:
+            process.kill()
+        assert re.search("no queue takes it|unroutable", process.tail(), re.IGNORECASE)
+        assert "published\n" not in process.stdout.read_text()
+
+
+def _run(example: Example, text: str, folder: Path) -> None:
+    """Run one example to its end, which has to be a good one."""
+    folder.mkdir()
     done = subprocess.run(
-        _command(example, text),
+        example.command(text, folder),
         cwd=folder,
-        env=_environment(folder),
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert 0 == done.returncode, f"{text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
-def _command(example: Example, text: str) -> Sequence[str]:
-    match example.language:
-        case "python":
-            return [sys.executable, "-c", text]
-        case "javascript":
-            return [_tool("node"), "-e", text]
-        case _:
-            return ["bash", "-euo", "pipefail", "-c", text]
+def _start(example: Example, text: str, folder: Path) -> Leashed:
+    return Leashed(
+        example.command(text, folder), env=environment(folder), cwd=folder, name="example"
+    )
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
-    """Return an environment in which `crm-importer` is a command, as after an installation."""
-    command = folder / "bin" / "crm-importer"
-    command.parent.mkdir(exist_ok=True)
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m service "$@"\n')
-    command.chmod(0o755)
-    return {
-        "PATH": f"{command.parent}:{os.environ['PATH']}",
-        "HOME": str(folder),
-        "NODE_PATH": f"{_node_modules()}",
-    }
+@contextmanager
+def _running(broker: Broker, vhost: str, folder: Path) -> Iterator[Callable[[], list[str]]]:
+    """Run every reader, each with a queue of its own; gives what each has told so far."""
+    with ExitStack() as stack:
+        processes = []
+        for reader in READERS:
+            place = folder / reader.language
+            place.mkdir()
+            text = reader.against(broker, vhost, f"{QUEUE}-{reader.language}")
+            processes.append(_start(reader, text, place))
+            stack.callback(processes[-1].kill)
+        yield lambda: [each.stdout.read_text(encoding="utf-8") for each in processes]
 
 
-def _node_modules() -> Path:
-    """Return where the locked client library of the Node example lies."""
-    script = ROOT / "tests/tools/node.sh"
-    done = subprocess.run([script], capture_output=True, text=True, check=False)
-    if done.returncode and os.environ.get("CI") != "true":
-        pytest.skip(f"no node: {done.stderr.strip()}")
-    assert 0 == done.returncode, done.stderr
-    return Path(done.stdout.strip()) / "node_modules"
+async def _all_tell(told: Callable[[], list[str]], wanted: Collection[str]) -> None:
+    """Wait until every reader has told all of this."""
+    await wait_until(
+        lambda: all(each in text for text in told() for each in wanted),
+        READER_SECONDS,
+        what=f"{wanted} of every reader: {told()}",
+    )
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name)
-    assert found is not None, f"{name} is missing: tests/tools/node.sh installs it"
-    return found
+def _bound(broker: Broker, vhost: str) -> set[str]:
+    """Return the queues of readers that are bound by all three keys."""
+    rows = broker.api(
+        "GET", f"exchanges/{quote(vhost, safe='')}/crm.items.results/bindings/source"
+    )
+    keys = [row["destination"] for row in rows if row["destination"].startswith(QUEUE)]
+    return {name for name in keys if 3 == keys.count(name)}
+
+
+async def _cut(broker: Broker, vhost: str) -> None:
+    """Close the connection of every reader."""
+    names: dict[str, str] = {}
+
+    def known() -> bool:
+        for row in broker.api("GET", f"consumers/{quote(vhost, safe='')}"):
+            connection = row["channel_details"].get("connection_name")
+            if connection and row["queue"]["name"].startswith(QUEUE):
+                names[row["queue"]["name"]] = connection
+        return len(READERS) == len(names)
+
+    await wait_until(known, 20, what="the connection of every reader")
+    for name in names.values():
+        broker.api("DELETE", f"connections/{quote(name, safe='')}")
