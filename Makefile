@@ -67,6 +67,7 @@ programs: .venv/.stamp
 	@tests/tools/kustomize.sh >/dev/null || true
 	@tests/tools/node.sh >/dev/null || true
 	@tests/tools/php.sh || true
+	@tests/tools/rabbitmqadmin.sh >/dev/null || true
 
 .venv/.stamp: tests/requirements.txt
 	@tests/tools/setup.sh

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -97,7 +98,11 @@ async def test_publishers_try_again_when_the_queue_is_full(
     """A nack is no end: the event is published again until the broker has it."""
     async with Upstream(broker.url(vhost)) as upstream:
         exchange = await upstream.channel.declare_exchange("crm.items", "topic", durable=True)
-        full = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        full: dict[str, Any] = {
+            "x-queue-type": "quorum",
+            "x-max-length": 1,
+            "x-overflow": "reject-publish",
+        }
         queue = await upstream.channel.declare_queue("q", durable=True, arguments=full)
         await queue.bind(exchange, "#")
         for _ in range(2):
