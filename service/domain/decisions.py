@@ -106,7 +106,8 @@ def after_look_up(
         decision.again.append(_waiting(batch, cleared.waiting, rules, now))
     if cleared.again:
         stay = [*cleared.again, *cleared.absent] if whole else cleared.again
-        waiting = batch.part([c for c in batch.claims if c in stay], now + rules.recheck)
+        due = max(now + rules.recheck, *(claim.known.look_at for claim in stay))
+        waiting = batch.part([c for c in batch.claims if c in stay], due)
         waiting.fault, waiting.some_found = batch.fault, in_order
         decision.again.append(waiting)
         if whole:
@@ -115,6 +116,7 @@ def after_look_up(
     if not absent:
         return decision, None
     if not whole:
+        batch.waits_since = None
         return decision, batch if len(absent) == len(batch.claims) else batch.part(absent, now)
     alone, rest = _suspects(absent)
     for claim in alone:

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.claims import Claim, Claims
@@ -62,8 +62,12 @@ class Clocks:
 
 @dataclass(slots=True)
 class _Asked(Generic[D]):
-    """What one look-up has brought: the item of each claim that has one, and all it has shown."""
+    """What one look-up has brought: the item of each claim that has one, and all it has shown.
 
+    `at`: loop time at which it left.
+    """
+
+    at: float
     shown: Shown
     found: dict[Claim[D], int] = field(default_factory=dict)
 
@@ -136,6 +140,9 @@ class Recovery(Generic[D]):
             cleared.absent.append(claim)
         elif claim in asked.found:
             cleared.ended.append((claim, self._reconciled(claim, asked.found[claim])))
+        elif external is not None and asked.at < known.look_at:
+            # A call that may still be working can make the item after this look-up.
+            cleared.again.append(claim)
         elif external is None or not (external.exact or known.doubt is Doubt.WEAK):
             self._cannot_tell(claim, cleared)
         elif asked.proves(claim):
@@ -145,7 +152,7 @@ class Recovery(Generic[D]):
 
     async def _ask(self, claims: Sequence[Claim[D]], tries: int) -> "_Asked[D]":
         """Ask the portal for the items of the claims, and for witnesses of the same kind."""
-        asked = _Asked[D](Shown(self._witnesses))
+        asked = _Asked[D](self._clocks.now(), Shown(self._witnesses))
         if not claims:
             return asked
         events = [claim.event for claim in claims]
@@ -204,9 +211,12 @@ class Recovery(Generic[D]):
         self._metrics.portal_set_back.inc()
         log.error(
             "the portal was set back: it gave an item number out again. What was imported before "
-            "is looked up before it is answered or sent; find out which items are missing, and "
-            "publish their events again",
-            extra={"entity_type": event.entity_type_id, "item_id": item_id},
+            "is looked up before it is answered or sent",
+            extra={
+                "entity_type": event.entity_type_id,
+                "item_id": item_id,
+                "remedy": "find out which items are missing, and publish their events again",
+            },
         )
         self._claims.set_back()
         self._witnesses.forget()
@@ -265,13 +275,8 @@ class Recovery(Generic[D]):
         known = claim.known
         refused = known.refusal is not None
         if known.doubt is Doubt.STRONG and (refused or not self._rules.resend):
-            fault = known.fault or UNKNOWN_FATE
-            cleared.ended.append(
-                (
-                    claim,
-                    Failed(FailureKind.AMBIGUOUS, fault.code, fault.message, fault.http_status),
-                )
-            )
+            unclear = replace(known.fault or UNKNOWN_FATE, kind=FailureKind.AMBIGUOUS)
+            cleared.ended.append((claim, unclear))
             return
         known.unproved = known.unproved or known.doubt is Doubt.STRONG
         known.surely_absent()

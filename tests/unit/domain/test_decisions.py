@@ -103,6 +103,21 @@ def test_what_was_absent_once_is_asked_for_once_more_later() -> None:
     assert decision.again[0].fault is None
 
 
+def test_what_was_asked_for_too_early_is_asked_for_when_that_can_prove_something() -> None:
+    """A call that may still be working can make the item later."""
+    (a, *_) = three()
+    a.known.look_at = NOW + 50.0
+    assert [(["a"], NOW + 50.0)] == again(look_up(batch(a), Cleared(again=[a]))[0])
+
+
+def test_a_batch_that_may_be_sent_waits_for_a_proof_no_more() -> None:
+    """Else its next look-up could be hastened to before it can prove anything."""
+    whole = batch(*three())
+    whole.waits_since = NOW - 5.0
+    look_up(whole, Cleared(absent=list(whole.claims)))
+    assert whole.waits_since is None
+
+
 def test_nothing_is_sent_when_everything_has_ended() -> None:
     """No empty call."""
     (a, *_) = three()

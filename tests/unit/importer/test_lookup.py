@@ -93,6 +93,21 @@ async def test_a_found_item_settles_its_event(bench: Bench) -> None:
     assert (1.0, 0.0) == (bench.counted("yes"), bench.counted("no"))
 
 
+async def test_a_look_up_that_comes_too_early_proves_nothing(bench: Bench) -> None:
+    """A call that may still be working can make the item later; what it made already counts."""
+    a, b = strong("a"), strong("b")
+    for each in (a, b):
+        each.known.look_at = bench.clock.now + 5.0
+    bench.portal.create(b.event)
+    for _ in range(3):
+        cleared = await bench.clear(a)
+        assert ([a], []) == (cleared.again, cleared.absent)
+    assert [(b, Imported(1, reconciled=True))] == (await bench.clear(b)).ended
+    bench.clock.now += 5.0
+    assert [a] == (await bench.clear(a)).again
+    assert [a] == (await bench.clear(a)).absent
+
+
 async def test_an_item_found_before_any_try_is_a_duplicate(bench: Bench) -> None:
     """Nobody here sent it: an earlier publish did."""
     tried, untried = weak("a"), weak("b")
