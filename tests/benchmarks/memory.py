@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.benchmarks import events
+from tests.benchmarks.calibration import Calibration, slowness
 from tests.benchmarks.contestants import SERVICE
 from tests.benchmarks.figures import Figure, at_most, median
 from tests.benchmarks.gauges import cpu_seconds, rss_mib
-from tests.benchmarks.metronome import Metronome, slowness
 from tests.benchmarks.rig import Consumer, Rig
 
 PART = "memory and CPU over length"
@@ -62,29 +62,29 @@ def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure
     """Let one process meet a long queue, and others short ones."""
     scale = QUICK if quick else FULL
     per_event: dict[int, list[Cost]] = {}
-    with Metronome() as metronome:
+    with Calibration() as calibration:
         for length in scale.lengths * scale.rounds:
-            cost = _short_run(rig, length, metronome)
+            cost = _short_run(rig, length, calibration)
             per_event.setdefault(length, []).append(cost)
             beat = cost.slowness / 1000
             say(f"{length} events: {cost.micros:.0f} µs each, a beat {beat:.0f} µs")
-        idle, waiting, samples = _long_run(rig, scale, say, metronome)
+        idle, waiting, samples = _long_run(rig, scale, say, calibration)
     per_event[scale.waiting] = [_cost(samples, scale.waiting)]
     return _memory(idle, waiting, samples, scale) + _cpu(per_event)
 
 
-def _short_run(rig: Rig, length: int, metronome: Metronome) -> Cost:
+def _short_run(rig: Rig, length: int, calibration: Calibration) -> Cost:
     """Return the cost of an event in the midst of a queue that is a little longer."""
     with rig.vhost() as url:
         asyncio.run(events.fill(url, range(length + 3 * WARM)))
         before = rig.portal.seen().items
         with rig.consumer(SERVICE, url) as consumer:
-            samples = _follow(rig, consumer, before + WARM + length, metronome)
+            samples = _follow(rig, consumer, before + WARM + length, calibration)
     return _cost(samples, WARM + length)
 
 
 def _long_run(
-    rig: Rig, scale: Scale, say: Callable[[str], None], metronome: Metronome
+    rig: Rig, scale: Scale, say: Callable[[str], None], calibration: Calibration
 ) -> tuple[float, float, list[Sample]]:
     """Return the memory when idle and before a full queue, and samples along the way."""
     with rig.vhost() as url, rig.consumer(SERVICE, url, **PATIENT) as consumer:
@@ -100,12 +100,12 @@ def _long_run(
             asyncio.run(events.fill(url, range(scale.waiting, scale.total)))
         finally:
             rig.portal.release()
-        samples = _follow(rig, consumer, before + scale.total, metronome)
+        samples = _follow(rig, consumer, before + scale.total, calibration)
         say(f"after {scale.total}: {samples[-1].rss:.1f} MiB")
         return idle, waiting, samples
 
 
-def _follow(rig: Rig, consumer: Consumer, end: int, metronome: Metronome) -> list[Sample]:
+def _follow(rig: Rig, consumer: Consumer, end: int, calibration: Calibration) -> list[Sample]:
     """Sample the process until the portal has seen `end` items; counted from now."""
     samples: list[Sample] = []
     before = rig.portal.seen().items
@@ -116,7 +116,7 @@ def _follow(rig: Rig, consumer: Consumer, end: int, metronome: Metronome) -> lis
         items = rig.portal.seen().items - before
         if not samples or items > samples[-1].items:
             used = cpu_seconds(consumer.pid), rss_mib(consumer.pid)
-            samples.append(Sample(items, *used, metronome.read()))
+            samples.append(Sample(items, *used, calibration.read()))
             moved = time.monotonic()
         time.sleep(TICK_SECONDS)
     return samples

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from tests.chaos.trial import REJECTED, Scenario, Trial, event
 from tests.support.amqp import Upstream, wait_until
+from tests.support.environment import DEAD_LETTERS, FAILED, INTAKE_QUEUE, SUCCEEDED, Environment
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Moment
-from tests.support.world import DEAD_LETTERS, FAILED, INTAKE_QUEUE, SUCCEEDED, World
 
 EVENTS = 120
 TRAP_SECONDS = 5.0
@@ -50,13 +50,13 @@ def cut_at(moment: Moment, *, passing: bool = False) -> Harm:
 
 async def kill_service(trial: Trial) -> None:
     """Kill the service that works, and start another at once."""
-    _active(trial.world).kill()
+    _active(trial.environment).kill()
     await trial.start()
 
 
 async def suspend_service(trial: Trial) -> None:
     """Stop the service where it stands for longer than the broker bears, and let it go on."""
-    service = _active(trial.world)
+    service = _active(trial.environment)
     await trial.start()
     service.freeze()
     await asyncio.sleep(SUSPENDED_SECONDS)
@@ -70,9 +70,9 @@ async def failed_full(trial: Trial) -> None:
         "x-max-length": 5,
         "x-overflow": "reject-publish",
     }
-    async with Upstream(trial.world.broker.url(trial.world.vhost)) as upstream:
+    async with Upstream(trial.environment.broker.url(trial.environment.vhost)) as upstream:
         await upstream.channel.declare_queue(FAILED, durable=True, arguments=arguments)
-    trial.world.portal.settings({"required": {"2": ["comments"]}})
+    trial.environment.portal.settings({"required": {"2": ["comments"]}})
     await trial.start()
     await trial.publish(40, types=(2,), may_end=REJECTED)
     await trial.publish(EVENTS // 4, types=(128,))
@@ -91,9 +91,9 @@ async def freeze_broker(trial: Trial) -> None:
     seconds = trial.dice.uniform(1.0, 9.0)
     trial.node.freeze()
     await asyncio.sleep(min(seconds, SILENT_SECONDS))
-    calls = len(trial.world.import_calls())
+    calls = len(trial.environment.import_calls())
     await asyncio.sleep(max(0.0, seconds - SILENT_SECONDS))
-    later = len(trial.world.import_calls())
+    later = len(trial.environment.import_calls())
     trial.node.thaw()
     assert calls == later, f"{later - calls} calls were made although the broker was silent"
 
@@ -107,7 +107,7 @@ async def alarm(trial: Trial) -> None:
 
 async def close_connections(trial: Trial) -> None:
     """Close every connection, as an operator does."""
-    await asyncio.to_thread(trial.node.close_connections, trial.world.vhost)
+    await asyncio.to_thread(trial.node.close_connections, trial.environment.vhost)
 
 
 async def cut_line(trial: Trial) -> None:
@@ -137,7 +137,7 @@ async def replicas(trial: Trial) -> None:
     await trial.publish(EVENTS)
     for number in range(2):
         await trial.imported(EVENTS * number // 2 + trial.dice.randrange(1, EVENTS // 2))
-        _active(trial.world).kill()
+        _active(trial.environment).kill()
         await trial.publish(10)
         await trial.start()
 
@@ -145,17 +145,17 @@ async def replicas(trial: Trial) -> None:
 async def results_deleted(trial: Trial) -> None:
     """Delete the queue of results: they wait until it is there again."""
     await trial.start()
-    await trial.world.settle(await trial.publish(EVENTS // 3))
-    await _delete(trial.world, SUCCEEDED)
+    await trial.environment.settle(await trial.publish(EVENTS // 3))
+    await _delete(trial.environment, SUCCEEDED)
     await trial.publish(EVENTS // 2)
 
 
 async def dead_letters_deleted(trial: Trial) -> None:
     """Delete the queue of dead letters: refused events wait until it is there again."""
-    trial.world.portal.settings({"required": {"2": ["comments"]}})
+    trial.environment.portal.settings({"required": {"2": ["comments"]}})
     await trial.start()
-    await trial.world.settle(await trial.publish(5, types=(2,), may_end=REJECTED))
-    await _delete(trial.world, DEAD_LETTERS)
+    await trial.environment.settle(await trial.publish(5, types=(2,), may_end=REJECTED))
+    await _delete(trial.environment, DEAD_LETTERS)
     await trial.publish(15, types=(2,), may_end=REJECTED)
     await trial.publish(EVENTS // 2, types=(128,))
 
@@ -165,25 +165,25 @@ async def intake_deleted(trial: Trial) -> None:
     await trial.start()
     ids = await trial.publish(EVENTS)
     await trial.imported(trial.dice.randrange(1, EVENTS - 20))
-    await _delete(trial.world, INTAKE_QUEUE)
-    await wait_until(lambda: _bound(trial.world), what="a new intake queue")
+    await _delete(trial.environment, INTAKE_QUEUE)
+    await wait_until(lambda: _bound(trial.environment), what="a new intake queue")
     await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
 
 
-def _bound(world: World) -> bool:
+def _bound(environment: Environment) -> bool:
     """Tell whether the intake exchange leads to a queue again."""
-    exchange = f"exchanges/{quote(world.vhost, safe='')}/crm.items"
-    return bool(world.broker.api("GET", f"{exchange}/bindings/source"))
+    exchange = f"exchanges/{quote(environment.vhost, safe='')}/crm.items"
+    return bool(environment.broker.api("GET", f"{exchange}/bindings/source"))
 
 
-async def _delete(world: World, queue: str) -> None:
-    async with Upstream(world.broker.url(world.vhost)) as upstream:
+async def _delete(environment: Environment, queue: str) -> None:
+    async with Upstream(environment.broker.url(environment.vhost)) as upstream:
         await (await upstream.queue(queue)).delete(if_unused=False, if_empty=False)
 
 
-def _active(world: World) -> ServiceProcess:
+def _active(environment: Environment) -> ServiceProcess:
     """Return the replica that is given messages, or any that lives."""
-    living = world.survivors()
+    living = environment.survivors()
     return next((each for each in living if each.metrics()["importer_consumer_active"]), living[0])
 
 

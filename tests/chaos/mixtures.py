@@ -50,8 +50,8 @@ def mixture(harms: Sequence[Harm]) -> Harm:
     """Return an act: waves of events, a harm in each, and a portal that fails at random."""
 
     async def act(trial: Trial) -> None:
-        trial.world.portal.settings({"required": {"1": ["comments"]}})
-        trial.world.portal.faults(
+        trial.environment.portal.settings({"required": {"1": ["comments"]}})
+        trial.environment.portal.faults(
             [
                 {
                     "kind": "random",

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.door import Door
+from tests.chaos.listener import Listener
 from tests.chaos.trial import (
     ADMIN,
     NOT_TWICE,
@@ -39,7 +39,9 @@ def scripted(
     """Make a scenario in which some import calls go wrong by a script."""
 
     async def act(trial: Trial) -> None:
-        trial.world.portal.faults([{"after": trial.dice.randrange(2), **each} for each in faults])
+        trial.environment.portal.faults(
+            [{"after": trial.dice.randrange(2), **each} for each in faults]
+        )
         await trial.start()
         await trial.publish(EVENTS)
 
@@ -51,7 +53,7 @@ def poison(then: str) -> Scenario:
 
     async def act(trial: Trial) -> None:
         script = {"kind": "poison", "match": POISON, "then": then, "times": -1}
-        trial.world.portal.faults([script])
+        trial.environment.portal.faults([script])
         await trial.start()
         place = trial.dice.randrange(30)
         await trial.publish(place, types=(2,))
@@ -68,10 +70,10 @@ def shut(state: str, name: str) -> Scenario:
         await trial.start()
         await trial.publish(EVENTS)
         await trial.imported(trial.dice.randrange(1, 30))
-        trial.world.portal.settings({"state": state})
+        trial.environment.portal.settings({"state": state})
         await trial.publish(EVENTS // 2)
         await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
-        trial.world.portal.settings({"state": "ok"})
+        trial.environment.portal.settings({"state": "ok"})
 
     return Scenario(name=name, act=act)
 
@@ -82,7 +84,7 @@ def without_external_id(name: str, fault: Mapping[str, Any], *, resend: bool) ->
     may_end: Outcomes = (frozenset({"succeeded"}),) if resend else NOT_TWICE
 
     async def act(trial: Trial) -> None:
-        trial.world.portal.faults([{**fault, "times": 2}])
+        trial.environment.portal.faults([{**fault, "times": 2}])
         await trial.start()
         ids = await trial.publish(50, types=(NO_EXTERNAL_ID,), may_end=may_end)
         if doubled:
@@ -94,17 +96,17 @@ def without_external_id(name: str, fault: Mapping[str, Any], *, resend: bool) ->
 
 async def reading_is_forbidden(trial: Trial) -> None:
     """Cut calls of a user who may import and not read: an empty list proves nothing."""
-    trial.world.portal.faults([{**CUT_AFTER, "times": 1}, {**CUT_BEFORE, "times": 1}])
+    trial.environment.portal.faults([{**CUT_AFTER, "times": 1}, {**CUT_BEFORE, "times": 1}])
     await trial.start()
     ids = await trial.publish(EVENTS, may_end=NOT_TWICE)
-    books = await trial.world.settle(ids)
+    books = await trial.environment.settle(ids)
     ambiguous = count_by_kind(books.outcomes())["ambiguous"]
     assert 0 < ambiguous < len(ids), f"{ambiguous} of {len(ids)} are ambiguous"
 
 
 async def saved_although_refused(trial: Trial) -> None:
     """Hide saved items behind a per-item error 0: they are looked up, and are successes."""
-    trial.world.portal.faults(
+    trial.environment.portal.faults(
         [{"kind": "item_error", "index": n, "code": 0, "saved": True, "times": 2} for n in (3, 7)]
     )
     await trial.start()
@@ -114,7 +116,7 @@ async def saved_although_refused(trial: Trial) -> None:
 async def refused_and_not_saved(trial: Trial) -> None:
     """Refuse one item with a per-item error 0 that saved nothing: the refusal stands."""
     script = {"kind": "item_error", "match": POISON, "code": 0, "saved": False, "times": -1}
-    trial.world.portal.faults([script])
+    trial.environment.portal.faults([script])
     await trial.start()
     await trial.publish(15, types=(2,))
     await trial.publish(1, types=(2,), may_end=REJECTED, more={"comments": POISON})
@@ -129,15 +131,15 @@ async def budget_spent(trial: Trial) -> None:
 
 async def port_closed(trial: Trial) -> None:
     """Shut the portal's port under load, with calls under way, and open it again."""
-    async with Door(trial.world.portal.webhook_url) as door:
-        await trial.start(BITRIX__WEBHOOK_URL=door.url)
+    async with Listener(trial.environment.portal.webhook_url) as listener:
+        await trial.start(BITRIX__WEBHOOK_URL=listener.url)
         await trial.publish(EVENTS)
         for _ in range(2):
             await trial.imported(trial.dice.randrange(1, EVENTS // 2))
-            await door.shut()
+            await listener.close()
             await asyncio.sleep(trial.dice.uniform(0.5, 4.0))
-            await door.open()
-        await trial.world.settle(trial.expected)
+            await listener.open()
+        await trial.environment.settle(trial.expected)
 
 
 async def portal_killed(trial: Trial) -> None:
@@ -145,7 +147,7 @@ async def portal_killed(trial: Trial) -> None:
 
     It comes back empty, and would give out known ids again if it had given out any.
     """
-    portal = trial.world.portal
+    portal = trial.environment.portal
     await trial.start()
     portal.kill()
     await trial.publish(EVENTS)
@@ -157,7 +159,7 @@ async def portal_killed(trial: Trial) -> None:
 async def one_item_denied(trial: Trial) -> None:
     """Deny one item its pipeline: it is rejected, nobody else waits for it."""
     script = {"kind": "item_error", "match": POISON, "code": "ACCESS_DENIED", "times": -1}
-    trial.world.portal.faults([script])
+    trial.environment.portal.faults([script])
     await trial.start()
     await trial.publish(1, types=(2,), may_end=REJECTED, more={"comments": POISON})
     await trial.publish(EVENTS)
@@ -174,7 +176,7 @@ async def unknown_type(trial: Trial) -> None:
 
 def _answers(trial: Trial) -> bool:
     try:
-        trial.world.portal.summary()
+        trial.environment.portal.summary()
     except httpx.TransportError:
         return False
     return True

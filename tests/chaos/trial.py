@@ -1,4 +1,4 @@
-"""Runs one fault against a whole world, and audits what became of every event."""
+"""Runs one fault in a whole environment, and audits what became of every event."""
 
 import json
 import random
@@ -11,10 +11,10 @@ from typing import Any
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import Environment
 from tests.support.node import RabbitNode
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Proxy
-from tests.support.world import World
 
 Outcomes = Sequence[frozenset[str]]
 SUCCEEDED: Outcomes = (frozenset({"succeeded"}),)
@@ -35,7 +35,7 @@ SLOW: Mapping[str, Any] = {"admin": True, "default_item_seconds": 0.01}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One fault: what a world is like, and what is done to it.
+    """One fault: what the environment is like, and what is done to it.
 
     `act` starts services, publishes and does the harm; what it published is then settled and
     audited. `proxied`: the service reaches the broker through a proxy; `own_node`: the broker is
@@ -76,13 +76,18 @@ class Audit:
 
 
 class Trial:
-    """One run of a scenario: the world, the dice, and what every event may end as."""
+    """One run of a scenario: the environment, the dice, and what every event may end as."""
 
     def __init__(
-        self, world: World, dice: random.Random, *, proxy: Proxy | None, patience: float
+        self,
+        environment: Environment,
+        dice: random.Random,
+        *,
+        proxy: Proxy | None,
+        patience: float,
     ) -> None:
         """Begin with nothing published."""
-        self.world = world
+        self.environment = environment
         self.dice = dice
         self.expected: dict[str, Outcomes] = {}
         self.may_double: set[str] = set()
@@ -101,15 +106,15 @@ class Trial:
     @property
     def node(self) -> RabbitNode:
         """Return the broker as one that may be hurt."""
-        if not isinstance(self.world.broker, RabbitNode):
+        if not isinstance(self.environment.broker, RabbitNode):
             raise TypeError("the scenario must say that it needs a node of our own")
-        return self.world.broker
+        return self.environment.broker
 
     # ---- what acts are made of ----
 
     async def start(self, **settings: str) -> ServiceProcess:
         """Start a service and wait until it is ready."""
-        return await self.world.start_service(**settings)
+        return await self.environment.start_service(**settings)
 
     async def publish(
         self,
@@ -139,12 +144,12 @@ class Trial:
         """Publish bodies; each event is then expected to end as said."""
         self._started = self._started or time.monotonic()
         self.expected |= {body["id"]: may_end for body in bodies}
-        await self.world.publish(bodies, **properties)
+        await self.environment.publish(bodies, **properties)
 
     async def imported(self, count: int) -> None:
         """Wait until the CRM has so many items: then calls are in full swing."""
         await wait_until(
-            lambda: self.world.portal.summary()["items"] >= count, what=f"{count} items"
+            lambda: self.environment.portal.summary()["items"] >= count, what=f"{count} items"
         )
 
     # ---- what comes of it ----
@@ -152,7 +157,7 @@ class Trial:
     async def settle(self) -> Audit:
         """Wait until everything has settled, and audit it; never raises for what it finds."""
         audit = Audit(events=len(self.expected))
-        for step in (self._settled, self.world.wait_balanced):
+        for step in (self._settled, self.environment.wait_balanced):
             try:
                 await step()
             except AssertionError as broken:
@@ -162,13 +167,13 @@ class Trial:
         return audit
 
     async def _settled(self) -> None:
-        await self.world.settle(self.expected, timeout=self._patience)
+        await self.environment.settle(self.expected, timeout=self._patience)
 
     def _examine(self, audit: Audit) -> None:
         stored: defaultdict[str, list[int]] = defaultdict(list)
-        for item in self.world.portal.ledger()["items"]:
+        for item in self.environment.portal.ledger()["items"]:
             stored[str(item["fields"]["title"]).removeprefix("Deal ")].append(item["id"])
-        outcomes = self.world.books.outcomes()
+        outcomes = self.environment.books.outcomes()
         for event_id, may_end in self.expected.items():
             ended = frozenset(outcomes.get(event_id, ()))
             self._examine_event(event_id, ended, stored[event_id], audit)
@@ -187,13 +192,13 @@ class Trial:
             audit.doubled.append(event_id)
         if ended and ended <= REFUSED and stored:
             audit.other.append(f"{event_id} was refused and is in the CRM")
-        told = self.world.books.item_ids().get(event_id, set())
+        told = self.environment.books.item_ids().get(event_id, set())
         if len(told) > 1 or not told <= set(stored):
             audit.other.append(f"{event_id} is item {stored}, and was said to be {told}")
 
     def _wrong_results(self) -> Iterable[str]:
         """Find events whose repeated results could not be told to be repeats."""
-        books = self.world.books
+        books = self.environment.books
         for kind, events in (("succeeded", books.succeeded), ("failed", books.failed)):
             ids: defaultdict[str, set[str]] = defaultdict(set)
             for result in events:
@@ -205,7 +210,7 @@ class Trial:
     def _wrong_dead_letters(self, outcomes: Mapping[str, set[str]]) -> Iterable[str]:
         """Find dead letters without a failed event, and failed events without a dead letter."""
         buried: defaultdict[str, set[str]] = defaultdict(set)
-        for letter in self.world.books.dead:
+        for letter in self.environment.books.dead:
             kind = str(letter.headers.get("import_error_kind", "undelivered"))
             event_id = letter.headers.get("import_event_id") or json.loads(letter.body)["id"]
             buried[str(event_id)].add(kind)
@@ -230,20 +235,20 @@ async def run_trial(scenario: Scenario, broker: Broker, vhost: str, seed: int) -
         proxy = Proxy(broker.url(vhost)) if scenario.proxied else None
         if proxy is not None:
             await stack.enter_async_context(proxy)
-        world = World(
+        environment = Environment(
             broker,
             vhost,
             settings={**BRIEF, **scenario.settings},
             portal=scenario.portal,
             amqp_url=proxy.url if proxy else None,
         )
-        await stack.enter_async_context(world)
+        await stack.enter_async_context(environment)
         dice = random.Random(f"{scenario.name} {seed}")
-        trial = Trial(world, dice, proxy=proxy, patience=scenario.patience)
+        trial = Trial(environment, dice, proxy=proxy, patience=scenario.patience)
         await scenario.act(trial)
         audit = await trial.settle()
         if not audit.clean:
-            audit.log = world.logs()[-LOG_BYTES:]
+            audit.log = environment.logs()[-LOG_BYTES:]
         return audit
 
 

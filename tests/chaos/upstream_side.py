@@ -12,13 +12,13 @@ async def same_twice(trial: Trial) -> None:
     first = [event(f"e{n}") for n in range(EVENTS)]
     await trial.send(first)
     await trial.send(first)
-    await trial.world.settle(trial.expected)
+    await trial.environment.settle(trial.expected)
     await trial.send(first)
 
 
 async def same_id_other_body(trial: Trial) -> None:
     """Publish other bodies under ids in flight: the first is imported, all get its result."""
-    trial.world.portal.faults([CUT_ONCE])
+    trial.environment.portal.faults([CUT_ONCE])
     await trial.start()
     for text in ("first", "second", "third"):
         await trial.send([event(f"e{n}", comments=text) for n in range(EVENTS)])
@@ -26,7 +26,7 @@ async def same_id_other_body(trial: Trial) -> None:
 
 async def shared_origin(trial: Trial) -> None:
     """Let two events bring one `originId`: each becomes an item of its own."""
-    trial.world.portal.faults([CUT_ONCE])
+    trial.environment.portal.faults([CUT_ONCE])
     await trial.start()
     await trial.send(
         [
@@ -39,7 +39,7 @@ async def shared_origin(trial: Trial) -> None:
 
 async def redriven(trial: Trial) -> None:
     """Redrive refused events after the portal was mended, and imported ones by mistake."""
-    portal = trial.world.portal
+    portal = trial.environment.portal
     portal.settings({"required": {"2": ["comments"]}})
     service = await trial.start()
     there = [event(f"there-{n}", comments="complete") for n in range(15)]
@@ -48,7 +48,7 @@ async def redriven(trial: Trial) -> None:
     portal.settings({"required": {"2": ["comments"], "1": ["comments"]}})
     await trial.send(there)
     await trial.send([*refused, *still], may_end=REJECTED)
-    await trial.world.settle(trial.expected)
+    await trial.environment.settle(trial.expected)
     service.kill()
     portal.settings({"required": {"1": ["comments"]}})
     await trial.start()
@@ -58,7 +58,7 @@ async def redriven(trial: Trial) -> None:
         may_end = both if body in refused else trial.expected[body["id"]]
         headers = {"import_redrive_count": 1, "import_event_id": body["id"]}
         await trial.send([body], may_end=may_end, headers=headers)
-    await trial.world.wait_idle()
+    await trial.environment.wait_idle()
 
 
 SCENARIOS = (

@@ -9,11 +9,11 @@ import time
 import httpx
 
 from tests.demo import closeup, samples
+from tests.demo.environment import SETTLE_SECONDS, Environment, open_environment
 from tests.demo.figures import Figures, add_up
 from tests.demo.keeping import keep
-from tests.demo.play import LAST_WORDS, MAX_SECONDS, Harvest, play
+from tests.demo.scenario import LAST_WORDS, MAX_SECONDS, Harvest, run_scenario
 from tests.demo.screen import Screen
-from tests.demo.stage import SETTLE_SECONDS, Stage, open_stage
 from tests.demo.table import draw
 from tests.support.broker import BrokerError
 from tests.support.processes import ProcessError
@@ -46,13 +46,13 @@ def _run(screen: Screen, *, is_kept: bool) -> int:
     screen.title(
         f"crm-importer: {len(events)} item events, one of them twice, into a CRM, on real parts"
     )
-    with open_stage(screen.say) as stage:
-        _where_to_look(screen, stage)
+    with open_environment(screen.say) as environment:
+        _where_to_look(screen, environment)
         try:
-            harvest = asyncio.run(play(stage, events, screen))
+            harvest = asyncio.run(run_scenario(environment, events, screen))
         except TimeoutError:
             screen.title(f"not done after {MAX_SECONDS:.0f} s; the importer's last words:")
-            screen.say("", "\n".join(stage.service.stderr().splitlines()[-LAST_WORDS:]))
+            screen.say("", "\n".join(environment.service.stderr().splitlines()[-LAST_WORDS:]))
             return 1
         figures = add_up(events, harvest)
         screen.console.print(draw(figures))
@@ -60,15 +60,17 @@ def _run(screen: Screen, *, is_kept: bool) -> int:
             closeup.show(screen, events, harvest)
         code = _verdict(screen, figures, harvest, time.monotonic() - started)
         if is_kept:
-            keep(screen, stage, events)
+            keep(screen, environment, events)
     return code
 
 
-def _where_to_look(screen: Screen, stage: Stage) -> None:
+def _where_to_look(screen: Screen, environment: Environment) -> None:
     screen.title("Where to look while it runs")
-    screen.say("metrics", f"{stage.service.url}metrics   /readyz  /livez")
-    screen.say("queues", f"{stage.broker.address.management_url}/#/queues{stage.login}")
-    screen.say("CRM", f"{stage.portal.url}control/summary   /control/ledger")
+    screen.say("metrics", f"{environment.service.url}metrics   /readyz  /livez")
+    screen.say(
+        "queues", f"{environment.broker.address.management_url}/#/queues{environment.login}"
+    )
+    screen.say("CRM", f"{environment.portal.url}control/summary   /control/ledger")
     screen.say(
         "note",
         f"BITRIX__SETTLE_SECONDS is {SETTLE_SECONDS} here, not 65: the wait after a cut call",

@@ -8,8 +8,8 @@ from typing import Any
 from aio_pika.abc import AbstractIncomingMessage
 
 from service.commands.dlq.advice import CODES
-from tests.demo.play import Harvest
 from tests.demo.samples import Sample
+from tests.demo.scenario import Harvest
 from tests.demo.screen import Screen
 
 INVOICE, DEAL = 31, 2

@@ -8,8 +8,8 @@ from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from tests.demo.play import Harvest, total
 from tests.demo.samples import Fate, Sample
+from tests.demo.scenario import Harvest, total
 
 IMPORT = "crm.item.batchimport"
 LIST = "crm.item.list"

@@ -4,27 +4,29 @@ import asyncio
 import signal
 from collections.abc import Sequence
 
+from tests.demo.environment import Environment
 from tests.demo.samples import Sample
 from tests.demo.screen import Screen
-from tests.demo.stage import Stage
 from tests.support.amqp import Upstream, wait_until
 
 FEW = 5
 """So many refused events are published once more: dead letters to look at."""
 
 
-def keep(screen: Screen, stage: Stage, samples: Sequence[Sample]) -> None:
+def keep(screen: Screen, environment: Environment, samples: Sequence[Sample]) -> None:
     """Start the importer again, leave some dead letters, say what to try, wait for Ctrl-C."""
     screen.title("Kept until Ctrl-C: the importer is started again")
-    with stage.importer() as service:
+    with environment.importer() as service:
         service.wait_ready()
         refused = [each for each in samples if each.fate == "refused" and not each.properties]
-        asyncio.run(_publish(stage, refused[:FEW]))
+        asyncio.run(_publish(environment, refused[:FEW]))
         screen.say("metrics", f"{service.url}metrics   /readyz  /livez  /status")
-        screen.say("queues", f"{stage.broker.address.management_url}/#/queues{stage.login}")
-        screen.say("CRM", f"{stage.portal.url}control/summary   /control/ledger")
+        screen.say(
+            "queues", f"{environment.broker.address.management_url}/#/queues{environment.login}"
+        )
+        screen.say("CRM", f"{environment.portal.url}control/summary   /control/ledger")
         screen.title("Try, in another terminal, in this folder")
-        for name, value in stage.settings.items():
+        for name, value in environment.settings.items():
             screen.line(f"  export {name}={value}")
         first = refused[0]
         for command in (
@@ -45,9 +47,9 @@ def keep(screen: Screen, stage: Stage, samples: Sequence[Sample]) -> None:
             screen.title("stopping every part; nothing is left")
 
 
-async def _publish(stage: Stage, samples: Sequence[Sample]) -> None:
+async def _publish(environment: Environment, samples: Sequence[Sample]) -> None:
     """Publish events and wait until they are dead letters."""
-    async with Upstream(stage.amqp_url) as upstream:
+    async with Upstream(environment.amqp_url) as upstream:
         for each in samples:
             await upstream.publish(each.body, routing_key=each.routing_key, message_id=each.key)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from tests.support.broker import Broker
 from tests.support.commands import Commands
+from tests.support.environment import Environment, deals
 from tests.support.letters import Letters
 from tests.support.raw import RawUpstream, short
-from tests.support.world import World, deals
 
 LARGEST = 2_000_000
 GZIP = {"content_encoding": short(b"gzip")}
@@ -32,23 +32,23 @@ async def test_bombs_hold_nobody_up(
 ) -> None:
     """Those behind them are imported at once; each ends as a dead letter that can be read."""
     events = deals(*(f"good {n}" for n in range(GOOD)))
-    async with World(broker, vhost) as world:
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
         with RawUpstream(broker.url(vhost)) as upstream:
             for body, written in BOMBS.values():
                 upstream.publish(body, written)
             for event in events:
                 upstream.publish(json.dumps(event).encode(), {})
         started = time.monotonic()
-        books = world.books
+        books = environment.books
         while len(books.item_ids()) < GOOD:
             assert time.monotonic() - started < 60, f"{len(books.item_ids())} of {GOOD}"
-            answer, _ = world.service.probe("livez")
+            answer, _ = environment.service.probe("livez")
             assert 200 == answer
-            await world.read()
-        await world.wait_idle()
-        await world.read()
-        assert [] == world.service.logs(event="broker link down")
+            await environment.read()
+        await environment.wait_idle()
+        await environment.read()
+        assert [] == environment.service.logs(event="broker link down")
     assert len(BOMBS) == len(books.failed) == len(books.dead)
     assert {"malformed"} == {event["data"]["error"]["kind"] for event in books.failed}
     with RawUpstream(broker.url(vhost)) as upstream:

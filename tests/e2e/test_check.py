@@ -1,4 +1,4 @@
-"""Check: what a user sees, in good and broken worlds, and what it leaves alone."""
+"""Check: what a user sees, in good and broken environments, and what it leaves alone."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.ports import free_port
 from tests.support.processes import PortalProcess, ServiceProcess
-from tests.support.world import World, deals
 
 SECRETS = ("hook5ecretzq81", "br0kerpasswordzq82", "manag3mentzq83")
 
@@ -37,7 +37,7 @@ def rows(output: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["check"], row["subject"]): row for row in json.loads(output)["rows"]}
 
 
-def test_a_fresh_world_is_fit(amqp_url: str, portal: PortalProcess) -> None:
+def test_a_fresh_environment_is_fit(amqp_url: str, portal: PortalProcess) -> None:
     """Exit 0 with a line for each row: nothing is there yet, and `run` would create it."""
     code, output, errors = checked(RABBIT__URL=amqp_url, BITRIX__WEBHOOK_URL=portal.webhook_url)
     assert (0, "") == (code, errors)
@@ -50,17 +50,17 @@ def test_a_fresh_world_is_fit(amqp_url: str, portal: PortalProcess) -> None:
     assert "\x1b" not in output
 
 
-async def test_a_running_world_is_fit_and_left_alone(broker: Broker, vhost: str) -> None:
+async def test_a_running_environment_is_fit_and_left_alone(broker: Broker, vhost: str) -> None:
     """Everything `run` declared passes, the service works on, few calls are made."""
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        before = world.portal.summary()["calls"]
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        before = environment.portal.summary()["calls"]
         code, output, errors = await asyncio.to_thread(
             checked,
             "--json",
             RABBIT__URL=broker.url(vhost),
             RABBIT__MANAGEMENT_URL=broker.management_url,
-            BITRIX__WEBHOOK_URL=world.portal.webhook_url,
+            BITRIX__WEBHOOK_URL=environment.portal.webhook_url,
         )
         assert (0, "") == (code, errors)
         bad = [row for row in rows(output).values() if row["status"] in {"fail", "unknown"}]
@@ -69,13 +69,13 @@ async def test_a_running_world_is_fit_and_left_alone(broker: Broker, vhost: str)
         found = rows(output)
         assert "on; 1 consumer now" == found["queue.single_active_consumer", intake]["found"]
         assert "1000 deliveries" == found["queue.delivery_limit", intake]["found"]
-        after = world.portal.summary()["calls"]
+        after = environment.portal.summary()["calls"]
         made = {name: count - before.get(name, 0) for name, count in after.items()}
         assert {"profile", "scope", "crm.item.fields"} == {name for name in made if made[name]}
         assert 15 > sum(made.values())
-        await world.publish(deals("after"))
-        await world.settle(["after"])
-        world.assert_effectively_once(["after"])
+        await environment.publish(deals("after"))
+        await environment.settle(["after"])
+        environment.assert_effectively_once(["after"])
 
 
 def test_what_must_not_be_created_fails(amqp_url: str, portal: PortalProcess) -> None:

@@ -8,18 +8,18 @@ from aio_pika.exceptions import AMQPError
 
 from tests.support.amqp import POLL_SECONDS
 from tests.support.cluster import running_cluster
+from tests.support.environment import Environment, deals
 from tests.support.ports import free_port
 from tests.support.processes import ServiceProcess
-from tests.support.world import World, deals
 
 EVENTS = 200
 
 
-async def publish(world: World, ids: list[str]) -> None:
+async def publish(environment: Environment, ids: list[str]) -> None:
     """Publish as upstream should: again, with the same ids, until all of it is confirmed."""
     while True:
         try:
-            await world.publish(deals(*ids))
+            await environment.publish(deals(*ids))
         except AMQPError:
             await asyncio.sleep(POLL_SECONDS)
         else:
@@ -36,18 +36,18 @@ async def test_a_node_of_a_cluster_dies_and_nothing_is_lost() -> None:
         nobody = f"amqp://guest:guest@127.0.0.1:{free_port()}/cluster"
         urls = ",".join([nobody, *(each.url("cluster") for each in (third, second, first))])
         ids = [f"deal-{number}" for number in range(EVENTS)]
-        async with World(first, "cluster", amqp_url=urls) as world:
-            await world.start_service()
+        async with Environment(first, "cluster", amqp_url=urls) as environment:
+            await environment.start_service()
             for start in range(0, EVENTS, 20):
-                await publish(world, ids[start : start + 20])
+                await publish(environment, ids[start : start + 20])
                 if start == EVENTS // 2:
                     await asyncio.to_thread(third.kill)
-            await world.settle(ids, timeout=90)
-            world.assert_effectively_once(ids)
+            await environment.settle(ids, timeout=90)
+            environment.assert_effectively_once(ids)
             settings = {
                 "IMPORTER_RABBIT__URL": urls,
                 "IMPORTER_RABBIT__MANAGEMENT_URL": first.management_url,
-                "IMPORTER_BITRIX__WEBHOOK_URL": world.portal.webhook_url,
+                "IMPORTER_BITRIX__WEBHOOK_URL": environment.portal.webhook_url,
             }
             with ServiceProcess(settings, ["check"]) as check:
                 assert 0 == await asyncio.to_thread(check.wait, 60)

@@ -16,9 +16,9 @@ from aio_pika import Message
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
+from tests.support.environment import Environment
 from tests.support.letters import INTAKE_QUEUE, QUEUE, Letters, letter
 from tests.support.proxy import Moment, Proxy
-from tests.support.world import World
 
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
 
@@ -342,16 +342,16 @@ async def test_a_mended_letter_is_imported(broker: Broker, vhost: str) -> None:
     """Refused for a missing title, redriven with one: in the CRM once, and no letter left."""
     ids = [f"bad-{n}" for n in range(30)]
     events = [{"entityTypeId": 2, "id": each, "fields": {"comments": "x"}} for each in ids]
-    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
-        await world.start_service()
-        await world.publish(events)
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED) as environment:
+        await environment.start_service()
+        await environment.publish(events)
         letters, commands = Letters(broker, vhost), Commands(broker.url(vhost))
         await wait_until(lambda: _is(letters, 30), what="the dead letters")
         done = await commands.run("dlq", "redrive", "--set", "title=mended")
         assert "30 dead letters sent back to the intake\n" == done.out
-        await world.settle(ids)
-        await wait_until(lambda: len(world.external_ids()) == 30, what="the items")
-        assert Counter(ids) == world.external_ids()
+        await environment.settle(ids)
+        await wait_until(lambda: len(environment.external_ids()) == 30, what="the items")
+        assert Counter(ids) == environment.external_ids()
         assert 0 == await letters.ready()
 
 
@@ -359,14 +359,14 @@ async def test_a_redrive_never_chases_its_own_failures(broker: Broker, vhost: st
     """Letters that fail again at once lie there again, once each."""
     ids = [f"bad-{n}" for n in range(60)]
     events = [{"entityTypeId": 2, "id": each, "fields": {"comments": "x"}} for each in ids]
-    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
-        await world.start_service()
-        await world.publish(events)
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED) as environment:
+        await environment.start_service()
+        await environment.publish(events)
         letters, commands = Letters(broker, vhost), Commands(broker.url(vhost))
         await wait_until(lambda: _is(letters, 60), what="the dead letters")
         done = await commands.run("dlq", "redrive")
         assert "60 dead letters sent back to the intake\n" == done.out
-        await world.wait_idle()
+        await environment.wait_idle()
         assert sorted(ids) == sorted(await letters.ids())
 
 
@@ -376,15 +376,17 @@ async def test_a_redrive_killed_at_any_moment_loses_and_doubles_nothing(
     """Killed round by round while the service imports: every item is in the CRM exactly once."""
     chance = random.Random(6)
     ids = [f"k{n}" for n in range(2000)]
-    async with World(broker, vhost) as world:
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
         letters, commands = Letters(broker, vhost), Commands(broker.url(vhost))
         await letters.put(*(letter(each, body=_good(each)) for each in ids))
         cut_short = 0
         for _ in range(5):
-            before, goal = await letters.ready(), _items(world) + chance.randrange(1, 120)
+            before, goal = await letters.ready(), _items(environment) + chance.randrange(1, 120)
             with commands.start("dlq", "redrive") as process:
-                await wait_until(partial(_far_enough, world, goal, process), what="some items")
+                await wait_until(
+                    partial(_far_enough, environment, goal, process), what="some items"
+                )
                 process.kill()
             left = await _settled(letters)
             cut_short += 0 < left < before
@@ -393,9 +395,9 @@ async def test_a_redrive_killed_at_any_moment_loses_and_doubles_nothing(
         assert 0 < cut_short
         done = await commands.run("dlq", "redrive")
         assert 0 == done.code
-        await world.settle(ids)
+        await environment.settle(ids)
         assert 0 == await letters.ready()
-        assert Counter(ids) == world.external_ids()
+        assert Counter(ids) == environment.external_ids()
 
 
 @pytest.mark.parametrize(
@@ -441,17 +443,17 @@ def _good(event_id: str) -> bytes:
     return json.dumps({"entityTypeId": 2, "id": event_id, "fields": {"title": "x"}}).encode()
 
 
-def _items(world: World) -> int:
-    return int(world.portal.summary()["items"])
+def _items(environment: Environment) -> int:
+    return int(environment.portal.summary()["items"])
 
 
-def _reached(world: World, goal: int) -> bool:
-    return _items(world) >= goal
+def _reached(environment: Environment, goal: int) -> bool:
+    return _items(environment) >= goal
 
 
-def _far_enough(world: World, goal: int, process: "subprocess.Popen[bytes]") -> bool:
+def _far_enough(environment: Environment, goal: int, process: "subprocess.Popen[bytes]") -> bool:
     """Tell whether so many items are in, or the run is over: it may meet only known ones."""
-    return _reached(world, goal) or process.poll() is not None
+    return _reached(environment, goal) or process.poll() is not None
 
 
 async def _is(letters: Letters, count: int) -> bool:

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Proxy
-from tests.support.world import World, deals
 
 FLOOD = 10_000
 KEPT_OPEN = 400
@@ -49,19 +49,19 @@ async def test_a_flood_of_connections_hinders_neither_probes_nor_work(
     """With few descriptors allowed, while the way to the broker is cut as well."""
     async with (
         Proxy(broker.url(vhost)) as proxy,
-        World(broker, vhost, amqp_url=proxy.url) as world,
+        Environment(broker, vhost, amqp_url=proxy.url) as environment,
     ):
-        service = await world.start_service()
+        service = await environment.start_service()
         resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         before = threads(service)
         flooding = asyncio.create_task(asyncio.to_thread(flood, service))
         for number in range(3):
             await asyncio.sleep(1)
             proxy.cut()
-            await world.publish(deals(f"during-{number}"))
+            await environment.publish(deals(f"during-{number}"))
         told = await flooding
         assert {200} == set(told)
-        await world.settle([f"during-{number}" for number in range(3)])
+        await environment.settle([f"during-{number}" for number in range(3)])
         await asyncio.to_thread(service.wait_ready)
         assert before == threads(service)
         assert "Traceback" not in service.stderr()
@@ -70,11 +70,11 @@ async def test_a_flood_of_connections_hinders_neither_probes_nor_work(
 
 async def test_status_tells_what_happened(broker: Broker, vhost: str) -> None:
     """Who is active, what ended and how, how busy it is; no field value."""
-    async with World(broker, vhost) as world:
-        service = await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service()
         assert None is service.probe("status")[1]["active"]
-        await world.publish([*deals("good"), b'{"entityTypeId": 2, "secret-looking'])
-        await world.settle(["good"])
+        await environment.publish([*deals("good"), b'{"entityTypeId": 2, "secret-looking'])
+        await environment.settle(["good"])
         await asyncio.to_thread(
             service.until,
             lambda: service.probe("status")[1]["outcomes"]["malformed"] == 1,

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.processes import ServiceProcess
-from tests.support.world import World, deals
 
 SPEED = 30.0
 RATE, BURST = 2.0, 10
@@ -36,8 +36,10 @@ QUICK: dict[str, Any] = {"default_item_seconds": 0.0, "call_seconds": {}}
 """A portal whose bucket is its only limit."""
 
 
-def world(broker: Broker, vhost: str, *, speed: float = SPEED, **portal: object) -> World:
-    """Return a world whose portal has limits, known to the service."""
+def environment(
+    broker: Broker, vhost: str, *, speed: float = SPEED, **portal: object
+) -> Environment:
+    """Return an environment whose portal has limits, known to the service."""
     times = {
         "IMPORTER_BITRIX__TIMEOUT_SECONDS": 70 / speed,
         "IMPORTER_BITRIX__SETTLE_SECONDS": 65 / speed,
@@ -47,17 +49,19 @@ def world(broker: Broker, vhost: str, *, speed: float = SPEED, **portal: object)
         "IMPORTER_BITRIX__BURST": BURST,
     }
     written = {name: f"{value:g}" for name, value in times.items()}
-    return World(broker, vhost, settings=written, portal={**PORTAL, "speed": speed, **portal})
+    return Environment(
+        broker, vhost, settings=written, portal={**PORTAL, "speed": speed, **portal}
+    )
 
 
-def refusals(world: World) -> int:
+def refusals(environment: Environment) -> int:
     """Count the calls that the portal refused for one of its limits."""
-    errors: dict[str, int] = world.portal.summary()["errors"]
+    errors: dict[str, int] = environment.portal.summary()["errors"]
     return sum(errors.get(code, 0) for code in REFUSALS)
 
 
 @asynccontextmanager
-async def somebody_else(portal: World, per_second: float) -> AsyncIterator[None]:
+async def somebody_else(portal: Environment, per_second: float) -> AsyncIterator[None]:
     """Make calls of the same address, so many a second of our time, that cost us our bucket."""
 
     async def call() -> None:
@@ -83,7 +87,7 @@ async def test_who_is_alone_is_never_refused(broker: Broker, vhost: str) -> None
     """More than one window's budget and far more than the burst: all of it without one refusal."""
     per_batch = CALL + 20 * ITEM
     ids = [f"e{number}" for number in range(20 * int(SPENT / per_batch))]
-    async with world(broker, vhost) as there:
+    async with environment(broker, vhost) as there:
         await there.start_service()
         await there.publish(deals(*ids[::2]) + deals(*ids[1::2], entity_type=1))
         await there.settle(ids, timeout=90)
@@ -99,7 +103,7 @@ async def test_nothing_is_lost_while_somebody_else_drains_the_bucket(
     """Refusals slow us down, cost no event and pause nothing; alone again, we are fast again."""
     ids = [f"e{number}" for number in range(400)]
     speed = 8.0
-    async with world(broker, vhost, speed=speed, operating_limit=None, **QUICK) as there:
+    async with environment(broker, vhost, speed=speed, operating_limit=None, **QUICK) as there:
         service = await there.start_service()
         async with somebody_else(there, per_second=3 * RATE * speed):
             await there.publish(deals(*ids))
@@ -124,7 +128,7 @@ async def test_requests_that_arrive_out_of_step_are_not_refused(
         "IMPORTER_BATCH__SLOTS": "45",
     }
     portal = {"rate": rate, "burst": burst, "jitter_seconds": jitter}
-    async with World(broker, vhost, settings=settings, portal=portal) as there:
+    async with Environment(broker, vhost, settings=settings, portal=portal) as there:
         await there.start_service()
         await there.publish(deals(*ids))
         await there.settle(ids, timeout=60)
@@ -143,7 +147,7 @@ async def test_no_call_comes_before_the_time_that_the_portal_asked_for(
     ids = [f"e{number}" for number in range(60)]
     rest = 6.0
     settings = {"IMPORTER_LOOKUP": "always", "IMPORTER_BATCH__WINDOW_SECONDS": "0.1"}
-    async with World(broker, vhost, settings=settings) as there:
+    async with Environment(broker, vhost, settings=settings) as there:
         await there.start_service()
         until = formatdate(time.time() + rest, usegmt=True) if form == "date" else f"{rest:g}"
         told = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED", "retry_after": until}
@@ -164,7 +168,7 @@ async def test_a_portal_that_asks_for_a_long_rest_pauses_and_is_probed_at_its_en
 ) -> None:
     """The intake lets go of its messages; work goes on at the first moment."""
     settings = {"IMPORTER_PAUSE__AFTER_SECONDS": "2", "IMPORTER_PAUSE__PROBE_SECONDS": "1"}
-    async with World(broker, vhost, settings=settings) as there:
+    async with Environment(broker, vhost, settings=settings) as there:
         told = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED", "retry_after": "6"}
         there.portal.faults([{"kind": "refuse", **told}])
         service = await there.start_service()
@@ -182,7 +186,7 @@ async def test_after_a_ban_no_fresh_budget_is_wasted(broker: Broker, vhost: str)
     """A portal with a smaller budget than ours shuts the method; we are back when it opens."""
     ban = WINDOW / 2
     ids = [f"e{number}" for number in range(20 * int(SPENT / (CALL + 20 * ITEM)))]
-    async with world(broker, vhost, operating_ban_seconds=ban) as there:
+    async with environment(broker, vhost, operating_ban_seconds=ban) as there:
         limit = f"{10 * BUDGET / SPEED:g}"
         await there.start_service(BITRIX__OPERATING_LIMIT_SECONDS=limit)
         await there.publish(deals(*ids))

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
-from tests.support.world import FAILED, SUCCEEDED, World, deals
+from tests.support.environment import FAILED, SUCCEEDED, Environment, deals
 
 TITLE_REQUIRED = {"required": {"2": ["title"], "1": ["title"]}}
 
@@ -14,28 +14,28 @@ TITLE_REQUIRED = {"required": {"2": ["title"], "1": ["title"]}}
 async def test_two_types_become_as_many_items_in_few_calls(broker: Broker, vhost: str) -> None:
     """145 events of two types end as 145 results with the right CRM ids, in at most 9 calls."""
     ids = [f"deal-{n}" for n in range(100)] + [f"lead-{n}" for n in range(45)]
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        await world.publish(deals(*ids[:100]) + deals(*ids[100:], entity_type=1))
-        books = await world.settle(ids)
-        world.assert_effectively_once(ids)
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        await environment.publish(deals(*ids[:100]) + deals(*ids[100:], entity_type=1))
+        books = await environment.settle(ids)
+        environment.assert_effectively_once(ids)
         assert 145 == len(books.succeeded)
-        assert 9 >= len(world.import_calls())
+        assert 9 >= len(environment.import_calls())
 
 
 async def test_calls_hold_one_type_in_order_of_arrival(broker: Broker, vhost: str) -> None:
     """No call mixes entity types, exceeds 20 items, or reorders what it carries."""
     ids = [f"{kind}-{n}" for n in range(40) for kind in ("1", "2", "128")]
-    async with World(broker, vhost) as world:
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
         for start in range(0, len(ids), 30):
-            await world.publish(
+            await environment.publish(
                 {"entityTypeId": int(each.split("-")[0]), "id": each, "fields": {"title": "x"}}
                 for each in ids[start : start + 30]
             )
-        await world.settle(ids)
-        items = world.portal.ledger()["items"]
-        for call in world.import_calls():
+        await environment.settle(ids)
+        items = environment.portal.ledger()["items"]
+        for call in environment.import_calls():
             inside = [item for item in items if item["call"] == call["number"]]
             assert 20 >= len(inside)
             assert 1 == len({item["entityTypeId"] for item in inside})
@@ -47,11 +47,11 @@ async def test_neighbours_of_a_refused_item_succeed(broker: Broker, vhost: str) 
     """One item without a required field fails alone: a failed event and its dead letter."""
     good = [f"good-{n}" for n in range(19)]
     bad = {"entityTypeId": 2, "id": "bad", "fields": {"comments": "no title"}}
-    async with World(broker, vhost, portal=TITLE_REQUIRED) as world:
-        await world.start_service()
-        await world.publish([*deals(*good[:7]), bad, *deals(*good[7:])])
-        books = await world.settle([*good, "bad"])
-        world.assert_effectively_once([*good, "bad"], failed={"bad": "rejected"})
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED) as environment:
+        await environment.start_service()
+        await environment.publish([*deals(*good[:7]), bad, *deals(*good[7:])])
+        books = await environment.settle([*good, "bad"])
+        environment.assert_effectively_once([*good, "bad"], failed={"bad": "rejected"})
         [failed] = books.failed
         assert "CRM_FIELD_ERROR_REQUIRED" == failed["data"]["error"]["code"]
         assert 200 == failed["data"]["error"]["httpStatus"]
@@ -67,15 +67,17 @@ async def test_malformed_messages_fail_alone_and_keep_their_bytes(
     """What is no item event fails at once, without disturbing others, bytes kept."""
     bodies = [b"\xff\xfe", b"{}", b'{"entityTypeId":2}', b'{"entityTypeId":2,"fields":{}}']
     good = [f"good-{n}" for n in range(5)]
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        await world.publish([*deals(*good[:2]), *bodies, *deals(*good[2:])])
-        await world.settle(good)
-        await wait_until(lambda: _has_dead(world, len(bodies)), what="the dead letters")
-        assert sorted(bodies) == sorted(dead.body for dead in world.books.dead)
-        assert {"malformed"} == {dead.headers["import_error_kind"] for dead in world.books.dead}
-        assert len(bodies) == len(world.books.failed)
-        world.assert_effectively_once(good)
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        await environment.publish([*deals(*good[:2]), *bodies, *deals(*good[2:])])
+        await environment.settle(good)
+        await wait_until(lambda: _has_dead(environment, len(bodies)), what="the dead letters")
+        assert sorted(bodies) == sorted(dead.body for dead in environment.books.dead)
+        assert {"malformed"} == {
+            dead.headers["import_error_kind"] for dead in environment.books.dead
+        }
+        assert len(bodies) == len(environment.books.failed)
+        environment.assert_effectively_once(good)
 
 
 async def test_every_kind_of_field_passes_through_untouched(broker: Broker, vhost: str) -> None:
@@ -89,11 +91,11 @@ async def test_every_kind_of_field_passes_through_untouched(broker: Broker, vhos
         '"ufCrm_11":null,"ufCrm_12":false}'
     )
     body = f'{{"entityTypeId":2,"id":"f","fields":{fields}}}'.encode()
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        await world.publish([body])
-        await world.settle(["f"])
-        [call] = world.import_calls()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        await environment.publish([body])
+        await environment.settle(["f"])
+        [call] = environment.import_calls()
         assert fields[1:-1] in call["body"]
 
 
@@ -108,35 +110,35 @@ async def test_original_names_travel_in_their_own_call(broker: Broker, vhost: st
             "useOriginalUfNames": "Y",
         },
     ]
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        await world.publish(items)
-        await world.settle(["n", "y"])
-        calls = world.import_calls()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        await environment.publish(items)
+        await environment.settle(["n", "y"])
+        calls = environment.import_calls()
         assert ["N", "Y"] == sorted(call["use_original_uf_names"] for call in calls)
-        world.assert_effectively_once(["n", "y"])
+        environment.assert_effectively_once(["n", "y"])
 
 
 async def test_cloud_events_come_in_both_forms(broker: Broker, vhost: str) -> None:
     """Structured and binary CloudEvents are imported; their id is source and id."""
     item = {"entityTypeId": 2, "fields": {"title": "x"}}
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    async with World(broker, vhost) as world:
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
         async with Upstream(broker.url(vhost)) as upstream:
             await upstream.cloud_event("1", item, source="/shop", traceparent=trace)
             await upstream.binary_cloud_event("2", item, source="/shop")
-        books = await world.settle(["/shop 1", "/shop 2"])
-        world.assert_effectively_once(["/shop 1", "/shop 2"])
+        books = await environment.settle(["/shop 1", "/shop 2"])
+        environment.assert_effectively_once(["/shop 1", "/shop 2"])
         traces = {event["subject"]: event.get("traceparent") for event in books.succeeded}
         assert {"2//shop 1": trace, "2//shop 2": None} == traces
 
 
 async def test_results_say_what_the_contract_says(broker: Broker, vhost: str) -> None:
     """A result is a persistent CloudEvent under the contract's key, id and correlation."""
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        await world.publish(deals("one"), correlation_id="corr-1")
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        await environment.publish(deals("one"), correlation_id="corr-1")
         async with Upstream(broker.url(vhost)) as upstream:
             [message] = await upstream.drain(SUCCEEDED, 1)
             assert 0 == await upstream.ready(FAILED)
@@ -163,25 +165,27 @@ async def test_results_say_what_the_contract_says(broker: Broker, vhost: str) ->
 async def test_a_window_is_not_waited_for_when_a_batch_is_full(broker: Broker, vhost: str) -> None:
     """20 events leave at once although the window is 30 s."""
     ids = [f"full-{n}" for n in range(20)]
-    async with World(broker, vhost) as world:
-        await world.start_service(
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service(
             BATCH__WINDOW_SECONDS="30",
             RABBIT__HOLD_SECONDS="60",
         )
-        await world.publish(deals(*ids))
-        await world.settle(ids, timeout=10)
-        assert 1 == len(world.import_calls())
+        await environment.publish(deals(*ids))
+        await environment.settle(ids, timeout=10)
+        assert 1 == len(environment.import_calls())
 
 
 async def test_an_unsupported_type_fails_only_its_own_items(broker: Broker, vhost: str) -> None:
     """Items of a type the portal does not know fail as `unsupported`; others flow."""
-    async with World(broker, vhost) as world:
-        await world.start_service()
-        await world.publish(deals("known") + deals("unknown", entity_type=999))
-        await world.settle(["known", "unknown"])
-        world.assert_effectively_once(["known", "unknown"], failed={"unknown": "unsupported"})
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
+        await environment.publish(deals("known") + deals("unknown", entity_type=999))
+        await environment.settle(["known", "unknown"])
+        environment.assert_effectively_once(
+            ["known", "unknown"], failed={"unknown": "unsupported"}
+        )
 
 
-async def _has_dead(world: World, count: int) -> bool:
-    await world.read()
-    return len(world.books.dead) >= count
+async def _has_dead(environment: Environment, count: int) -> bool:
+    await environment.read()
+    return len(environment.books.dead) >= count

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from tests.support.amqp import wait_until
 from tests.support.commands import Commands
+from tests.support.environment import Environment
 from tests.support.letters import INTAKE_QUEUE, QUEUE, Letters, letter
 from tests.support.node import RabbitNode
-from tests.support.world import World
 
 LIMIT = 50_000
 DEFAULT = 16 * 2**20
@@ -48,23 +48,23 @@ async def test_a_body_over_the_brokers_limit_is_left_out_and_named(
 
     Those whose confirms were lost with the channel may lie there twice.
     """
-    async with World(node, vhost, portal=TITLE_REQUIRED) as world:
+    async with Environment(node, vhost, portal=TITLE_REQUIRED) as environment:
         small = [body(f"small {n}", 10, good=n % 2 == 0) for n in range(10)]
         large = [
             body("large bad", 2 * LIMIT, good=False),
             body("large good", 2 * LIMIT, good=True),
         ]
-        await world.publish([*small[:5], *large, *small[5:]])
+        await environment.publish([*small[:5], *large, *small[5:]])
         with lowered(node):
-            await world.start_service()
+            await environment.start_service()
             await wait_until(_holds(letters, QUEUE, 6), 60, what="every dead letter")
-            await world.wait_idle()
+            await environment.wait_idle()
             refused = await commands.run("dlq", "redrive", "--id", "large bad")
             assert refused.code == 1
             assert "publish the event anew" in refused.out
             shown = await commands.run("dlq", "show", "large bad")
             assert "import_dropped_headers  body" in shown.out
-            books = await world.settle([])
+            books = await environment.settle([])
     assert {f"small {n}" for n in range(0, 10, 2)} | {"large good"} == set(books.item_ids())
     dead = {letter.headers["import_event_id"]: letter for letter in books.dead}
     assert {f"small {n}" for n in range(1, 10, 2)} | {"large bad"} == set(dead)

@@ -12,17 +12,17 @@ import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.ports import free_port
 from tests.support.processes import PortalProcess, ServiceProcess
-from tests.support.world import World, deals
 
 REFRESH = "oauth.token"
 SECRETS = ("app-secret", "access-", "refresh-")
 EXPIRED = {"expire": True}
 
 
-class OAuthWorld(World):
-    """A world whose services are OAuth applications, with their token file in a folder."""
+class OAuthEnvironment(Environment):
+    """An environment whose services are OAuth applications, with their token file in a folder."""
 
     def __init__(self, broker: Broker, vhost: str, folder: Path, **portal: object) -> None:
         super().__init__(broker, vhost, portal=portal)
@@ -112,25 +112,27 @@ async def test_the_main_job_runs_through_several_expiries(
 ) -> None:
     """By time and by the portal's word; no item and no attempt is the price."""
     ids = [f"e{n}" for n in range(100)]
-    async with OAuthWorld(broker, vhost, tmp_path, token_seconds=1.0) as world:
-        service = await world.start_service(LOG__LEVEL="DEBUG")
+    async with OAuthEnvironment(broker, vhost, tmp_path, token_seconds=1.0) as environment:
+        service = await environment.start_service(LOG__LEVEL="DEBUG")
         for start in range(0, len(ids), 20):
-            await world.publish(deals(*ids[start : start + 20]))
+            await environment.publish(deals(*ids[start : start + 20]))
             await asyncio.sleep(0.7)
             if start in {40, 60}:
-                world.expire()
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert {1} == {event["data"]["attempts"] for event in world.books.succeeded}
-        assert [] == world.books.dead
-        assert 4 <= world.renewals() <= 12
-        assert 0 == world.renewals(400)
-        assert f"refresh-0-{world.renewals()}" == world.kept()["refresh_token"]
-        assert 0o600 == stat.S_IMODE(world.token_file.stat().st_mode)
+                environment.expire()
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert {1} == {event["data"]["attempts"] for event in environment.books.succeeded}
+        assert [] == environment.books.dead
+        assert 4 <= environment.renewals() <= 12
+        assert 0 == environment.renewals(400)
+        assert f"refresh-0-{environment.renewals()}" == environment.kept()["refresh_token"]
+        assert 0o600 == stat.S_IMODE(environment.token_file.stat().st_mode)
         assert [] == service.logs(event="intake paused")
-        host = urlsplit(world.portal.url).netloc
-        assert {f"/crm-importer/{host}"} == {event["source"] for event in world.books.succeeded}
-        world.assert_silent()
+        host = urlsplit(environment.portal.url).netloc
+        assert {f"/crm-importer/{host}"} == {
+            event["source"] for event in environment.books.succeeded
+        }
+        environment.assert_silent()
 
 
 async def test_an_unreachable_auth_server_pauses_and_costs_nothing(
@@ -138,21 +140,21 @@ async def test_an_unreachable_auth_server_pauses_and_costs_nothing(
 ) -> None:
     """The intake waits as `auth_server` and goes on by itself."""
     ids = [f"e{n}" for n in range(30)]
-    async with OAuthWorld(broker, vhost, tmp_path) as world:
-        service = await world.start_service(PAUSE__AFTER_SECONDS="1")
-        await world.publish(deals("first"))
-        await world.settle(["first"])
-        world.portal.settings({"oauth_outage": True})
-        world.expire()
-        await world.publish(deals(*ids))
+    async with OAuthEnvironment(broker, vhost, tmp_path) as environment:
+        service = await environment.start_service(PAUSE__AFTER_SECONDS="1")
+        await environment.publish(deals("first"))
+        await environment.settle(["first"])
+        environment.portal.settings({"oauth_outage": True})
+        environment.expire()
+        await environment.publish(deals(*ids))
         await _paused(service, "auth_server")
-        world.portal.settings({"oauth_outage": False})
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert [] == world.books.dead
-        assert {1} == {event["data"]["attempts"] for event in world.books.succeeded}
+        environment.portal.settings({"oauth_outage": False})
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert [] == environment.books.dead
+        assert {1} == {event["data"]["attempts"] for event in environment.books.succeeded}
         await _flowing(service)
-        world.assert_silent()
+        environment.assert_silent()
 
 
 async def test_a_revoked_application_waits_for_a_new_pair(
@@ -160,59 +162,59 @@ async def test_a_revoked_application_waits_for_a_new_pair(
 ) -> None:
     """The intake pauses as `credentials`; a token file put there by a person ends it."""
     ids = [f"e{n}" for n in range(30)]
-    async with OAuthWorld(broker, vhost, tmp_path) as world:
-        service = await world.start_service()
-        await world.publish(deals("first"))
-        await world.settle(["first"])
-        world.portal.control("POST", "tokens", {"revoke": True, **EXPIRED})
-        await world.publish(deals(*ids))
+    async with OAuthEnvironment(broker, vhost, tmp_path) as environment:
+        service = await environment.start_service()
+        await environment.publish(deals("first"))
+        await environment.settle(["first"])
+        environment.portal.control("POST", "tokens", {"revoke": True, **EXPIRED})
+        await environment.publish(deals(*ids))
         await _paused(service, "credentials")
-        world.portal.settings({"access_token": "access-9", "refresh_token": "refresh-9"})
-        world.put(refresh_token="refresh-9")
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert [] == world.books.dead
+        environment.portal.settings({"access_token": "access-9", "refresh_token": "refresh-9"})
+        environment.put(refresh_token="refresh-9")
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert [] == environment.books.dead
         await _flowing(service)
-        assert "refresh-9-1" == world.kept()["refresh_token"]
-        world.assert_silent()
+        assert "refresh-9-1" == environment.kept()["refresh_token"]
+        environment.assert_silent()
 
 
 async def test_a_damaged_token_file_waits_for_a_person(
     broker: Broker, vhost: str, tmp_path: Path
 ) -> None:
     """It is never written over; the log says what to do."""
-    async with OAuthWorld(broker, vhost, tmp_path) as world:
-        service = await world.start_service()
-        await world.publish(deals("first"))
-        await world.settle(["first"])
-        pair = world.kept()
-        world.token_file.write_text('{"refresh_token"')
-        world.expire()
-        await world.publish(deals("second"))
+    async with OAuthEnvironment(broker, vhost, tmp_path) as environment:
+        service = await environment.start_service()
+        await environment.publish(deals("first"))
+        await environment.settle(["first"])
+        pair = environment.kept()
+        environment.token_file.write_text('{"refresh_token"')
+        environment.expire()
+        await environment.publish(deals("second"))
         await _paused(service, "credentials")
-        assert '{"refresh_token"' == world.token_file.read_text()
+        assert '{"refresh_token"' == environment.token_file.read_text()
         (line, *_) = service.logs(event="token file cannot be used")
         assert "IMPORTER_BITRIX__REFRESH_TOKEN" in line["reason"]
-        world.put(**pair)
-        await world.settle(["second"])
-        world.assert_effectively_once(["first", "second"])
-        world.assert_silent()
+        environment.put(**pair)
+        await environment.settle(["second"])
+        environment.assert_effectively_once(["first", "second"])
+        environment.assert_silent()
 
 
 async def test_two_services_share_one_pair(broker: Broker, vhost: str, tmp_path: Path) -> None:
     """The stand-by takes over with the pair that the dead process has left."""
     ids = [f"e{n}" for n in range(60)]
-    async with OAuthWorld(broker, vhost, tmp_path, token_seconds=1.0) as world:
-        first = await world.start_service()
-        await world.start_service()
-        await world.publish(deals(*ids[:30]))
-        await world.settle(ids[:1])
+    async with OAuthEnvironment(broker, vhost, tmp_path, token_seconds=1.0) as environment:
+        first = await environment.start_service()
+        await environment.start_service()
+        await environment.publish(deals(*ids[:30]))
+        await environment.settle(ids[:1])
         await asyncio.sleep(1.2)
-        await world.publish(deals(*ids[30:]))
+        await environment.publish(deals(*ids[30:]))
         first.kill()
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert 0 == world.renewals(400)
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert 0 == environment.renewals(400)
 
 
 @pytest.mark.parametrize("kind", ["webhook", "application"])
@@ -222,47 +224,51 @@ async def test_a_renamed_portal_is_followed(
     """The same call goes to the new host at once; events keep the configured name."""
     ids = [f"e{n}" for n in range(40)]
     webhook = kind == "webhook"
-    world = World(broker, vhost) if webhook else OAuthWorld(broker, vhost, tmp_path)
-    async with world:
-        service = await world.start_service()
-        old = world.portal
+    environment = (
+        Environment(broker, vhost) if webhook else OAuthEnvironment(broker, vhost, tmp_path)
+    )
+    async with environment:
+        service = await environment.start_service()
+        old = environment.portal
         old.faults([_redirect("profile", moved.url), _redirect("crm.item.batchimport", moved.url)])
         if not webhook:
             moved.settings({"access_token": "access-0-1"})
-        await world.publish(deals(*ids))
-        await world.settle(ids)
+        await environment.publish(deals(*ids))
+        await environment.settle(ids)
         host = urlsplit(old.url).netloc
-        assert {f"/crm-importer/{host}"} == {event["source"] for event in world.books.succeeded}
-        assert {1} == {event["data"]["attempts"] for event in world.books.succeeded}
-        assert [] == world.books.dead
+        assert {f"/crm-importer/{host}"} == {
+            event["source"] for event in environment.books.succeeded
+        }
+        assert {1} == {event["data"]["attempts"] for event in environment.books.succeeded}
+        assert [] == environment.books.dead
         (line,) = service.logs(event="portal has moved: give its new address in the settings")
         assert (urlsplit(moved.url).netloc, host) == (line["host"], line["was"])
-        assert 1 <= len(world.import_calls()) <= 2
-        world.portal = moved
-        world.assert_effectively_once(ids)
+        assert 1 <= len(environment.import_calls()) <= 2
+        environment.portal = moved
+        environment.assert_effectively_once(ids)
 
 
 async def test_a_restart_remembers_where_the_portal_is(
     broker: Broker, vhost: str, tmp_path: Path, moved: PortalProcess
 ) -> None:
     """An application notes the new host beside its tokens: the old name may end."""
-    async with OAuthWorld(broker, vhost, tmp_path) as world:
-        service = await world.start_service()
-        await world.publish(deals("first"))
-        await world.settle(["first"])
-        world.portal.faults([_redirect("crm.item.batchimport", moved.url)])
+    async with OAuthEnvironment(broker, vhost, tmp_path) as environment:
+        service = await environment.start_service()
+        await environment.publish(deals("first"))
+        await environment.settle(["first"])
+        environment.portal.faults([_redirect("crm.item.batchimport", moved.url)])
         moved.settings({"access_token": "access-0-1"})
-        await world.publish(deals("second"))
-        await world.settle(["second"])
+        await environment.publish(deals("second"))
+        await environment.settle(["second"])
         await wait_until(
-            lambda: world.kept()["found_endpoint"] == f"{moved.url}rest/", what="the note"
+            lambda: environment.kept()["found_endpoint"] == f"{moved.url}rest/", what="the note"
         )
-        calls = len(world.import_calls())
+        calls = len(environment.import_calls())
         service.kill()
-        await world.start_service()
-        await world.publish(deals("third"))
-        await world.settle(["third"])
-        assert calls == len(world.import_calls())
+        await environment.start_service()
+        await environment.publish(deals("third"))
+        await environment.settle(["third"])
+        assert calls == len(environment.import_calls())
 
 
 @pytest.mark.parametrize("kind", ["webhook", "application"])
@@ -273,57 +279,63 @@ async def test_a_redirect_to_a_wrong_place_costs_nothing(
     """Not even items without external id: no more than a question was asked there."""
     ids = [f"e{n}" for n in range(5)]
     webhook = kind == "webhook"
-    world = World(broker, vhost) if webhook else OAuthWorld(broker, vhost, tmp_path)
-    async with world:
-        service = await world.start_service()
-        portal = world.portal
+    environment = (
+        Environment(broker, vhost) if webhook else OAuthEnvironment(broker, vhost, tmp_path)
+    )
+    async with environment:
+        service = await environment.start_service()
+        portal = environment.portal
         portal.faults([{**_redirect("crm.item.batchimport", wrong[place]), "times": 1}])
-        await world.publish(deals(*ids, entity_type=7))
-        await world.settle(ids)
-        assert {("succeeded",)} == {tuple(found) for found in world.books.outcomes().values()}
+        await environment.publish(deals(*ids, entity_type=7))
+        await environment.settle(ids)
+        assert {("succeeded",)} == {
+            tuple(found) for found in environment.books.outcomes().values()
+        }
         assert len(ids) == len(portal.ledger()["items"])
-        assert [] == world.books.dead
+        assert [] == environment.books.dead
         assert [] == service.logs(event="portal has moved: give its new address in the settings")
         (line,) = service.logs(event="redirect not followed: the host gave no result")
         assert urlsplit(wrong[place]).netloc == line["host"]
-        if isinstance(world, OAuthWorld):
-            assert f"{portal.url}rest/" == world.kept()["found_endpoint"]
+        if isinstance(environment, OAuthEnvironment):
+            assert f"{portal.url}rest/" == environment.kept()["found_endpoint"]
 
 
 async def test_a_place_that_was_noted_and_is_gone_is_given_up(
     broker: Broker, vhost: str, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     """The portal is asked where it was configured, and that is noted."""
-    async with OAuthWorld(broker, vhost, tmp_path) as world:
-        configured = f"{world.portal.url}rest/"
-        world.put(
+    async with OAuthEnvironment(broker, vhost, tmp_path) as environment:
+        configured = f"{environment.portal.url}rest/"
+        environment.put(
             refresh_token="refresh-0",
             configured_endpoint=configured,
             found_endpoint=f"{wrong['dead']}rest/",
         )
-        service = await world.start_service()
-        await world.publish(deals("first", "second"))
-        await world.settle(["first", "second"])
-        world.assert_effectively_once(["first", "second"])
+        service = await environment.start_service()
+        await environment.publish(deals("first", "second"))
+        await environment.settle(["first", "second"])
+        environment.assert_effectively_once(["first", "second"])
         assert [] != service.logs(event="portal is back at its configured address")
-        await wait_until(lambda: world.kept()["found_endpoint"] == configured, what="the new note")
+        await wait_until(
+            lambda: environment.kept()["found_endpoint"] == configured, what="the new note"
+        )
 
 
 async def test_a_redirect_to_a_stranger_is_refused(broker: Broker, vhost: str) -> None:
     """The secret stays; the intake waits, says why, and nothing is lost or failed."""
     ids = [f"e{n}" for n in range(30)]
-    async with World(broker, vhost) as world:
-        service = await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service()
         stranger = "https://stranger.example/rest/"
-        world.portal.faults([_redirect("*", stranger)])
-        await world.publish(deals(*ids))
+        environment.portal.faults([_redirect("*", stranger)])
+        await environment.publish(deals(*ids))
         await _paused(service, "unavailable")
         (line, *_) = service.logs(event="redirect refused: the host is not trusted")
         assert "stranger.example" == line["host"]
-        world.portal.faults([])
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert [] == world.books.dead
+        environment.portal.faults([])
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert [] == environment.books.dead
         await _flowing(service)
 
 
@@ -347,9 +359,9 @@ async def test_a_token_file_that_cannot_be_used_stops_the_start(
     """One line, with the file and the remedy."""
     (tmp_path / "damaged").write_text("{}")
     (tmp_path / "folder").mkdir()
-    async with OAuthWorld(broker, vhost, tmp_path) as world:
+    async with OAuthEnvironment(broker, vhost, tmp_path) as environment:
         path = str(tmp_path / file)
-        service = world.prepare_service(**{"BITRIX__TOKEN_FILE": path, **settings})
+        service = environment.prepare_service(**{"BITRIX__TOKEN_FILE": path, **settings})
         assert 1 == await asyncio.to_thread(service.wait)
         (line,) = [line for line in service.stderr().splitlines() if line[:1] != "{"]
         assert line.startswith(f"error: the token file {path} ")

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import INTAKE_QUEUE, Environment, deals
 from tests.support.processes import ServiceProcess
-from tests.support.world import INTAKE_QUEUE, World, deals
 
 BRAKE = 20
 BATCH = 20
@@ -33,29 +33,31 @@ async def test_a_bad_upstream_fills_about_as_many_dead_letters_as_the_brake_allo
 ) -> None:
     """The brake stops the intake; then one batch per growing interval, until one is accepted."""
     ids = [f"e{n}" for n in range(300)]
-    async with World(broker, vhost, portal={"required": {"2": ["comments"]}}) as world:
-        service = await world.start_service(
+    async with Environment(broker, vhost, portal={"required": {"2": ["comments"]}}) as environment:
+        service = await environment.start_service(
             BRAKE__ITEMS=str(BRAKE), PAUSE__PROBE_SECONDS=str(PROBE), PAUSE__PROBE_CAP_SECONDS="2"
         )
-        await world.publish(deals(*ids))
+        await environment.publish(deals(*ids))
         await _paused(service, "failure_share")
-        await world.read()
-        assert BRAKE <= len(world.books.dead) <= BRAKE + SLOTS * BATCH
-        braked = len(world.import_calls())
-        await wait_until(lambda: len(world.import_calls()) >= braked + 3, what="half-open batches")
-        starts = [call["wall"] for call in world.import_calls()[braked - 1 :]]
+        await environment.read()
+        assert BRAKE <= len(environment.books.dead) <= BRAKE + SLOTS * BATCH
+        braked = len(environment.import_calls())
+        await wait_until(
+            lambda: len(environment.import_calls()) >= braked + 3, what="half-open batches"
+        )
+        starts = [call["wall"] for call in environment.import_calls()[braked - 1 :]]
         gaps = [later - sooner for sooner, later in itertools.pairwise(starts)]
         assert [True, True, True] == [gap > 0.9 * PROBE * 2**n for n, gap in enumerate(gaps[:3])]
-        await world.read()
-        refused = {letter.headers["import_event_id"] for letter in world.books.dead}
+        await environment.read()
+        refused = {letter.headers["import_event_id"] for letter in environment.books.dead}
         assert len(refused) <= BRAKE + (SLOTS + 4) * BATCH
-        world.portal.settings({"required": {}})
-        await world.settle(ids)
-        refused = {letter.headers["import_event_id"] for letter in world.books.dead}
+        environment.portal.settings({"required": {}})
+        await environment.settle(ids)
+        refused = {letter.headers["import_event_id"] for letter in environment.books.dead}
         assert len(refused) < len(ids) / 2
-        world.assert_effectively_once(ids, failed=dict.fromkeys(refused, "rejected"))
+        environment.assert_effectively_once(ids, failed=dict.fromkeys(refused, "rejected"))
         await _flowing(service)
-        await world.wait_balanced()
+        await environment.wait_balanced()
 
 
 async def test_a_refused_share_below_the_brake_pauses_nothing(broker: Broker, vhost: str) -> None:
@@ -66,12 +68,12 @@ async def test_a_refused_share_below_the_brake_pauses_nothing(broker: Broker, vh
     for body in bodies:
         if body["id"] not in bad:
             body["fields"]["comments"] = "complete"
-    async with World(broker, vhost, portal={"required": {"2": ["comments"]}}) as world:
-        await world.start_service(BRAKE__ITEMS="20")
-        await world.publish(bodies)
-        await world.settle(ids)
-        world.assert_effectively_once(ids, failed=dict.fromkeys(bad, "rejected"))
-        assert [] == _pauses(world.service)
+    async with Environment(broker, vhost, portal={"required": {"2": ["comments"]}}) as environment:
+        await environment.start_service(BRAKE__ITEMS="20")
+        await environment.publish(bodies)
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids, failed=dict.fromkeys(bad, "rejected"))
+        assert [] == _pauses(environment.service)
 
 
 @pytest.mark.parametrize(
@@ -97,27 +99,27 @@ async def test_one_item_that_breaks_its_call_pauses_nothing(
         "description": description,
         "times": -1,
     }
-    async with World(broker, vhost) as world:
-        world.portal.faults([script])
-        await world.start_service()
-        await world.publish(bodies)
-        await world.settle(ids)
-        world.assert_effectively_once(ids, failed={"e7": "rejected"})
-        assert {code: 1} == world.books.codes()
-        assert [] == _pauses(world.service)
+    async with Environment(broker, vhost) as environment:
+        environment.portal.faults([script])
+        await environment.start_service()
+        await environment.publish(bodies)
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids, failed={"e7": "rejected"})
+        assert {code: 1} == environment.books.codes()
+        assert [] == _pauses(environment.service)
 
 
 async def test_one_denied_item_among_others_is_rejected(broker: Broker, vhost: str) -> None:
     """A per-item ACCESS_DENIED while its neighbours pass is its own fault."""
     ids = [f"e{n}" for n in range(40)]
     script = {"kind": "item_error", "match": '"originId":"e7"', "code": "ACCESS_DENIED"}
-    async with World(broker, vhost) as world:
-        world.portal.faults([{**script, "times": -1}])
-        await world.start_service()
-        await world.publish(deals(*ids))
-        await world.settle(ids)
-        world.assert_effectively_once(ids, failed={"e7": "rejected"})
-        assert [] == _pauses(world.service)
+    async with Environment(broker, vhost) as environment:
+        environment.portal.faults([{**script, "times": -1}])
+        await environment.start_service()
+        await environment.publish(deals(*ids))
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids, failed={"e7": "rejected"})
+        assert [] == _pauses(environment.service)
 
 
 @pytest.mark.parametrize(
@@ -132,33 +134,33 @@ async def test_two_different_items_refused_pause(
     broker: Broker, vhost: str, script: dict[str, Any], reason: str
 ) -> None:
     """What two items get and no other passes is the portal's; nothing is dead-lettered."""
-    async with World(broker, vhost) as world:
-        world.portal.faults([{**script, "times": -1}])
-        service = await world.start_service()
-        await world.publish(deals("one", "two"))
+    async with Environment(broker, vhost) as environment:
+        environment.portal.faults([{**script, "times": -1}])
+        service = await environment.start_service()
+        await environment.publish(deals("one", "two"))
         await _paused(service, reason)
-        world.portal.faults([])
-        await world.settle(["one", "two"])
-        world.assert_effectively_once(["one", "two"])
-        assert [] == world.books.dead
+        environment.portal.faults([])
+        await environment.settle(["one", "two"])
+        environment.assert_effectively_once(["one", "two"])
+        assert [] == environment.books.dead
         await _flowing(service)
 
 
 async def test_every_reason_shows_and_passes(broker: Broker, vhost: str) -> None:
     """What only a person or time can mend pauses the intake, says why, and resumes by itself."""
     ids: list[str] = []
-    async with World(broker, vhost) as world:
-        service = await world.start_service(PAUSE__AFTER_SECONDS="1")
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service(PAUSE__AFTER_SECONDS="1")
         for state, reason in REASONS.items():
             ids += [f"{state}-{n}" for n in range(3)]
-            world.portal.settings({"state": state})
-            await world.publish(deals(*ids[-3:]))
+            environment.portal.settings({"state": state})
+            await environment.publish(deals(*ids[-3:]))
             await _paused(service, reason)
-            world.portal.settings({"state": "ok"})
-            await world.settle(ids)
+            environment.portal.settings({"state": "ok"})
+            await environment.settle(ids)
             await _flowing(service)
-        world.assert_effectively_once(ids)
-        assert [] == world.books.dead
+        environment.assert_effectively_once(ids)
+        assert [] == environment.books.dead
         assert ["paused", "half_open", "flowing"] * len(REASONS) == _pauses(service)
 
 
@@ -167,27 +169,27 @@ async def test_a_pause_returns_what_is_held_once(broker: Broker, vhost: str, sta
     """However long a pause lasts and however often it is probed, deliveries go back once."""
     ids = [f"e{n}" for n in range(150)]
     slow = {"call_seconds": {"crm.item.batchimport": 1.0}}
-    async with World(broker, vhost, portal=slow) as world:
-        service = await world.start_service()
-        await world.publish(deals(*ids))
-        await wait_until(lambda: world.flow().held == len(ids), what="all being held")
-        world.portal.settings({"state": state})
+    async with Environment(broker, vhost, portal=slow) as environment:
+        service = await environment.start_service()
+        await environment.publish(deals(*ids))
+        await wait_until(lambda: environment.flow().held == len(ids), what="all being held")
+        environment.portal.settings({"state": state})
         await _paused(service, "credentials" if state == "credentials" else "unavailable")
-        await wait_until(lambda: world.flow().held == 0, what="letting go")
-        flow = world.flow()
+        await wait_until(lambda: environment.flow().held == 0, what="letting go")
+        flow = environment.flow()
         assert flow.balanced
         assert flow.received == len(ids)
         assert flow.returned == len(ids) - flow.settled
         depth = broker.queues(vhost)[INTAKE_QUEUE]
         assert (flow.returned, 0) == (depth.ready, depth.unacked)
         await asyncio.sleep(3)
-        assert flow == world.flow()
-        world.portal.settings({"state": "ok"})
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert [] == world.books.dead
-        await world.wait_balanced()
-        after = world.flow()
+        assert flow == environment.flow()
+        environment.portal.settings({"state": "ok"})
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert [] == environment.books.dead
+        await environment.wait_balanced()
+        after = environment.flow()
         assert flow.returned == after.returned
         assert after.received == len(ids) + after.returned
         assert ["paused", "half_open", "flowing"] == _pauses(service)
@@ -197,17 +199,17 @@ async def test_a_spent_budget_pauses_visibly_and_resumes(broker: Broker, vhost: 
     """OPERATION_TIME_LIMIT pauses as `operating_limit`; with the next window all goes on."""
     ids = [f"e{n}" for n in range(120)]
     spending = {"speed": 120, "default_item_seconds": 1.2, "operating_limit": 48}
-    async with World(broker, vhost, portal=spending) as world:
-        service = await world.start_service(
+    async with Environment(broker, vhost, portal=spending) as environment:
+        service = await environment.start_service(
             PAUSE__AFTER_SECONDS="0",
             BITRIX__OPERATING_LIMIT_SECONDS="0",
             BITRIX__OPERATING_WINDOW_SECONDS="5",
         )
-        await world.publish(deals(*ids))
+        await environment.publish(deals(*ids))
         await _paused(service, "operating_limit")
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert [] == world.books.dead
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert [] == environment.books.dead
         await _flowing(service)
 
 

@@ -18,9 +18,9 @@ import pika
 from celery import Celery
 
 from tests.support.broker import Broker
+from tests.support.environment import Environment
 from tests.support.raw import RawUpstream, short, string, table
 from tests.support.upstream_page import PAGE, node_modules, tool
-from tests.support.world import World
 
 PERSISTENT = b"\x02"
 NOW = 1_764_364_800
@@ -163,16 +163,18 @@ IMPORTED = {*BYTES, "pika", "kombu", "amqplib"} - REFUSED.keys()
 async def test_what_common_clients_send_is_read(broker: Broker, vhost: str) -> None:
     """Imported under its own id, or refused with a word on what it is and what to do."""
     url = broker.url(vhost)
-    async with World(broker, vhost) as world:
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
         for body, properties in BYTES.values():
             with RawUpstream(url) as upstream:
                 upstream.publish(body, properties)
         await asyncio.to_thread(_real_clients, url)
         names = {name: f"shop {name}" if name == "Dapr" else name for name in IMPORTED}
-        books = await world.settle([*names.values(), "NServiceBus in capitals", "MassTransit"])
-        await world.wait_idle()
-        await world.read()
+        books = await environment.settle(
+            [*names.values(), "NServiceBus in capitals", "MassTransit"]
+        )
+        await environment.wait_idle()
+        await environment.read()
     assert set(names.values()) == set(books.item_ids())
     told = [event["data"]["error"]["message"] for event in books.failed]
     assert len(REFUSED) == len(told)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 NO_ADMIN = {"admin": False}
 CUT_AFTER = {"kind": "cut_after_commit"}
@@ -29,15 +29,17 @@ def names(prefix: str, count: int = 10) -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
-async def doubtful(world: World, bodies: list[dict[str, Any]], fault: Mapping[str, Any]) -> None:
+async def doubtful(
+    environment: Environment, bodies: list[dict[str, Any]], fault: Mapping[str, Any]
+) -> None:
     """Let the call of some events break."""
-    world.portal.faults([fault])
-    await world.publish(bodies)
-    await wait_until(lambda: not _due(world), what="a broken call")
+    environment.portal.faults([fault])
+    await environment.publish(bodies)
+    await wait_until(lambda: not _due(environment), what="a broken call")
 
 
-def _due(world: World) -> bool:
-    faults = world.portal.control("GET", "faults")["faults"]
+def _due(environment: Environment) -> bool:
+    faults = environment.portal.control("GET", "faults")["faults"]
     return any(fault["used"] < fault["times"] for fault in faults)
 
 
@@ -46,36 +48,36 @@ async def test_a_right_that_was_revoked_doubles_nothing(
     broker: Broker, vhost: str, *, admin: bool
 ) -> None:
     """Reading was proved before; what is not shown now is not absent, whoever we are."""
-    async with World(broker, vhost, portal={"admin": admin}, settings=SMALL) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal={"admin": admin}, settings=SMALL) as environment:
+        await environment.start_service()
         first, cut = names("a", 70), names("b")
-        await world.publish(deals(*first))
-        await world.settle(first)
-        world.portal.settings({"read_denied": [2]})
-        await doubtful(world, deals(*cut), CUT_AFTER)
-        await world.settle(cut)
-        world.assert_effectively_once(first)
-        world.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
-        assert {1} == set(world.external_ids().values())
+        await environment.publish(deals(*first))
+        await environment.settle(first)
+        environment.portal.settings({"read_denied": [2]})
+        await doubtful(environment, deals(*cut), CUT_AFTER)
+        await environment.settle(cut)
+        environment.assert_effectively_once(first)
+        environment.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
+        assert {1} == set(environment.external_ids().values())
 
 
 async def test_a_right_that_comes_back_settles_what_waited(broker: Broker, vhost: str) -> None:
     """Nothing is dead-lettered while a proof is waited for, and others pass meanwhile."""
-    async with World(broker, vhost, portal=NO_ADMIN, settings=LONG | SMALL) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG | SMALL) as environment:
+        await environment.start_service()
         first, cut, others = names("a", 70), names("b"), names("c")
-        await world.publish(deals(*first))
-        await world.settle(first)
-        world.portal.settings({"read_denied": [2]})
-        await doubtful(world, deals(*cut), CUT_AFTER)
-        await world.publish(deals(*others))
-        await wait_until(lambda: len(world.external_ids()) == 90, what="the others")
+        await environment.publish(deals(*first))
+        await environment.settle(first)
+        environment.portal.settings({"read_denied": [2]})
+        await doubtful(environment, deals(*cut), CUT_AFTER)
+        await environment.publish(deals(*others))
+        await wait_until(lambda: len(environment.external_ids()) == 90, what="the others")
         await asyncio.sleep(4.0)
-        await world.read()
-        assert set(first) | set(others) == set(world.books.outcomes())
-        world.portal.settings({"read_denied": []})
-        await world.settle(cut)
-        world.assert_effectively_once([*first, *cut, *others])
+        await environment.read()
+        assert set(first) | set(others) == set(environment.books.outcomes())
+        environment.portal.settings({"read_denied": []})
+        await environment.settle(cut)
+        environment.assert_effectively_once([*first, *cut, *others])
 
 
 RIGHTS: Mapping[str, tuple[dict[str, object], dict[str, object]]] = {
@@ -91,33 +93,33 @@ async def test_who_sees_some_items_does_not_see_all(
 ) -> None:
     """Only an item with the same person, pipeline and openness proves anything."""
     rights, asks = RIGHTS[right]
-    async with World(broker, vhost, portal=NO_ADMIN | rights) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN | rights) as environment:
+        await environment.start_service()
         first, cut = names("a"), names("b")
-        await world.publish(deals(*first))
-        await world.settle(first)
-        await doubtful(world, [deal(name, **asks) for name in cut], CUT_AFTER)
-        await world.settle(cut)
-        world.assert_effectively_once(first)
-        world.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
-        assert {1} == set(world.external_ids().values())
+        await environment.publish(deals(*first))
+        await environment.settle(first)
+        await doubtful(environment, [deal(name, **asks) for name in cut], CUT_AFTER)
+        await environment.settle(cut)
+        environment.assert_effectively_once(first)
+        environment.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
+        assert {1} == set(environment.external_ids().values())
 
 
 async def test_items_that_were_handed_over_prove_nothing_of_our_own(
     broker: Broker, vhost: str
 ) -> None:
     """We may see Anne's items and not our own: what we made is hers today."""
-    async with World(broker, vhost, portal=NO_ADMIN) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
+        await environment.start_service()
         first, cut = names("a"), names("b")
-        await world.publish(deals(*first))
-        await world.settle(first)
-        world.portal.change_items(assignedById=ANNES)
-        world.portal.settings({"read_responsible": [ANNES]})
-        await doubtful(world, deals(*cut), CUT_AFTER)
-        await world.settle(cut)
-        world.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
-        assert {1} == set(world.external_ids().values())
+        await environment.publish(deals(*first))
+        await environment.settle(first)
+        environment.portal.change_items(assignedById=ANNES)
+        environment.portal.settings({"read_responsible": [ANNES]})
+        await doubtful(environment, deals(*cut), CUT_AFTER)
+        await environment.settle(cut)
+        environment.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
+        assert {1} == set(environment.external_ids().values())
 
 
 @pytest.mark.parametrize("asks", [{}, {"assignedById": ANNES, "categoryId": 5, "opened": "N"}])
@@ -125,54 +127,54 @@ async def test_what_never_arrived_is_sent_again_with_a_witness(
     broker: Broker, vhost: str, asks: Mapping[str, object]
 ) -> None:
     """Of the same kind, and shown: nobody needs to be an administrator."""
-    async with World(broker, vhost, portal=NO_ADMIN, settings=LONG) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG) as environment:
+        await environment.start_service()
         first, cut = names("a"), names("b")
-        await world.publish([deal(name, **asks) for name in first])
-        await world.settle(first)
-        await doubtful(world, [deal(name, **asks) for name in cut], CUT_BEFORE)
-        await world.settle(cut)
-        world.assert_effectively_once([*first, *cut])
+        await environment.publish([deal(name, **asks) for name in first])
+        await environment.settle(first)
+        await doubtful(environment, [deal(name, **asks) for name in cut], CUT_BEFORE)
+        await environment.settle(cut)
+        environment.assert_effectively_once([*first, *cut])
 
 
 async def test_the_first_call_of_a_new_portal_waits_for_a_witness(
     broker: Broker, vhost: str
 ) -> None:
     """An empty CRM, no administrator, a cut call: the next event's item is the proof."""
-    async with World(broker, vhost, portal=NO_ADMIN, settings=LONG) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG) as environment:
+        await environment.start_service()
         cut = names("b", 20)
-        await doubtful(world, deals(*cut), CUT_BEFORE)
+        await doubtful(environment, deals(*cut), CUT_BEFORE)
         await asyncio.sleep(4.0)
-        assert 0 == await world.read()
-        await world.publish(deals("fresh"))
-        await world.settle([*cut, "fresh"], timeout=20.0)
-        world.assert_effectively_once([*cut, "fresh"])
+        assert 0 == await environment.read()
+        await environment.publish(deals("fresh"))
+        await environment.settle([*cut, "fresh"], timeout=20.0)
+        environment.assert_effectively_once([*cut, "fresh"])
 
 
 async def test_the_first_call_of_a_new_portal_ends_in_doubt_when_nothing_comes(
     broker: Broker, vhost: str
 ) -> None:
     """After the time that it waits, and not before."""
-    async with World(broker, vhost, portal=NO_ADMIN) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
+        await environment.start_service()
         cut = names("b", 3)
-        await doubtful(world, deals(*cut), CUT_BEFORE)
-        await world.settle(cut)
-        world.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
+        await doubtful(environment, deals(*cut), CUT_BEFORE)
+        await environment.settle(cut)
+        environment.assert_effectively_once(cut, failed=dict.fromkeys(cut, "ambiguous"))
 
 
 async def test_a_portal_that_was_set_back_doubles_nothing(broker: Broker, vhost: str) -> None:
     """New items get numbers that are known; one line and one count say so."""
-    async with World(broker, vhost, portal=NO_ADMIN) as world:
-        service = await world.start_service()
+    async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
+        service = await environment.start_service()
         old, new = names("a"), names("b")
-        await world.publish(deals(*old))
-        await world.settle(old)
-        world.portal.set_back(kept=0)
-        await world.publish(deals(*new))
-        await world.settle(new)
-        world.assert_effectively_once(new)
+        await environment.publish(deals(*old))
+        await environment.settle(old)
+        environment.portal.set_back(kept=0)
+        await environment.publish(deals(*new))
+        await environment.settle(new)
+        environment.assert_effectively_once(new)
         assert 1.0 == service.metrics()["importer_portal_set_back_total"]
         assert 1 == service.stderr().count("the portal was set back")
 
@@ -181,21 +183,21 @@ async def test_what_was_imported_before_a_set_back_is_looked_up_when_it_comes_ag
     broker: Broker, vhost: str
 ) -> None:
     """What is gone is imported anew, what is there is a duplicate."""
-    async with World(broker, vhost, portal={"admin": True}) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal={"admin": True}) as environment:
+        await environment.start_service()
         old, new = names("a"), names("b", 3)
-        await world.publish(deals(*old))
-        await world.settle(old)
-        kept = set(list(world.crm_ids())[:5])
-        world.portal.set_back(kept=5)
-        await world.publish(deals(*new))
-        await world.settle(new)
-        await world.publish(deals(*old))
-        await wait_until(lambda: len(world.external_ids()) == 13, what="what was gone")
-        await world.wait_idle()
-        await world.read()
-        assert {1} == set(world.external_ids().values())
-        again = world.books.succeeded[-10:]
+        await environment.publish(deals(*old))
+        await environment.settle(old)
+        kept = set(list(environment.crm_ids())[:5])
+        environment.portal.set_back(kept=5)
+        await environment.publish(deals(*new))
+        await environment.settle(new)
+        await environment.publish(deals(*old))
+        await wait_until(lambda: len(environment.external_ids()) == 13, what="what was gone")
+        await environment.wait_idle()
+        await environment.read()
+        assert {1} == set(environment.external_ids().values())
+        again = environment.books.succeeded[-10:]
         told = {each["data"]["eventId"] for each in again if each["data"]["duplicate"]}
         assert kept == told
 
@@ -210,15 +212,15 @@ async def test_refused_credentials_in_quiet_traffic_reject_nothing(
         "status": 401,
         "times": -1,
     }
-    async with World(broker, vhost, portal=NO_ADMIN) as world:
-        service = await world.start_service()
-        world.portal.faults([refused])
+    async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
+        service = await environment.start_service()
+        environment.portal.faults([refused])
         for name in "abc":
-            await world.publish(deals(name))
+            await environment.publish(deals(name))
             await asyncio.sleep(2.5)
-        assert 0 == await world.read()
+        assert 0 == await environment.read()
         paused = 'importer_paused{reason="credentials"}'
         await wait_until(lambda: service.metrics()[paused] == 1.0, what="a pause")
-        world.portal.faults([])
-        await world.settle("abc")
-        world.assert_effectively_once(["a", "b", "c"])
+        environment.portal.faults([])
+        await environment.settle("abc")
+        environment.assert_effectively_once(["a", "b", "c"])

@@ -17,10 +17,10 @@ from aio_pika.exceptions import DeliveryError
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
+from tests.support.environment import Environment
 from tests.support.letters import INTAKE_QUEUE, Letters
 from tests.support.node import RabbitNode
 from tests.support.ports import free_port
-from tests.support.world import World
 
 
 def lines(count: int, start: int = 0) -> bytes:
@@ -191,18 +191,20 @@ async def test_interrupted_it_says_after_which_event_to_go_on(
 async def test_a_killed_run_can_be_repeated_whole(broker: Broker, vhost: str) -> None:
     """Published twice, imported once."""
     ids = [f"e{n}" for n in range(400)]
-    async with World(broker, vhost) as world:
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service()
         commands = Commands(broker.url(vhost))
         with commands.start("publish") as process:
             assert process.stdin is not None
             process.stdin.write(lines(250))
             process.stdin.flush()
-            await wait_until(lambda: world.portal.summary()["items"] > 0, what="the first items")
+            await wait_until(
+                lambda: environment.portal.summary()["items"] > 0, what="the first items"
+            )
             process.kill()
         assert 0 == (await commands.run("publish", stdin=lines(400))).code
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
 
 
 async def test_many_lines_take_little_time(letters: Letters, commands: Commands) -> None:

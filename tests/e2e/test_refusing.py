@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.node import RabbitNode
 from tests.support.processes import ServiceProcess
-from tests.support.world import World, deals
 
 BLOCKED = "importer_broker_blocked"
 
@@ -23,7 +23,7 @@ async def test_a_broker_that_blocks_publishers_is_told_and_shown_until_it_is_ove
 ) -> None:
     """One line when it begins and one when it ends; the process stays ready; nothing is lost."""
     ids = ["a", "b", "c"]
-    async with World(node, vhost, portal={"default_item_seconds": 1.0}) as there:
+    async with Environment(node, vhost, portal={"default_item_seconds": 1.0}) as there:
         service = await there.start_service()
         assert 0 == service.metrics()[BLOCKED]
         await there.publish(deals(*ids))
@@ -50,7 +50,7 @@ async def test_a_full_result_queue_is_named_until_it_takes_messages_again(
     limit = {"max-length": 1, "overflow": "reject-publish"}
     policy = {"pattern": "failed", "definition": limit, "apply-to": "queues"}
     first, more = [f"e{number}" for number in range(4)], [f"m{number}" for number in range(4)]
-    async with World(broker, vhost) as there:
+    async with Environment(broker, vhost) as there:
         service = await there.start_service()
         broker.api("PUT", place, policy)
         # The limit is soft: publishers are refused once the queue has told that it is full.

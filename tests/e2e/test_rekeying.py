@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.processes import ServiceProcess
-from tests.support.world import World, deals
 
 FAR = {"IMPORTER_PAUSE__PROBE_SECONDS": "600", "IMPORTER_PAUSE__PROBE_CAP_SECONDS": "600"}
 
@@ -43,18 +43,18 @@ async def test_a_pause_for_credentials_tries_a_new_webhook_at_once(
     broker: Broker, vhost: str, tmp_path: Path
 ) -> None:
     """No restart, no wait for the next probe; one of another host is refused with a line."""
-    async with World(broker, vhost, settings=FAR) as world:
-        good = world.portal.webhook_url
+    async with Environment(broker, vhost, settings=FAR) as environment:
+        good = environment.portal.webhook_url
         secret = Mounted(tmp_path / "hook", good.replace("sandbox-secret", "renewed-away"))
-        service = world.prepare_service(BITRIX__WEBHOOK_URL_FILE=str(secret.path))
+        service = environment.prepare_service(BITRIX__WEBHOOK_URL_FILE=str(secret.path))
         await asyncio.to_thread(service.wait_ready)
-        await world.publish(deals("one", "two"))
+        await environment.publish(deals("one", "two"))
         await said(service, "intake paused")
         secret.change("https://other.example/rest/1/stolen-by-others/")
         await said(service, "leads to another host")
         secret.change(f"\ufeff{good}\r\n")
-        await world.settle(["one", "two"], 30)
-        world.assert_effectively_once(["one", "two"])
+        await environment.settle(["one", "two"], 30)
+        environment.assert_effectively_once(["one", "two"])
         assert service.alive
         assert not [w for w in ("renewed-away", "stolen-by-others") if w in service.stderr()]
 
@@ -80,16 +80,16 @@ async def test_a_new_password_of_the_broker_is_used_at_the_next_dial(
         return at._replace(netloc=f"{own_user}:{password}@{at.hostname}:{at.port}").geturl()
 
     secret = Mounted(tmp_path / "broker", url("first-password"))
-    async with World(broker, vhost) as world:
-        service = await world.start_service(RABBIT__URL_FILE=str(secret.path))
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service(RABBIT__URL_FILE=str(secret.path))
         broker.api("PUT", f"users/{own_user}", {"password": "second-password", "tags": ""})
-        await world.publish(deals("one"))
-        await world.settle(["one"])
+        await environment.publish(deals("one"))
+        await environment.settle(["one"])
         for connection in broker.api("GET", f"vhosts/{vhost}/connections"):
             if connection["user"] == own_user:
                 broker.api("DELETE", f"connections/{connection['name'].replace(' ', '%20')}")
         await said(service, "broker link down")
         secret.change(url("second-password") + "\n")
-        await world.publish(deals("two"))
-        await world.settle(["one", "two"], 40)
+        await environment.publish(deals("two"))
+        await environment.settle(["one", "two"], 40)
         assert "password" not in service.stderr().replace("user or password refused", "")

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.amqp import Upstream
 from tests.support.broker import Broker
+from tests.support.environment import FAILED, SUCCEEDED, Environment, deals
 from tests.support.proxy import Moment, Proxy
-from tests.support.world import FAILED, SUCCEEDED, World, deals
 
 WEBHOOK_SECRET = "hook5ecretzq81"
 BROKER_PASSWORD = "br0ker/pa55:word@zq82"
@@ -93,62 +93,62 @@ async def test_nothing_tells_a_secret(broker: Broker, vhost: str, own_user: str)
     ids = [f"e{n}" for n in range(EVENTS)]
     async with (
         Proxy(url) as proxy,
-        World(
+        Environment(
             broker,
             vhost,
             amqp_url=proxy.url,
             portal={"secret": WEBHOOK_SECRET, "admin": True},
             settings={"IMPORTER_LOG__LEVEL": "DEBUG", "IMPORTER_BATCH__MAX_ITEMS": "5"},
-        ) as world,
+        ) as environment,
     ):
-        await world.start_service(
+        await environment.start_service(
             BITRIX__TIMEOUT_SECONDS="1",
             RABBIT__MANAGEMENT_URL=f"http://somebody:{MANAGEMENT_PASSWORD}@127.0.0.1:1/",
         )
-        world.portal.faults([{**fault, **DESCRIBED} for fault in (*ITEMS, *CALLS)])
-        await world.publish(_bodies(ids))
-        await world.publish(MALFORMED)
-        await world.settle(ids, timeout=90)
-        await _shut_portal(world)
-        await _broker_troubles(world, proxy, own_user)
-        _assert_driven(world)
-        _assert_untold(world)
+        environment.portal.faults([{**fault, **DESCRIBED} for fault in (*ITEMS, *CALLS)])
+        await environment.publish(_bodies(ids))
+        await environment.publish(MALFORMED)
+        await environment.settle(ids, timeout=90)
+        await _shut_portal(environment)
+        await _broker_troubles(environment, proxy, own_user)
+        _assert_driven(environment)
+        _assert_untold(environment)
 
 
-async def _shut_portal(world: World) -> None:
+async def _shut_portal(environment: Environment) -> None:
     """Let the portal refuse everything, for every reason."""
-    world.portal.faults([])
+    environment.portal.faults([])
     for state in STATES:
-        world.portal.settings({"state": state})
-        await world.publish(deals(f"{state}-1", f"{state}-2"))
+        environment.portal.settings({"state": state})
+        await environment.publish(deals(f"{state}-1", f"{state}-2"))
         await asyncio.sleep(0.7)
-    world.portal.settings({"state": "ok"})
-    await world.settle([f"{state}-1" for state in STATES])
+    environment.portal.settings({"state": "ok"})
+    await environment.settle([f"{state}-1" for state in STATES])
 
 
-async def _broker_troubles(world: World, proxy: Proxy, user: str) -> None:
+async def _broker_troubles(environment: Environment, proxy: Proxy, user: str) -> None:
     """Cut, refuse the password, and delete queues."""
-    broker, service = world.broker, world.service
+    broker, service = environment.broker, environment.service
     for moment in (Moment.PUBLISH, Moment.CONFIRM, Moment.ACK):
         proxy.set_trap(moment)
-        await world.publish(deals(f"cut-{moment.name}"))
-        await world.settle([f"cut-{moment.name}"])
+        await environment.publish(deals(f"cut-{moment.name}"))
+        await environment.settle([f"cut-{moment.name}"])
     broker.api("PUT", f"users/{user}", {"password": f"other-{WEBHOOK_SECRET}", "tags": ""})
     proxy.cut()
     await asyncio.sleep(2)
     broker.api("PUT", f"users/{user}", {"password": BROKER_PASSWORD, "tags": ""})
     await asyncio.to_thread(service.wait_ready)
-    async with Upstream(broker.url(world.vhost)) as upstream:
+    async with Upstream(broker.url(environment.vhost)) as upstream:
         for name in (SUCCEEDED, FAILED):
             await (await upstream.queue(name)).delete(if_unused=False, if_empty=False)
-    await world.publish(deals("last"))
-    await world.settle(["last"])
+    await environment.publish(deals("last"))
+    await environment.settle(["last"])
 
 
 async def test_bad_settings_tell_no_secret(broker: Broker, vhost: str) -> None:
     """A mistake inside an address is named without the address."""
-    async with World(broker, vhost) as world:
-        service = world.prepare_service(
+    async with Environment(broker, vhost) as environment:
+        service = environment.prepare_service(
             BITRIX__WEBHOOK_URL=f"https://portal.example/rest/one/{WEBHOOK_SECRET}/",
             RABBIT__URL=f"amqp://user:{quote(BROKER_PASSWORD, safe='')}@host:port/",
             RABBIT__MANAGEMENT_URL=f"http://user:{MANAGEMENT_PASSWORD}@host:port/",
@@ -169,20 +169,22 @@ def _bodies(ids: list[str]) -> list[dict[str, Any]]:
     return bodies
 
 
-def _assert_driven(world: World) -> None:
+def _assert_driven(environment: Environment) -> None:
     """See that the run was as bad as it was meant to be."""
-    struck = {call["fault"] for call in world.portal.ledger()["calls"]}
+    struck = {call["fault"] for call in environment.portal.ledger()["calls"]}
     kinds = {fault["kind"] for fault in CALLS}
     assert set() == {kind for kind in kinds if not any(kind in str(name) for name in struck)}
-    assert 10 <= len(world.service.logs(event="import call failed"))
-    assert [] != world.service.logs(event="broker link down")
-    assert any(PORTAL_WORDS in event["data"]["error"]["message"] for event in world.books.failed)
-    assert len(MALFORMED) <= world.books.codes().total()
+    assert 10 <= len(environment.service.logs(event="import call failed"))
+    assert [] != environment.service.logs(event="broker link down")
+    assert any(
+        PORTAL_WORDS in event["data"]["error"]["message"] for event in environment.books.failed
+    )
+    assert len(MALFORMED) <= environment.books.codes().total()
 
 
-def _assert_untold(world: World) -> None:
+def _assert_untold(environment: Environment) -> None:
     """Search everything that leaves the process."""
-    service = world.service
+    service = environment.service
     log = service.stdout() + service.stderr()
     left = {
         "log": log,
@@ -190,11 +192,11 @@ def _assert_untold(world: World) -> None:
         "readyz": service.get("readyz").text,
         "livez": service.get("livez").text,
         "title": Path(f"/proc/{service.pid}/cmdline").read_text(),
-        "results": json.dumps([world.books.succeeded, world.books.failed]),
+        "results": json.dumps([environment.books.succeeded, environment.books.failed]),
         "dead letters": "".join(
-            f"{letter.body!r} {letter.headers!r}" for letter in world.books.dead
+            f"{letter.body!r} {letter.headers!r}" for letter in environment.books.dead
         ),
-        "connections": json.dumps(world.broker.api("GET", "connections")),
+        "connections": json.dumps(environment.broker.api("GET", "connections")),
     }
     told = [
         (place, secret) for place, text in left.items() for secret in SECRETS if secret in text

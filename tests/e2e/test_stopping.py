@@ -4,8 +4,8 @@ import asyncio
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import INTAKE_QUEUE, Environment, deals
 from tests.support.node import RabbitNode
-from tests.support.world import INTAKE_QUEUE, World, deals
 
 SLOW_ITEMS = {"default_item_seconds": 0.01}
 
@@ -13,87 +13,89 @@ SLOW_ITEMS = {"default_item_seconds": 0.01}
 async def test_sigterm_under_load_loses_and_doubles_nothing(broker: Broker, vhost: str) -> None:
     """A service stopped in the middle exits 0; its successor finishes the rest, once."""
     ids = [f"e{n}" for n in range(600)]
-    async with World(broker, vhost, portal=SLOW_ITEMS) as world:
-        first = await world.start_service()
-        publishing = asyncio.create_task(world.publish(deals(*ids)))
-        await wait_until(lambda: world.portal.summary()["items"] >= 60, what="the load")
+    async with Environment(broker, vhost, portal=SLOW_ITEMS) as environment:
+        first = await environment.start_service()
+        publishing = asyncio.create_task(environment.publish(deals(*ids)))
+        await wait_until(lambda: environment.portal.summary()["items"] >= 60, what="the load")
         first.terminate()
         assert 0 == await asyncio.to_thread(first.wait)
         await publishing
         depth = broker.queues(vhost)[INTAKE_QUEUE]
         assert 0 == depth.unacked
         assert 0 < depth.ready
-        await world.start_service()
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
+        await environment.start_service()
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
 
 
 async def test_a_stop_finishes_what_was_delivered(broker: Broker, vhost: str) -> None:
     """On SIGTERM an open batch leaves at once, whatever its window."""
-    async with World(broker, vhost) as world:
-        service = await world.start_service(BATCH__WINDOW_SECONDS="30", RABBIT__HOLD_SECONDS="60")
-        await world.publish(deals("open-1", "open-2"))
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service(
+            BATCH__WINDOW_SECONDS="30", RABBIT__HOLD_SECONDS="60"
+        )
+        await environment.publish(deals("open-1", "open-2"))
         await wait_until(lambda: service.metrics()["importer_held_messages"] == 2, what="two held")
         service.terminate()
         assert 0 == await asyncio.to_thread(service.wait)
-        await world.settle(["open-1", "open-2"])
-        world.assert_effectively_once(["open-1", "open-2"])
+        await environment.settle(["open-1", "open-2"])
+        environment.assert_effectively_once(["open-1", "open-2"])
 
 
 async def test_a_drain_ends_at_its_deadline(broker: Broker, vhost: str) -> None:
     """A call that hangs does not hold the stop longer than the deadline; the rest goes back."""
-    async with World(broker, vhost) as world:
-        service = await world.start_service(
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service(
             BITRIX__TIMEOUT_SECONDS="3", SHUTDOWN__DEADLINE_SECONDS="3"
         )
-        world.portal.faults([{"kind": "hang_after_commit", "seconds": 8, "times": 1}])
-        await world.publish(deals("hangs"))
-        await wait_until(lambda: world.portal.summary()["items"] == 1, what="the commit")
+        environment.portal.faults([{"kind": "hang_after_commit", "seconds": 8, "times": 1}])
+        await environment.publish(deals("hangs"))
+        await wait_until(lambda: environment.portal.summary()["items"] == 1, what="the commit")
         service.terminate()
         assert 0 == await asyncio.to_thread(service.wait, 8)
-        await world.start_service()
-        await world.settle(["hangs"])
-        world.assert_effectively_once(["hangs"])
-        assert 0 == len(world.books.failed)
+        await environment.start_service()
+        await environment.settle(["hangs"])
+        environment.assert_effectively_once(["hangs"])
+        assert 0 == len(environment.books.failed)
 
 
 async def test_an_absent_broker_is_waited_for(node: RabbitNode, vhost: str) -> None:
     """Started before the broker: alive, not ready; at work as soon as the broker is there."""
-    async with World(node, vhost) as world:
+    async with Environment(node, vhost) as environment:
         node.kill()
-        service = world.prepare_service()
+        service = environment.prepare_service()
         await wait_until(lambda: service.probe("livez")[0] == 200, what="being alive")
         status, body = service.probe("readyz")
         assert 503 == status
         assert body["broker"] != "connected"
         node.restart()
         await asyncio.to_thread(service.wait_ready)
-        await world.publish(deals("late"))
-        await world.settle(["late"])
-        world.assert_effectively_once(["late"])
+        await environment.publish(deals("late"))
+        await environment.settle(["late"])
+        environment.assert_effectively_once(["late"])
 
 
 async def test_a_killed_broker_under_load_loses_nothing(node: RabbitNode, vhost: str) -> None:
     """The broker is killed and comes back while batches are in flight."""
     ids = [f"e{n}" for n in range(400)]
-    async with World(node, vhost, portal=SLOW_ITEMS) as world:
-        service = await world.start_service()
+    async with Environment(node, vhost, portal=SLOW_ITEMS) as environment:
+        service = await environment.start_service()
         # A quorum queue declared just before a kill may come back without a leader, for ever.
         await asyncio.sleep(2)
-        await world.publish(deals(*ids))
-        await wait_until(lambda: world.portal.summary()["items"] >= 60, what="the load")
+        await environment.publish(deals(*ids))
+        await wait_until(lambda: environment.portal.summary()["items"] >= 60, what="the load")
         node.kill()
         await wait_until(lambda: service.probe("readyz")[0] == 503, what="noticing")
         assert 200 == service.probe("livez")[0]
         node.restart()
-        await world.settle(ids, timeout=90)
-        world.assert_effectively_once(ids)
+        await environment.settle(ids, timeout=90)
+        environment.assert_effectively_once(ids)
 
 
 async def test_bad_settings_stop_the_start(broker: Broker, vhost: str) -> None:
     """Every mistake has its line, the exit code is 2, and no secret is shown."""
-    async with World(broker, vhost) as world:
-        service = world.prepare_service(
+    async with Environment(broker, vhost) as environment:
+        service = environment.prepare_service(
             BITRIX__WEBHOOK_URL="https://portal.example/rest/1/", TYPO="1", BATCH__MAX_ITEMS="99"
         )
         assert 2 == await asyncio.to_thread(service.wait)

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from tests.support.broker import Broker
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 WAITED = 100.0
 AGE = 'importer_event_age_seconds_sum{outcome="imported"}'
@@ -23,7 +23,7 @@ async def test_age_counts_from_the_time_that_the_producer_wrote(
     broker: Broker, vhost: str
 ) -> None:
     """Of the CloudEvent, else of the message; latency counts from receipt."""
-    async with World(broker, vhost) as there:
+    async with Environment(broker, vhost) as there:
         service = await there.start_service()
         await there.publish([cloud_event("a", WAITED)])
         await there.settle(["shop a"])
@@ -39,7 +39,7 @@ async def test_the_log_names_its_importer_and_each_event_at_debug(
     broker: Broker, vhost: str
 ) -> None:
     """Portal, broker and what was set, no secret; ids in any alphabet, as they were written."""
-    async with World(broker, vhost) as there:
+    async with Environment(broker, vhost) as there:
         service = await there.start_service(LOG__LEVEL="DEBUG", BATCH__MAX_ITEMS="7")
         await there.publish([*deals("Заказ-3285"), b'{"id": "broken"}'])
         await there.settle(["Заказ-3285", "broken"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority, Files
+from tests.support.environment import Environment, deals
 from tests.support.node import RabbitNode
 from tests.support.processes import ServiceProcess
-from tests.support.world import World, deals
 
 OURS, FOREIGN = Authority(), Authority()
 
@@ -38,21 +38,23 @@ async def test_events_are_imported_over_tls(tls_node: RabbitNode, tmp_path: Path
     tls_node.create_vhost("tls")
     url = tls_node.tls_url("tls")
     ids = [f"deal-{number}" for number in range(60)]
-    async with World(tls_node, "tls", settings=certified(files), amqp_url=url) as world:
-        await world.start_service()
-        await world.publish(deals(*ids[:30]))
-        await world.settle(ids[:30])
+    async with Environment(
+        tls_node, "tls", settings=certified(files), amqp_url=url
+    ) as environment:
+        await environment.start_service()
+        await environment.publish(deals(*ids[:30]))
+        await environment.settle(ids[:30])
         await asyncio.to_thread(tls_node.close_connections, "tls")
-        await world.publish(deals(*ids[30:]))
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
+        await environment.publish(deals(*ids[30:]))
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
         connections = await asyncio.to_thread(tls_node.ctl, "list_connections", "vhost", "ssl")
         assert ["tls\ttrue"] * 2 == [
             line for line in connections.splitlines() if line.startswith("tls\t")
         ]
         settings = {
             "IMPORTER_RABBIT__URL": url,
-            "IMPORTER_BITRIX__WEBHOOK_URL": world.portal.webhook_url,
+            "IMPORTER_BITRIX__WEBHOOK_URL": environment.portal.webhook_url,
             **certified(files),
         }
         with ServiceProcess(settings, ["check"]) as check:
@@ -66,8 +68,8 @@ async def test_a_broker_that_is_not_trusted_is_complained_of(
     """Say why in the log, again and again, stay unready, and go on when told to trust."""
     files = Files.write(tmp_path, FOREIGN, OURS.issue("importer@portal.example"))
     url = tls_node.tls_url()
-    async with World(tls_node, "/", settings=certified(files), amqp_url=url) as world:
-        service = world.prepare_service()
+    async with Environment(tls_node, "/", settings=certified(files), amqp_url=url) as environment:
+        service = environment.prepare_service()
 
         def reasons() -> list[str]:
             return [str(line["reason"]) for line in service.logs(event="broker link down")]

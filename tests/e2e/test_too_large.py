@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.commands import Commands
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 LARGE = 700_000
 
@@ -16,11 +16,11 @@ async def test_an_item_too_large_for_the_portal_is_told_so(
     broker: Broker, vhost: str, way: str, code: str
 ) -> None:
     """Whether the server refuses the body or PHP gets none; its neighbours are imported."""
-    async with World(broker, vhost) as world:
-        world.portal.settings({"most_body_bytes": LARGE // 2, "too_large": way})
-        await world.start_service()
+    async with Environment(broker, vhost) as environment:
+        environment.portal.settings({"most_body_bytes": LARGE // 2, "too_large": way})
+        await environment.start_service()
         large = {"entityTypeId": 2, "id": "large", "fields": {"title": "x" * LARGE}}
-        await world.publish([*deals("one", "two"), large, *deals("three")])
+        await environment.publish([*deals("one", "two"), large, *deals("three")])
         commands = Commands(broker.url(vhost))
         shown = await commands.run("dlq", "show", "large")
         for _ in range(60):
@@ -31,7 +31,7 @@ async def test_an_item_too_large_for_the_portal_is_told_so(
         assert "too large for the portal's server" in shown.out
         assert "send less of it" in shown.out
         assert "mend the value" not in shown.out
-        books = await world.settle(["one", "two", "large", "three"])
+        books = await environment.settle(["one", "two", "large", "three"])
         error = next(e["data"]["error"] for e in books.failed)
         assert ("rejected", code) == (error["kind"], error["code"])
         assert "too large for the portal's server: it has 700" in error["message"]

@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support.broker import Broker
+from tests.support.environment import Environment, deals
 from tests.support.ports import free_port
-from tests.support.world import World, deals
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CONTEXT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -58,13 +58,13 @@ class Collector:
 async def test_an_events_way_is_traced(broker: Broker, vhost: str) -> None:
     """Receipt in the producer's trace, the batch linked to it, call and settling below it."""
     with Collector() as collector:
-        async with World(broker, vhost) as world:
-            service = await world.start_service(TRACING__ENDPOINT=collector.url)
-            await world.publish(deals("a", "b"), headers={"traceparent": CONTEXT})
-            await world.settle(["a", "b"])
+        async with Environment(broker, vhost) as environment:
+            service = await environment.start_service(TRACING__ENDPOINT=collector.url)
+            await environment.publish(deals("a", "b"), headers={"traceparent": CONTEXT})
+            await environment.settle(["a", "b"])
             service.terminate()
             assert 0 == service.wait()
-            assert {CONTEXT} == {each["traceparent"] for each in world.books.succeeded}
+            assert {CONTEXT} == {each["traceparent"] for each in environment.books.succeeded}
         spans = list(collector.spans())
         named = {span.name: span for span in spans}
         assert {"receive item event", "process batch", "settle batch"} < set(named)
@@ -81,10 +81,10 @@ async def test_a_collector_that_is_away_costs_nothing(
     broker: Broker, vhost: str, share: str
 ) -> None:
     """Events flow, and the stop is clean and soon."""
-    async with World(broker, vhost) as world:
+    async with Environment(broker, vhost) as environment:
         away = f"http://127.0.0.1:{free_port()}/v1/traces"
-        service = await world.start_service(TRACING__ENDPOINT=away, TRACING__SHARE=share)
-        await world.publish(deals("a"))
-        await world.settle(["a"])
+        service = await environment.start_service(TRACING__ENDPOINT=away, TRACING__SHARE=share)
+        await environment.publish(deals("a"))
+        await environment.settle(["a"])
         service.terminate()
         assert 0 == service.wait(timeout=15)

@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
-from tests.support.leash import Leashed
+from tests.support.child_process import ChildProcess
+from tests.support.environment import Environment, deals
 from tests.support.upstream_page import EXAMPLES, QUEUE, SUFFIXES, Example, environment
-from tests.support.world import World, deals
 
 ORDERS = [f"order-{number}" for number in range(1017, 1026)]
 LEADS = {"order-1023", "order-1024"}
@@ -69,8 +69,8 @@ async def test_what_the_page_publishes_every_reader_of_the_page_tells(
     A result that comes again under the same id is told by none, and a lead by none: they are bound
     to deals.
     """
-    async with World(broker, vhost, portal={"required": {"2": ["title"]}}) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal={"required": {"2": ["title"]}}) as environment:
+        await environment.start_service()
         with _running(broker, vhost, tmp_path) as told:
             await wait_until(
                 lambda: len(READERS) == len(_bound(broker, vhost)), 20, what="readers' queues"
@@ -80,15 +80,17 @@ async def test_what_the_page_publishes_every_reader_of_the_page_tells(
                     _run, example, example.against(broker, vhost), tmp_path / f"p{number}"
                 )
             await _all_tell(told, {f"{each} is item" for each in DEALS})
-            await world.publish([b"{", *deals(ORDERS[0])])
-            await world.publish([{"entityTypeId": 2, "id": "bad", "fields": {"comments": "x"}}])
+            await environment.publish([b"{", *deals(ORDERS[0])])
+            await environment.publish(
+                [{"entityTypeId": 2, "id": "bad", "fields": {"comments": "x"}}]
+            )
             await _all_tell(told, {"bad failed: CRM_FIELD_ERROR_REQUIRED", "failed: NOT_JSON"})
             await _cut(broker, vhost)
-            await world.publish(deals("after"))
+            await environment.publish(deals("after"))
             await _all_tell(told, {"after is item"})
             assert [len(DEALS) + 1] * len(READERS) == [each.count(" is item ") for each in told()]
-        await world.wait_idle()
-        assert sorted([*ORDERS, "after"]) == sorted(world.external_ids().elements())
+        await environment.wait_idle()
+        assert sorted([*ORDERS, "after"]) == sorted(environment.external_ids().elements())
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda example: example.language)
@@ -155,8 +157,8 @@ def _run(example: Example, text: str, folder: Path) -> None:
     assert 0 == done.returncode, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
-def _start(example: Example, text: str, folder: Path) -> Leashed:
-    return Leashed(
+def _start(example: Example, text: str, folder: Path) -> ChildProcess:
+    return ChildProcess(
         example.command(text, folder), env=environment(folder), cwd=folder, name="example"
     )
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.broker import Broker
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 DROPPED: dict[str, dict[str, Any]] = {
     "unknown": {"titel": "misspelt"},
@@ -34,12 +34,14 @@ def events() -> list[dict[str, Any]]:
 async def test_succeeded_event_says_what_the_portal_dropped(broker: Broker, vhost: str) -> None:
     """The item is imported; the warnings name its fields, and no value is logged."""
     ids = [*DROPPED, "good"]
-    async with World(broker, vhost) as world:
-        service = await world.start_service()
-        await world.publish(events())
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        told = {e["data"]["eventId"]: e["data"].get("warnings") for e in world.books.succeeded}
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service()
+        await environment.publish(events())
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        told = {
+            e["data"]["eventId"]: e["data"].get("warnings") for e in environment.books.succeeded
+        }
         assert None is told.pop("good")
         assert NAMES == [told[name][0].split()[0] for name in DROPPED]
         assert "keeps 1200:" in told["number"][0]
@@ -58,33 +60,33 @@ async def test_succeeded_event_says_what_the_portal_dropped(broker: Broker, vhos
 async def test_flawed_item_is_refused_without_a_call_if_asked(broker: Broker, vhost: str) -> None:
     """The dead letter says what is wrong; the neighbours are imported."""
     ids = [*DROPPED, "good"]
-    async with World(broker, vhost) as world:
-        await world.start_service(VALIDATION="reject")
-        await world.publish(events())
-        await world.settle(ids)
-        world.assert_effectively_once(ids, failed=dict.fromkeys(DROPPED, "rejected"))
-        assert {"VALIDATION_FAILED": len(DROPPED)} == world.books.codes()
-        failed = {e["data"]["eventId"]: e["data"] for e in world.books.failed}
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service(VALIDATION="reject")
+        await environment.publish(events())
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids, failed=dict.fromkeys(DROPPED, "rejected"))
+        assert {"VALIDATION_FAILED": len(DROPPED)} == environment.books.codes()
+        failed = {e["data"]["eventId"]: e["data"] for e in environment.books.failed}
         assert (0, None) == (failed["date"]["attempts"], failed["date"]["batchId"])
         assert (
             "begindate is not a date that the portal reads" in failed["date"]["error"]["message"]
         )
         assert ["begindate"] == [each.split()[0] for each in failed["date"]["warnings"]]
-        assert [1] == [call["size"] for call in world.import_calls()]
+        assert [1] == [call["size"] for call in environment.import_calls()]
 
 
 async def test_what_the_portal_reads_is_not_refused(broker: Broker, vhost: str) -> None:
     """However it is written."""
     ids = [f"kept-{number}" for number in range(len(KEPT))]
-    async with World(broker, vhost) as world:
-        await world.start_service(VALIDATION="reject")
+    async with Environment(broker, vhost) as environment:
+        await environment.start_service(VALIDATION="reject")
         events = deals(*ids)
         for event, fields in zip(events, KEPT, strict=True):
             event["fields"] |= fields
-        await world.publish(events)
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
-        assert not any("warnings" in each["data"] for each in world.books.succeeded)
+        await environment.publish(events)
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
+        assert not any("warnings" in each["data"] for each in environment.books.succeeded)
 
 
 async def test_ignored_members_are_said_in_both_results_and_the_dead_letter(
@@ -94,11 +96,11 @@ async def test_ignored_members_are_said_in_both_results_and_the_dead_letter(
     good = {"entityTypeId": 2, "id": "good", "action": "update", "fields": {"title": "x"}}
     bad = {"entityTypeId": 2, "id": "bad", "eventId": "b", "fields": {"TITLE": "x"}}
     broken = {"id": "broken", "entityTypeID": 2, "fields": {"title": "x"}}
-    async with World(broker, vhost, portal={"required": {2: ["title"]}}) as world:
-        await world.start_service()
-        await world.publish([good, bad, broken])
-        await world.settle(["good", "bad", "broken"])
-        results = [*world.books.succeeded, *world.books.failed]
+    async with Environment(broker, vhost, portal={"required": {2: ["title"]}}) as environment:
+        await environment.start_service()
+        await environment.publish([good, bad, broken])
+        await environment.settle(["good", "bad", "broken"])
+        results = [*environment.books.succeeded, *environment.books.failed]
         told = {each["data"]["eventId"]: " ".join(each["data"]["warnings"]) for each in results}
         assert 'the member "action" is ignored' in told["good"]
         assert 'the member "eventId" is ignored: did you mean id?' in told["bad"]
@@ -106,7 +108,9 @@ async def test_ignored_members_are_said_in_both_results_and_the_dead_letter(
             "TITLE is unknown to the portal, which ignores it: did you mean title?" in told["bad"]
         )
         assert "did you mean entityTypeId?" in told["broken"]
-        headers = {each.headers["import_event_id"]: each.headers for each in world.books.dead}
+        headers = {
+            each.headers["import_event_id"]: each.headers for each in environment.books.dead
+        }
         assert "did you mean title?" in str(headers["bad"]["import_warnings"])
 
 
@@ -114,31 +118,31 @@ async def test_odd_number_sends_nobody_back(broker: Broker, vhost: str) -> None:
     """A number at the edge of what JSON readers hold is judged; its neighbours go on."""
     odd = b'{"entityTypeId": 2, "id": "odd", "fields": {"title": "x", "opportunity": 1e-999}}'
     ids = ["before", "odd", "after"]
-    async with World(broker, vhost) as world:
-        service = await world.start_service()
-        await world.publish([*deals("before"), odd, *deals("after")])
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service()
+        await environment.publish([*deals("before"), odd, *deals("after")])
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
         assert [] == service.logs(level="error")
 
 
 async def test_item_found_by_a_look_up_has_its_warnings(broker: Broker, vhost: str) -> None:
     """The answer of its import got lost; what the portal dropped did so all the same."""
-    async with World(broker, vhost) as world:
-        world.portal.faults([{"kind": "cut_after_commit", "times": 1}])
-        await world.start_service()
-        await world.publish([{"entityTypeId": 2, "id": "found", "fields": {"titel": "x"}}])
-        await world.settle(["found"])
-        (told,) = world.books.succeeded
+    async with Environment(broker, vhost) as environment:
+        environment.portal.faults([{"kind": "cut_after_commit", "times": 1}])
+        await environment.start_service()
+        await environment.publish([{"entityTypeId": 2, "id": "found", "fields": {"titel": "x"}}])
+        await environment.settle(["found"])
+        (told,) = environment.books.succeeded
         assert told["data"]["reconciled"]
         assert told["data"]["warnings"][0].startswith("titel ")
 
 
 async def test_import_goes_on_where_fields_are_not_described(broker: Broker, vhost: str) -> None:
     """Without the right to read nobody can judge: then nobody is refused either."""
-    async with World(broker, vhost, portal={"read_denied": [2]}) as world:
-        service = await world.start_service(VALIDATION="reject")
-        await world.publish(events())
-        await world.settle([*DROPPED, "good"])
-        assert {"succeeded"} == set().union(*world.books.outcomes().values())
+    async with Environment(broker, vhost, portal={"read_denied": [2]}) as environment:
+        service = await environment.start_service(VALIDATION="reject")
+        await environment.publish(events())
+        await environment.settle([*DROPPED, "good"])
+        assert {"succeeded"} == set().union(*environment.books.outcomes().values())
         assert 1 == len(service.logs(event="field list could not be read, values are not checked"))

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
+from tests.support.environment import Environment
 from tests.support.letters import QUEUE, Letters
 from tests.support.raw import RawUpstream, Refused, short, string, table
 from tests.support.wild import GO_ZERO, Wild, deep, many
-from tests.support.world import World
 
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
 PATIENT = {"IMPORTER_RABBIT__HEARTBEAT_SECONDS": "15"}
@@ -59,16 +59,16 @@ def send(url: str, event_id: str, written: Mapping[str, bytes], *, key: bytes = 
     return True
 
 
-def breaks(world: World) -> list[object]:
+def breaks(environment: Environment) -> list[object]:
     """Return why connections ended, by the service's own words."""
-    return [line["reason"] for line in world.service.logs(event="broker link down")]
+    return [line["reason"] for line in environment.service.logs(event="broker link down")]
 
 
 async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) -> None:
     """Each is imported or refused for its content; no connection ends; what is lost is named."""
     url = broker.url(vhost)
-    async with World(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as environment:
+        await environment.start_service()
         accepted = {name for name, written in HOSTILE.items() if send(url, name, written)}
         assert send(url, "routing key", {}, key=b"item.gr\xf6\xdfe")
         accepted |= {"routing key"}
@@ -77,7 +77,7 @@ async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) 
         accepted |= {f"wild {n}" for n in range(WILD) if send(url, f"wild {n}", wild.properties())}
         assert len(accepted) > WILD / 2
         expected = {f"{name} {end}" for name in accepted for end in ("good", "bad")}
-        books = await world.settle(expected)
+        books = await environment.settle(expected)
         outcomes = books.outcomes()
         wrong = {
             event_id: outcome
@@ -86,7 +86,7 @@ async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) 
         }
         assert {} == wrong
         assert expected == set(outcomes)
-        assert [] == breaks(world)
+        assert [] == breaks(environment)
         dropped = {
             dead.headers["import_event_id"]: str(dead.headers.get("import_dropped_headers", ""))
             for dead in books.dead
@@ -105,15 +105,15 @@ async def test_a_message_id_in_any_bytes_names_an_event(broker: Broker, vhost: s
     good, bad = (
         json.dumps({"entityTypeId": 2, "fields": {each: "x"}}) for each in ("title", "no")
     )
-    async with World(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as world:
-        await world.start_service()
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as environment:
+        await environment.start_service()
         with RawUpstream(broker.url(vhost)) as upstream:
             for body_, name in ((good, b"good\xff"), (bad, b"bad\xff"), ("?", b"none\xff")):
                 trace = table((b"traceparent", string(b"\xff")), (b"import_event_id", b"V"))
                 written = {"message_id": short(name), "headers": trace}
                 upstream.publish(body_.encode(), written)
-        books = await world.settle(["good\\xff", "bad\\xff", "none\\xff"])
-        assert [] == breaks(world)
+        books = await environment.settle(["good\\xff", "bad\\xff", "none\\xff"])
+        assert [] == breaks(environment)
     assert {"good\\xff": {"succeeded"}, "bad\\xff": {"rejected"}, "none\\xff": {"malformed"}} == (
         books.outcomes()
     )
@@ -146,22 +146,24 @@ async def test_hostile_dead_letters_are_shown_sent_back_and_removed(
         done = await commands.run("dlq", "show", f"broker's {number}")
         assert not done.err.startswith("Traceback")
         assert "\x1b" not in done.out
-    async with World(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as world:
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as environment:
         done = await commands.run("dlq", "redrive", "--kind", "undelivered")
         assert 0 == done.code, done.err
         assert put == await letters.ready("crm.items.import")
-        await world.start_service()
+        await environment.start_service()
 
         async def all_back() -> bool:
             return put == await letters.ready()
 
         await wait_until(all_back, 60, what="every letter back")
-        assert [] == breaks(world)
+        assert [] == breaks(environment)
         listed = json.loads((await commands.run("dlq", "list", "--json")).out)
         assert {"rejected"} == {group["kind"] for group in listed["groups"]}
         done = await commands.run("dlq", "redrive", "--kind", "rejected", "--set", "title=mended")
         assert 0 == done.code, done.err
-        await wait_until(lambda: len(world.portal.ledger()["items"]) == put, 60, what="every item")
+        await wait_until(
+            lambda: len(environment.portal.ledger()["items"]) == put, 60, what="every item"
+        )
         assert 0 == await letters.ready(QUEUE)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from tests.sandbox.call import Call
 from tests.sandbox.catalogue import Catalogue
 from tests.sandbox.clock import Clock
+from tests.sandbox.fault_injection import perform
 from tests.sandbox.faults import Fault, FaultPlan
 from tests.sandbox.ledger import Ledger
 from tests.sandbox.limits import LeakyBucket, OperatingGauge
 from tests.sandbox.methods import Methods
 from tests.sandbox.reply import Refusal, Reply, error_reply, html_reply, refusal
-from tests.sandbox.sabotage import perform
 from tests.sandbox.settings import Settings
 from tests.sandbox.tokens import Tokens
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker
 from tests.support.certificates import Authority, Files
-from tests.support.leash import Leashed, Scratch
+from tests.support.child_process import ChildProcess, Scratch
 from tests.support.ports import free_ports
 
 BOOT_SECONDS = 90.0
@@ -117,8 +117,8 @@ class RabbitNode(Broker):
             )
         )
         self._scratch: Scratch | None = None
-        self._epmd: Leashed | None = None
-        self._vm: Leashed | None = None
+        self._epmd: ChildProcess | None = None
+        self._vm: ChildProcess | None = None
         self._frozen = False
         self._alarmed = False
 
@@ -246,7 +246,7 @@ class RabbitNode(Broker):
     # ---- how it is started ----
 
     @property
-    def _node(self) -> Leashed:
+    def _node(self) -> ChildProcess:
         if self._vm is None:
             raise BrokerError("the node has not been started")
         return self._vm
@@ -306,12 +306,12 @@ class RabbitNode(Broker):
         mapper = self._there.command(
             "epmd", "-port", str(self._ports["epmd"]), "-address", "127.0.0.1"
         )
-        self._epmd = Leashed(mapper, env=self._env(), cwd=self.folder, name="epmd")
+        self._epmd = ChildProcess(mapper, env=self._env(), cwd=self.folder, name="epmd")
 
     def _boot(self) -> None:
         (self.folder / "node.out").unlink(missing_ok=True)
         command = self._there.command(self._program("rabbitmq-server"))
-        self._vm = Leashed(command, env=self._env(), cwd=self.folder, name="node")
+        self._vm = ChildProcess(command, env=self._env(), cwd=self.folder, name="node")
         deadline = time.monotonic() + BOOT_SECONDS
         while not (_has_booted(self._vm) and _greets(self._ports["amqp"])):
             if self._vm.exit_code is not None or time.monotonic() > deadline:
@@ -341,7 +341,7 @@ def _host_programs() -> Path:
     raise BrokerError("no rabbitmq-server on this machine: `make broker` says how to get one")
 
 
-def _has_booted(vm: Leashed) -> bool:
+def _has_booted(vm: ChildProcess) -> bool:
     """Look for the end of the banner: a node listens before its boot has ended."""
     return "completed with" in vm.stdout.read_text(errors="replace")
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.leash import Leashed, Scratch
+from tests.support.child_process import ChildProcess, Scratch
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ class Program(ABC):
         self._command = [sys.executable, "-m", module, *args]
         self._env = {**_environment(), **(env or {})}
         self._scratch = Scratch.make(module)
-        self._process: Leashed | None = None
+        self._process: ChildProcess | None = None
         self._http = httpx.Client(timeout=10.0, trust_env=False, verify=False)  # noqa: S501 - plain HTTP to ourselves; spares loading authorities
 
     @property
@@ -41,7 +41,7 @@ class Program(ABC):
         """Return the address it serves, with a slash at the end."""
 
     @property
-    def process(self) -> Leashed:
+    def process(self) -> ChildProcess:
         """Return the running process."""
         if self._process is None:
             raise ProcessError("the process has not been started")
@@ -59,7 +59,7 @@ class Program(ABC):
 
     def start(self) -> Self:
         """Start it; a second start appends to the same output."""
-        self._process = Leashed(
+        self._process = ChildProcess(
             self._command, env=self._env, cwd=self._scratch.path, name="process"
         )
         return self

@@ -26,7 +26,7 @@ TROUBLE = ("broker_blocked", "refusing")
 
 
 @dataclass
-class Door:
+class Client:
     """An open health port and what it shows."""
 
     port: HealthPort
@@ -62,7 +62,7 @@ class Door:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
+def client() -> Iterator[Client]:
     """Open a port of its own."""
     status, metrics = Status(), Metrics()
     refreshed: list[int] = []
@@ -74,19 +74,19 @@ def door() -> Iterator[Door]:
         refresh=lambda: refreshed.append(1),
     )
     with port:
-        yield Door(port, status, metrics, refreshed)
+        yield Client(port, status, metrics, refreshed)
 
 
-def test_live_while_the_heartbeat_is_fresh(door: Door) -> None:
+def test_live_while_the_heartbeat_is_fresh(client: Client) -> None:
     """Depend on nothing else: not on the broker, not on the portal."""
-    code, body = door.ask("/livez")
+    code, body = client.ask("/livez")
     assert (200, True) == (code, body["alive"])
 
 
-def test_not_live_when_the_heartbeat_is_old(door: Door) -> None:
+def test_not_live_when_the_heartbeat_is_old(client: Client) -> None:
     """Say how old it is."""
-    door.status.heartbeat = time.monotonic() - STALE_SECONDS - 1
-    code, body = door.ask("/livez")
+    client.status.heartbeat = time.monotonic() - STALE_SECONDS - 1
+    code, body = client.ask("/livez")
     assert (503, False) == (code, body["alive"])
     assert STALE_SECONDS <= body["heartbeat_age_seconds"]
 
@@ -109,10 +109,10 @@ def test_ready_when_attached_or_deliberately_paused(status: Status, expected: in
     assert (expected == 200, expected == 200) == (ready, body["ready"])
 
 
-def test_readiness_says_why(door: Door) -> None:
+def test_readiness_says_why(client: Client) -> None:
     """Name broker, intake, pause and drain."""
-    door.status.broker, door.status.paused = "connected", "plan"
-    code, body = door.ask("/readyz")
+    client.status.broker, client.status.paused = "connected", "plan"
+    code, body = client.ask("/readyz")
     assert (200, "connected", "detached", "plan", False) == (
         code,
         body["broker"],
@@ -120,46 +120,46 @@ def test_readiness_says_why(door: Door) -> None:
         body["paused"],
         body["draining"],
     )
-    door.status.draining = True
-    assert 503 == door.ask("/readyz")[0]
+    client.status.draining = True
+    assert 503 == client.ask("/readyz")[0]
 
 
-def test_readiness_names_what_keeps_results_from_the_broker(door: Door) -> None:
+def test_readiness_names_what_keeps_results_from_the_broker(client: Client) -> None:
     """It stays ready: a restart would not help."""
-    door.status.broker, door.status.intake = "connected", "attached"
-    assert (False, {}) == tuple(door.ask("/readyz")[1][each] for each in TROUBLE)
-    door.status.broker_blocked = True
-    door.status.refusing = {"crm.items.failed": "full"}
-    code, body = door.ask("/readyz")
+    client.status.broker, client.status.intake = "connected", "attached"
+    assert (False, {}) == tuple(client.ask("/readyz")[1][each] for each in TROUBLE)
+    client.status.broker_blocked = True
+    client.status.refusing = {"crm.items.failed": "full"}
+    code, body = client.ask("/readyz")
     assert (200, True, {"crm.items.failed": "full"}) == (code, *(body[each] for each in TROUBLE))
 
 
-def test_metrics_are_brought_up_to_date_when_read(door: Door) -> None:
+def test_metrics_are_brought_up_to_date_when_read(client: Client) -> None:
     """Answer in the text format."""
-    code, kind, body = door.get("/metrics")
-    assert (200, [1]) == (code, door.refreshed)
+    code, kind, body = client.get("/metrics")
+    assert (200, [1]) == (code, client.refreshed)
     assert kind.startswith("text/plain")
     assert "importer_held_messages" in body
 
 
-def test_metrics_speak_openmetrics_on_demand(door: Door) -> None:
+def test_metrics_speak_openmetrics_on_demand(client: Client) -> None:
     """Follow the Accept header."""
-    _, kind, body = door.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    _, kind, body = client.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert body.endswith("# EOF\n")
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics/", "/livez/x"])
-def test_other_paths_are_not_found(door: Door, path: str) -> None:
+def test_other_paths_are_not_found(client: Client, path: str) -> None:
     """Say which there are."""
-    code, _, body = door.get(path)
+    code, _, body = client.get(path)
     assert 404 == code
     assert "/livez" in body
 
 
-def test_query_is_ignored(door: Door) -> None:
+def test_query_is_ignored(client: Client) -> None:
     """Answer probes that add one."""
-    assert 200 == door.get("/livez?verbose=1")[0]
+    assert 200 == client.get("/livez?verbose=1")[0]
 
 
 def test_port_is_free_again_afterwards() -> None:
@@ -187,11 +187,11 @@ def test_port_is_free_again_afterwards() -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
-def test_head_is_get_without_the_body(door: Door, path: str) -> None:
+def test_head_is_get_without_the_body(client: Client, path: str) -> None:
     """The same code and the same headers, on every path."""
     told = {}
     for method in ("HEAD", "GET"):
-        answer = door.say(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = client.say(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         told[method] = answer.partition(b"\r\n\r\n")
     assert b"" == told["HEAD"][2] != told["GET"][2]
     if path == "/metrics":  # the number of bytes moves
@@ -226,30 +226,30 @@ def test_head_is_get_without_the_body(door: Door, path: str) -> None:
         (b"GET /\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     ],
 )
-def test_odd_requests_get_a_code(door: Door, request_: bytes, code: int) -> None:
+def test_odd_requests_get_a_code(client: Client, request_: bytes, code: int) -> None:
     """One answer each, then the connection ends; the port lives on."""
-    answer = door.say(request_)
+    answer = client.say(request_)
     assert answer.startswith(f"HTTP/1.1 {code} ".encode()), answer[:200]
     assert 1 == answer.count(b"HTTP/1.1 ")
-    assert 200 == door.get("/livez")[0]
+    assert 200 == client.get("/livez")[0]
 
 
-def test_slow_and_idle_connections_take_no_place_from_probes(door: Door) -> None:
+def test_slow_and_idle_connections_take_no_place_from_probes(client: Client) -> None:
     """One more than there is room for ends the oldest; no thread is started for any."""
     before = threading.active_count()
     with ExitStack() as stack:
         flood = []
         for number in range(5 * MAX_OPEN):
-            each = stack.enter_context(socket.create_connection(("127.0.0.1", door.port.port)))
+            each = stack.enter_context(socket.create_connection(("127.0.0.1", client.port.port)))
             flood.append(each)
             each.sendall(b"GET /li" if number % 2 else b"")
             if number % 20 == 0:
-                assert 200 == door.get("/livez")[0]
+                assert 200 == client.get("/livez")[0]
         assert before == threading.active_count()
         flood[0].settimeout(5)
         with suppress(ConnectionError):
             assert b"" == flood[0].recv(1), "the oldest should have been ended"
-        assert 200 == door.get("/metrics")[0]
+        assert 200 == client.get("/metrics")[0]
 
 
 def test_a_connection_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,9 @@ def test_a_connection_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch
         assert b"" == idle.recv(1)
 
 
-def test_no_descriptor_left_is_no_traceback(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_descriptor_left_is_no_traceback(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is tried again until there is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as waiting:
@@ -276,7 +278,7 @@ def test_no_descriptor_left_is_no_traceback(door: Door, caplog: pytest.LogCaptur
             least = highest.fileno()
         resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
         try:
-            waiting.connect(("127.0.0.1", door.port.port))
+            waiting.connect(("127.0.0.1", client.port.port))
             waiting.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
             time.sleep(0.2)
         finally:
@@ -297,9 +299,9 @@ def test_a_bug_is_one_answer_and_one_log_record(caplog: pytest.LogCaptureFixture
         host="127.0.0.1", port=0, registry=metrics.registry, status=Status(), refresh=fail
     )
     with port:
-        door = Door(port, Status(), metrics)
-        assert 500 == door.get("/metrics")[0]
-        assert 200 == door.get("/livez")[0]
+        client = Client(port, Status(), metrics)
+        assert 500 == client.get("/metrics")[0]
+        assert 200 == client.get("/livez")[0]
     [record] = caplog.records
     assert record.exc_info
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.static.manifests import ROOT, render
 from tests.support.broker import Broker
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 DEFINITIONS = ROOT / "deploy/definitions/rabbitmq.json"
 POLICY = ROOT / "deploy/policies/results.json"
@@ -48,12 +48,12 @@ async def test_the_importer_works_on_what_it_did_not_declare(
     ids = [f"deal-{n}" for n in range(25)]
     bad = {"entityTypeId": 2, "id": "bad", "fields": {"comments": "no title"}}
     url = f"amqp://{user}:{PASSWORD}@{broker.address.host}:{broker.address.amqp_port}/{vhost}"
-    async with World(broker, vhost, portal=TITLE_REQUIRED, amqp_url=url) as world:
-        await world.start_service(RABBIT__TOPOLOGY=topology)
-        await world.publish([*deals(*ids), bad])
-        await world.settle([*ids, "bad"])
-        world.assert_effectively_once([*ids, "bad"], failed={"bad": "rejected"})
-        assert 1 == len(world.books.dead)
+    async with Environment(broker, vhost, portal=TITLE_REQUIRED, amqp_url=url) as environment:
+        await environment.start_service(RABBIT__TOPOLOGY=topology)
+        await environment.publish([*deals(*ids), bad])
+        await environment.settle([*ids, "bad"])
+        environment.assert_effectively_once([*ids, "bad"], failed={"bad": "rejected"})
+        assert 1 == len(environment.books.dead)
 
 
 def test_the_example_policy_bounds_the_results_alone(broker: Broker, vhost: str) -> None:

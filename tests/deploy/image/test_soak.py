@@ -15,9 +15,9 @@ import pytest
 from tests.deploy.image.podman import Container
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
-from tests.support.leash import Scratch
+from tests.support.child_process import Scratch
+from tests.support.environment import INTAKE_QUEUE, Environment
 from tests.support.ports import free_port
-from tests.support.world import INTAKE_QUEUE, World
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "180"))
 """`SOAK_SECONDS=600 make deploy-test` for the long one."""
@@ -73,13 +73,13 @@ async def test_soak_stays_under_the_limit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Full speed all the time: nothing lost, nothing doubled, never near the limit, no growth."""
-    async with World(broker, vhost, portal=BALLAST) as world:
-        with at_work(image, restricted, world) as container:
-            ids, middle = await _load(world, container)
+    async with Environment(broker, vhost, portal=BALLAST) as environment:
+        with at_work(image, restricted, environment) as container:
+            ids, middle = await _load(environment, container)
             last = Memory.of(container.pid)
             code, seconds = container.stop(GRACE)
             assert 0 == code, container.logs()[-3000:]
-        world.assert_effectively_once(ids)
+        environment.assert_effectively_once(ids)
     report = (
         f"soak: {len(ids)} events in {SECONDS:.0f} s; resident at most "
         f"{_mebibytes(last.resident_peak)}, charged at most {_mebibytes(last.charged_peak)} "
@@ -93,36 +93,38 @@ async def test_soak_stays_under_the_limit(
 
 
 @contextmanager
-def at_work(image: str, restricted: Sequence[str], world: World) -> Iterator[Container]:
+def at_work(
+    image: str, restricted: Sequence[str], environment: Environment
+) -> Iterator[Container]:
     """Lend a container that shares this machine's loopback, and reads its secrets as files."""
     port = free_port()
     own = [each for each in restricted if not each.startswith("--network")]
     with Scratch.make("secrets") as scratch:
         scratch.path.chmod(0o755)
-        (scratch.path / "rabbit_url").write_text(world.broker.url(world.vhost))
-        (scratch.path / "webhook_url").write_text(world.portal.webhook_url)
+        (scratch.path / "rabbit_url").write_text(environment.broker.url(environment.vhost))
+        (scratch.path / "webhook_url").write_text(environment.portal.webhook_url)
         given = [f"--env=IMPORTER_{name}={value}" for name, value in SETTINGS.items()]
         given += [f"--env=IMPORTER_HTTP__PORT={port}", f"--volume={scratch.path}:{SECRETS}:ro"]
         with Container(image, options=[*own, "--network=host", *given]) as container:
             yield container
 
 
-async def _load(world: World, container: Container) -> tuple[list[str], Memory]:
+async def _load(environment: Environment, container: Container) -> tuple[list[str], Memory]:
     """Keep the intake filled until the time is up; return the ids and the memory half-way."""
     ids: list[str] = []
     started = time.monotonic()
     middle: Memory | None = None
-    async with Upstream(world.broker.url(world.vhost)) as upstream:
+    async with Upstream(environment.broker.url(environment.vhost)) as upstream:
         await wait_until(lambda: upstream.exists(INTAKE_QUEUE), 60, what="the intake")
         while time.monotonic() - started < SECONDS:
             wave = [f"soak-{len(ids) + n}" for n in range(WAVE)]
-            await world.publish(_events(wave))
+            await environment.publish(_events(wave))
             ids += wave
             await wait_until(lambda: _is_low(upstream), 120, what="progress")
-            await world.read()
+            await environment.read()
             if middle is None and time.monotonic() - started > SECONDS / 2:
                 middle = await asyncio.to_thread(Memory.of, container.pid)
-    await world.settle(ids, 120)
+    await environment.settle(ids, 120)
     assert middle is not None
     return ids, middle
 

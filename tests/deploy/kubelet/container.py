@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 from tests.deploy.static.environment import variables
 from tests.deploy.static.manifests import render
-from tests.support.leash import Scratch
+from tests.support.child_process import Scratch
+from tests.support.environment import QUICK, Environment
 from tests.support.processes import ServiceProcess
-from tests.support.world import QUICK, World
 
 
 class Container(ServiceProcess):
@@ -24,13 +24,13 @@ class Container(ServiceProcess):
 
 @contextmanager
 def container(
-    world: World, module: str = "service", env: Mapping[str, str] | None = None
+    environment: Environment, module: str = "service", env: Mapping[str, str] | None = None
 ) -> Iterator[Container]:
-    """Lend one with production's variables and files, for this world and with its short times."""
+    """Lend one with production's variables and files, for this environment and its short times."""
     with Scratch.make("mount") as mounted:
         files = {
-            "rabbit_url": world.broker.url(world.vhost),
-            "webhook_url": world.portal.webhook_url,
+            "rabbit_url": environment.broker.url(environment.vhost),
+            "webhook_url": environment.portal.webhook_url,
         }
         for name, text in files.items():
             (mounted.path / name).write_text(text + "\n")

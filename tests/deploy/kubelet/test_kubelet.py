@@ -1,4 +1,4 @@
-"""The probes of the manifest, asked of the real process while its world goes wrong."""
+"""The probes of the manifest, asked of the real process while broker and portal fail."""
 
 import asyncio
 import signal
@@ -15,9 +15,9 @@ from tests.deploy.kubelet.spec import Spec
 from tests.deploy.static.manifests import render
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
+from tests.support.environment import INTAKE_QUEUE, Environment, deals
 from tests.support.node import RabbitNode
 from tests.support.ports import free_port
-from tests.support.world import INTAKE_QUEUE, World, deals
 
 pytestmark = pytest.mark.timeout(120)
 SCALE = 0.2
@@ -33,12 +33,12 @@ FREEZABLE = "tests.deploy.kubelet.freezable"
 
 @asynccontextmanager
 async def looked_after(
-    world: World,
+    environment: Environment,
     module: str = "service",
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Kubelet]:
     """Lend a kubelet at work on production's container."""
-    with container(world, module, env) as process:
+    with container(environment, module, env) as process:
         kubelet = Kubelet(process, Spec.of(render("production"), SCALE))
         async with kubelet.running():
             yield kubelet
@@ -49,24 +49,24 @@ async def test_gone_broker_makes_it_unready_and_nothing_else(node: RabbitNode, v
 
     One that is started meanwhile is alive as well, and waits for the broker.
     """
-    async with World(node, vhost) as world, looked_after(world) as kubelet:
+    async with Environment(node, vhost) as environment, looked_after(environment) as kubelet:
         await kubelet.wait("Ready", START_SECONDS)
         node.kill()
         lost = time.monotonic()
         noticed = await kubelet.wait("NotReady", START_SECONDS)
         assert kubelet.spec.readiness.patience > noticed - lost
-        async with looked_after(world) as late:
+        async with looked_after(environment) as late:
             await wait_until(lambda: late.container.probe("livez")[0] == 200, START_SECONDS)
             await asyncio.sleep(late.spec.liveness.period * (late.spec.liveness.threshold + 1))
             assert [] == late.times("Ready")
             node.restart()
             await kubelet.wait("Ready", START_SECONDS, count=2)
             await late.wait("Ready", START_SECONDS)
-            await world.publish(deals("after"))
-            await world.settle(["after"])
+            await environment.publish(deals("after"))
+            await environment.settle(["after"])
             assert [] == [why for why in kubelet.refused + late.refused if "503" in why]
             assert [1, 1] == [len(each.times("Started")) for each in (kubelet, late)]
-        world.assert_effectively_once(["after"])
+        environment.assert_effectively_once(["after"])
 
 
 async def test_blocked_loop_is_restarted_and_nothing_is_lost(broker: Broker, vhost: str) -> None:
@@ -74,12 +74,12 @@ async def test_blocked_loop_is_restarted_and_nothing_is_lost(broker: Broker, vho
     ids = [f"e{n}" for n in range(300)]
     env = {BLOCK: str(BLOCKED_SECONDS), STALE: str(STALE_SECONDS)}
     async with (
-        World(broker, vhost, portal=SLOW) as world,
-        looked_after(world, FREEZABLE, env=env) as kubelet,
+        Environment(broker, vhost, portal=SLOW) as environment,
+        looked_after(environment, FREEZABLE, env=env) as kubelet,
     ):
         await kubelet.wait("Ready", START_SECONDS)
-        await world.publish(deals(*ids))
-        await wait_until(lambda: world.portal.summary()["items"] >= 60, what="the load")
+        await environment.publish(deals(*ids))
+        await wait_until(lambda: environment.portal.summary()["items"] >= 60, what="the load")
         kubelet.container.process.signal(signal.SIGUSR1)
         blocked = time.monotonic()
         unhealthy = await kubelet.wait("Unhealthy", START_SECONDS)
@@ -89,36 +89,38 @@ async def test_blocked_loop_is_restarted_and_nothing_is_lost(broker: Broker, vho
         assert 0.9 * BLOCKED_SECONDS > killed - blocked
         await kubelet.wait("Ready", START_SECONDS, count=2)
         assert [-signal.SIGKILL] == kubelet.codes
-        await world.settle(ids)
-        world.assert_effectively_once(ids)
+        await environment.settle(ids)
+        environment.assert_effectively_once(ids)
 
 
 async def test_deleted_pod_drains_within_its_grace(broker: Broker, vhost: str) -> None:
     """SIGTERM in mid-batch: exit 0 in time; what it did not finish, the next pod does, once."""
     ids = [f"e{n}" for n in range(600)]
-    async with World(broker, vhost, portal=SLOW) as world:
-        with container(world) as first:
+    async with Environment(broker, vhost, portal=SLOW) as environment:
+        with container(environment) as first:
             kubelet = Kubelet(first, Spec.of(render("production"), SCALE))
             async with kubelet.running():
                 await kubelet.wait("Ready", START_SECONDS)
-                await world.publish(deals(*ids))
-                await wait_until(lambda: world.portal.summary()["items"] >= 60, what="the load")
+                await environment.publish(deals(*ids))
+                await wait_until(
+                    lambda: environment.portal.summary()["items"] >= 60, what="the load"
+                )
             code, seconds = await kubelet.delete()
         assert 0 == code
         assert kubelet.spec.grace > seconds
         assert 0 < broker.queues(vhost)[INTAKE_QUEUE].ready
-        async with looked_after(world) as successor:
+        async with looked_after(environment) as successor:
             await successor.wait("Ready", START_SECONDS)
-            await world.settle(ids)
-        world.assert_effectively_once(ids)
+            await environment.settle(ids)
+        environment.assert_effectively_once(ids)
 
 
 async def test_bad_settings_end_in_a_visible_crash_loop(broker: Broker, vhost: str) -> None:
     """Exit 2 and one clear line each time, and longer and longer waits between."""
     bad = {"IMPORTER_BATCH__MAX_ITEMS": "21"}
     async with (
-        World(broker, vhost) as world,
-        looked_after(world, env=bad) as kubelet,
+        Environment(broker, vhost) as environment,
+        looked_after(environment, env=bad) as kubelet,
     ):
         await kubelet.wait("BackOff", START_SECONDS, count=2)
         assert {2} == set(kubelet.codes)
@@ -134,20 +136,20 @@ async def test_bad_settings_end_in_a_visible_crash_loop(broker: Broker, vhost: s
 @pytest.mark.parametrize("state", ["credentials", "html503"])
 async def test_portal_that_is_out_leaves_it_ready(broker: Broker, vhost: str, state: str) -> None:
     """Paused on purpose: ready and alive throughout, and at work when the portal is back."""
-    async with World(broker, vhost, portal={"state": state}) as world:
-        async with looked_after(world) as kubelet:
+    async with Environment(broker, vhost, portal={"state": state}) as environment:
+        async with looked_after(environment) as kubelet:
             await kubelet.wait("Ready", START_SECONDS)
-            await world.publish(deals("kept"))
+            await environment.publish(deals("kept"))
             process = kubelet.container
             await wait_until(
                 lambda: process.probe("readyz")[1]["paused"] is not None, what="pause"
             )
             await asyncio.sleep(kubelet.spec.liveness.period * 2)
-            world.portal.settings({"state": "ok"})
-            await world.settle(["kept"])
+            environment.portal.settings({"state": "ok"})
+            await environment.settle(["kept"])
             assert ["Started", "Ready"] == [seen.event for seen in kubelet.history]
             assert [] == kubelet.refused
-        world.assert_effectively_once(["kept"])
+        environment.assert_effectively_once(["kept"])
 
 
 async def test_kubelet_restarts_what_never_lives() -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.deploy.live.play import Played, play
-from tests.deploy.live.stage import Stage, open_stage
+from tests.deploy.live.monitoring import Monitoring, open_monitoring
+from tests.deploy.live.scenario import Observed, run_scenario
 from tests.deploy.tools import tool
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The stage after the play, and when the play began and ended."""
+    """The monitoring after the scenario, and when the scenario began and ended."""
 
-    stage: Stage
-    played: Played
+    monitoring: Monitoring
+    played: Observed
     start: float
     end: float
 
@@ -27,6 +27,6 @@ def seen() -> Iterator[Seen]:
     for program in ("prometheus", "prometheus-alertmanager", "promtool"):
         tool(program)
     tool("rabbitmqctl", "tests/tools/rabbitmq.sh")
-    with open_stage() as stage:
-        played = asyncio.run(play(stage))
-        yield Seen(stage, played, stage.started, played.ended_at)
+    with open_monitoring() as monitoring:
+        played = asyncio.run(run_scenario(monitoring))
+        yield Seen(monitoring, played, monitoring.started, played.ended_at)

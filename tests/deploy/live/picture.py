@@ -14,10 +14,10 @@ from contextlib import suppress
 from deploy.generate.dashboard import DASHBOARD
 from deploy.generate.panels import Panel
 from tests.deploy.live.chart import Chart, Line, Span, draw
-from tests.deploy.live.stage import Stage, open_stage
+from tests.deploy.live.monitoring import Monitoring, open_monitoring
 from tests.deploy.rules.rulebook import ROOT
 from tests.support.amqp import wait_until
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 TARGET = ROOT / ".github/pictures/dashboard.svg"
 SHOWN = (
@@ -42,27 +42,27 @@ SETTINGS = {
 PORTAL = {"required": {"1": ["comments"]}, "default_item_seconds": 0.012, "rate": 2, "burst": 50}
 
 
-async def run(stage: Stage) -> tuple[float, float, float]:
+async def run(monitoring: Monitoring) -> tuple[float, float, float]:
     """Import at an even pace, lose the credentials, get them back; return three instants."""
-    async with stage.world(SETTINGS, PORTAL) as world:
-        await world.start_service()
-        traffic = asyncio.create_task(_publish(world), name="traffic")
+    async with monitoring.environment(SETTINGS, PORTAL) as environment:
+        await environment.start_service()
+        traffic = asyncio.create_task(_publish(environment), name="traffic")
         start = time.time()
         await asyncio.sleep(QUIET)
-        world.portal.settings({"state": "credentials"})
+        environment.portal.settings({"state": "credentials"})
         revoked = time.time()
         await asyncio.sleep(OUTAGE)
-        world.portal.settings({"state": "ok"})
+        environment.portal.settings({"state": "ok"})
         await asyncio.sleep(AFTER)
         traffic.cancel()
         with suppress(asyncio.CancelledError):
             await traffic
-        await wait_until(lambda: world.flow().held == 0, 60, what="the end")
+        await wait_until(lambda: environment.flow().held == 0, 60, what="the end")
         await asyncio.sleep(5)
         return start, revoked, time.time()
 
 
-async def _publish(world: World) -> None:
+async def _publish(environment: Environment) -> None:
     """Publish deals and leads, a few of them refused."""
     turn = 0
     while True:
@@ -70,26 +70,26 @@ async def _publish(world: World) -> None:
         leads = deals(*[f"lead-{turn}-{n}" for n in range(4)], entity_type=1)
         for lead in leads[turn % 2 :]:
             lead["fields"]["comments"] = "complete"
-        await world.publish([*bodies, *leads])
-        await world.read()
+        await environment.publish([*bodies, *leads])
+        await environment.read()
         turn += 1
         await asyncio.sleep(0.5)
 
 
-def charts(stage: Stage, start: float, end: float) -> Iterator[Chart]:
+def charts(monitoring: Monitoring, start: float, end: float) -> Iterator[Chart]:
     """Ask Prometheus the chosen panels' own queries."""
     panels = {panel.title: panel for row in DASHBOARD.rows for panel in row.panels}
     for title in SHOWN:
         panel = panels[title]
         unit = {"s": " s", "ops": "/s"}.get(panel.unit, "")
-        yield Chart(title, unit, list(_lines(stage, panel, start, end)))
+        yield Chart(title, unit, list(_lines(monitoring, panel, start, end)))
 
 
-def _lines(stage: Stage, panel: Panel, start: float, end: float) -> Iterator[Line]:
+def _lines(monitoring: Monitoring, panel: Panel, start: float, end: float) -> Iterator[Line]:
     for query in panel.queries:
         expr = query.expr.replace("$__rate_interval", INTERVAL)
         expr = expr.replace("$job", "importer").replace("$entity_type", ".+")
-        for series in stage.prometheus.query_range(expr, start, end, 1.0):
+        for series in monitoring.prometheus.query_range(expr, start, end, 1.0):
             name = re.sub(r"\{\{(\w+)\}\}", lambda m: series["metric"].get(m[1], ""), query.legend)  # noqa: B023 - used at once
             points = [(float(at), float(value)) for at, value in series["values"]]
             points = [(at, value) for at, value in points if math.isfinite(value)]
@@ -97,25 +97,27 @@ def _lines(stage: Stage, panel: Panel, start: float, end: float) -> Iterator[Lin
                 yield Line(name, points)
 
 
-def _span(stage: Stage, expr: str, start: float, end: float) -> tuple[float, float]:
+def _span(monitoring: Monitoring, expr: str, start: float, end: float) -> tuple[float, float]:
     """Return the first and last instant at which a query has a value."""
-    found = stage.prometheus.query_range(expr, start, end, 0.5)
+    found = monitoring.prometheus.query_range(expr, start, end, 0.5)
     times = [float(at) for series in found for at, _ in series["values"]]
     return min(times), max(times)
 
 
 def main() -> None:
     """Run, ask, draw."""
-    with open_stage(FACTOR) as stage:
-        start, _, end = asyncio.run(run(stage))
-        paused = _span(stage, "importer_paused == 1", start, end)
-        firing = _span(stage, 'ALERTS{alertname="ImporterPaused",alertstate="firing"}', start, end)
+    with open_monitoring(FACTOR) as monitoring:
+        start, _, end = asyncio.run(run(monitoring))
+        paused = _span(monitoring, "importer_paused == 1", start, end)
+        firing = _span(
+            monitoring, 'ALERTS{alertname="ImporterPaused",alertstate="firing"}', start, end
+        )
         spans = [
             Span("paused: credentials revoked", *paused, "#fde9c8"),
             Span("alert ImporterPaused fires", *firing, "#f6c3bd"),
         ]
         heading = "Two minutes of the dashboard, from a real run"
-        picture = draw(list(charts(stage, start, end)), spans, start, end, heading)
+        picture = draw(list(charts(monitoring, start, end)), spans, start, end, heading)
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(picture)
     sys.stdout.write(f"written: {TARGET.relative_to(ROOT)}, {len(picture) // 1000} kB\n")

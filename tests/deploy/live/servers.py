@@ -13,7 +13,7 @@ import httpx
 import yaml
 
 from tests.deploy.tools import tool
-from tests.support.leash import Leashed, Scratch
+from tests.support.child_process import ChildProcess, Scratch
 from tests.support.node import RabbitNode
 from tests.support.ports import free_port
 
@@ -29,7 +29,7 @@ class Server(ABC):
     def __init__(self) -> None:
         self.port = free_port()
         self._scratch = Scratch.make(self.program)
-        self._process: Leashed | None = None
+        self._process: ChildProcess | None = None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
 
     @property
@@ -49,7 +49,7 @@ class Server(ABC):
     def __enter__(self) -> Self:
         """Start it and wait until it is ready."""
         command = [tool(self.program), *self.options(), f"--web.listen-address={self.address}"]
-        self._process = Leashed(
+        self._process = ChildProcess(
             command, env={"PATH": "/usr/bin:/bin"}, cwd=self.folder, name="server"
         )
         process = self._process

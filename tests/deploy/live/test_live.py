@@ -11,7 +11,7 @@ import pytest
 from deploy.generate.dashboard import DASHBOARD
 from deploy.generate.products import dashboard as dashboard_text
 from tests.deploy.live.conftest import Seen
-from tests.deploy.live.stage import VHOST
+from tests.deploy.live.monitoring import VHOST
 from tests.deploy.rules.rulebook import FILES, RUNBOOKS, alerts, rules
 from tests.deploy.tools import tool
 
@@ -51,8 +51,8 @@ def filled(expr: str) -> str:
 
 
 def points(seen: Seen, expr: str) -> list[float]:
-    """Return every value that a query has over the whole play."""
-    found = seen.stage.prometheus.query_range(filled(expr), seen.start, seen.end, STEP)
+    """Return every value that a query has over the whole scenario."""
+    found = seen.monitoring.prometheus.query_range(filled(expr), seen.start, seen.end, STEP)
     values = [float(value) for series in found for _, value in series["values"]]
     return [value for value in values if not math.isnan(value)]
 
@@ -75,9 +75,11 @@ def test_annotations_mark_what_happened(seen: Seen, name: str) -> None:
 
 def test_variables_offer_what_there_is(seen: Seen) -> None:
     """Fill the choices at the top of the dashboard."""
-    found = seen.stage.prometheus.query("count by (job) (importer_build_info)", seen.end)
+    found = seen.monitoring.prometheus.query("count by (job) (importer_build_info)", seen.end)
     assert [{"job": "importer"}] == [series["metric"] for series in found]
-    types = seen.stage.prometheus.query("count by (entity_type) (importer_items_total)", seen.end)
+    types = seen.monitoring.prometheus.query(
+        "count by (entity_type) (importer_items_total)", seen.end
+    )
     assert {"1", "2", "7"} <= {series["metric"]["entity_type"] for series in types}
 
 
@@ -85,7 +87,10 @@ def test_variables_offer_what_there_is(seen: Seen) -> None:
 def test_alert_reaches_the_pager_and_resolves(seen: Seen, name: str) -> None:
     """Take the whole way: process, scrape, rule, Alertmanager, pager; and back."""
     (rule, *_) = (alert for alert in alerts() if alert.name == name)
-    fired, resolved = seen.stage.pager.got(name, "firing"), seen.stage.pager.got(name, "resolved")
+    fired, resolved = (
+        seen.monitoring.pager.got(name, "firing"),
+        seen.monitoring.pager.got(name, "resolved"),
+    )
     assert fired[0]["labels"] == resolved[0]["labels"]
     assert rule.labels.items() <= fired[0]["labels"].items()
     assert set(rule.annotations) == set(fired[0]["annotations"])
@@ -97,7 +102,7 @@ def test_alert_reaches_the_pager_and_resolves(seen: Seen, name: str) -> None:
 
 def test_pause_is_paged_with_its_reason(seen: Seen) -> None:
     """Say at once what a person must mend."""
-    (alert, *_) = seen.stage.pager.got("ImporterPaused", "firing")
+    (alert, *_) = seen.monitoring.pager.got("ImporterPaused", "firing")
     assert ("credentials", "page", "importer") == (
         alert["labels"]["reason"],
         alert["labels"]["severity"],
@@ -107,13 +112,13 @@ def test_pause_is_paged_with_its_reason(seen: Seen) -> None:
 
 def test_message_that_the_broker_dead_lettered_is_told(seen: Seen) -> None:
     """See in RabbitMQ's own counter what the importer cannot see."""
-    (alert, *_) = seen.stage.pager.got("ImporterUndelivered", "firing")
+    (alert, *_) = seen.monitoring.pager.got("ImporterUndelivered", "firing")
     assert "The broker moved 1 messages" in alert["annotations"]["description"]
 
 
 def test_external_labels_do_not_reach_the_pager(seen: Seen) -> None:
     """Use them for links only."""
-    labels = {name for alert in seen.stage.pager.alerts for name in alert["labels"]}
+    labels = {name for alert in seen.monitoring.pager.alerts for name in alert["labels"]}
     assert set() == labels & {"docs_url", "grafana_url"}
 
 
@@ -122,7 +127,7 @@ def test_nobody_is_paged_for_nothing(seen: Seen) -> None:
     start, end = seen.played.seen_at, seen.played.outage_at
     paged = [
         (alert["labels"]["alertname"], began - start)
-        for alert in seen.stage.pager.alerts
+        for alert in seen.monitoring.pager.alerts
         if alert["labels"]["severity"] == "page"
         and start < (began := datetime.fromisoformat(alert["startsAt"]).timestamp()) < end
     ]
@@ -131,7 +136,7 @@ def test_nobody_is_paged_for_nothing(seen: Seen) -> None:
 
 def test_books_balance_in_promql(seen: Seen) -> None:
     """Prove received = settled + held + returned + lost, as an operator can ask."""
-    ((series),) = seen.stage.prometheus.query(BOOKS, seen.end)
+    ((series),) = seen.monitoring.prometheus.query(BOOKS, seen.end)
     assert "0" == series["value"][1]
 
 
@@ -159,10 +164,10 @@ def test_broker_commands_of_the_runbook_work(seen: Seen) -> None:
     assert len(commands) > 5
     for command in commands:
         words = shlex.split(command.replace("-p /", f"-p {VHOST}"))
-        assert seen.stage.node.ctl(*words) is not None
+        assert seen.monitoring.node.ctl(*words) is not None
 
 
-def test_stop_in_the_play_was_clean(seen: Seen) -> None:
+def test_stop_in_the_scenario_was_clean(seen: Seen) -> None:
     """Drain before the end."""
     assert 0 == seen.played.stopped_well
 

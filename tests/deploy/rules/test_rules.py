@@ -92,12 +92,12 @@ def test_alert_that_waits_has_a_story_that_waits() -> None:
     assert [] == [alert.key for alert in alerts() if alert.wait != "0s" and alert.key in hasty]
 
 
-def spoilt(story: Story, folder: Path, old: str, new: str) -> Path:
+def mutated(story: Story, folder: Path, old: str, new: str) -> Path:
     """Return promtool's file for a story whose rules were changed."""
-    text = yaml.safe_dump({"groups": [{"name": "spoilt", "rules": needed(story.alert)}]})
+    text = yaml.safe_dump({"groups": [{"name": "mutated", "rules": needed(story.alert)}]})
     changed = re.sub(old, new, text)
     assert text != changed
-    path = folder / "spoilt.yml"
+    path = folder / "mutated.yml"
     path.write_text(changed)
     return write(story, RULES[story.key], folder, path)
 
@@ -105,7 +105,7 @@ def spoilt(story: Story, folder: Path, old: str, new: str) -> Path:
 def test_story_fails_when_a_threshold_is_wrong(tmp_path: Path) -> None:
     """Prove that the histories can fail: halve a threshold and one is no longer silent."""
     (story,) = (each for each in STORIES if each.alert == "ImporterOldestHeldTooOld")
-    done = run(tool("promtool"), spoilt(story, tmp_path, "> 300", "> 150"))
+    done = run(tool("promtool"), mutated(story, tmp_path, "> 300", "> 150"))
     assert 0 != done.returncode
 
 
@@ -114,7 +114,7 @@ def test_story_fails_when_a_threshold_is_wrong(tmp_path: Path) -> None:
 )
 def test_story_fails_when_its_alert_does_not_wait(story: Story, tmp_path: Path) -> None:
     """Prove for each `for` that its history misses it."""
-    done = run(tool("promtool"), spoilt(story, tmp_path, r"for: \w+", "for: 0s"))
+    done = run(tool("promtool"), mutated(story, tmp_path, r"for: \w+", "for: 0s"))
     assert 0 != done.returncode
 
 

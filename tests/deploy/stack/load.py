@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aio_pika.exceptions import AMQPError
 
 from tests.support.amqp import wait_until
-from tests.support.world import World, deals
+from tests.support.environment import Environment, deals
 
 WAVE = 20
 PAUSE_SECONDS = 0.25
@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 10.0
 class Load:
     """Counts what the broker has confirmed; a wave without a word is sent again, as it is."""
 
-    world: World
+    environment: Environment
     name: str
     ids: list[str] = field(default_factory=list)
 
@@ -39,15 +39,15 @@ class Load:
     async def _published(self, wave: list[str]) -> bool:
         with suppress(AMQPError, OSError, TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self.world.publish(deals(*wave))
+                await self.environment.publish(deals(*wave))
                 return True
         return False
 
 
 @asynccontextmanager
-async def under_load(world: World, name: str) -> AsyncIterator[Load]:
+async def under_load(environment: Environment, name: str) -> AsyncIterator[Load]:
     """Publish during the block; afterwards everything published counts."""
-    load = Load(world, name)
+    load = Load(environment, name)
     task = asyncio.create_task(load.run(), name="load")
     try:
         yield load

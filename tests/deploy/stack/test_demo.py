@@ -25,8 +25,8 @@ from tests.deploy.image.podman import (
     podman,
     run,
 )
+from tests.deploy.stack.containers import wait_for
 from tests.deploy.stack.network import own_network
-from tests.deploy.stack.scene import wait_for
 
 pytestmark = pytest.mark.timeout(900)
 PROJECT = f"crm-importer-test-{os.getpid()}"

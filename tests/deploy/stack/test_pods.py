@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.deploy.image.podman import podman
+from tests.deploy.stack.containers import NEW, OLD, Containers, open_containers, wait_for
 from tests.deploy.stack.load import Load, under_load
 from tests.deploy.stack.pods import Pod
-from tests.deploy.stack.scene import NEW, OLD, Scene, open_scene, wait_for
-from tests.support.world import World
+from tests.support.environment import Environment
 
 FROZEN_SECONDS = float(os.environ.get("FROZEN_SECONDS", "60"))
 CUT_SECONDS = 20.0
@@ -22,45 +22,45 @@ SOME = 100
 
 
 @pytest.fixture(scope="module")
-def scene() -> Iterator[Scene]:
-    """Lend the scene that all of these tests play in, one after the other."""
-    with open_scene() as scene:
+def containers() -> Iterator[Containers]:
+    """Lend the containers that all of these tests use, one after the other."""
+    with open_containers() as containers:
         try:
-            yield scene
+            yield containers
         finally:
-            leave_logs(scene)
+            leave_logs(containers)
 
 
 @asynccontextmanager
-async def play(scene: Scene, name: str) -> AsyncIterator[tuple[World, Load]]:
+async def play(containers: Containers, name: str) -> AsyncIterator[tuple[Environment, Load]]:
     """Have both replicas ready and work flowing; afterwards audit every event."""
-    for pod in scene.pods:
+    for pod in containers.pods:
         await pod.wait("/readyz", 200)
-    async with scene.world() as world:
-        async with under_load(world, name) as load:
+    async with containers.environment() as environment:
+        async with under_load(environment, name) as load:
             await load.grows(SOME)
-            yield world, load
+            yield environment, load
             await load.grows(SOME)
-        await world.settle(load.ids, 180)
-        world.assert_effectively_once(load.ids)
+        await environment.settle(load.ids, 180)
+        environment.assert_effectively_once(load.ids)
 
 
-async def at_work(scene: Scene) -> tuple[Pod, Pod]:
+async def at_work(containers: Containers) -> tuple[Pod, Pod]:
     """Return who works and who stands by."""
     deadline = time.monotonic() + 60
     while True:
-        active = [pod for pod in scene.pods if pod.metric("importer_consumer_active") == 1]
+        active = [pod for pod in containers.pods if pod.metric("importer_consumer_active") == 1]
         if len(active) == 1:
-            (standby,) = (pod for pod in scene.pods if pod is not active[0])
+            (standby,) = (pod for pod in containers.pods if pod is not active[0])
             return active[0], standby
         assert time.monotonic() < deadline, f"{len(active)} replicas are at work"
         await asyncio.sleep(0.2)
 
 
-async def test_stand_by_takes_over_from_the_killed(scene: Scene) -> None:
+async def test_stand_by_takes_over_from_the_killed(containers: Containers) -> None:
     """The active replica is killed in mid-work: the other works on within seconds."""
-    async with play(scene, "killed"):
-        active, standby = await at_work(scene)
+    async with play(containers, "killed"):
+        active, standby = await at_work(containers)
         active.kill()
         started = time.monotonic()
         await standby.wait_active(30)
@@ -69,25 +69,27 @@ async def test_stand_by_takes_over_from_the_killed(scene: Scene) -> None:
     active.play()
 
 
-async def test_frozen_broker_stops_the_work_and_loses_nothing(scene: Scene) -> None:
+async def test_frozen_broker_stops_the_work_and_loses_nothing(containers: Containers) -> None:
     """A minute of a broker that says nothing: alive throughout, not ready, then back to work."""
-    async with play(scene, "frozen"):
-        podman("pause", scene.broker.name)
+    async with play(containers, "frozen"):
+        podman("pause", containers.broker.name)
         thaws = time.monotonic() + FROZEN_SECONDS
-        for pod in scene.pods:
+        for pod in containers.pods:
             await pod.wait("/readyz", 503)
         while time.monotonic() < thaws:
-            assert [200, 200] == [pod.probe("/livez") for pod in scene.pods]
+            assert [200, 200] == [pod.probe("/livez") for pod in containers.pods]
             await asyncio.sleep(1)
-        podman("unpause", scene.broker.name)
-        for pod in scene.pods:
+        podman("unpause", containers.broker.name)
+        for pod in containers.pods:
             await pod.wait("/readyz", 200)
 
 
-async def test_replica_cut_off_the_network_is_replaced_and_comes_back(scene: Scene) -> None:
+async def test_replica_cut_off_the_network_is_replaced_and_comes_back(
+    containers: Containers,
+) -> None:
     """Its messages go to the other; connected again, it is ready again, and nothing doubles."""
-    async with play(scene, "cut"):
-        active, standby = await at_work(scene)
+    async with play(containers, "cut"):
+        active, standby = await at_work(containers)
         active.disconnect()
         started = time.monotonic()
         await standby.wait_active(90)
@@ -96,44 +98,46 @@ async def test_replica_cut_off_the_network_is_replaced_and_comes_back(scene: Sce
         await active.wait("/readyz", 200, 90)
 
 
-async def test_image_is_rolled_under_load(scene: Scene) -> None:
+async def test_image_is_rolled_under_load(containers: Containers) -> None:
     """One replica after the other drains, ends with 0, and is replaced by the new revision."""
-    assert [OLD, OLD] == [pod.revision() for pod in scene.pods]
-    async with play(scene, "rolled"):
-        for pod in await at_work(scene):
+    assert [OLD, OLD] == [pod.revision() for pod in containers.pods]
+    async with play(containers, "rolled"):
+        for pod in await at_work(containers):
             assert 0 == await asyncio.to_thread(pod.stop)
             pod.remove()
-            pod.image = scene.newer
+            pod.image = containers.newer
             await asyncio.to_thread(pod.play)
             await pod.wait("/readyz", 200)
-    assert [NEW, NEW] == [pod.revision() for pod in scene.pods]
+    assert [NEW, NEW] == [pod.revision() for pod in containers.pods]
 
 
-def test_prometheus_has_seen_it_all(scene: Scene) -> None:
+def test_prometheus_has_seen_it_all(containers: Containers) -> None:
     """Both replicas and the broker are scraped, every rule is evaluated, one replica works."""
-    wait_for(lambda: 4 == len(series(scene, "up == 1")), "four targets")
-    wait_for(lambda: 1 == len(series(scene, "sum(importer_consumer_active) == 1")), "one at work")
-    groups: Any = scene.query("rules")
+    wait_for(lambda: 4 == len(series(containers, "up == 1")), "four targets")
+    wait_for(
+        lambda: 1 == len(series(containers, "sum(importer_consumer_active) == 1")), "one at work"
+    )
+    groups: Any = containers.query("rules")
     rules = [rule for group in groups["groups"] for rule in group["rules"]]
-    wait_for(lambda: "ImporterWatchdog" in firing(scene), "the watchdog")
+    wait_for(lambda: "ImporterWatchdog" in firing(containers), "the watchdog")
     assert [] == [rule["lastError"] for rule in rules if rule.get("lastError")]
     assert 30 < len(rules)
-    assert "ImporterDuplicateActive" not in firing(scene)
+    assert "ImporterDuplicateActive" not in firing(containers)
 
 
-def series(scene: Scene, expr: str) -> list[dict[str, Any]]:
+def series(containers: Containers, expr: str) -> list[dict[str, Any]]:
     """Return what Prometheus answers."""
-    found: Any = scene.query("query", query=expr)
+    found: Any = containers.query("query", query=expr)
     return list(found["result"])
 
 
-def firing(scene: Scene) -> set[str]:
+def firing(containers: Containers) -> set[str]:
     """Return the alerts that fire now."""
-    found: Any = scene.query("alerts")
+    found: Any = containers.query("alerts")
     return {each["labels"]["alertname"] for each in found["alerts"] if each["state"] == "firing"}
 
 
-def leave_logs(scene: Scene) -> None:
+def leave_logs(containers: Containers) -> None:
     """Print the end of every log: shown when a test has failed."""
-    for pod in scene.pods:
+    for pod in containers.pods:
         print(f"---- {pod.name}\n{pod.logs()[-4000:]}")  # noqa: T201 - as above

@@ -4,15 +4,15 @@ import inspect
 
 import pytest
 
-from tests.deploy.static import configuration, operators, pods, spoilt, wiring
+from tests.deploy.static import configuration, mutations, operators, pods, wiring
 from tests.deploy.static.manifests import COMPONENTS, MIXTURES, NOT_TOGETHER, OVERLAYS, render
-from tests.deploy.static.spoilt import Break, Policy
+from tests.deploy.static.mutations import Break, Policy
 
 # A mixture is no overlay: nobody has chosen its image.
 APPLIED = [
     (name, policy)
     for name in (*OVERLAYS, *MIXTURES)
-    for policy in spoilt.BREAKS
+    for policy in mutations.BREAKS
     if name in OVERLAYS or policy is not pods.images_are_chosen
 ]
 
@@ -25,7 +25,7 @@ def test_what_is_applied_keeps_the_policies(name: str, policy: Policy) -> None:
     assert [] == list(policy(render(name)))
 
 
-@pytest.mark.parametrize("change", spoilt.EVERY, ids=[each.label for each in spoilt.EVERY])
+@pytest.mark.parametrize("change", mutations.EVERY, ids=[each.label for each in mutations.EVERY])
 def test_a_policy_sees_what_breaks_it(change: Break) -> None:
     """One change to what was without fault is reported."""
     assert [] != list(change.policy(change.spoil()))
@@ -39,7 +39,7 @@ def test_every_policy_is_applied() -> None:
         for name, function in inspect.getmembers(module, inspect.isgeneratorfunction)
         if not name.startswith("_") and function.__module__ == module.__name__
     }
-    assert written == set(spoilt.BREAKS)
+    assert written == set(mutations.BREAKS)
 
 
 def test_a_standby_is_never_scaled_to_zero() -> None:

@@ -41,9 +41,9 @@ def test_every_supported_kubernetes_knows_what_is_applied(name: str, version: st
 
 def test_a_misspelt_member_is_seen() -> None:
     """The API would drop it silently, and the pod would run without it."""
-    spoilt = render("production").copy()
-    spoilt.pod["securityContext"]["runAsNonRooot"] = True
-    assert ["Deployment"] == [line.split()[0] for line in _unknown(spoilt, HIGHEST)]
+    mutated = render("production").copy()
+    mutated.pod["securityContext"]["runAsNonRooot"] = True
+    assert ["Deployment"] == [line.split()[0] for line in _unknown(mutated, HIGHEST)]
 
 
 @pytest.mark.parametrize("name", [*OVERLAYS, *MIXTURES])
@@ -60,9 +60,9 @@ def test_the_operator_knows_the_example_policy() -> None:
 @pytest.mark.parametrize(("name", "kind", "member"), MISTAKES)
 def test_a_misspelt_member_of_a_custom_resource_is_seen(name: str, kind: str, member: str) -> None:
     """Strictness reaches the members of custom resources, too."""
-    spoilt = render(name).copy().all(kind)[0]
-    spoilt["spec"][member] = 1
-    assert [] != [fault for fault in _wrong([spoilt]) if member in fault]
+    mutated = render(name).copy().all(kind)[0]
+    mutated["spec"][member] = 1
+    assert [] != [fault for fault in _wrong([mutated]) if member in fault]
 
 
 def test_every_kind_is_judged() -> None:

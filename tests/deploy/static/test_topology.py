@@ -45,16 +45,16 @@ def test_the_operator_makes_what_the_code_declares() -> None:
 @pytest.mark.parametrize("members", sorted(MEMBERS))
 def test_a_missing_part_is_seen(members: str) -> None:
     """Each member of the definitions is compared."""
-    spoilt = json.loads(DEFINITIONS.read_text())
-    del spoilt[members][-1]
-    assert _of_code() != _of_definitions(spoilt)
+    mutated = json.loads(DEFINITIONS.read_text())
+    del mutated[members][-1]
+    assert _of_code() != _of_definitions(mutated)
 
 
 def test_an_argument_that_differs_is_seen() -> None:
     """Arguments are compared, with their types."""
-    spoilt = json.loads(DEFINITIONS.read_text())
-    spoilt["queues"][3]["arguments"]["x-delivery-limit"] = 20
-    assert _of_code() != _of_definitions(spoilt)
+    mutated = json.loads(DEFINITIONS.read_text())
+    mutated["queues"][3]["arguments"]["x-delivery-limit"] = 20
+    assert _of_code() != _of_definitions(mutated)
 
 
 def test_definitions_bring_no_user_and_no_policy() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.leash import Leashed, Scratch
+from tests.support.child_process import ChildProcess, Scratch
 from tests.support.processes import PortalProcess, ProcessError, ServiceProcess
 
 
@@ -50,8 +50,10 @@ def test_waiting_for_a_service_that_ended_fails_at_once() -> None:
 def test_what_a_process_started_ends_with_it() -> None:
     """Killing a process kills its children too, and its folder goes away."""
     child = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
-    with Scratch.make("leash") as scratch:
-        process = Leashed([sys.executable, "-c", child], env={}, cwd=scratch.path, name="tree")
+    with Scratch.make("child") as scratch:
+        process = ChildProcess(
+            [sys.executable, "-c", child], env={}, cwd=scratch.path, name="tree"
+        )
         process.kill()
         assert -9 == process.exit_code
     assert not scratch.path.exists()

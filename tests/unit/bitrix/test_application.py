@@ -48,7 +48,7 @@ class Server:
         return TokenPair(f"r{number}", f"a{number}", 2000.0, self.member, self.endpoint)
 
 
-class Stage:
+class Harness:
     """One application, its file, its server, and a clock on the wall."""
 
     def __init__(self, folder: Path) -> None:
@@ -80,9 +80,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Give the test a stage."""
-    return Stage(tmp_path)
+def harness(tmp_path: Path) -> Harness:
+    """Give the test a harness."""
+    return Harness(tmp_path)
 
 
 async def fault_of(application: Application) -> Fault:
@@ -92,107 +92,107 @@ async def fault_of(application: Application) -> Fault:
     return failed.value.fault
 
 
-async def test_the_first_token_comes_from_the_settings(stage: Stage) -> None:
+async def test_the_first_token_comes_from_the_settings(harness: Harness) -> None:
     """Then the file is all that counts."""
-    application = stage.application()
+    application = harness.application()
     assert "a1" == await application.token()
     assert ["a1", "a1"] == [await application.token() for _ in range(2)]
-    assert ["r0"] == stage.server.spent
-    assert ("r1", 2000.0) == (stage.kept()["refresh_token"], stage.kept()["expires"])
-    assert {"r0", "r1", "a1"} <= set(stage.revealed)
+    assert ["r0"] == harness.server.spent
+    assert ("r1", 2000.0) == (harness.kept()["refresh_token"], harness.kept()["expires"])
+    assert {"r0", "r1", "a1"} <= set(harness.revealed)
 
 
-async def test_a_file_comes_before_the_settings(stage: Stage) -> None:
+async def test_a_file_comes_before_the_settings(harness: Harness) -> None:
     """The refresh token there is the younger one."""
-    stage.put(access_token="a", refresh_token="r", expires=0)
-    assert "a" == await stage.application().token()
-    assert [] == stage.server.spent
-    stage.put(refresh_token="r")
-    assert "a1" == await stage.application().token()
-    assert ["r"] == stage.server.spent
+    harness.put(access_token="a", refresh_token="r", expires=0)
+    assert "a" == await harness.application().token()
+    assert [] == harness.server.spent
+    harness.put(refresh_token="r")
+    assert "a1" == await harness.application().token()
+    assert ["r"] == harness.server.spent
 
 
-async def test_a_token_known_to_be_old_is_not_tried(stage: Stage) -> None:
+async def test_a_token_known_to_be_old_is_not_tried(harness: Harness) -> None:
     """It is renewed first, once for all who want it."""
-    stage.put(access_token="a", refresh_token="r", expires=999)
-    application = stage.application()
+    harness.put(access_token="a", refresh_token="r", expires=999)
+    application = harness.application()
     assert ["a1"] * 3 == await asyncio.gather(*(application.token() for _ in range(3)))
-    assert ["r"] == stage.server.spent
+    assert ["r"] == harness.server.spent
 
 
-async def test_another_process_renewed_first(stage: Stage) -> None:
+async def test_another_process_renewed_first(harness: Harness) -> None:
     """Its pair is taken from the file, nothing is spent."""
-    stage.put(access_token="a", refresh_token="r")
-    application = stage.application()
-    stage.put(access_token="b", refresh_token="s")
+    harness.put(access_token="a", refresh_token="r")
+    application = harness.application()
+    harness.put(access_token="b", refresh_token="s")
     assert await application.renew("a", "expired_token")
     assert "b" == await application.token()
-    assert [] == stage.server.spent
+    assert [] == harness.server.spent
 
 
-async def test_a_token_that_is_no_longer_ours_needs_no_renewal(stage: Stage) -> None:
+async def test_a_token_that_is_no_longer_ours_needs_no_renewal(harness: Harness) -> None:
     """Somebody here was faster."""
-    stage.put(access_token="a", refresh_token="r")
-    assert await stage.application().renew("older", "expired_token")
-    assert [] == stage.server.spent
+    harness.put(access_token="a", refresh_token="r")
+    assert await harness.application().renew("older", "expired_token")
+    assert [] == harness.server.spent
 
 
 @pytest.mark.parametrize("code", ["NO_AUTH_FOUND", "invalid_token"])
-async def test_a_young_token_is_not_the_reason_of_a_refusal(stage: Stage, code: str) -> None:
+async def test_a_young_token_is_not_the_reason_of_a_refusal(harness: Harness, code: str) -> None:
     """An unreadable item must not make us renew again and again."""
-    application = stage.application()
+    application = harness.application()
     await application.token()
     assert not await application.renew("a1", code)
-    assert ["r0"] == stage.server.spent
+    assert ["r0"] == harness.server.spent
     assert await application.renew("a1", "expired_token")
-    assert ["r0", "r1"] == stage.server.spent
+    assert ["r0", "r1"] == harness.server.spent
 
 
 @pytest.mark.parametrize("code", ["NO_AUTH_FOUND", "invalid_token"])
-async def test_a_refused_token_of_unknown_age_is_renewed(stage: Stage, code: str) -> None:
+async def test_a_refused_token_of_unknown_age_is_renewed(harness: Harness, code: str) -> None:
     """Once; and a young one is replaced by what a person put into the file."""
-    stage.put(access_token="a", refresh_token="r")
-    application = stage.application()
+    harness.put(access_token="a", refresh_token="r")
+    application = harness.application()
     assert await application.renew("a", code)
-    stage.put(refresh_token="given")
+    harness.put(refresh_token="given")
     assert await application.renew("a1", code)
-    assert ["r", "given"] == stage.server.spent
+    assert ["r", "given"] == harness.server.spent
 
 
-async def test_an_invalid_grant_is_final_only_if_nobody_changed_the_file(stage: Stage) -> None:
+async def test_an_invalid_grant_is_final_only_if_nobody_changed_the_file(harness: Harness) -> None:
     """The store is read again; what is new there is tried."""
-    stage.put(refresh_token="r")
-    application = stage.application()
-    stage.server.script.append(INVALID)
+    harness.put(refresh_token="r")
+    application = harness.application()
+    harness.server.script.append(INVALID)
     assert (CallKind.BARRED, "credentials") == (
         (fault := await fault_of(application)).kind,
         fault.pause,
     )
-    stage.server.script.append(INVALID)
-    stage.server.meanwhile = {"refresh_token": "s", "access_token": "b"}
+    harness.server.script.append(INVALID)
+    harness.server.meanwhile = {"refresh_token": "s", "access_token": "b"}
     assert "b" == await application.token()
-    assert ["r", "r"] == stage.server.spent
+    assert ["r", "r"] == harness.server.spent
 
 
-async def test_nothing_is_spent_while_nothing_can_be_written(stage: Stage) -> None:
+async def test_nothing_is_spent_while_nothing_can_be_written(harness: Harness) -> None:
     """A full disk or a folder of somebody else's waits for a person."""
-    application = stage.application()
-    blocked = stage.path.with_name("tokens.json.new")
+    application = harness.application()
+    blocked = harness.path.with_name("tokens.json.new")
     blocked.mkdir()
     assert ("TOKEN_FILE_UNUSABLE", CallKind.BARRED) == (
         (fault := await fault_of(application)).code,
         fault.kind,
     )
-    assert [] == stage.server.spent
+    assert [] == harness.server.spent
     blocked.rmdir()
     assert "a1" == await application.token()
 
 
 async def test_a_pair_that_could_not_be_written_is_not_lost(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next try writes it, and spends nothing."""
-    application = stage.application()
+    application = harness.application()
     commit = TokenFile.commit
 
     def fail(*_: object) -> None:
@@ -202,99 +202,99 @@ async def test_a_pair_that_could_not_be_written_is_not_lost(
     assert "TOKEN_FILE_UNUSABLE" == (await fault_of(application)).code
     monkeypatch.setattr(TokenFile, "commit", commit)
     assert "a1" == await application.token()
-    assert ["r0"] == stage.server.spent
-    assert "r1" == stage.kept()["refresh_token"]
+    assert ["r0"] == harness.server.spent
+    assert "r1" == harness.kept()["refresh_token"]
 
 
-async def test_a_damaged_file_is_a_persons_affair(stage: Stage) -> None:
+async def test_a_damaged_file_is_a_persons_affair(harness: Harness) -> None:
     """Nothing is spent, nothing written."""
-    application = stage.application()
-    stage.path.write_text("{")
+    application = harness.application()
+    harness.path.write_text("{")
     fault = await fault_of(application)
     assert (CallKind.BARRED, "credentials") == (fault.kind, fault.pause)
-    assert ([], "{") == (stage.server.spent, stage.path.read_text())
+    assert ([], "{") == (harness.server.spent, harness.path.read_text())
 
 
-async def test_trouble_of_the_server_passes(stage: Stage) -> None:
+async def test_trouble_of_the_server_passes(harness: Harness) -> None:
     """The next call asks again."""
-    application = stage.application()
-    stage.server.script.append(auth_server_trouble(Cause("out", "wait")))
+    application = harness.application()
+    harness.server.script.append(auth_server_trouble(Cause("out", "wait")))
     assert CallKind.UNAVAILABLE is (await fault_of(application)).kind
     assert "a2" == await application.token()
-    assert ["r0", "r0"] == stage.server.spent
+    assert ["r0", "r0"] == harness.server.spent
 
 
-def test_no_file_and_no_token_is_a_mistake(stage: Stage) -> None:
+def test_no_file_and_no_token_is_a_mistake(harness: Harness) -> None:
     """Said at the start."""
     with pytest.raises(TokenFileUnusable, match="does not exist"):
-        stage.application(seed="")
+        harness.application(seed="")
 
 
-async def test_nothing_of_a_secret_is_shown(stage: Stage) -> None:
+async def test_nothing_of_a_secret_is_shown(harness: Harness) -> None:
     """Not by the object, nor by what it raises."""
-    application = stage.application(seed="very-secret")
-    stage.server.script.append(INVALID)
+    application = harness.application(seed="very-secret")
+    harness.server.script.append(INVALID)
     fault = await fault_of(application)
     assert "very-secret" not in f"{application!r} {fault!r} {Endpoint(ENDPOINT)!r}"
     assert "Application(portal.example)" == repr(application)
 
 
-async def test_a_host_is_vouched_for_if_the_server_names_it(stage: Stage) -> None:
+async def test_a_host_is_vouched_for_if_the_server_names_it(harness: Harness) -> None:
     """For our member alone; a name that the server does not know gets nothing."""
-    application = stage.application()
+    application = harness.application()
     await application.token()
     assert not await application.confirms_host("https://crm.other.example/rest/")
-    stage.server.endpoint = MOVED
+    harness.server.endpoint = MOVED
     assert await application.confirms_host(MOVED)
     assert not await application.confirms_host(MOVED.replace("https", "http"))
     assert ENDPOINT == application.home.url
 
 
-async def test_a_stranger_is_asked_about_once(stage: Stage) -> None:
+async def test_a_stranger_is_asked_about_once(harness: Harness) -> None:
     """Each question costs a renewal."""
-    application = stage.application()
+    application = harness.application()
     await application.token()
     for _ in range(3):
         assert not await application.confirms_host("https://crm.other.example/rest/")
-    assert 2 == len(stage.server.spent)
+    assert 2 == len(harness.server.spent)
 
 
-async def test_another_member_is_another_portal(stage: Stage) -> None:
+async def test_another_member_is_another_portal(harness: Harness) -> None:
     """Even at the address that it is redirected to."""
-    application = stage.application()
+    application = harness.application()
     await application.token()
-    stage.server.endpoint, stage.server.member = MOVED, "somebody"
+    harness.server.endpoint, harness.server.member = MOVED, "somebody"
     assert not await application.confirms_host(MOVED)
 
 
-async def test_where_the_portal_was_found_outlives_the_process(stage: Stage) -> None:
+async def test_where_the_portal_was_found_outlives_the_process(harness: Harness) -> None:
     """Until it is found where it was configured again."""
-    application = stage.application()
+    application = harness.application()
     await application.token()
     for place in (MOVED, ENDPOINT):
         application.home.found(place)
         application.note()
         await application.close()
-        assert place == stage.kept()["found_endpoint"]
-        assert place == stage.application().home.url
+        assert place == harness.kept()["found_endpoint"]
+        assert place == harness.application().home.url
     assert "portal.example" == application.host
 
 
-async def test_a_change_of_the_settings_wins_over_what_was_noted(stage: Stage) -> None:
+async def test_a_change_of_the_settings_wins_over_what_was_noted(harness: Harness) -> None:
     """The place was found from another address."""
-    stage.put(
+    harness.put(
         refresh_token="r", configured_endpoint="https://older.example/rest/", found_endpoint=MOVED
     )
-    assert ENDPOINT == stage.application().home.url
+    assert ENDPOINT == harness.application().home.url
 
 
 async def test_a_lock_that_is_held_for_long_is_named_once(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A frozen process holds it for ever; who can end it must know where to look."""
     monkeypatch.setattr(application_module, "LOCK_SECONDS", 0.0)
     monkeypatch.setattr(application_module, "POLL_SECONDS", 0.001)
-    application, other, tries = stage.application(), TokenFile(stage.path), 0
+    application, other, tries = harness.application(), TokenFile(harness.path), 0
     lock = TokenFile.lock
 
     def counted(file: TokenFile) -> bool:
@@ -308,4 +308,4 @@ async def test_a_lock_that_is_held_for_long_is_named_once(
     monkeypatch.setattr(TokenFile, "lock", counted)
     assert "a1" == await application.token()
     (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert str(stage.path.with_name("tokens.json.lock")) == vars(record)["lock"]
+    assert str(harness.path.with_name("tokens.json.lock")) == vars(record)["lock"]

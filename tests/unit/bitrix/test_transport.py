@@ -86,7 +86,7 @@ class Application:
         """End nothing."""
 
 
-class Stage:
+class Harness:
     """An exchange with what it sent, told and paid."""
 
     def __init__(self, client: Client, auth: Auth) -> None:
@@ -125,79 +125,79 @@ class Stage:
         return sent
 
 
-Staging = Callable[..., Stage]
+Staging = Callable[..., Harness]
 
 
 @pytest.fixture
-def staged() -> Staging:
+def harness_of() -> Staging:
     """Give the test a way to build a stage from answers."""
 
-    def stage(*answers: httpx.Response | Exception, renewals: int | None = None) -> Stage:
+    def harness(*answers: httpx.Response | Exception, renewals: int | None = None) -> Harness:
         client = Client(answers)
         webhook = Webhook(f"{OLD}/rest/1/{SECRET}/")
-        return Stage(client, webhook if renewals is None else Application(renewals))
+        return Harness(client, webhook if renewals is None else Application(renewals))
 
-    return stage
+    return harness
 
 
-async def test_a_token_goes_into_the_body(staged: Staging) -> None:
+async def test_a_token_goes_into_the_body(harness_of: Staging) -> None:
     """In front, whatever follows; an address with a token would be logged by others."""
-    stage = staged(GOOD, GOOD, renewals=0)
-    await stage.exchange("profile", b"{}")
-    await stage.exchange("crm.item.list", b'{"a":1}')
+    harness = harness_of(GOOD, GOOD, renewals=0)
+    await harness.exchange("profile", b"{}")
+    await harness.exchange("crm.item.list", b'{"a":1}')
     assert [
         (f"{OLD}/rest/profile", b'{"auth":"a0"}'),
         (f"{OLD}/rest/crm.item.list", b'{"auth":"a0","a":1}'),
-    ] == stage.client.sent
+    ] == harness.client.sent
 
 
-async def test_a_call_refused_for_its_token_goes_again_with_the_next(staged: Staging) -> None:
+async def test_a_call_refused_for_its_token_goes_again_with_the_next(harness_of: Staging) -> None:
     """It pays for the portal's bucket; the caller sees nothing of it."""
-    stage = staged(EXPIRED, GOOD, renewals=9)
-    assert {"result": 1} == await stage.exchange("profile", b"{}")
-    assert ["a0", "a1"] == [json.loads(body)["auth"] for _, body in stage.client.sent]
-    assert ([("profile", "barred"), ("profile", "ok")], 1) == (stage.told, stage.paid)
+    harness = harness_of(EXPIRED, GOOD, renewals=9)
+    assert {"result": 1} == await harness.exchange("profile", b"{}")
+    assert ["a0", "a1"] == [json.loads(body)["auth"] for _, body in harness.client.sent]
+    assert ([("profile", "barred"), ("profile", "ok")], 1) == (harness.told, harness.paid)
 
 
 @pytest.mark.parametrize(("answer", "kind"), [(EXPIRED, "barred"), (NO_AUTH, "suspect")])
 async def test_a_token_that_does_not_help_ends_it(
-    staged: Staging, answer: httpx.Response, kind: str
+    harness_of: Staging, answer: httpx.Response, kind: str
 ) -> None:
     """The second may have been another process's, and old as well; not the third."""
-    stage = staged(*[answer] * 9, renewals=9)
-    assert kind == (await stage.fault()).kind
-    assert 3 == len(stage.client.sent)
-    stage = staged(*[answer] * 9, renewals=0)
-    assert kind == (await stage.fault()).kind
-    assert 1 == len(stage.client.sent)
+    harness = harness_of(*[answer] * 9, renewals=9)
+    assert kind == (await harness.fault()).kind
+    assert 3 == len(harness.client.sent)
+    harness = harness_of(*[answer] * 9, renewals=0)
+    assert kind == (await harness.fault()).kind
+    assert 1 == len(harness.client.sent)
 
 
 @pytest.mark.parametrize("answer", [EXPIRED, NO_AUTH])
-async def test_a_webhook_has_nothing_to_renew(staged: Staging, answer: httpx.Response) -> None:
+async def test_a_webhook_has_nothing_to_renew(harness_of: Staging, answer: httpx.Response) -> None:
     """It is refused at once."""
-    stage = staged(answer)
-    await stage.fault()
-    assert ([], 0) == (list(stage.client.answers), stage.paid)
+    harness = harness_of(answer)
+    await harness.fault()
+    assert ([], 0) == (list(harness.client.answers), harness.paid)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_renamed_portal_gets_the_same_post(
-    staged: Staging, status: int, caplog: pytest.LogCaptureFixture
+    harness_of: Staging, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once it has answered a question there, and from then on; it is said without the secret."""
-    stage = staged(moved(f"{NEW}/rest/x", status), GOOD, GOOD, GOOD)
-    await stage.exchange(*CALL)
-    await stage.exchange(*CALL)
+    harness = harness_of(moved(f"{NEW}/rest/x", status), GOOD, GOOD, GOOD)
+    await harness.exchange(*CALL)
+    await harness.exchange(*CALL)
     path = f"/rest/1/{SECRET}/"
     assert [
         (f"{OLD}{path}{CALL[0]}", CALL[1]),
         (f"{NEW}{path}profile", b"{}"),
         (f"{NEW}{path}{CALL[0]}", CALL[1]),
         (f"{NEW}{path}{CALL[0]}", CALL[1]),
-    ] == stage.client.sent
+    ] == harness.client.sent
     assert ["portal has moved: give its new address in the settings"] == caplog.messages
     assert SECRET not in str([vars(record) for record in caplog.records])
-    assert 2 == stage.paid
+    assert 2 == harness.paid
 
 
 @pytest.mark.parametrize(
@@ -216,53 +216,53 @@ async def test_a_renamed_portal_gets_the_same_post(
     ],
 )
 async def test_a_redirect_alone_moves_nothing(
-    staged: Staging, answer: httpx.Response | Exception, fails: str
+    harness_of: Staging, answer: httpx.Response | Exception, fails: str
 ) -> None:
     """Where no result comes from, the call itself is never sent, and the next one stays home."""
     for renewals in (None, 0):
-        stage = staged(moved(NEW), answer, GOOD, renewals=renewals)
-        assert fails == await stage.call()
-        assert [(OLD, CALL[0]), (NEW, "profile")] == stage.posts()
-        assert "ok" == await stage.call()
-        assert [(OLD, CALL[0])] == stage.posts()
-        if isinstance(stage.auth, Application):
-            assert 0 == stage.auth.notes
+        harness = harness_of(moved(NEW), answer, GOOD, renewals=renewals)
+        assert fails == await harness.call()
+        assert [(OLD, CALL[0]), (NEW, "profile")] == harness.posts()
+        assert "ok" == await harness.call()
+        assert [(OLD, CALL[0])] == harness.posts()
+        if isinstance(harness.auth, Application):
+            assert 0 == harness.auth.notes
 
 
 async def test_a_redirect_that_leads_nowhere_names_the_host(
-    staged: Staging, caplog: pytest.LogCaptureFixture
+    harness_of: Staging, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For whoever must find out who redirects."""
-    fault = await staged(moved(NEW), DEAD).fault()
+    fault = await harness_of(moved(NEW), DEAD).fault()
     assert fault.message.startswith("the portal redirects to two.bitrix24.com, where it does not")
     assert ["redirect not followed: the host gave no result"] == caplog.messages
     assert SECRET not in str([vars(record) for record in caplog.records])
 
 
-async def test_an_old_token_is_renewed_at_the_new_place(staged: Staging) -> None:
+async def test_an_old_token_is_renewed_at_the_new_place(harness_of: Staging) -> None:
     """The portal redirects before it looks at one; what is found is noted once."""
-    stage = staged(moved(OWN), EXPIRED, GOOD, GOOD, renewals=9)
-    assert "ok" == await stage.call()
-    assert [(OLD, CALL[0]), (OWN, "profile"), (OWN, "profile"), (OWN, CALL[0])] == stage.posts()
-    assert isinstance(stage.auth, Application)
-    assert (1, 1) == (stage.auth.number, stage.auth.notes)
+    harness = harness_of(moved(OWN), EXPIRED, GOOD, GOOD, renewals=9)
+    assert "ok" == await harness.call()
+    assert [(OLD, CALL[0]), (OWN, "profile"), (OWN, "profile"), (OWN, CALL[0])] == harness.posts()
+    assert isinstance(harness.auth, Application)
+    assert (1, 1) == (harness.auth.number, harness.auth.notes)
 
 
-async def test_a_portal_renamed_twice_is_found(staged: Staging) -> None:
+async def test_a_portal_renamed_twice_is_found(harness_of: Staging) -> None:
     """Every host on the way must be trusted."""
-    stage = staged(moved(NEW), moved(THIRD), GOOD, GOOD)
-    assert "ok" == await stage.call()
+    harness = harness_of(moved(NEW), moved(THIRD), GOOD, GOOD)
+    assert "ok" == await harness.call()
     posts = [(OLD, CALL[0]), (NEW, "profile"), (THIRD, "profile"), (THIRD, CALL[0])]
-    assert posts == stage.posts()
-    stage = staged(moved(NEW), moved("https://stranger.example/"))
-    assert "barred REDIRECT_REFUSED" == await stage.call()
+    assert posts == harness.posts()
+    harness = harness_of(moved(NEW), moved("https://stranger.example/"))
+    assert "barred REDIRECT_REFUSED" == await harness.call()
 
 
-async def followed(stage: Stage) -> Stage:
+async def followed(harness: Harness) -> Harness:
     """Let the portal be found at its new place."""
-    assert "ok" == await stage.call()
-    assert NEW == stage.posts()[-1][0]
-    return stage
+    assert "ok" == await harness.call()
+    assert NEW == harness.posts()[-1][0]
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -275,91 +275,91 @@ async def followed(stage: Stage) -> Stage:
     ],
 )
 async def test_a_portal_that_is_lost_is_asked_for_where_it_was(
-    staged: Staging, broken: httpx.Response | Exception, fails: str
+    harness_of: Staging, broken: httpx.Response | Exception, fails: str
 ) -> None:
     """With a question that changes nothing; from its first result on it is there again."""
-    stage = await followed(staged(moved(NEW), GOOD, GOOD, broken, GOOD, GOOD, GOOD))
-    assert fails == await stage.call()
-    assert [(NEW, CALL[0])] == stage.posts()
-    assert ["ok", "ok"] == [await stage.call(), await stage.call()]
-    assert [(OLD, "profile"), (OLD, CALL[0]), (OLD, CALL[0])] == stage.posts()
+    harness = await followed(harness_of(moved(NEW), GOOD, GOOD, broken, GOOD, GOOD, GOOD))
+    assert fails == await harness.call()
+    assert [(NEW, CALL[0])] == harness.posts()
+    assert ["ok", "ok"] == [await harness.call(), await harness.call()]
+    assert [(OLD, "profile"), (OLD, CALL[0]), (OLD, CALL[0])] == harness.posts()
 
 
 @pytest.mark.parametrize(
     "was", [DEAD, PAGE, FOREIGN, moved(NEW), moved("https://stranger.example/"), moved("/auth/")]
 )
 async def test_a_portal_that_was_away_is_found_where_it_had_moved(
-    staged: Staging, was: httpx.Response | Exception
+    harness_of: Staging, was: httpx.Response | Exception
 ) -> None:
     """The old name may have ended, or be somebody else's; that never keeps a call back."""
-    stage = await followed(staged(moved(NEW), GOOD, GOOD, DEAD, was, GOOD, GOOD))
-    assert "unavailable CONNECTION_LOST" == await stage.call()
-    stage.posts()
-    assert ["ok", "ok"] == [await stage.call(), await stage.call()]
-    assert [(OLD, "profile"), (NEW, CALL[0]), (NEW, CALL[0])] == stage.posts()
+    harness = await followed(harness_of(moved(NEW), GOOD, GOOD, DEAD, was, GOOD, GOOD))
+    assert "unavailable CONNECTION_LOST" == await harness.call()
+    harness.posts()
+    assert ["ok", "ok"] == [await harness.call(), await harness.call()]
+    assert [(OLD, "profile"), (NEW, CALL[0]), (NEW, CALL[0])] == harness.posts()
 
 
-async def test_a_portal_that_was_away_may_have_moved_on(staged: Staging) -> None:
+async def test_a_portal_that_was_away_may_have_moved_on(harness_of: Staging) -> None:
     """The configured address leads to where it is now."""
-    stage = await followed(staged(moved(NEW), GOOD, GOOD, DEAD, moved(THIRD), GOOD, GOOD))
-    await stage.call()
-    stage.posts()
-    assert "ok" == await stage.call()
-    assert [(OLD, "profile"), (THIRD, "profile"), (THIRD, CALL[0])] == stage.posts()
+    harness = await followed(harness_of(moved(NEW), GOOD, GOOD, DEAD, moved(THIRD), GOOD, GOOD))
+    await harness.call()
+    harness.posts()
+    assert "ok" == await harness.call()
+    assert [(OLD, "profile"), (THIRD, "profile"), (THIRD, CALL[0])] == harness.posts()
 
 
-async def test_an_answer_of_the_portal_is_no_loss(staged: Staging) -> None:
+async def test_an_answer_of_the_portal_is_no_loss(harness_of: Staging) -> None:
     """A limit or a refusal says that it is there."""
     busy = httpx.Response(503, json={"error": "QUERY_LIMIT_EXCEEDED"})
-    stage = await followed(staged(moved(NEW), GOOD, GOOD, busy, GOOD))
-    assert "throttled QUERY_LIMIT_EXCEEDED" == await stage.call()
-    assert "ok" == await stage.call()
-    assert [(NEW, CALL[0])] * 2 == stage.posts()
+    harness = await followed(harness_of(moved(NEW), GOOD, GOOD, busy, GOOD))
+    assert "throttled QUERY_LIMIT_EXCEEDED" == await harness.call()
+    assert "ok" == await harness.call()
+    assert [(NEW, CALL[0])] * 2 == harness.posts()
 
 
 @pytest.mark.parametrize(
     "to",
     ["https://stranger.example/", "http://two.bitrix24.com/", "https://two.bitrix24.com.evil/"],
 )
-async def test_a_stranger_gets_nothing(staged: Staging, to: str) -> None:
+async def test_a_stranger_gets_nothing(harness_of: Staging, to: str) -> None:
     """The call is refused as it stands; a person must look."""
-    stage = staged(moved(to))
-    fault = await stage.fault()
+    harness = harness_of(moved(to))
+    fault = await harness.fault()
     assert (CallKind.BARRED, "REDIRECT_REFUSED") == (fault.kind, fault.code)
-    assert 1 == len(stage.client.sent)
+    assert 1 == len(harness.client.sent)
 
 
 @pytest.mark.parametrize("to", ["", "/auth/", f"{OLD}/auth/", "https://[broken"])
-async def test_a_redirect_to_nowhere_else_is_tried_later(staged: Staging, to: str) -> None:
+async def test_a_redirect_to_nowhere_else_is_tried_later(harness_of: Staging, to: str) -> None:
     """A page of maintenance, perhaps."""
-    fault = await staged(moved(to)).fault()
+    fault = await harness_of(moved(to)).fault()
     assert (CallKind.UNAVAILABLE, "HTTP_302") == (fault.kind, fault.code)
 
 
-async def test_redirects_do_not_go_on_for_ever(staged: Staging) -> None:
+async def test_redirects_do_not_go_on_for_ever(harness_of: Staging) -> None:
     """Neither in a circle, nor ever further."""
-    stage = staged(moved(NEW), moved(OLD), moved(NEW), GOOD)
-    assert "unavailable HTTP_302" == await stage.call()
-    assert [(OLD, CALL[0]), (NEW, "profile"), (OLD, CALL[0])] == stage.posts()
+    harness = harness_of(moved(NEW), moved(OLD), moved(NEW), GOOD)
+    assert "unavailable HTTP_302" == await harness.call()
+    assert [(OLD, CALL[0]), (NEW, "profile"), (OLD, CALL[0])] == harness.posts()
     further = [moved(f"https://n{number}.bitrix24.com/") for number in range(9)]
-    stage = staged(*further)
-    assert "unavailable HTTP_302" == await stage.call()
-    assert 1 + MAX_REDIRECTS == len(stage.posts())
+    harness = harness_of(*further)
+    assert "unavailable HTTP_302" == await harness.call()
+    assert 1 + MAX_REDIRECTS == len(harness.posts())
 
 
-async def test_a_doubtful_call_never_goes_again(staged: Staging) -> None:
+async def test_a_doubtful_call_never_goes_again(harness_of: Staging) -> None:
     """The portal may have executed it; when it left is told to whoever looks it up."""
     for broken in (httpx.ReadTimeout("x"), httpx.Response(502), httpx.Response(200)):
-        stage = staged(broken, renewals=9)
-        fault = await stage.fault()
+        harness = harness_of(broken, renewals=9)
+        fault = await harness.fault()
         assert CallKind.AMBIGUOUS is fault.kind
         assert fault.sent_at > 0
-        assert 1 == len(stage.client.sent)
+        assert 1 == len(harness.client.sent)
 
 
-async def test_a_repeated_call_is_dated_by_its_last_post(staged: Staging) -> None:
+async def test_a_repeated_call_is_dated_by_its_last_post(harness_of: Staging) -> None:
     """Else it would be looked up too early."""
-    stage = staged(EXPIRED, httpx.ReadTimeout("x"), renewals=1)
-    fault = await stage.fault()
+    harness = harness_of(EXPIRED, httpx.ReadTimeout("x"), renewals=1)
+    fault = await harness.fault()
     assert CallKind.AMBIGUOUS is fault.kind
-    assert [("profile", "barred"), ("profile", "ambiguous")] == stage.told
+    assert [("profile", "barred"), ("profile", "ambiguous")] == harness.told

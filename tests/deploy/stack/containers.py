@@ -1,4 +1,4 @@
-"""Sets the scene: a network, RabbitMQ 4.0, the simulated portal, Prometheus, two replicas."""
+"""Starts a network, RabbitMQ 4.0, the simulated portal, Prometheus, two replicas."""
 
 import json
 import time
@@ -15,10 +15,10 @@ from tests.deploy.image.podman import IMPORTER, ROOT, SANDBOX, Container, build,
 from tests.deploy.stack.network import own_network
 from tests.deploy.stack.pods import Pod
 from tests.support.broker import BrokerError, ExistingBroker
-from tests.support.leash import Scratch
+from tests.support.child_process import Scratch
+from tests.support.environment import Environment
 from tests.support.ports import free_ports
 from tests.support.processes import PortalProcess
-from tests.support.world import World
 
 DEPLOY = ROOT / "deploy"
 DEMO: dict[str, dict[str, Any]] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
@@ -46,7 +46,7 @@ class RemotePortal(PortalProcess):
 
 
 @dataclass(slots=True)
-class Scene:
+class Containers:
     """What the replicas work with, and they themselves."""
 
     broker: Container
@@ -56,12 +56,14 @@ class Scene:
     newer: str
     """The image that they are rolled to."""
 
-    def world(self) -> World:
+    def environment(self) -> Environment:
         """Return the books of one test; the portal's ledger is one for all."""
-        world = World(ExistingBroker(f"amqp://guest:guest@{self.broker.address}:5672/"), "/")
-        world.portal.close()
-        world.portal = RemotePortal(f"http://{self.portal.address}:8080/")
-        return world
+        environment = Environment(
+            ExistingBroker(f"amqp://guest:guest@{self.broker.address}:5672/"), "/"
+        )
+        environment.portal.close()
+        environment.portal = RemotePortal(f"http://{self.portal.address}:8080/")
+        return environment
 
     def query(self, path: str, **wanted: str) -> object:
         """Ask Prometheus."""
@@ -70,7 +72,7 @@ class Scene:
 
 
 @contextmanager
-def open_scene() -> Iterator[Scene]:
+def open_containers() -> Iterator[Containers]:
     """Start everything in a network of its own; afterwards nothing of it is left."""
     old = build(f"{IMPORTER}:local", "--build-arg", f"REVISION={OLD}")
     new = build(f"{IMPORTER}:new", "--build-arg", f"REVISION={NEW}")
@@ -96,7 +98,7 @@ def open_scene() -> Iterator[Scene]:
         for pod in pods:
             stack.callback(pod.remove)
             pod.play()
-        yield Scene(broker, portal, prometheus, (pods[0], pods[1]), new)
+        yield Containers(broker, portal, prometheus, (pods[0], pods[1]), new)
 
 
 def wait_for(check: Callable[[], bool], what: str, timeout: float = START_SECONDS) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from tests.deploy.live.servers import Alertmanager, Pager, Prometheus, WatchedNode, wait_for
 from tests.deploy.rules.rulebook import FILES, scaled
 from tests.deploy.rules.stories import EXTERNAL
+from tests.support.environment import Environment
 from tests.support.ports import free_port
-from tests.support.world import World
 
 FACTOR = 100
 """An alert's five minutes take three seconds."""
@@ -21,7 +21,7 @@ DETAILED = {"family": ["queue_coarse_metrics", "queue_consumer_count"]}
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Monitoring:
     """Holds the parts that outlive one importer."""
 
     node: WatchedNode
@@ -31,13 +31,13 @@ class Stage:
     started: float
 
     @asynccontextmanager
-    async def world(
+    async def environment(
         self, settings: Mapping[str, str], portal: Mapping[str, Any]
-    ) -> AsyncIterator[World]:
+    ) -> AsyncIterator[Environment]:
         """Lend a portal and room for importers on the port that is scraped."""
         own = {"IMPORTER_HTTP__PORT": str(self.port), **settings}
-        async with World(self.node, VHOST, settings=own, portal=portal) as world:
-            yield world
+        async with Environment(self.node, VHOST, settings=own, portal=portal) as environment:
+            yield environment
 
     def wait_seen(self) -> None:
         """Wait until Prometheus has scraped an importer and no rule misses it any more."""
@@ -58,7 +58,7 @@ class Stage:
 
 
 @contextmanager
-def open_stage(factor: float = FACTOR) -> Iterator[Stage]:
+def open_monitoring(factor: float = FACTOR) -> Iterator[Monitoring]:
     """Start everything that watches, and the broker."""
     port = free_port()
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def open_stage(factor: float = FACTOR) -> Iterator[Stage]:
         server = Prometheus(_config(port, node.exporter, manager.address))
         for path in FILES:
             server.write(path.name, scaled(path, factor))
-        yield Stage(node, stack.enter_context(server), pager, port, time.time())
+        yield Monitoring(node, stack.enter_context(server), pager, port, time.time())
 
 
 def _config(importer: int, exporter: int, manager: str) -> dict[str, Any]:

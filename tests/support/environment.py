@@ -1,4 +1,4 @@
-"""Builds the importer's whole world for one test: broker, portal, service, and the books."""
+"""Builds the importer's whole environment for one test: broker, portal, service, and the books."""
 
 import asyncio
 import json
@@ -94,7 +94,7 @@ class Books:
         return Counter(event["data"]["error"]["code"] for event in self.failed)
 
 
-class World:
+class Environment:
     """One broker's virtual host, one portal, one service (or several), and their books."""
 
     def __init__(

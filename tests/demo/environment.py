@@ -27,7 +27,7 @@ Say = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Environment:
     """Holds the parts while they run."""
 
     broker: Broker
@@ -52,7 +52,7 @@ class Stage:
 
 
 @contextmanager
-def open_stage(say: Say) -> Iterator[Stage]:
+def open_environment(say: Say) -> Iterator[Environment]:
     """Start broker, portal and importer; `say` is told before each and when it is ready."""
     with ExitStack() as parts:
         started = time.monotonic()
@@ -79,7 +79,7 @@ def open_stage(say: Say) -> Iterator[Stage]:
         service = parts.enter_context(ServiceProcess(settings))
         service.wait_ready()
         say("", f"ready after {_since(started)}")
-        yield Stage(broker, vhost, portal, service, settings)
+        yield Environment(broker, vhost, portal, service, settings)
 
 
 def _since(started: float) -> str:

@@ -1,4 +1,4 @@
-"""Stands before the portal: a door that can be shut, so that nobody is at the port."""
+"""Forwards a port to the portal; can stop listening, so that connections are refused."""
 
 import asyncio
 from contextlib import suppress
@@ -10,8 +10,8 @@ CHUNK = 65_536
 END_SECONDS = 5.0
 
 
-class Door:
-    """A TCP forwarder on one port of loopback; shut, it refuses connections."""
+class Listener:
+    """A TCP forwarder on one port of loopback; closed, it refuses connections."""
 
     def __init__(self, url: str) -> None:
         """Lead to the host and port of a URL."""
@@ -23,7 +23,7 @@ class Door:
 
     @property
     def url(self) -> str:
-        """Return the URL by way of this door."""
+        """Return the URL of the portal by way of this listener."""
         return urlunsplit(self._parts._replace(netloc=f"127.0.0.1:{self._port}"))
 
     async def open(self) -> None:
@@ -31,7 +31,7 @@ class Door:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
-    async def shut(self) -> None:
+    async def close(self) -> None:
         """Stop listening, and abort what is under way."""
         if self._server is not None:
             self._server.close()
@@ -50,8 +50,8 @@ class Door:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Shut it."""
-        await self.shut()
+        """Close it."""
+        await self.close()
         if self._serving:
             await asyncio.wait(self._serving, timeout=END_SECONDS)
 

@@ -13,7 +13,7 @@ GONE = object()
 SECRET_URL = "https://portal.example.com/rest/1/s3cret/"
 FROM_SECRET = {"valueFrom": {"secretKeyRef": {"name": "crm-importer", "key": "x"}}}
 
-# What is rendered / the kind of which the first is spoilt / where in it.
+# What is rendered / the kind of which the first is changed / where in it.
 DEPLOYMENT = "production/Deployment/spec."
 STAGED = "staging/Deployment/spec."
 POD = DEPLOYMENT + "template.spec."
@@ -217,16 +217,16 @@ class Break(NamedTuple):
     def spoil(self) -> Rendered:
         """Return what is rendered, with the change made."""
         name, kind, path = self.place.split("/")
-        spoilt = render(name).copy()
+        mutated = render(name).copy()
         *way, last = path.split(".")
-        place: Any = spoilt.all(kind)[0]
+        place: Any = mutated.all(kind)[0]
         for step in way:
             place = place[_key(place, step)]
         if self.value is GONE:
             del place[_key(place, last)]
         else:
             place[_key(place, last)] = self.value
-        return spoilt
+        return mutated
 
 
 EVERY = [Break(policy, *change) for policy, changes in BREAKS.items() for change in changes]

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from aio_pika.abc import AbstractIncomingMessage
 
+from tests.demo.environment import Environment
 from tests.demo.samples import Sample
 from tests.demo.screen import Progressing, Screen, Snapshot
-from tests.demo.stage import Stage
 from tests.support.amqp import Upstream
 from tests.support.broker import Depth
 from tests.support.processes import ProcessError
@@ -61,19 +61,21 @@ def cut_call(samples: Sequence[Sample]) -> Mapping[str, Any]:
     return {"kind": "cut_after_commit", "match": f"{deals[len(deals) // 2].event_id}"}
 
 
-async def play(stage: Stage, samples: Sequence[Sample], screen: Screen) -> Harvest:
+async def run_scenario(
+    environment: Environment, samples: Sequence[Sample], screen: Screen
+) -> Harvest:
     """Publish, watch until every message has its outcome, stop the importer, read the queues.
 
     TimeoutError after two minutes at the latest; ProcessError if a part ends.
     """
-    stage.portal.faults([cut_call(samples)])
-    async with Upstream(stage.amqp_url) as upstream:
+    environment.portal.faults([cut_call(samples)])
+    async with Upstream(environment.amqp_url) as upstream:
         with screen.progress(expected(samples)) as progress:
             async with asyncio.timeout(MAX_SECONDS):
-                await _publish_and_watch(stage, upstream, samples, progress)
-        metrics = await asyncio.to_thread(stage.service.metrics)
-        stage.service.terminate()
-        exit_code = await asyncio.to_thread(stage.service.wait, STOP_SECONDS)
+                await _publish_and_watch(environment, upstream, samples, progress)
+        metrics = await asyncio.to_thread(environment.service.metrics)
+        environment.service.terminate()
+        exit_code = await asyncio.to_thread(environment.service.wait, STOP_SECONDS)
         succeeded = await _read(upstream, "crm.items.succeeded")
         failed = await _read(upstream, "crm.items.failed")
         dead_letters = await _read(upstream, "crm.items.dlq")
@@ -81,22 +83,22 @@ async def play(stage: Stage, samples: Sequence[Sample], screen: Screen) -> Harve
         succeeded=succeeded,
         failed=failed,
         dead_letters=dead_letters,
-        ledger=stage.portal.ledger(),
-        summary=stage.portal.summary(),
+        ledger=environment.portal.ledger(),
+        summary=environment.portal.summary(),
         metrics=metrics,
-        queues=stage.broker.queues(stage.vhost),
+        queues=environment.broker.queues(environment.vhost),
         exit_code=exit_code,
     )
 
 
 async def _publish_and_watch(
-    stage: Stage, upstream: Upstream, samples: Sequence[Sample], progress: Progressing
+    environment: Environment, upstream: Upstream, samples: Sequence[Sample], progress: Progressing
 ) -> None:
     published: list[str] = []
     feeding = asyncio.create_task(_feed(upstream, samples, published), name="feed")
     try:
         while True:
-            snapshot = await _look(stage, upstream, len(published))
+            snapshot = await _look(environment, upstream, len(published))
             done = feeding.done() and snapshot.settled >= len(published)
             progress.show(snapshot, last=done)
             if done:
@@ -124,8 +126,8 @@ async def _feed(upstream: Upstream, samples: Sequence[Sample], published: list[s
         await asyncio.sleep(max(0.0, due - loop.time()))
 
 
-async def _look(stage: Stage, upstream: Upstream, published: int) -> Snapshot:
-    metrics = await asyncio.to_thread(_metrics, stage)
+async def _look(environment: Environment, upstream: Upstream, published: int) -> Snapshot:
+    metrics = await asyncio.to_thread(_metrics, environment)
     waiting = await upstream.ready("crm.items.import")
     failed = total(metrics, "items_total", outcome="failed")
     return Snapshot(
@@ -144,12 +146,12 @@ async def _look(stage: Stage, upstream: Upstream, published: int) -> Snapshot:
     )
 
 
-def _metrics(stage: Stage) -> Metrics:
+def _metrics(environment: Environment) -> Metrics:
     """Read the importer's metrics; when it has ended, its last words are the error."""
     try:
-        return stage.service.metrics()
+        return environment.service.metrics()
     except httpx.TransportError as error:
-        last = "\n".join(stage.service.stderr().splitlines()[-LAST_WORDS:])
+        last = "\n".join(environment.service.stderr().splitlines()[-LAST_WORDS:])
         raise ProcessError(f"the importer does not answer ({error}):\n{last}") from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 
-class Leashed:
+class ChildProcess:
     """Runs one command in a session of its own, with its output in files.
 
     The kernel kills the command when the thread that started it ends, `kill -9` included.

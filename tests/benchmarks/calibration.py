@@ -1,6 +1,6 @@
 """Tells how fast the machine is just now: does the same piece of work over and over.
 
-A program: `python -m tests.benchmarks.metronome PROGRESS`. Shared machines change their speed by
+A program: `python -m tests.benchmarks.calibration PROGRESS`. Shared machines change their speed by
 a third within minutes; what is compared over minutes is set against this beat.
 """
 
@@ -19,13 +19,13 @@ PAUSE_SECONDS = 0.02
 _WORK = [{"id": n, "fields": {"title": f"Order {n}", "opportunity": n * 1.5}} for n in range(40)]
 
 
-class Metronome(Program):
+class Calibration(Program):
     """The beat as a process of its own; it takes a twentieth of one core."""
 
     def __init__(self) -> None:
         self._progress = Path(tempfile.mkstemp(prefix="crm-importer-beat-")[1])
         self._progress.write_bytes(bytes(WORDS.size))
-        super().__init__("tests.benchmarks.metronome", str(self._progress))
+        super().__init__("tests.benchmarks.calibration", str(self._progress))
 
     @property
     def url(self) -> str:
