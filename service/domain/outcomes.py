@@ -9,7 +9,11 @@ MAX_TEXT = 1000
 
 
 class FailureKind(StrEnum):
-    """Why an event failed, as its reader sees it."""
+    """Why an event failed.
+
+    malformed: unreadable; rejected: refused for its own content; unsupported: the portal does not
+    import this type; ambiguous: may be in the CRM, look.
+    """
 
     MALFORMED = "malformed"
     REJECTED = "rejected"

@@ -5,29 +5,37 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from pamqp.commands import Basic
 
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import shorten
-from service.domain.outcomes import Failed, Imported
+from service.domain.outcomes import Failed, FailureKind, Imported
 from service.rabbit.copies import BODY, DROPPED_BYTES, SHORT_STRING, Copy, shortened
 from service.rabbit.delivery_counts import COUNTS
+from service.rabbit.result_events import (
+    TEXT_LIMIT,
+    WARNINGS_LIMIT,
+    DeadLetterHeaders,
+    FailedData,
+    FailedEvent,
+    Failure,
+    ResultEvent,
+    SucceededData,
+    SucceededEvent,
+)
 from service.rabbit.topology import Topology
 from service.rabbit.wire import Escaped
 
 CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
-TEXT_LIMIT = 1000
-"""Characters of an error message; details do not belong into headers (`anchors.md` C12)."""
 OTHER_BODY = (
     "another body was imported under this id, and this one is not in the CRM: give every item an "
     "id of its own; to change an item, use crm.item.update with its itemId"
 )
-WARNINGS_LIMIT = 1000
-"""Characters of all warnings in a dead letter, a line each; the result has them whole."""
 ID_BYTES = 4 * TEXT_LIMIT
 """The most that the characters of an event id take."""
 OUR_BYTES = 12_000
@@ -35,6 +43,8 @@ OUR_BYTES = 12_000
 ENTRY_BYTES = 8
 """What a header takes beside its name and its value."""
 
+
+T = TypeVar("T")
 
 Settled = Settlement[Any]
 """A settlement of one of our deliveries; the pipeline knows them by its own protocol."""
@@ -67,76 +77,79 @@ class Encoder:
 
     def _succeeded(self, settlement: Settled, outcome: Imported, now: datetime) -> Outgoing:
         event = settlement.event
-        data: dict[str, Any] = {
-            "eventId": event.event_id,
-            "entityTypeId": event.entity_type_id,
-            "itemId": outcome.item_id,
-            "importedAt": _time(now),
-            "attempts": settlement.attempts,
-            "batchId": settlement.batch_id,
-            "reconciled": outcome.reconciled,
-            "duplicate": outcome.duplicate,
-        }
-        unique = _digest(event.entity_type_id, event.event_id, "succeeded")
-        return self._result("succeeded", unique, settlement, data, now)
+        if event.entity_type_id is None:
+            raise TypeError("an imported event has an entity type")
+        data = SucceededData(
+            event_id=event.event_id,
+            entity_type_id=event.entity_type_id,
+            item_id=outcome.item_id,
+            imported_at=_time(now),
+            attempts=settlement.attempts,
+            batch_id=settlement.batch_id,
+            reconciled=outcome.reconciled,
+            duplicate=outcome.duplicate,
+            warnings=_warnings(settlement) or UNSET,
+        )
+        result = SucceededEvent(
+            id=_digest(event.entity_type_id, event.event_id, "succeeded"),
+            type="crm.item.import.succeeded.v1",
+            data=data,
+            **self._envelope(event, now),
+        )
+        return self._outgoing("succeeded", result, event, now)
 
     def _failed(self, settlement: Settled, outcome: Failed, now: datetime) -> Outgoing:
         event = settlement.event
-        data = {
-            "eventId": event.event_id,
-            "entityTypeId": event.entity_type_id,
-            "failedAt": _time(now),
-            "attempts": settlement.attempts,
-            "batchId": settlement.batch_id,
-            "error": {
-                "kind": outcome.kind,
-                "code": outcome.code,
-                "message": outcome.message[:TEXT_LIMIT],
-                "httpStatus": outcome.http_status,
-            },
-        }
-        unique = _digest(
-            event.entity_type_id,
-            event.event_id,
-            "failed",
-            event.digest,
-            event.origin.redrive_count,
+        data = FailedData(
+            event_id=event.event_id,
+            entity_type_id=event.entity_type_id,
+            failed_at=_time(now),
+            attempts=settlement.attempts,
+            batch_id=settlement.batch_id,
+            error=Failure(
+                kind=outcome.kind,
+                code=outcome.code,
+                message=outcome.message[:TEXT_LIMIT],
+                http_status=outcome.http_status,
+            ),
+            warnings=_warnings(settlement) or UNSET,
         )
-        return self._result("failed", unique, settlement, data, now)
+        redriven = event.origin.redrive_count
+        result = FailedEvent(
+            id=_digest(event.entity_type_id, event.event_id, "failed", event.digest, redriven),
+            type="crm.item.import.failed.v1",
+            data=data,
+            **self._envelope(event, now),
+        )
+        return self._outgoing("failed", result, event, now)
 
-    def _result(
-        self,
-        target: str,
-        unique: str,
-        settlement: Settled,
-        data: dict[str, Any],
-        now: datetime,
-    ) -> Outgoing:
-        event = settlement.event
-        kind = "unknown" if event.entity_type_id is None else str(event.entity_type_id)
-        if warnings := _warnings(settlement):
-            data["warnings"] = warnings
-        envelope = {
+    def _envelope(self, event: ItemEvent | Malformed, now: datetime) -> dict[str, Any]:
+        """Return what both kinds of result event have."""
+        return {
             "specversion": "1.0",
-            "id": unique,
             "source": self._source,
-            "type": f"crm.item.import.{target}.v1",
-            "subject": f"{kind}/{event.event_id}",
+            "subject": f"{_kind(event)}/{event.event_id}",
             "time": _time(now),
             "datacontenttype": "application/json",
             **event.origin.trace,
-            "data": data,
         }
+
+    def _outgoing(
+        self, target: str, result: ResultEvent, event: ItemEvent | Malformed, now: datetime
+    ) -> Outgoing:
         properties = Basic.Properties(
             content_type=CLOUD_EVENTS,
             delivery_mode=2,
-            message_id=unique,
+            message_id=result.id,
             correlation_id=_correlation(event),
             timestamp=now,
         )
-        body = msgspec.json.encode(envelope)
         return Outgoing(
-            target, self._topology.results_exchange, f"{target}.{kind}", body, properties
+            target,
+            self._topology.results_exchange,
+            f"{target}.{_kind(event)}",
+            msgspec.json.encode(result),
+            properties,
         )
 
     def dead_letter(self, settlement: Settled, now: datetime) -> Outgoing:
@@ -192,32 +205,47 @@ def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:
     event, message, outcome = settlement.event, settlement.delivery.message, settlement.outcome
     if isinstance(outcome, Imported):
         raise TypeError("an imported event has no dead letter")
-    headers: dict[str, Any] = {
-        "import_error_kind": str(outcome.kind),
-        "import_error_code": shortened(outcome.code, SHORT_STRING),
-        "import_error_message": "",
-        "import_http_status": outcome.http_status,
-        "import_attempts": settlement.attempts,
-        "import_failed_at": _time(now),
-        "import_event_id": event.event_id if len(event.event_id.encode()) <= ID_BYTES else None,
-        "import_batch_id": settlement.batch_id,
-        "import_warnings": "\n".join(_warnings(settlement))[:WARNINGS_LIMIT] or None,
-        "import_original_exchange": shortened(message.exchange or "", SHORT_STRING),
-        "import_original_routing_key": shortened(message.routing_key or "", SHORT_STRING),
-        "import_original_message_id": _cut(message.header.properties.message_id),
-        "import_redrive_count": event.origin.redrive_count,
+    reason = DeadLetterHeaders(
+        import_error_kind=outcome.kind,
+        import_error_code=shortened(outcome.code, SHORT_STRING),
+        import_error_message="",
+        import_http_status=_given(outcome.http_status),
+        import_attempts=settlement.attempts,
+        import_failed_at=_time(now),
+        import_event_id=event.event_id if len(event.event_id.encode()) <= ID_BYTES else UNSET,
+        import_batch_id=_given(settlement.batch_id),
+        import_warnings="\n".join(_warnings(settlement))[:WARNINGS_LIMIT] or UNSET,
+        import_original_exchange=shortened(message.exchange or "", SHORT_STRING),
+        import_original_routing_key=shortened(message.routing_key or "", SHORT_STRING),
+        import_original_message_id=_cut(message.header.properties.message_id),
+        import_redrive_count=event.origin.redrive_count,
+    )
+    headers = {
+        name: str(value) if isinstance(value, FailureKind) else value
+        for name, value in msgspec.structs.asdict(reason).items()
+        if value is not UNSET
     }
-    known = {name: value for name, value in headers.items() if value is not None}
     room = (
         OUR_BYTES
         - DROPPED_BYTES
-        - sum(len(name) + len(str(value).encode()) + ENTRY_BYTES for name, value in known.items())
+        - sum(
+            len(name) + len(str(value).encode()) + ENTRY_BYTES for name, value in headers.items()
+        )
     )
-    return known | {"import_error_message": shortened(outcome.message[:TEXT_LIMIT], room)}
+    return headers | {"import_error_message": shortened(outcome.message[:TEXT_LIMIT], room)}
 
 
-def _cut(name: str | None) -> str | None:
-    return shortened(name, SHORT_STRING) if name else None
+def _given(value: T | None) -> T | UnsetType:
+    return UNSET if value is None else value
+
+
+def _kind(event: ItemEvent | Malformed) -> str:
+    """Return what routing keys and subjects say of the entity type."""
+    return "unknown" if event.entity_type_id is None else str(event.entity_type_id)
+
+
+def _cut(name: str | None) -> str | UnsetType:
+    return shortened(name, SHORT_STRING) if name else UNSET
 
 
 def _correlation(event: ItemEvent | Malformed) -> str:

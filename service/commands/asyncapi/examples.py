@@ -2,6 +2,18 @@
 
 from typing import Any
 
+import msgspec
+
+from service.domain.outcomes import FailureKind
+from service.rabbit.result_events import (
+    DeadLetterHeaders,
+    FailedData,
+    FailedEvent,
+    Failure,
+    SucceededData,
+    SucceededEvent,
+)
+
 Example = dict[str, Any]
 
 ITEM: Example = {
@@ -27,57 +39,65 @@ BINARY_ITEM: Example = {
     "useOriginalUfNames": "Y",
     "fields": {"title": "Order 1019", "UF_CRM_44_1721": "blue"},
 }
-SUCCEEDED: Example = {
+_AT = "2026-03-04T05:06:07.089Z"
+_BATCH = "5d0c8f1e0b6f4c7a9be2a7d0f3c1e954"
+_REASON = 'Field "Source" is required'
+_ENVELOPE: Any = {
     "specversion": "1.0",
-    "id": "0a2ac2de11cc1dae3315107b42cb4d241eca435b037091c6b7de86349eb11348",
     "source": "/crm-importer/portal.example",
-    "type": "crm.item.import.succeeded.v1",
     "subject": "2/order-1017",
-    "time": "2026-03-04T05:06:07.089Z",
+    "time": _AT,
     "datacontenttype": "application/json",
-    "data": {
-        "eventId": "order-1017",
-        "entityTypeId": 2,
-        "itemId": 4711,
-        "importedAt": "2026-03-04T05:06:07.089Z",
-        "attempts": 1,
-        "batchId": "5d0c8f1e0b6f4c7a9be2a7d0f3c1e954",
-        "reconciled": False,
-        "duplicate": False,
-    },
 }
-FAILED: Example = {
-    "specversion": "1.0",
-    "id": "e9d45bbeeee913bacb2c008f3d9f402a8062a8180501ef1e09a0efb9a9b18267",
-    "source": "/crm-importer/portal.example",
-    "type": "crm.item.import.failed.v1",
-    "subject": "2/order-1017",
-    "time": "2026-03-04T05:06:07.089Z",
-    "datacontenttype": "application/json",
-    "data": {
-        "eventId": "order-1017",
-        "entityTypeId": 2,
-        "failedAt": "2026-03-04T05:06:07.089Z",
-        "attempts": 1,
-        "batchId": "5d0c8f1e0b6f4c7a9be2a7d0f3c1e954",
-        "error": {
-            "kind": "rejected",
-            "code": "CRM_FIELD_ERROR_REQUIRED",
-            "message": 'Field "Source" is required',
-            "httpStatus": 200,
-        },
-    },
-}
-DEAD_LETTER_HEADERS: Example = {
-    "import_error_kind": "rejected",
-    "import_error_code": "CRM_FIELD_ERROR_REQUIRED",
-    "import_error_message": 'Field "Source" is required',
-    "import_http_status": 200,
-    "import_attempts": 1,
-    "import_failed_at": "2026-03-04T05:06:07.089Z",
-    "import_event_id": "order-1017",
-    "import_batch_id": "5d0c8f1e0b6f4c7a9be2a7d0f3c1e954",
-    "import_original_exchange": "crm.items",
-    "import_original_routing_key": "item.2",
-    "import_redrive_count": 0,
-}
+SUCCEEDED: Example = msgspec.to_builtins(
+    SucceededEvent(
+        id="0a2ac2de11cc1dae3315107b42cb4d241eca435b037091c6b7de86349eb11348",
+        type="crm.item.import.succeeded.v1",
+        data=SucceededData(
+            event_id="order-1017",
+            entity_type_id=2,
+            item_id=4711,
+            imported_at=_AT,
+            attempts=1,
+            batch_id=_BATCH,
+            reconciled=False,
+            duplicate=False,
+        ),
+        **_ENVELOPE,
+    )
+)
+FAILED: Example = msgspec.to_builtins(
+    FailedEvent(
+        id="e9d45bbeeee913bacb2c008f3d9f402a8062a8180501ef1e09a0efb9a9b18267",
+        type="crm.item.import.failed.v1",
+        data=FailedData(
+            event_id="order-1017",
+            entity_type_id=2,
+            failed_at=_AT,
+            attempts=1,
+            batch_id=_BATCH,
+            error=Failure(
+                kind=FailureKind.REJECTED,
+                code="CRM_FIELD_ERROR_REQUIRED",
+                message=_REASON,
+                http_status=200,
+            ),
+        ),
+        **_ENVELOPE,
+    )
+)
+DEAD_LETTER_HEADERS: Example = msgspec.to_builtins(
+    DeadLetterHeaders(
+        import_error_kind=FailureKind.REJECTED,
+        import_error_code="CRM_FIELD_ERROR_REQUIRED",
+        import_error_message=_REASON,
+        import_http_status=200,
+        import_attempts=1,
+        import_failed_at=_AT,
+        import_event_id="order-1017",
+        import_batch_id=_BATCH,
+        import_original_exchange="crm.items",
+        import_original_routing_key="item.2",
+        import_redrive_count=0,
+    )
+)

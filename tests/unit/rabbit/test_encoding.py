@@ -13,7 +13,8 @@ from pamqp.header import ContentHeader
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed, Origin
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.rabbit.encoding import WARNINGS_LIMIT, Encoder, Outgoing
+from service.rabbit.encoding import Encoder, Outgoing
+from service.rabbit.result_events import WARNINGS_LIMIT
 from service.rabbit.topology import Topology
 from tests.fakes import item_event, malformed
 
@@ -106,6 +107,46 @@ def test_succeeded_event_is_written_as_promised() -> None:
             "duplicate": False,
         },
     } == written
+
+
+ENVELOPE = (
+    b'"source":"/crm-importer/portal.example","type":"crm.item.import.%s.v1","subject":"%s",'
+    b'"time":"2026-03-04T05:06:07.089Z","datacontenttype":"application/json",'
+)
+
+
+def test_members_of_a_succeeded_event_have_their_order_on_the_wire() -> None:
+    """Byte by byte: what has no value is null, what is optional and absent is left out."""
+    (event,) = write(Succeeded, attempts=0, batch_id=None)
+    assert event.body == (
+        b'{"specversion":"1.0",'
+        b'"id":"00745b2c5ee622a13185ffdb386b414d0b154632344eee7c917b67057ba745ae",'
+        + ENVELOPE
+        % (b"succeeded", b"2/order 1")
+        + b'"data":{"eventId":"order 1","entityTypeId":2,"itemId":77,'
+        b'"importedAt":"2026-03-04T05:06:07.089Z","attempts":0,"batchId":null,'
+        b'"reconciled":false,"duplicate":false}}'
+    )
+
+
+def test_members_of_a_failed_event_have_their_order_on_the_wire() -> None:
+    """Byte by byte, with all that may be there."""
+    event = replace(
+        item_event("order 1"),
+        origin=Origin(trace={"traceparent": "00-1", "tracestate": "a=b"}),
+        notes=("é was ignored",),
+    )
+    result, _ = write(REJECTED, event)
+    assert result.body == (
+        b'{"specversion":"1.0",'
+        b'"id":"157761a65953e7629fc74bce5791e53ba2224d52de50d3c918a9d43dac22fdd9",'
+        + ENVELOPE
+        % (b"failed", b"2/order 1")
+        + b'"traceparent":"00-1","tracestate":"a=b",'
+        b'"data":{"eventId":"order 1","entityTypeId":2,"failedAt":"2026-03-04T05:06:07.089Z",'
+        b'"attempts":1,"batchId":"b1","error":{"kind":"rejected","code":"BX_INVALID_VALUE",'
+        b'"message":"wrong title","httpStatus":200},"warnings":["\xc3\xa9 was ignored"]}}'
+    )
 
 
 def test_succeeded_event_tells_what_was_dropped() -> None:
