@@ -122,7 +122,8 @@ def _dead_letters(commands: Parsers) -> None:
     listing.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
     show = _action(actions, "show", "show every dead letter of one event, whole")
-    show.add_argument("id", metavar="ID", help="the event id")
+    show.add_argument("id", metavar="ID", help="the event id, or how it begins")
+    show.add_argument("--json", action="store_true", help="print JSON instead")
 
     _redrive(actions)
     purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
@@ -157,8 +158,8 @@ def _redrive(actions: Parsers) -> None:
     redrive.add_argument(
         "--resend-ambiguous",
         action="store_true",
-        help="also ambiguous and undelivered ones of a type without external id: their items may "
-        "exist already, cannot be looked up, and may be doubled",
+        help="have ambiguous and undelivered ones sent if one look-up does not find them, without "
+        "proof; needed for types without external id, whose items may be doubled",
     )
 
 
@@ -190,7 +191,10 @@ def _filters(command: argparse.ArgumentParser) -> None:
     select.add_argument("--code", metavar="CODE", help="code of the failure")
     select.add_argument("--type", type=_entity_type, metavar="N", help="entity type")
     select.add_argument(
-        "--since", type=_since, metavar="TIME", help="failed after: 2026-03-01T12:00Z, or 2h ago"
+        "--since",
+        type=_since,
+        metavar="TIME",
+        help="failed after 2026-03-01T12:00Z, or within 2h, 30m, 7d",
     )
     select.add_argument(
         "--id", action="append", default=[], metavar="ID", help="event id; repeatable"
@@ -250,7 +254,8 @@ def _ago(text: str) -> datetime:
 
 
 def _age(text: str) -> datetime:
-    age = timedelta(seconds=float(text[:-1]) * _UNITS[text[-1]])
+    number = text.removesuffix("ago").strip()
+    age = timedelta(seconds=float(number[:-1]) * _UNITS[number[-1]])
     if age < timedelta():
         raise ValueError(text)
     return datetime.now(UTC) - age

@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +12,27 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from service.commands import text_layout
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn, TaskID
 
 PLAIN_SECONDS = 5.0
 """Between two lines of progress where there is no terminal."""
-UNBROKEN = 30
-"""Characters of a column that a terminal does not break, such as a code."""
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 )
 """Control characters, and those that end a line, turn the direction of text, or cannot be seen."""
 _TONES: Mapping[str, str] = MappingProxyType(
-    {"good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim"}
+    {"good": "32", "bad": "1;31", "warn": "33", "dim": "2", "head": "1"}
 )
+"""Colours of a terminal by the number that selects them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Toned:
-    """A cell with a tone that a terminal shows as a colour: good, bad, warn, dim."""
+    """A cell with a tone that a terminal shows as a colour: good, bad, warn, dim, head."""
 
     text: str
     tone: str
@@ -47,6 +50,25 @@ def clean(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def command(words: str, **values: str) -> str:
+    """Return a command that can be pasted: each name of `values` becomes its value, quoted."""
+    filled = ["crm-importer"]
+    for word in words.split():
+        option, equals, name = word.rpartition("=")
+        # A value that begins with a dash would be read as an option.
+        ends = "-- " if not equals and values.get(name, "").startswith("-") else ""
+        filled.append(f"{ends}{option}{equals}{quoted(values[name])}" if name in values else word)
+    return " ".join(filled)
+
+
+def quoted(word: str) -> str:
+    """Return a word as a shell reads it, whatever stands in it."""
+    if clean(word) == word:
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return "$'" + escaped.replace("'", "\\'") + "'"
+
+
 def many(count: int, noun: str) -> str:
     """Return a number of things in words, such as `1 letter` or `2,000 letters`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -62,16 +84,48 @@ def show(text: str = "") -> None:
     _write(text, sys.stdout)
 
 
+def line(*pieces: Cell) -> None:
+    """Write a line to standard output, its toned pieces coloured on a terminal."""
+    paints = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    written = (_painted(each) if paints else _text(each) for each in pieces)
+    _put("".join(written).rstrip() + "\n", sys.stdout)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Write a table to standard output: ruled on a terminal, else columns of plain text."""
-    if sys.stdout.isatty():
-        _ruled(columns, rows)
-        return
-    lines = [list(columns), *([_text(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        show("  ".join(cells).rstrip())
+    """Write a table to standard output: no wider than a terminal, else in plain columns.
+
+    What finds no room beside the rest stands below its row, whole.
+    """
+    width = columns_of(sys.stdout)
+    texts = [[_text(cell) for cell in row] for row in rows]
+    beside, below = text_layout.split(columns, texts, width)
+    widths = [max(text_layout.cells(each[at]) for each in (columns, *texts)) for at in beside]
+    is_number = [bool(rows) and all(isinstance(row[at], int) for row in rows) for at in beside]
+
+    def row(cells: Sequence[str]) -> str:
+        found = zip(beside, widths, is_number, strict=True)
+        return text_layout.GAP.join(
+            text_layout.padded(cells[at], size, right=number and width is not None)
+            for at, size, number in found
+        )
+
+    line(Toned(row(columns), "head"))
+    for cells in texts:
+        line(row(cells))
+        for at in below:
+            line(text_layout.INDENT, Toned(columns[at], "dim"), text_layout.GAP, cells[at])
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Return how wide a terminal is; None where it is none, and nothing is bent to a width."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def paragraph(text: str, *, first: str = "", rest: str = "") -> None:
+    """Write a text to standard output; on a terminal broken between words, indented as told."""
+    width = columns_of(sys.stdout)
+    for each in text_layout.wrapped(text, width, first=first, rest=rest):
+        show(each)
 
 
 def can_ask() -> bool:
@@ -80,10 +134,13 @@ def can_ask() -> bool:
 
 
 def confirm(question: str, answer: str) -> bool:
-    """Ask for a word to be typed, and tell whether it was."""
-    sys.stderr.write(f"{clean(question)} ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip() == answer
+    """Ask for a word to be typed, and tell whether it was; Ctrl-C is a no."""
+    _put(f"{clean(question)} ", sys.stderr)
+    try:
+        return sys.stdin.readline().strip() == answer
+    except (KeyboardInterrupt, UnicodeDecodeError):
+        say("")  # the answer to come stands on a line of its own
+        return False
 
 
 class Progress(Protocol):
@@ -111,7 +168,7 @@ def progress(what: str, total: int | None, *, unit: str = "") -> Iterator[Progre
 
     screen = Console(stderr=True)
     with Bar(*_columns(unit), console=screen, transient=True) as trip:
-        yield _Bar(trip, trip.add_task(clean(what), total=total, told=""))
+        yield _Bar(trip, trip.add_task(encodable(clean(what), sys.stderr), total=total, told=""))
 
 
 class _Bar:
@@ -124,7 +181,7 @@ class _Bar:
         self._bar.advance(self._task, steps)
 
     def tell(self, text: str) -> None:
-        self._bar.update(self._task, told=clean(text))
+        self._bar.update(self._task, told=encodable(clean(text), sys.stderr))
 
 
 class _Lines:
@@ -164,25 +221,6 @@ def _columns(unit: str) -> "list[ProgressColumn]":
     ]
 
 
-def _ruled(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only people at a terminal wait for it
-    from rich.console import Console  # noqa: PLC0415 - as above
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    ruled = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(columns):
-        numbers = bool(rows) and all(isinstance(row[position], int) for row in rows)
-        short = max((len(_text(row[position])) for row in rows), default=0) <= UNBROKEN
-        ruled.add_column(
-            name, justify="right" if numbers else "left", overflow="fold", no_wrap=short
-        )
-    for row in rows:
-        ruled.add_row(*(Text(_text(cell), style=_style(cell)) for cell in row))
-    with writing(sys.stdout):
-        Console(file=sys.stdout).print(ruled)
-
-
 def _text(cell: Cell) -> str:
     match cell:
         case Toned():
@@ -193,8 +231,9 @@ def _text(cell: Cell) -> str:
             return clean(cell)
 
 
-def _style(cell: Cell) -> str:
-    return _TONES[cell.tone] if isinstance(cell, Toned) else ""
+def _painted(cell: Cell) -> str:
+    tone = _TONES[cell.tone] if isinstance(cell, Toned) else ""
+    return f"\x1b[{tone}m{_text(cell)}\x1b[0m" if tone else _text(cell)
 
 
 @contextmanager
@@ -203,11 +242,11 @@ def writing(stream: TextIO) -> Iterator[None]:
     try:
         yield
         stream.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         mute(stream)
         if stream is not sys.stderr:
+            if isinstance(error, BrokenPipeError):
+                raise
             why = error.strerror or "closed"
             raise Unwritable(f"standard output cannot be written: {why}") from None
 
@@ -220,8 +259,17 @@ def mute(stream: TextIO) -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    """Write lines in whatever the stream can encode."""
-    encoding = stream.encoding or "utf-8"
-    lines = "\n".join(clean(line) for line in text.split("\n"))
+    """Write lines, each cleaned."""
+    _put("\n".join(clean(line) for line in text.split("\n")) + "\n", stream)
+
+
+def _put(text: str, stream: TextIO) -> None:
+    """Write a text in whatever the stream can encode."""
     with writing(stream):
-        stream.write(lines.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(encodable(text, stream))
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """Return a text with escapes for what a stream cannot encode."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -8,6 +8,7 @@ from service.domain.age import age_at_receipt
 from service.domain.events import ItemEvent, Malformed
 from service.rabbit.acks import AckBatcher
 from service.rabbit.delivery_counts import deliveries_before
+from service.rabbit.letters import perhaps_sent
 
 
 class Delivery:
@@ -52,7 +53,7 @@ class Delivery:
         self.early = early
         self.copy = bool(message.redelivered)
         self.times = deliveries_before(headers, redelivered=self.copy)
-        self.perhaps_sent = "import_perhaps_sent" in headers
+        self.perhaps_sent = perhaps_sent(headers)
         self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
         self._tags = tags
         tags.add(self._tag)

@@ -17,6 +17,9 @@ from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
 
 UNDELIVERED: Final = "undelivered"
 """The kind of a letter that the broker put there: none of our headers."""
+_KIND: Final = "import_error_kind"
+_RESEND: Final = "import_resend"
+"""When somebody said that it is to be sent again although it may be in the CRM."""
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
 _MAX_REDRIVES = 2**31 - 1
@@ -52,12 +55,15 @@ class Letter:
     @property
     def kind(self) -> str:
         """The kind of the failure."""
-        return text(self.headers.get("import_error_kind")) or UNDELIVERED
+        told = text(self.headers.get(_KIND))
+        return told if told and not _is_the_brokers(self.headers) else UNDELIVERED
 
     @property
     def code(self) -> str:
         """The code of the failure; the broker's reason where the broker put the letter there."""
-        return text(self.headers.get("import_error_code")) or text(self._death.get("reason"))
+        reason = text(self._death.get("reason"))
+        told = text(self.headers.get("import_error_code"))
+        return reason if self.kind == UNDELIVERED and reason else told
 
     @property
     def failed_at(self) -> datetime | None:
@@ -142,18 +148,30 @@ def decoded(letter: Letter, body: bytes, decoder: Decoder) -> ItemEvent | Malfor
 def redriven(letter: Letter, exchange: str, body: bytes, *, resend: bool = False) -> Outgoing:
     """Return the original as it goes back to the intake, marked as redriven.
 
-    What may be in the CRM is marked as perhaps sent, unless it is to be sent again all the same.
+    Its kind says whether it may be in the CRM; a mark, that it is to be sent again all the same.
     """
     _, routing_key = letter.origin
     copy = Copy(letter.properties, letter.message_id, readable=False)
     copy.add_theirs(_is_theirs)
     if len(letter.event_id.encode()) <= ID_BYTES:
         copy.add_ours({"import_event_id": letter.event_id})
+    copy.add_ours({_KIND: letter.kind})
     copy.add_ours({"import_redrive_count": min(letter.redrives + 1, _MAX_REDRIVES)})
-    if letter.kind in PERHAPS_SENT and not resend:
-        copy.add_ours({"import_perhaps_sent": datetime.now(UTC).isoformat(timespec="seconds")})
+    if resend and letter.kind in PERHAPS_SENT:
+        copy.add_ours({_RESEND: datetime.now(UTC).isoformat(timespec="seconds")})
     copy.fit(is_ours)
     return Outgoing("intake", exchange, shortened(routing_key, SHORT_STRING), body, copy)
+
+
+def perhaps_sent(headers: Mapping[str, Any]) -> bool:
+    """Tell whether a message of the intake says that its item may be in the CRM.
+
+    Whoever moves dead letters back with another tool leaves the kind, and no mark of ours.
+    """
+    if "import_perhaps_sent" in headers:
+        return True
+    is_redriven = _count(headers.get("import_redrive_count")) > 0
+    return is_redriven and text(headers.get(_KIND)) in PERHAPS_SENT and _RESEND not in headers
 
 
 def renewed(letter: Letter, queue: str) -> Outgoing:
@@ -193,9 +211,14 @@ def _incoming(properties: Basic.Properties, body: bytes) -> Incoming:
 
 def _original_id(properties: Basic.Properties) -> str | None:
     headers = properties.headers or {}
-    if "import_error_kind" not in headers:
+    if _KIND not in headers or _is_the_brokers(headers):
         return properties.message_id
     return text(headers.get("import_original_message_id")) or None
+
+
+def _is_the_brokers(headers: Mapping[str, Any]) -> bool:
+    """Tell whether the broker put a letter there: a redriven message names a kind, too."""
+    return "x-death" in headers and "import_failed_at" not in headers
 
 
 def _is_theirs(name: str) -> bool:

@@ -24,25 +24,32 @@ BREAKING = (
 )
 
 
+REDRIVE = "dlq redrive --id=ID"
+MEND = f"{REDRIVE} --set FIELD=VALUE"
+PURGE = "dlq purge --id=ID"
+
+
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a failure means, who must act, and what to do."""
+    """What a failure means, who must act, what to do, and with which commands (of the id ID)."""
 
     meaning: str
     who: str
     action: str
+    commands: tuple[str, ...] = (REDRIVE,)
 
 
 _REQUIRED = Advice(
     "the portal demands a field that the item does not have",
     UPSTREAM,
-    "send the field (do the warnings name a misspelt one?), or give it now: "
-    "dlq redrive --id ID --set FIELD=VALUE",
+    "send the field (do the warnings name a misspelt one?), or give it now",
+    (MEND,),
 )
 _VALUE = Advice(
     "the portal does not accept the value of a field",
     UPSTREAM,
-    "mend the value, or give another now: dlq redrive --id ID --set FIELD=VALUE",
+    "mend the value, or give another now",
+    (MEND,),
 )
 _RIGHTS = Advice(
     "the credentials' user may not create this item",
@@ -88,12 +95,14 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             "the body is not strict JSON in UTF-8",
             UPSTREAM,
             "mend the sender and publish anew; purge this one. A redrive fails again",
+            (PURGE,),
         ),
         "wrong_shape": Advice(
             "the body is JSON, but not an item event",
             UPSTREAM,
             "mend the sender and publish anew; purge this one. A redrive fails again unless "
             "--set mends it",
+            (PURGE, MEND),
         ),
         "message_too_large": Advice(
             "the body is larger than the importer accepts",
@@ -104,6 +113,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             "content_encoding names what the importer cannot unpack",
             UPSTREAM,
             "send identity or gzip and publish anew; purge this one",
+            (PURGE,),
         ),
         "validation_failed": Advice(
             "the importer refused it (VALIDATION=reject): the portal would have dropped or "
@@ -119,11 +129,13 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             "another item has this value already, and it must be unique",
             UPSTREAM,
             "look the other item up: is this one wanted at all? Then redrive with another value",
+            (MEND, PURGE),
         ),
         "crm_field_error_category_not_available": Advice(
             "the pipeline (categoryId) does not exist, or its user may not use it",
             f"{UPSTREAM} or {ADMINISTRATOR}",
-            "correct it now: dlq redrive --id ID --set categoryId=N; or open the pipeline",
+            "correct it now, or open the pipeline and redrive",
+            (f"{REDRIVE} --set categoryId=N", REDRIVE),
         ),
         "crm_field_error_products_not_fetched": Advice(
             "the portal could not load the products of the item", ADMINISTRATOR, "redrive once"
@@ -133,8 +145,8 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "100": Advice(
             "a value has a type that the portal cannot read, such as text for a number",
             UPSTREAM,
-            "mend the value that the message or the warnings name, or: "
-            "dlq redrive --id ID --set FIELD=VALUE",
+            "mend the value that the message or the warnings name, or give another now",
+            (MEND,),
         ),
         "http_413": _TOO_LARGE,
         "access_denied": _RIGHTS,
@@ -154,6 +166,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             "items of the type that `links` names cannot be found by an external id",
             UPSTREAM,
             "send the item's number in `fields` instead, and publish anew",
+            (PURGE,),
         ),
         "ended_by_operator": Advice(
             "an operator ended what was parked (`lanes fail`)",
@@ -188,7 +201,10 @@ CODES: Mapping[str, Advice] = MappingProxyType(
 KINDS: Mapping[str, Advice] = MappingProxyType(
     {
         "malformed": Advice(
-            "the message is not an item event", UPSTREAM, "mend the sender and publish anew"
+            "the message is not an item event",
+            UPSTREAM,
+            "mend the sender and publish anew; purge this one",
+            (PURGE,),
         ),
         "rejected": Advice(
             "the portal refused this item for its own content",
@@ -208,12 +224,14 @@ KINDS: Mapping[str, Advice] = MappingProxyType(
 AMBIGUOUS = Advice(
     "it may be in the CRM already, and the importer could not find out",
     OPERATOR,
-    "search the portal for the item. Not there: redrive; there: purge --id ID",
+    "search the portal for the item. Not there: redrive, which looks once more; there: purge",
+    (REDRIVE, PURGE),
 )
 AMBIGUOUS_ALONE = Advice(
     "it may be in the CRM already, and its type has no external id to look it up by",
     OPERATOR,
-    "search the portal for the item. Not there: redrive --resend-ambiguous; there: purge --id ID",
+    "search the portal for the item. Not there: redrive --resend-ambiguous; there: purge",
+    (f"{REDRIVE} --resend-ambiguous", PURGE),
 )
 
 

@@ -72,7 +72,7 @@ class Groups:
 
     def show(self, *more: str) -> None:
         """Show them as a table; `more` names the column of the fates."""
-        columns = ["kind", "code", "letters", "types", "oldest", "sample id", *more]
+        columns = ["kind", "code", "letters", "types", "oldest", "newest", "sample id", *more]
         rows: list[Sequence[terminal.Cell]] = [
             [
                 group.kind,
@@ -80,6 +80,7 @@ class Groups:
                 group.count,
                 _types(group.types),
                 age(group.oldest),
+                age(group.newest),
                 group.sample,
                 *[group.fate for _ in more],
             ]

@@ -5,7 +5,7 @@ import json
 
 from service.commands import terminal
 from service.commands.dlq.groups import Groups
-from service.commands.dlq.opening import opened
+from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.selection import Selection
 from service.commands.runtime import command_runtime
 
@@ -20,14 +20,19 @@ async def listing(options: argparse.Namespace) -> int:
                     groups.add(letter)
             await reading.snapshot.keep(window)
     show = _show_json if options.json else _show
-    show(reading.snapshot.queue, reading.snapshot.depth, groups)
+    show(reading, groups)
     return 1 if reading.ended_early else 0
 
 
-def _show(queue: str, depth: int, groups: Groups) -> None:
+def _show(reading: Reading, groups: Groups) -> None:
+    queue, depth = reading.snapshot.queue, reading.snapshot.depth
     if groups.count:
         groups.show()
-    if not depth:
+    if reading.ended_early:
+        terminal.show(f"{reading.interrupted}; {groups.count:,} of these match")
+    elif not depth and reading.snapshot.others:
+        terminal.show(f"no dead letters to be seen in queue {queue}: others may hold some now")
+    elif not depth:
         terminal.show(f"no dead letters in queue {queue}")
     elif groups.count == depth:
         terminal.show(f"{terminal.many(depth, 'dead letter')} in queue {queue}")
@@ -35,13 +40,16 @@ def _show(queue: str, depth: int, groups: Groups) -> None:
         terminal.show(
             f"{groups.count:,} of {terminal.many(depth, 'dead letter')} in queue {queue} match"
         )
+    for group in list(groups)[:1]:
+        terminal.paragraph(f"look at one: {terminal.command('dlq show ID', ID=group.sample)}")
 
 
-def _show_json(queue: str, depth: int, groups: Groups) -> None:
+def _show_json(reading: Reading, groups: Groups) -> None:
     document = {
-        "queue": queue,
-        "letters": depth,
+        "queue": reading.snapshot.queue,
+        "letters": reading.snapshot.depth,
+        "lookedAt": reading.looked,
         "matching": groups.count,
         "groups": [group.as_json() for group in groups],
     }
-    terminal.show(json.dumps(document, indent=2))
+    terminal.show(json.dumps(document, ensure_ascii=False, indent=2))

@@ -12,9 +12,10 @@ from service.rabbit.snapshot import Snapshot, open_snapshot
 
 @dataclass(slots=True, eq=False)
 class Reading:
-    """A walk through the dead letters; `ended_early`: somebody wanted it to end."""
+    """A walk through the dead letters: `looked` at so many, or `ended_early` by somebody."""
 
     snapshot: Snapshot
+    looked: int = 0
     enough: bool = False
     ended_early: bool = False
 
@@ -24,10 +25,16 @@ class Reading:
         with stoppable() as stop, terminal.progress(what, depth, unit="letters") as progress:
             async for window in self.snapshot.windows():
                 yield window
+                self.looked += len(window)
                 progress.advance(len(window))
                 self.ended_early = stop.is_set()
                 if self.enough or self.ended_early:
                     return
+
+    @property
+    def interrupted(self) -> str:
+        """How far it came, in words; for a walk that ended early."""
+        return f"interrupted: {self.looked:,} of {self.snapshot.depth:,} looked at"
 
 
 @asynccontextmanager

@@ -46,6 +46,8 @@ async def _count(selection: Selection, groups: Groups) -> int:
             for letter in filter(selection.holds, window):
                 groups.add(letter)
             await reading.snapshot.keep(window)
+    if reading.ended_early:
+        terminal.say(f"{reading.interrupted}; nothing was removed")
     return 1 if reading.ended_early else 0
 
 
@@ -65,5 +67,5 @@ async def _remove(selection: Selection, most: int, newest: datetime | None) -> i
             reading.enough = removed >= most
     terminal.show(f"{terminal.many(removed, 'dead letter')} removed")
     if reading.ended_early and removed < most:
-        terminal.say("interrupted: the rest stays where it is")
+        terminal.say(f"{reading.interrupted}; the rest stays where it is")
     return 0 if removed == most else 1

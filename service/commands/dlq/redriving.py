@@ -43,6 +43,19 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     groups: Groups = field(default_factory=Groups)
 
+    def tell_what_stays(self) -> None:
+        """Say how many letters stay where they are, and why."""
+        stays = {
+            "malformed, and would fail again. --set mends, --kind malformed or --id sends them "
+            "all the same": self.malformed,
+            "perhaps in the CRM already, and nobody can look. Search the portal first; "
+            "--resend-ambiguous sends all the same": self.doubtful,
+            **self.failed,
+        }
+        for why, count in stays.items():
+            if count:
+                terminal.paragraph(f"not sent back: {_letters(count)}: {why}")
+
 
 @dataclass(slots=True, eq=False)
 class Redrive:
@@ -150,25 +163,20 @@ class Redrive:
         """Say what was done, and what was not, with the reason."""
         tally = self.tally
         if self.dry_run and tally.groups.count:
-            tally.groups.show("would")
+            tally.groups.show("outcome")
         verb = "would go back" if self.dry_run else "sent back"
         terminal.show(f"{_letters(tally.sent)} {verb} to the intake")
         if tally.hopeless:
             terminal.show(f"malformed, and will fail again: {_letters(tally.hopeless)} of these")
-        if tally.malformed:
-            terminal.show(
-                f"not sent back: {_letters(tally.malformed)}: malformed, and would fail again. "
-                "--set mends, --kind malformed or --id sends them all the same"
+        tally.tell_what_stays()
+        if tally.sent and not self.dry_run:
+            terminal.paragraph(
+                "the importer tries them now; what fails again is a dead letter again: "
+                f"{terminal.command('dlq list --since 5m')}"
             )
-        if tally.doubtful:
-            terminal.show(
-                f"not sent back: {_letters(tally.doubtful)}: perhaps in the CRM already, and "
-                "nobody can look. Search the portal first; --resend-ambiguous sends all the same"
-            )
-        for why, count in tally.failed.items():
-            terminal.show(f"not sent back: {_letters(count)}: {why}")
         if self.untried:
-            terminal.show(f"ended early: {self.untried:,} were not tried")
+            told = "looked at" if self.dry_run else "tried"
+            terminal.show(f"ended early: {self.untried:,} were not {told}")
         elif not tally.groups.count:
             terminal.show("no dead letter matches")
 
@@ -190,6 +198,8 @@ def redriving(options: argparse.Namespace) -> int:
         if code := run(_walk(plan, counted)):
             return code
         if counted.sent > ASKED_ABOVE:
+            counted.groups.show("outcome")
+            counted.tell_what_stays()
             wanted = str(counted.sent)
             if not terminal.confirm(
                 f"Type {wanted} to send back {_letters(counted.sent)}:", wanted
@@ -205,7 +215,7 @@ async def _walk(options: argparse.Namespace, tally: Tally) -> int:
     async with command_runtime("dlq redrive") as work, opened(work) as reading:
         await _redrive_of(work, options, tally).walk(reading)
     if reading.ended_early:
-        terminal.say("interrupted: nothing was sent back")
+        terminal.say(f"{reading.interrupted}; nothing was sent back")
     return 1 if reading.ended_early else 0
 
 
@@ -234,5 +244,6 @@ async def _redrive(options: argparse.Namespace) -> int:
             raise
     redrive.report()
     if reading.ended_early:
-        terminal.say("interrupted: the rest stays where it is")
+        rest = "nothing was sent back" if options.dry_run else "the rest stays where it is"
+        terminal.say(f"{reading.interrupted}; {rest}")
     return 1 if redrive.has_failed or reading.ended_early else 0

@@ -3,8 +3,9 @@
 import argparse
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -12,37 +13,96 @@ from service.commands import terminal
 from service.commands.dlq.advice import advice_on
 from service.commands.dlq.doubling import may_double
 from service.commands.dlq.groups import age, written
-from service.commands.dlq.opening import opened
+from service.commands.dlq.opening import Reading, opened
 from service.commands.runtime import command_runtime
+from service.commands.text_layout import MARK
 from service.rabbit.bodies import GZIP, encoding_of, unpacked
 from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.letters import Letter, text
 
 MAX_SHOWN = 100_000
 """Characters of a body; nobody reads further."""
+MAX_FOUND = 100
+"""Letters of one id that are shown, and ids that are named where several begin alike."""
 _OURS = "import_"
+_TEXTS = frozenset({"message", "warnings", "it means", "who must act", "what to do"})
+"""Values that a terminal may break; ids and headers stay whole."""
+
+
+Line = tuple[str, str]
+"""What stands whole, and a text behind it that a terminal may break between words."""
+
+
+@dataclass(slots=True)
+class Found:
+    """Letters of an event id; while none is found, those of the one id that begins so."""
+
+    wanted: str
+    letters: list[Letter] = field(default_factory=list)
+    ids: dict[str, int] = field(default_factory=dict)
+
+    def add(self, letter: Letter) -> None:
+        """Keep a letter if it is one of them."""
+        own = letter.event_id
+        if own != self.wanted and (self.wanted in self.ids or not own.startswith(self._start)):
+            return
+        if own == self.wanted and own not in self.ids:
+            self.ids.clear()
+        if own in self.ids or len(self.ids) < MAX_FOUND:
+            self.ids[own] = self.ids.get(own, 0) + 1
+        if len(self.ids) > 1 or self.ids[own] == 1:
+            self.letters.clear()
+        if len(self.ids) == 1 and len(self.letters) < MAX_FOUND:
+            self.letters.append(letter)
+
+    @property
+    def _start(self) -> str:
+        return self.wanted.removesuffix(MARK)
 
 
 async def showing(options: argparse.Namespace) -> int:
     """Show every letter of one event id; every letter stays."""
-    found: list[Letter] = []
+    found = Found(options.id)
     async with command_runtime("dlq show") as work, opened(work) as reading:
         async for window in reading.windows("looking"):
-            found += [letter for letter in window if letter.event_id == options.id]
+            for letter in window:
+                found.add(letter)
             await reading.snapshot.keep(window)
         can_look_up, most = work.can_look_up, work.settings.rabbit.max_message_bytes
-    for number, letter in enumerate(found, start=1):
-        terminal.show(f"dead letter {number} of {len(found)}")
-        for line in described(letter, most, can_look_up=can_look_up):
-            terminal.show(f"  {line}".rstrip())
-        terminal.show()
-    if not found:
-        wanted = terminal.clean(options.id)
+    if found.letters:
+        write = _write_json if options.json else _write
+        write(found.letters, most, can_look_up=can_look_up)
+    _tell_what_is_not_shown(found, reading)
+    return 0 if found.letters and not reading.ended_early else 1
+
+
+def _tell_what_is_not_shown(found: Found, reading: Reading) -> None:
+    wanted = terminal.clean(found.wanted)
+    if reading.ended_early:
+        terminal.say(reading.interrupted)
+    if len(found.ids) > 1:
+        terminal.say(f"several event ids begin with {wanted}; name one of them:")
+        for each in found.ids:
+            terminal.say(f"  {terminal.command('dlq show ID', ID=each)}")
+    elif not found.ids and not reading.ended_early:
         terminal.say(f"no dead letter of event {wanted} among {reading.snapshot.depth:,}")
-    return 0 if found else 1
+    for count in found.ids.values():
+        if found.letters and count > len(found.letters):
+            terminal.say(f"only the first {len(found.letters)} of {count:,} letters are shown")
 
 
-def described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]:
+def _write(letters: Sequence[Letter], most: int, *, can_look_up: bool) -> None:
+    for number, letter in enumerate(letters, start=1):
+        terminal.show(f"dead letter {number} of {len(letters)}")
+        for head, text_ in described(letter, most, can_look_up=can_look_up):
+            first = f"  {head}"
+            terminal.paragraph(
+                text_, first=first if text_ else first.rstrip(), rest=" " * len(first)
+            )
+        terminal.show()
+
+
+def described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[Line]:
     """Yield the lines that describe a letter, its body unpacked to `most` bytes."""
     advice = advice_on(letter, may_double=may_double(letter, can_look_up=can_look_up))
     named = {
@@ -55,17 +115,49 @@ def described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[str]:
         "http status": letter.headers.get("import_http_status"),
         "attempts": letter.headers.get("import_attempts"),
         "batch": letter.headers.get("import_batch_id"),
-        "redriven": f"{letter.redrives} times" if letter.redrives else None,
+        "redriven": terminal.many(letter.redrives, "time") if letter.redrives else None,
         "it means": advice.meaning,
         "who must act": advice.who,
         "what to do": advice.action,
     }
     yield from listed(named)
-    yield ""
-    yield "original message"
-    yield from (f"  {line}" for line in listed(_original(letter)))
-    yield f"  body, {len(letter.body):,} bytes"
-    yield from (f"    {line}" for line in body_lines(letter, most))
+    for each in advice.commands:
+        yield f"    {terminal.command(each, ID=letter.event_id)}", ""
+    yield "", ""
+    yield "original message", ""
+    yield from ((f"  {head}", text) for head, text in listed(_original(letter)))
+    yield f"  body, {len(letter.body):,} bytes", ""
+    yield from ((f"    {line}", "") for line in body_lines(letter, most))
+
+
+def _write_json(letters: Sequence[Letter], most: int, *, can_look_up: bool) -> None:
+    told = [as_json(each, most, can_look_up=can_look_up) for each in letters]
+    terminal.show(json.dumps({"letters": told}, ensure_ascii=False, indent=2))
+
+
+def as_json(letter: Letter, most: int, *, can_look_up: bool) -> dict[str, object]:
+    """Return a letter as `--json` shows it."""
+    advice = advice_on(letter, may_double=may_double(letter, can_look_up=can_look_up))
+    exchange, routing_key = letter.origin
+    return {
+        "eventId": letter.event_id,
+        "entityTypeId": letter.entity_type_id,
+        "failedAt": letter.failed_at and written(letter.failed_at),
+        "kind": letter.kind,
+        "code": letter.code,
+        "message": text(letter.headers.get("import_error_message")),
+        "warnings": text(letter.headers.get("import_warnings")).splitlines(),
+        "redriveCount": letter.redrives,
+        "means": advice.meaning,
+        "whoMustAct": advice.who,
+        "whatToDo": advice.action,
+        "commands": [terminal.command(each, ID=letter.event_id) for each in advice.commands],
+        "exchange": exchange,
+        "routingKey": routing_key,
+        "messageId": letter.message_id,
+        "headers": {name: _plain(value) for name, value in letter.headers.items()},
+        "body": "\n".join(body_lines(letter, most)),
+    }
 
 
 def _warnings(letter: Letter) -> str | None:
@@ -93,12 +185,14 @@ def _original(letter: Letter) -> dict[str, object]:
     }
 
 
-def listed(named: Mapping[str, object]) -> Iterator[str]:
+def listed(named: Mapping[str, object]) -> Iterator[Line]:
     """Yield one line for everything that is known, whatever its value is."""
     known = {name: value for name, value in named.items() if value is not None and value != ""}
     width = max(map(len, known), default=0)
     for name, value in known.items():
-        yield terminal.clean(f"{name:<{width}}  {text(value)}")
+        shown = terminal.clean(text(value))
+        head = terminal.clean(f"{name:<{width}}  ")
+        yield (head, shown) if name in _TEXTS else (head + shown, "")
 
 
 def _when(letter: Letter) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.rabbit.letters import redriven, renewed
+from service.rabbit.letters import perhaps_sent, redriven, renewed
 from service.rabbit.snapshot import MAX_RETURNS, renews
 from tests.unit.commands.dlq.samples import FAILED_AT, body, letter, ours
 
@@ -98,7 +98,12 @@ def test_a_redriven_message_has_id_and_count_of_ours_and_nothing_else() -> None:
         message.body,
     )
     properties = message.properties
-    assert {**theirs, "import_event_id": "e", "import_redrive_count": 5} == properties.headers
+    assert {
+        **theirs,
+        "import_event_id": "e",
+        "import_redrive_count": 5,
+        "import_error_kind": "rejected",
+    } == properties.headers
     assert ("m-1", "c", "shop", 2) == (
         properties.message_id,
         properties.correlation_id,
@@ -113,8 +118,30 @@ def test_what_may_be_in_the_crm_goes_back_marked(kind: str | None, *, resend: bo
     """It is looked up, and not sent before its absence is proved; unless somebody says so."""
     headers = {"x-death": [DEATH]} if kind is None else ours(error_kind=kind)
     back = redriven(letter(headers=headers), "crm.items", b"", resend=resend).properties.headers
-    marked = kind != "rejected" and not resend
-    assert marked == ("import_perhaps_sent" in (back or {}))
+    assert (kind or "undelivered") == (back or {})["import_error_kind"]
+    assert (kind != "rejected" and not resend) == perhaps_sent(back or {})
+
+
+def test_a_letter_moved_back_with_another_tool_is_known_as_perhaps_sent() -> None:
+    """It has our kind, and counts as redriven; without a count it came from upstream."""
+    assert perhaps_sent({"import_error_kind": "ambiguous", "import_redrive_count": 1})
+    assert not perhaps_sent({"import_error_kind": "ambiguous"})
+    assert not perhaps_sent({"import_error_kind": "rejected", "import_redrive_count": 1})
+    assert perhaps_sent({"import_perhaps_sent": "2026-03-01T12:00:00+00:00"})
+
+
+def test_what_the_broker_puts_aside_after_a_redrive_is_undelivered() -> None:
+    """Its kind is that of the letter before; the broker's reason is the code."""
+    back = redriven(letter(headers=ours()), "crm.items", b"").properties.headers or {}
+    aside = letter(headers={**back, "x-death": [DEATH]}, message_id="m-1")
+    assert ("undelivered", DEATH["reason"], "m-1", 1) == (
+        aside.kind,
+        aside.code,
+        aside.message_id,
+        aside.redrives,
+    )
+    again = redriven(aside, "crm.items", b"").properties.headers or {}
+    assert "undelivered" == again["import_error_kind"]
 
 
 def test_an_event_keeps_its_name_when_its_body_changes() -> None:
@@ -159,7 +186,11 @@ def test_a_renewal_keeps_its_mark_until_a_redrive() -> None:
     again = renewed(letter(headers=first), "crm.items.dlq").properties.headers
     assert first == again
     back = redriven(letter(headers=first), "crm.items", b"").properties.headers
-    assert {"import_event_id": "e", "import_redrive_count": 1} == back
+    assert {
+        "import_event_id": "e",
+        "import_error_kind": "rejected",
+        "import_redrive_count": 1,
+    } == back
 
 
 @pytest.mark.parametrize(

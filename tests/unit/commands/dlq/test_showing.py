@@ -1,14 +1,21 @@
 """Proves that showing a letter is bounded and safe, whatever lies in it."""
 
 import gzip
+import shlex
 
 import pytest
 
-from service.commands.dlq.showing import MAX_SHOWN, body_lines, described, listed
-from tests.unit.commands.dlq.samples import letter, ours
+from service.commands.dlq.showing import MAX_SHOWN, Found, body_lines, described, listed
+from service.rabbit.letters import Letter
+from tests.unit.commands.dlq.samples import body, letter, ours
 
 MOST = 10_000_000
 BOMB = gzip.compress(b"0" * 50_000_000)
+
+
+def named(event_id: str) -> Letter:
+    """Return a letter of an event id."""
+    return letter(body(id=event_id), headers=ours(event_id=None))
 
 
 @pytest.mark.parametrize(
@@ -61,11 +68,11 @@ def test_every_value_is_one_line() -> None:
     """Tables and lists as values, line ends in ids, and nothing where nothing is known."""
     named = {"a": {"b": 1}, "cc": ["x"], "d": None, "e": "", "f": "1\n2", "g": b"raw", "h": 0}
     assert [
-        "a   {'b': 1}",
-        "cc  ['x']",
-        "f   1\ufffd2",
-        "g   raw",
-        "h   0",
+        ("a   {'b': 1}", ""),
+        ("cc  ['x']", ""),
+        ("f   1\ufffd2", ""),
+        ("g   raw", ""),
+        ("h   0", ""),
     ] == list(listed(named))
     assert [] == list(listed({"a": None}))
 
@@ -74,6 +81,44 @@ def test_the_warnings_of_a_failed_event_are_shown() -> None:
     """They often say why it failed."""
     headers = ours(warnings="TITLE is unknown\nno id was given")
     lines = list(described(letter(headers=headers), MOST, can_look_up=True))
-    assert 1 == sum("TITLE is unknown; no id was given" in line for line in lines)
+    assert 1 == sum("TITLE is unknown; no id was given" in text for _, text in lines)
     lines = list(described(letter(), MOST, can_look_up=True))
-    assert not any(line.startswith("warnings") for line in lines)
+    assert not any(head.startswith("warnings") for head, _ in lines)
+
+
+def test_the_commands_of_a_letter_can_be_pasted() -> None:
+    """The id stands in them, quoted as a shell needs it."""
+    awkward = named("Заказ 'a' $(b)")
+    heads = [head for head, _ in described(awkward, MOST, can_look_up=True)]
+    [command] = [head.strip() for head in heads if "crm-importer" in head]
+    wanted = ["crm-importer", "dlq", "redrive", "--id=Заказ 'a' $(b)", "--set", "FIELD=VALUE"]
+    assert wanted == shlex.split(command)
+
+
+def test_an_id_may_be_shortened() -> None:
+    """The beginning of one id is enough, with or without the mark; an exact one wins."""
+    for wanted in ("order-1", "order-1…", "order-17"):
+        found = Found(wanted)
+        for each in ("order-17", "else", "order-17"):
+            found.add(named(each))
+        assert ({"order-17": 2}, 2) == (found.ids, len(found.letters))
+    found = Found("order-1")
+    for each in ("order-17", "order-18", "order-1", "order-19"):
+        found.add(named(each))
+    assert ({"order-1": 1}, ["order-1"]) == (found.ids, [each.event_id for each in found.letters])
+
+
+def test_ids_that_begin_alike_are_named() -> None:
+    """None of them is shown: which was meant, nobody knows; and not all of 60,000."""
+    found = Found("order")
+    for number in range(300):
+        found.add(named(f"order-{number}"))
+    assert ([], 100) == (found.letters, len(found.ids))
+
+
+def test_letters_of_one_id_are_shown_up_to_a_bound() -> None:
+    """The memory of a command is bounded; how many there are is told."""
+    found = Found("e")
+    for _ in range(150):
+        found.add(letter())
+    assert ({"e": 150}, 100) == (found.ids, len(found.letters))
