@@ -113,7 +113,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     for cells in texts:
         line(row(cells))
         for at in below:
-            line(text_layout.INDENT, Toned(columns[at], "dim"), text_layout.GAP, cells[at])
+            line(text_layout.GAP, Toned(columns[at], "dim"), text_layout.GAP, cells[at])
 
 
 def columns_of(stream: TextIO) -> int | None:

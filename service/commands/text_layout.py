@@ -5,7 +5,6 @@ import unicodedata
 from collections.abc import Sequence
 
 GAP = "  "
-INDENT = "    "
 MARK = "…"
 
 

@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import random
+import re
+import shlex
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -66,8 +68,17 @@ async def test_list_groups_by_kind_and_code(letters: Letters, commands: Commands
     done = await commands.run("dlq", "list")
     assert (0, "") == (done.code, done.err)
     head, first, *rest, total = done.out.splitlines()
-    assert ["kind", "code", "letters", "types", "oldest", "sample", "id"] == head.split()
-    assert first.split() == ["rejected", "CRM_FIELD_ERROR_REQUIRED", "2", "2", "3d", "ago", "old"]
+    assert ["kind", "code", "letters", "types", "oldest", "newest", "sample", "id"] == head.split()
+    assert first.split() == [
+        "rejected",
+        "CRM_FIELD_ERROR_REQUIRED",
+        "2",
+        "2",
+        "3d",
+        "ago",
+        *first.split()[6:8],
+        "old",
+    ]
     assert {"unsupported", "undelivered"} == {line.split()[0] for line in rest}
     assert "4 dead letters in queue crm.items.dlq" == total
     assert 4 == await letters.ready()
@@ -150,12 +161,9 @@ async def test_a_redriven_message_is_the_original_again(
     [message] = await intake(broker, vhost, 1)
     assert "item.2" == message.routing_key
     assert ("m-a", "c-1", "shop") == (message.message_id, message.correlation_id, message.app_id)
-    expected = {"theirs", "traceparent", "import_event_id", "import_redrive_count"}
-    assert expected == set(message.headers) - {"x-delivery-count"}
-    assert ("a", 3) == (
-        message.headers["import_event_id"],
-        message.headers["import_redrive_count"],
-    )
+    ours = {"import_event_id": "a", "import_error_kind": "rejected", "import_redrive_count": 3}
+    assert {"theirs", "traceparent", *ours} == set(message.headers) - {"x-delivery-count"}
+    assert ours == {name: message.headers[name] for name in ours}
     assert 0 == await letters.ready()
 
 
@@ -170,7 +178,12 @@ async def test_what_the_broker_put_aside_goes_back_too(
     assert 0 == done.code
     [message] = await intake(broker, vhost, 1)
     assert ("item.from-upstream", "upstream-1") == (message.routing_key, message.message_id)
-    assert {"theirs": "kept", "import_event_id": "u", "import_redrive_count": 1} == {
+    ours = {
+        "import_event_id": "u",
+        "import_error_kind": "undelivered",
+        "import_redrive_count": 1,
+    }
+    assert {"theirs": "kept", **ours} == {
         name: value for name, value in message.headers.items() if name != "x-delivery-count"
     }
 
@@ -518,20 +531,69 @@ async def test_purge_can_be_interrupted_at_the_question(
         terminal.interrupt()
         assert 1 == await asyncio.to_thread(terminal.wait)
         assert "Traceback" not in terminal.text
+        assert "nothing was removed" in terminal.text.splitlines()[-1]
     assert 1 == await letters.ready()
 
 
 # ---- at a terminal, in pipes, interrupted ----
 
 
-async def test_list_at_a_terminal_is_a_ruled_table(letters: Letters, commands: Commands) -> None:
-    """With colours and rules, and nothing that a letter says moves the cursor."""
-    await letters.put(letter("evil\x1b[2J"), letter("a"))
+LONG = "https://shop.example/заказы Заказ-№-2026-11-0001-" + "9" * 40
+
+
+async def test_tables_fit_80_columns_and_ids_stay_whole(
+    letters: Letters, commands: Commands
+) -> None:
+    """What finds no room stands below its row; nothing that a letter says moves the cursor."""
+    await letters.put(
+        letter("evil\x1b[2J", kind="malformed", code="NOT_JSON"),
+        letter(LONG),
+        letter("a", code="100"),
+    )
+    for command in (["list"], ["redrive", "--dry-run"], ["purge", "--dry-run"]):
+        with commands.terminal("dlq", *command, columns=80) as terminal:
+            assert 0 == await asyncio.to_thread(terminal.wait), terminal.text
+        lines = [line.rstrip() for line in terminal.text.replace("\r", "\n").split("\n")]
+        assert f"  sample id  {LONG}" in lines
+        assert [] == [line for line in lines if len(line) > 80 and LONG not in line]
+        assert "\x1b[2J" not in terminal.raw
+    assert 3 == await letters.ready()
+
+
+async def test_a_letter_at_a_terminal_is_wrapped_and_its_commands_can_be_pasted(
+    letters: Letters, commands: Commands
+) -> None:
+    """Words are not broken, and the command that is shown does what it says."""
+    words = "the portal says much more about it than fits into one line of eighty columns " * 2
+    await letters.put(letter(LONG, headers={"import_error_message": words}), letter("a"))
+    with commands.terminal("dlq", "show", f"{LONG[:40]}…", columns=80) as terminal:
+        assert 0 == await asyncio.to_thread(terminal.wait), terminal.text
+    lines = [line.rstrip() for line in terminal.text.replace("\r", "\n").split("\n")]
+    assert set(words.split()) <= set(" ".join(lines).split())
+    assert [] == [
+        line for line in lines if len(line) > 80 and "заказы" not in line and "u0437" not in line
+    ]
+    [shown] = [line for line in lines if "crm-importer dlq redrive" in line]
+    _, *pasted = shlex.split(shown.replace("FIELD=VALUE", "title=x"))
+    assert 0 == (await commands.run(*pasted)).code
+    assert ["a"] == await letters.ids()
+
+
+async def test_an_interrupted_list_says_how_far_it_came(
+    letters: Letters, commands: Commands
+) -> None:
+    """Nobody takes a part for the whole."""
+    await letters.put(*(letter(f"e{n}") for n in range(3000)))
     with commands.terminal("dlq", "list") as terminal:
-        assert 0 == await asyncio.to_thread(terminal.wait)
-    assert "───" in terminal.text
-    assert "\x1b[2J" not in terminal.raw
-    assert 2 == await letters.ready()
+        await asyncio.to_thread(terminal.wait_for, "reading")
+        terminal.interrupt()
+        code = await asyncio.to_thread(terminal.wait)
+    whole = "3,000 dead letters in queue" in terminal.text
+    part = re.search(
+        r"interrupted: [\d,]+ of 3,000 looked at; [\d,]+ of these match", terminal.text
+    )
+    assert (whole, part is None) == (code == 0, code == 0), terminal.text
+    assert " match\r" not in terminal.text.replace("of these match", "")
 
 
 async def test_interrupted_reading_returns_everything(

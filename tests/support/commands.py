@@ -63,15 +63,14 @@ class Commands:
             out, err = await asyncio.to_thread(process.communicate, stdin, COMMAND_SECONDS)
         return Done(process.returncode, out.decode(), err.decode())
 
-    def terminal(self, *args: str) -> "Terminal":
+    def terminal(self, *args: str, columns: int = 100) -> "Terminal":
         """Start a command at a terminal of its own."""
-        return Terminal(
-            [sys.executable, "-m", "service", *args], {**self._env, "TERM": "xterm-256color"}
-        )
+        size = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
+        return Terminal([sys.executable, "-m", "service", *args], {**self._env, **size})
 
 
 class Terminal:
-    """A command at a pseudo-terminal of 100 columns: what it shows, and what is typed."""
+    """A command at a pseudo-terminal: what it shows, and what is typed."""
 
     def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
         self._screen, there = pty.openpty()
@@ -79,7 +78,7 @@ class Terminal:
         self._shown = b""
         self._process = subprocess.Popen(
             command,
-            env={**env, "COLUMNS": "100", "LINES": "40"},
+            env=dict(env),
             cwd=ROOT,
             stdin=there,
             stdout=there,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 
 from service.commands import terminal
 from service.commands.dlq.groups import Groups
@@ -40,8 +41,8 @@ def _show(reading: Reading, groups: Groups) -> None:
         terminal.show(
             f"{groups.count:,} of {terminal.many(depth, 'dead letter')} in queue {queue} match"
         )
-    for group in list(groups)[:1]:
-        terminal.paragraph(f"look at one: {terminal.command('dlq show ID', ID=group.sample)}")
+    for group in list(groups)[:1] if sys.stdout.isatty() else []:
+        terminal.show(f"look at one: {terminal.command('dlq show ID', ID=group.sample)}")
 
 
 def _show_json(reading: Reading, groups: Groups) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -169,11 +170,9 @@ class Redrive:
         if tally.hopeless:
             terminal.show(f"malformed, and will fail again: {_letters(tally.hopeless)} of these")
         tally.tell_what_stays()
-        if tally.sent and not self.dry_run:
-            terminal.paragraph(
-                "the importer tries them now; what fails again is a dead letter again: "
-                f"{terminal.command('dlq list --since 5m')}"
-            )
+        if tally.sent and not self.dry_run and sys.stdout.isatty():
+            terminal.show("the importer tries them now; what fails again will be listed by")
+            terminal.show(f"  {terminal.command('dlq list --since 5m')}")
         if self.untried:
             told = "looked at" if self.dry_run else "tried"
             terminal.show(f"ended early: {self.untried:,} were not {told}")
