@@ -135,13 +135,15 @@ class FaultAttribution(Generic[D]):
         passed = self._passed_since(claim, known.refused_at)
         known.first_failed_at = known.first_failed_at or now
         known.refused_at = now
-        known.failures_alone += 1
+        # Tried anew from the first time that others passed; there may be no others later.
+        first = passed and not known.passed_by
+        known.failures_alone = 1 if first else known.failures_alone + 1
         ended: Decision[D] = Decision(ended=[(claim, failure)])
         known.passed_by += passed
         # Credentials that come and go refuse everybody at times: once may be chance.
         if known.passed_by > (0 if own else 1):
             return ended
-        if own and known.failures_alone >= self._retry.max_attempts:
+        if (own or known.passed_by) and known.failures_alone >= self._retry.max_attempts:
             return ended
         others = self._breaker.suspect(failure.code, claim.event.identity) > 1
         if others or (

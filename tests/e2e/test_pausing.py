@@ -14,7 +14,7 @@ from tests.support.processes import ServiceProcess
 BRAKE = 20
 BATCH = 20
 SLOTS = 2
-PROBE = 0.5
+PROBE, PROBE_CAP = 0.5, 4.0
 MARK = "the odd one"
 REASONS = {
     "credentials": "credentials",
@@ -35,26 +35,25 @@ async def test_a_bad_upstream_fills_about_as_many_dead_letters_as_the_brake_allo
     ids = [f"e{n}" for n in range(300)]
     async with Environment(broker, vhost, portal={"required": {"2": ["comments"]}}) as environment:
         service = await environment.start_service(
-            BRAKE__ITEMS=str(BRAKE), PAUSE__PROBE_SECONDS=str(PROBE), PAUSE__PROBE_CAP_SECONDS="2"
+            BRAKE__ITEMS=str(BRAKE),
+            PAUSE__PROBE_SECONDS=str(PROBE),
+            PAUSE__PROBE_CAP_SECONDS=str(PROBE_CAP),
         )
         await environment.publish(deals(*ids))
         await _paused(service, "failure_share")
-        await environment.read()
-        assert BRAKE <= len(environment.books.dead) <= BRAKE + SLOTS * BATCH
-        braked = len(environment.import_calls())
-        await wait_until(
-            lambda: len(environment.import_calls()) >= braked + 3, what="half-open batches"
-        )
+        await wait_until(lambda: _half_open(service) >= 3, what="half-open batches")
+        # By the log's own order: a busy machine may be several batches on before it is asked.
+        braked = _batches_before_half_open(service)
+        assert BRAKE / BATCH <= braked <= BRAKE / BATCH + SLOTS
         starts = [call["wall"] for call in environment.import_calls()[braked - 1 :]]
         gaps = [later - sooner for sooner, later in itertools.pairwise(starts)]
-        assert [True, True, True] == [gap > 0.9 * PROBE * 2**n for n, gap in enumerate(gaps[:3])]
-        await environment.read()
-        refused = {letter.headers["import_event_id"] for letter in environment.books.dead}
-        assert len(refused) <= BRAKE + (SLOTS + 4) * BATCH
+        least = [0.9 * min(PROBE * 2**n, PROBE_CAP) for n in range(len(gaps))]
+        assert [] == [(gap, wait) for gap, wait in zip(gaps, least, strict=True) if gap < wait]
         environment.portal.settings({"required": {}})
+        tried = len(environment.import_calls())
         await environment.settle(ids)
         refused = {letter.headers["import_event_id"] for letter in environment.books.dead}
-        assert len(refused) < len(ids) / 2
+        assert BRAKE <= len(refused) <= tried * BATCH < len(ids)
         environment.assert_effectively_once(ids, failed=dict.fromkeys(refused, "rejected"))
         await _flowing(service)
         await environment.wait_balanced()
@@ -161,7 +160,7 @@ async def test_every_reason_shows_and_passes(broker: Broker, vhost: str) -> None
             await _flowing(service)
         environment.assert_effectively_once(ids)
         assert [] == environment.books.dead
-        assert ["paused", "half_open", "flowing"] * len(REASONS) == _pauses(service)
+        assert ["paused", "half open", "flowing"] * len(REASONS) == _pauses(service)
 
 
 @pytest.mark.parametrize("state", ["credentials", "html503"])
@@ -192,7 +191,7 @@ async def test_a_pause_returns_what_is_held_once(broker: Broker, vhost: str, sta
         after = environment.flow()
         assert flow.returned == after.returned
         assert after.received == len(ids) + after.returned
-        assert ["paused", "half_open", "flowing"] == _pauses(service)
+        assert ["paused", "half open", "flowing"] == _pauses(service)
 
 
 async def test_a_spent_budget_pauses_visibly_and_resumes(broker: Broker, vhost: str) -> None:
@@ -231,7 +230,20 @@ async def _flowing(service: ServiceProcess) -> None:
     assert {0.0} == {service.metrics()[name] for name in paused}
 
 
+def _half_open(service: ServiceProcess) -> int:
+    """Count how often the intake was opened by half."""
+    return _pauses(service).count("half open")
+
+
+def _batches_before_half_open(service: ServiceProcess) -> int:
+    """Count the batches that were answered before the intake was first opened by half."""
+    lines = [line["event"] for line in service.logs()]
+    first = next(n for n, line in enumerate(lines) if line.startswith("intake half open"))
+    return lines[:first].count("batch answered")
+
+
 def _pauses(service: ServiceProcess) -> list[str]:
     """Return the modes of the intake in the order in which they were announced."""
     announced = [line["event"] for line in service.logs(logger="service.importer.intake_control")]
-    return [line.removeprefix("intake ") for line in announced if line.startswith("intake ")]
+    said = [line.removeprefix("intake ") for line in announced if line.startswith("intake ")]
+    return [line.partition(":")[0] for line in said]

@@ -329,6 +329,21 @@ async def test_a_lone_item_without_the_right_never_ends_for_its_tries_alone(benc
     assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
 
 
+@pytest.mark.parametrize("sooner", [0, RETRY.max_attempts - 2, RETRY.max_attempts + 1])
+async def test_a_lone_refused_item_ends_though_nothing_comes_after_what_passed(
+    bench: Bench, sooner: int
+) -> None:
+    """Others passed once and there are no more of them: it is tried as often again, and ends."""
+    a, why = claim("a"), fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.PLAN)
+    a.known.refused_at = bench.clock.now
+    for _ in range(sooner):
+        assert [] == (await bench.suspected(a, why)).ended
+    bench.pass_others()
+    for _ in range(RETRY.max_attempts - 1):
+        assert [] == (await bench.suspected(a, why)).ended
+    assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
+
+
 def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
     """Each for itself: the one that is denied for the first time goes again."""
     a, b = claim("a"), claim("b")
