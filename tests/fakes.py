@@ -319,12 +319,17 @@ class FakeBroker:
         self.serve()
 
     def requeue(self, messages: Iterable[Message], *, flag: bool, lost: bool) -> None:
-        """Put messages back where they were; `lost`: with their connection."""
+        """Put messages back where they were; `lost`: with their connection.
+
+        Without a flag there is no count: nobody can tell such a message from a new publish.
+        """
         back = [message for message in messages if not message.acked]
+        told = {each.digest for each in self.results}
         for message in back:
             message.flagged = message.flagged or flag
-            message.lost += lost
-            message.returned += not lost
+            message.lost += lost and flag
+            message.returned += not lost and flag
+            self.unsure += not flag and message.event.digest in told
         self.ready = deque(sorted({*self.ready, *back}, key=lambda each: each.number))
         self.serve()
 

@@ -158,7 +158,7 @@ class Claims(Generic[D]):
         if imported is not None and event.external_id is not None:
             claim.known.suspected(Doubt.STRONG, 0.0)
             claim.known.earlier = True
-        return claim if self._start_or_join(claim) else None
+        return claim if self._start_or_join(claim, copy=copy) else None
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
         """End a claim whose outcome the broker has confirmed."""
@@ -181,7 +181,10 @@ class Claims(Generic[D]):
         return resolved
 
     def keep(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
-        """End a claim that has no delivery any more: its copy will find the outcome."""
+        """End a claim that has no delivery any more: its copy will find the outcome.
+
+        What is out of it by then is not published again for that copy.
+        """
         claim.known.outcome = outcome
         self._released.put(message_digest(claim.event), claim.known)
         return self.resolve(claim, outcome)
@@ -217,8 +220,12 @@ class Claims(Generic[D]):
         """Note that the portal was set back: what was imported before may be gone."""
         self._imported.change(lambda item_id: -abs(item_id))
 
-    def _start_or_join(self, claim: Claim[D]) -> bool:
-        """Start a claim, or let it wait for whoever holds its id or its external id."""
+    def _start_or_join(self, claim: Claim[D], *, copy: bool = False) -> bool:
+        """Start a claim, or let it wait for whoever holds its id or its external id.
+
+        Not a `copy`: a new publish, which joins no claim whose result is out already. Whoever
+        publishes an event again because of that result would never hear of it.
+        """
         keys = _keys(claim.event)
         holder = next((self._holders[key] for key in keys if key in self._holders), None)
         for key in keys:
@@ -226,7 +233,7 @@ class Claims(Generic[D]):
         if holder is None:
             return True
         for each in (holder, *holder.waiters):
-            if each.same_message(claim.event):
+            if each.same_message(claim.event) and (copy or not each.known.told):
                 each.deliveries += claim.deliveries
                 if claim.known.times > each.known.times + 1:
                     each.known.suspected(claim.known.doubt, claim.known.look_at)

@@ -33,7 +33,8 @@ class History:
     `unproved_since`: seconds that the portal had taken imports for when it first answered a
     look-up that proves nothing; `asked`: how many such answers there were; `earlier`: an item of
     the event was known before the portal was set back; `outcome`: how
-    it ended, where no delivery was left to publish that for; `struck`: how often a bug of ours
+    it ended, where no delivery was left to publish or acknowledge that for; `told`: the result of
+    its outcome is confirmed, `buried`: its dead letter as well; `struck`: how often a bug of ours
     ended the work on it.
     """
 
@@ -52,6 +53,8 @@ class History:
     batch_id: str | None = None
     warnings: tuple[str, ...] | None = None
     outcome: Outcome | None = None
+    told: bool = False
+    buried: bool = False
     struck: int = 0
     unproved_since: float | None = None
     asked: int = 0
@@ -76,13 +79,16 @@ class History:
         floor = Doubt.NONE if unsent else later.doubt
         look_at = max(self.look_at, later.look_at if held_elsewhere else 0.0)
         once = self.absent_once and not held_elsewhere
+        shares = copy and not held_elsewhere
         return replace(
             self,
             doubt=max(self.doubt, floor),
             look_at=look_at,
             absent_once=once,
             times=later.times,
-            outcome=self.outcome if copy and not held_elsewhere else None,
+            outcome=self.outcome if shares else None,
+            told=self.told and shares,
+            buried=self.buried and shares,
         )
 
     def suspected(self, doubt: Doubt, look_at: float) -> None:

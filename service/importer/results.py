@@ -7,6 +7,7 @@ from typing import Protocol
 from service.domain.bounded_memory import Remembered
 from service.domain.claims import Claim, Settlement, message_digest
 from service.domain.events import ItemEvent, Malformed
+from service.domain.history import History
 from service.domain.outcomes import Failed, Outcome
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import struck
@@ -62,24 +63,21 @@ Publish = Callable[[Sequence[Settlement[Delivery]]], Awaitable[list[Confirmed]]]
 
 @dataclass(slots=True, eq=False)
 class Ending:
-    """An outcome on its way out; `told`: its result is confirmed, `buried`: its dead letter."""
+    """An outcome on its way out; `known` tells what of it is confirmed."""
 
     event: ItemEvent | Malformed
     outcome: Outcome
     claim: Claim[Delivery] | None
-    told: bool = False
-    buried: bool = False
+    known: History
     struck: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
-        return self.told and (self.buried or not isinstance(self.outcome, Failed))
+        return self.known.told and (self.known.buried or not isinstance(self.outcome, Failed))
 
     def settlement(self) -> Settlement[Delivery]:
-        if self.claim is None:
-            return Settlement(self.event, self.deliveries[0], self.outcome)
-        known = self.claim.known
+        known = self.known
         return Settlement(
             self.event,
             self.deliveries[0],
@@ -94,36 +92,38 @@ class Outlet:
     """Puts outcomes out, one try at a time; what is confirmed is never published again."""
 
     def __init__(self, *, publisher: Publisher, metrics: Metrics, remember: int) -> None:
-        """Publish; remember so many results whose dead letters could not be published."""
+        """Publish; remember so many outcomes whose messages went back before they could end."""
         self._publisher = publisher
         self._metrics = metrics
-        self._told: Remembered[bytes, None] = Remembered(remember)
+        self._out: Remembered[bytes, History] = Remembered(remember)
 
     async def ready(self) -> None:
         """Return when there is a connection to publish on."""
         await self._publisher.ready()
 
-    def ending(
-        self, event: ItemEvent | Malformed, outcome: Outcome, claim: Claim[Delivery] | None
-    ) -> Ending:
-        """Return an outcome to be put out; a result that is out already stays so."""
-        told = self._told.forget(message_digest(event)) and isinstance(outcome, Failed)
-        return Ending(event, outcome, claim, told=told)
+    def of_claim(self, claim: Claim[Delivery], outcome: Outcome) -> Ending:
+        """Return the outcome of a claim, to be put out; what is out already stays so."""
+        return Ending(claim.event, outcome, claim, claim.known)
+
+    def of_message(self, delivery: Delivery, outcome: Outcome) -> Ending:
+        """Return the outcome of one delivery; of a copy, what is out already stays so."""
+        known = self._out.pop(message_digest(delivery.event)) if delivery.copy else None
+        return Ending(delivery.event, outcome, None, known or History(), deliveries=[delivery])
 
     def remember(self, ending: Ending) -> None:
-        """Remember a confirmed result whose dead letter is not, for when the message is back."""
-        if ending.told and not ending.done:
-            self._told.put(message_digest(ending.event), None)
+        """Remember what is out of an outcome, for when the message is back."""
+        if ending.known.told:
+            self._out.put(message_digest(ending.event), ending.known)
 
     async def publish(self, pending: Sequence[Ending]) -> None:
         """Make one try at what is not confirmed: results first, dead letters after."""
-        untold = [each for each in pending if not each.told]
+        untold = [each for each in pending if not each.known.told]
         for each in await self._confirmed(self._publisher.results, untold):
-            each.told = True
+            each.known.told = True
         # A message may have gone back meanwhile.
-        dead = [each for each in pending if each.told and not each.done and each.deliveries]
+        dead = [each for each in pending if each.known.told and not each.done and each.deliveries]
         for each in await self._confirmed(self._publisher.dead_letters, dead):
-            each.buried = True
+            each.known.buried = True
 
     async def _confirmed(self, publish: Publish, endings: Sequence[Ending]) -> list[Ending]:
         """Return those whose publish was confirmed; mark those that a bug has struck."""

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from service.domain.claims import Claim, Claims, Resolved
+from service.domain.claims import Claim, Claims, Resolved, message_digest
 from service.domain.outcomes import Outcome
 from service.domain.retry import RetryPolicy
 from service.importer.outcome_metrics import Reckoner
@@ -26,7 +26,7 @@ class Settler:
     """The only place where deliveries end: settled, or given back.
 
     Publishes until the broker confirms, so a slot stays taken while it cannot. Only for a message
-    that is here: an outcome whose last delivery is gone is kept, and published for its copy. Of a
+    that is here: an outcome whose last delivery is gone is kept, and its copy ends with it. Of a
     failed event the result goes first, its dead letter once that is confirmed. What is confirmed
     is not published again. `held` are the deliveries that have not ended, oldest first.
     """
@@ -46,7 +46,7 @@ class Settler:
         self._metrics = metrics
         self._clock = clock
         self._reckoner = Reckoner(metrics, clock)
-        self._alone: dict[Delivery, asyncio.Task[None]] = {}
+        self._alone: dict[Delivery, Ending] = {}
         self._returning = asyncio.Lock()
         self.held: dict[Delivery, None] = {}
         self.history = self._reckoner.history
@@ -68,7 +68,7 @@ class Settler:
         from being published: they are to be settled alone, later.
         """
         started = self._clock()
-        pending = [self._outlet.ending(claim.event, outcome, claim) for claim, outcome in ended]
+        pending = [self._outlet.of_claim(claim, outcome) for claim, outcome in ended]
         stuck = await self._publish_all(pending, resolved)
         self._metrics.spent["settle"].inc(self._clock() - started)
         return [(each.claim, each.outcome) for each in stuck if each.claim is not None]
@@ -83,12 +83,9 @@ class Settler:
 
     async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
         """Settle a delivery that needs no claim: malformed, or of an event imported before."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._alone[delivery] = task
-            task.add_done_callback(lambda _: self._alone.pop(delivery, None))
-        ending = self._outlet.ending(delivery.event, outcome, None)
-        ending.deliveries.append(delivery)
+        if delivery.copy and self._joined(delivery):
+            return
+        ending = self._alone[delivery] = self._outlet.of_message(delivery, outcome)
         tries = 0
         try:
             while await self._publish_all([ending], _nothing_waits):
@@ -96,19 +93,27 @@ class Settler:
                 await asyncio.sleep(AGAIN.delay(tries, 1.0))
                 tries += 1
         finally:
-            self._outlet.remember(ending)
+            del self._alone[delivery]
+
+    def _joined(self, copy: Delivery) -> bool:
+        """Let a copy of a message share the outcome that is being published for that one."""
+        digest = message_digest(copy.event)
+        for ending in self._alone.values():
+            if not ending.done and message_digest(ending.event) == digest:
+                ending.deliveries.append(copy)
+                return True
+        return False
 
     def late(self, before: float) -> list[Delivery]:
         """Take out what was received before a time: it goes back before the broker takes it.
 
-        Claims stay, and their copies join them.
+        Claims and outcomes stay, and their copies join them.
         """
         late = dict.fromkeys(each for each in self.held if each.received_at < before)
         if late:
             self._claims.take_back(late.__contains__)
-        for delivery in late:
-            if delivery in self._alone:
-                self._alone[delivery].cancel()
+            for ending in self._alone.values():
+                ending.deliveries[:] = [each for each in ending.deliveries if each not in late]
         return list(late)
 
     def taken(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
@@ -141,8 +146,6 @@ class Settler:
                 tries += 1
         finally:
             self.settling -= many
-        for each in stuck:
-            self._outlet.remember(each)
         return stuck
 
     async def _once(
@@ -171,15 +174,17 @@ class Settler:
         if ending.deliveries:
             return True
         if claim is not None:
-            self._outlet.remember(ending)
             resolved(self._claims.keep(claim, ending.outcome), ending.outcome)
+        else:
+            self._outlet.remember(ending)
         return False
 
     def _end_done(self, pending: Sequence[Ending], resolved: Resolve) -> list[Delivery]:
         """End those that are all confirmed; return their deliveries, to be acknowledged."""
         settled: list[Delivery] = []
         for each in pending:
-            if not each.done:
+            # Its message may have gone back while it was published.
+            if not each.done or not self._is_here(each, resolved):
                 continue
             if each.claim is not None:
                 resolved(self._claims.resolve(each.claim, each.outcome), each.outcome)

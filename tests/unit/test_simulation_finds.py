@@ -60,7 +60,7 @@ def dead_letters_beside_results(patch: Patch) -> None:
         for ending, said in zip(pending, told, strict=True):
             failed = isinstance(ending.outcome, Failed)
             [buried] = await publisher.dead_letters([ending.settlement()]) if failed else [True]
-            ending.told = ending.buried = said is True and buried is True
+            ending.known.told = ending.known.buried = said is True and buried is True
 
     patch.setattr(Outlet, "publish", publish)
 

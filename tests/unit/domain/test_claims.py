@@ -47,6 +47,35 @@ def test_a_copy_joins_the_first_and_shares_its_outcome(claims: Claims[str], *, c
     assert ([], []) == _ends(claims, first, Imported(5))
 
 
+def test_a_new_publish_after_the_result_is_out_is_a_new_try(claims: Claims[str]) -> None:
+    """Whoever publishes again because of a result waits for another one; a copy does not."""
+    first = start(claims, claim("a", "one"))
+    first.known.told = True
+    copy, new, another = claim("a", "copy"), claim("a", "new"), claim("a", "another")
+    assert (None, None, None) == (
+        claims.admit(copy, copy=True),
+        claims.admit(new, copy=False),
+        claims.admit(another, copy=False),
+    )
+    assert (["one", "copy"], ["new", "another"]) == (first.deliveries, new.deliveries)
+    assert ([new], []) == _ends(claims, first, REJECTED)
+
+
+def test_what_is_out_of_a_kept_outcome_stays_so_for_its_own_copy_only(
+    claims: Claims[str],
+) -> None:
+    """Neither its result nor its dead letter is published twice."""
+    for copy in (True, False):
+        first = start(claims, claim("a"))
+        first.known.told = first.known.buried = True
+        claims.keep(first, REJECTED)
+        later = claim("a")
+        assert claims.admit(later, copy=copy) is later
+        expected = (REJECTED, True, True) if copy else (None, False, False)
+        assert expected == (later.known.outcome, later.known.told, later.known.buried)
+        claims.release(later)
+
+
 def test_the_same_id_with_another_body_waits(claims: Claims[str]) -> None:
     """It starts when the first has failed: a new publish is a new try."""
     first = start(claims, claim(event("a", body="one")))

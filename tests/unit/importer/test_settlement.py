@@ -41,8 +41,8 @@ class Publisher:
 class Room:
     """A settler with all it needs."""
 
-    def __init__(self, *answers: list[Confirmed]) -> None:
-        self.publisher = Publisher(*answers)
+    def __init__(self, *answers: list[Confirmed], publisher: Publisher | None = None) -> None:
+        self.publisher = publisher or Publisher(*answers)
         self.metrics = Metrics()
         self.claims: Claims[Delivery] = Claims(remember=10)
         self.settler = Settler(
@@ -204,7 +204,8 @@ def test_confirmed_result_is_not_published_again_for_its_dead_letter() -> None:
 
 def test_confirmed_result_stays_so_when_the_message_goes_back_and_comes_again() -> None:
     """Its copy needs the dead letter only."""
-    room, message, copy = Room(), FakeDelivery(malformed(), START), FakeDelivery(malformed())
+    room, message = Room(), FakeDelivery(malformed(), START)
+    copy = FakeDelivery(malformed(), copy=True)
     room.publisher.letters = [[False]] * 3
     failed = Failed(FailureKind.MALFORMED, "NOT_JSON", "not JSON")
 
@@ -219,6 +220,63 @@ def test_confirmed_result_stays_so_when_the_message_goes_back_and_comes_again() 
 
     run(story())
     assert (1, 0, 1) == (len(room.publisher.published), message.acked, copy.acked)
+
+
+class SlowPublisher(Publisher):
+    """Confirms a second after a dead letter was published."""
+
+    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+        told = await super().dead_letters(settlements)
+        await asyncio.sleep(1.0)
+        return told
+
+
+@pytest.mark.parametrize("way", ["taken back", "connection lost"])
+def test_what_ended_while_its_message_went_back_is_not_published_again(way: str) -> None:
+    """Its copy is acknowledged, and nothing more."""
+    room, message, copy = Room(publisher=SlowPublisher()), delivery(), delivery()
+
+    async def story() -> None:
+        task = asyncio.create_task(
+            room.settler.settle([(room.claim(message), REJECTED)], room.note)
+        )
+        await asyncio.sleep(0.5)
+        if way == "taken back":
+            assert [message] == room.settler.taken(room.settler.late(START + 1))
+        else:
+            message.live = False
+        await task
+        claim: Claim[Delivery] = Claim(item_event("a"), [copy], START, 1)
+        assert room.claims.admit(claim, copy=True) is claim
+        assert REJECTED == claim.known.outcome
+        await room.settler.settle([(claim, REJECTED)], room.note)
+
+    run(story())
+    published = len(room.publisher.published), len(room.publisher.buried)
+    assert ((1, 1), 0, 1) == (published, message.acked, copy.acked)
+
+
+@pytest.mark.parametrize("comes", [0.5, 2.0])
+def test_malformed_message_that_went_back_while_it_ended_is_not_published_again(
+    comes: float,
+) -> None:
+    """Its copy joins, or finds that all is out."""
+    room, message = Room(publisher=SlowPublisher()), FakeDelivery(malformed(), START)
+    copy = FakeDelivery(malformed(), copy=True)
+    failed = Failed(FailureKind.MALFORMED, "NOT_JSON", "not JSON")
+
+    async def story() -> None:
+        room.settler.held[message] = None
+        task = asyncio.create_task(room.settler.settle_message(message, failed))
+        await asyncio.sleep(0.2)
+        assert [message] == room.settler.taken(room.settler.late(START + 1))
+        await asyncio.sleep(comes)
+        await room.settler.settle_message(copy, failed)
+        await task
+
+    run(story())
+    published = len(room.publisher.published), len(room.publisher.buried)
+    assert ((1, 1), 0, 1) == (published, message.acked, copy.acked)
 
 
 @pytest.mark.error_logs
