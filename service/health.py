@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 STALE_SECONDS = 30.0
-"""A loop that has not run for so long hangs (`operations.md` §4.6)."""
+"""Seconds without a heartbeat after which the main loop counts as hung."""
 MAX_OPEN = 32
 """Connections at once. One more ends the oldest: whoever floods us takes no descriptors away."""
 AT_ONCE = 16

@@ -239,7 +239,7 @@ class Portal:
 def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
     """Write the body of `crm.item.batchImport`; fields go in byte for byte.
 
-    `data` is an object, so that the answer mirrors its keys (`bitrix24.md` §0.1).
+    `data` is an object, so that the answer mirrors its keys (`bitrix/README.md` §1).
     """
     items = [b'"m%02d":{%b' % (place, _members(event)) for place, event in enumerate(events)]
     return b'{"entityTypeId":%d,"useOriginalUfNames":"%b","data":{%b}}' % (

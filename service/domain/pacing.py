@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 SLOWEST = 0.1
 """The share of the nominal rate below which refusals do not slow us."""
 CUT_SECONDS = 60.0
-"""The cloud cuts a request after so long (`bitrix24.md` §4.3)."""
+"""The cloud cuts a request after so many seconds (`bitrix/README.md` §3)."""
 COMFORT = 0.6
 """The share of the cut that a batch is planned to take."""
 WEIGHT = 0.3
@@ -23,7 +23,7 @@ BAN = 0.5
 CAUTION = 1.25
 """Calls in flight may cost so many times what was expected of them."""
 BUCKETS = 10
-"""The portal adds a method's execution seconds up over so many buckets (`bitrix24.md` §4.2)."""
+"""The portal counts a method's execution seconds in so many buckets (`bitrix/README.md` §3)."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class LeakyBucket:
 
     The portal refuses the request that finds the bucket full; alone, we never send that one.
     Each refusal means that somebody shares the bucket: we halve our rate, and win it back over
-    `recovery` seconds without another. Source: `bitrix24.md` §4.1.
+    `recovery` seconds without another. Source: `bitrix/README.md` §3.
     """
 
     rate: float
@@ -95,7 +95,7 @@ class OperatingBudget:
     when it has ended. So a call may leave while what is spent, and what the calls in flight are
     expected to cost, do not exceed the limit. Each good answer tells the running total (not what
     the call cost) and when the oldest bucket leaves; errors tell nothing. Times are wall-clock
-    seconds, because the portal's buckets are. `limit` 0 = off. Source: `bitrix24.md` §4.2.
+    seconds, because the portal's buckets are. `limit` 0 = off. Source: `bitrix/README.md` §3.
     """
 
     limit: float

@@ -67,7 +67,8 @@ async def published(channel: Channel, message: Outgoing, limit: BodyLimit | None
 
     What the broker says of a body that is too large is noted in the limit.
 
-    Two of one id in flight would take each other's answers (P10): the caller sees to that.
+    Two publishes of one id in flight would take each other's answers (`rabbit/README.md` §1):
+    the caller prevents that.
     """
     limit = limit or BodyLimit()
     if not limit.admits(message.body):

@@ -161,7 +161,7 @@ class Publisher:
         """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
-            # Two publishes of one id in flight would take each other's answers (P10).
+            # Two publishes of one id in flight would take each other's answers (rabbit/README.md §1).
             twin.gone = twin.gone or asyncio.Event()
             await twin.gone.wait()
         pending = self._in_flight[unique] = _Pending(message.target, _now())

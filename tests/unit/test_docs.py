@@ -255,10 +255,20 @@ def test_decisions_are_numbered_listed_and_short() -> None:
     assert [] == [page.name for page in pages if ADR_LINES < len(page.read_text().splitlines())]
 
 
-def test_the_changelog_begins_with_what_is_unreleased() -> None:
-    """Keep a Changelog: the newest on top, and every version it names was not skipped."""
+def test_the_changelog_lists_the_newest_first_and_links_every_version() -> None:
+    """Keep a Changelog: what is unreleased, then each release with its day and its link."""
     text = (ROOT / "CHANGELOG.md").read_text()
-    assert "Unreleased" == re.findall(r"^## \[?([^\]\n]+?)\]?(?: - .*)?$", text, re.MULTILINE)[0]
+    unreleased, *releases = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert "[Unreleased]" == unreleased
+    dated = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", each) for each in releases]
+    assert all(dated), releases
+    versions = [each[1] for each in dated if each]
+    days = [each[2] for each in dated if each]
+    numbers = [[*map(int, each.split("."))] for each in (__version__.split(".dev")[0], *versions)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert days == sorted(days, reverse=True)
+    linked = re.findall(r"^\[(\S+)\]: https://\S+$", text, re.MULTILINE)
+    assert ["Unreleased", *versions] == linked
 
 
 def test_commands_that_the_readme_names_exist(capsys: pytest.CaptureFixture[str]) -> None:

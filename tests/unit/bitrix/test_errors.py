@@ -1,4 +1,4 @@
-"""Tests what every error of the portal means, row by row of `bitrix24.md` §8."""
+"""Tests what every error of the portal means, code by code."""
 
 import pytest
 from hypothesis import given

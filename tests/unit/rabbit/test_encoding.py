@@ -1,4 +1,4 @@
-"""Results: the events and dead letters of contract.md §5 and §6."""
+"""Tests result events and dead letters: every member and header."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime

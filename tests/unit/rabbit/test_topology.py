@@ -1,4 +1,4 @@
-"""Topology: names, kinds, bindings and arguments of contract.md §3."""
+"""Tests the topology: names, kinds, bindings and arguments."""
 
 from service.factories import topology
 from service.rabbit.topology import Queue
