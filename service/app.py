@@ -44,7 +44,7 @@ from service.telemetry.supervision import catch_strays, endless
 
 BEAT_SECONDS = 0.5
 NEW_OBJECTS = 20_000
-"""So many more than were freed start a collection: a batch makes hundreds, none in a cycle."""
+"""Threshold of the garbage collector: batches allocate many objects and create no cycles."""
 
 log = logging.getLogger(__name__)
 

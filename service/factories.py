@@ -26,7 +26,7 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
 SPARE_CONNECTIONS = 2
-"""For look-ups and probes beside the imports."""
+"""HTTP connections for look-ups and probes, beside the imports."""
 
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it says

@@ -22,13 +22,14 @@ from prometheus_client.exposition import choose_encoder
 STALE_SECONDS = 30.0
 """Seconds without a heartbeat after which the main loop counts as hung."""
 MAX_OPEN = 32
-"""Connections at once. One more ends the oldest: whoever floods us takes no descriptors away."""
+"""Connections at once. One more closes the oldest, so that a flood takes no descriptors from the
+work."""
 AT_ONCE = 16
-"""Connections taken before the next look at those that are open."""
+"""Connections accepted in a row before the open ones are served."""
 WAITING = 1024
-"""Connections that the system keeps for us: beyond that, a client tries again after a second."""
+"""Length of the system's queue of new connections."""
 MAX_SECONDS = 10.0
-"""From the opening of a connection to the end of its answer."""
+"""Longest time from the opening of a connection to the end of its answer."""
 MAX_REQUEST = 16_384
 PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 METHODS = (b"GET", b"HEAD")

@@ -20,7 +20,7 @@ ELSEWHERE = "it leads to another host; restart the importer if that is meant"
 log = logging.getLogger(__name__)
 
 Take = Callable[[str], bool]
-"""Takes a secret into use; False where it leads to another host."""
+"""Puts a new secret to use; returns False when it leads to another host."""
 
 
 class Rekeying:

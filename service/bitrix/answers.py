@@ -14,9 +14,9 @@ _KEY = re.compile(r"m([0-9]{2})")
 _MARKS = re.compile(rb"(?:\s*\xef\xbb\xbf){1,64}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 MAX_PARTS = 200_000
-"""Members and elements of an answer: each takes some hundred bytes as an object of Python's."""
+"""Most members and elements of an answer; each takes some hundred bytes as a Python object."""
 MAX_CHOICES = 1000
-"""Larger enumerations are not held in memory: their values go unjudged."""
+"""Enumerations with more choices are not kept in memory; their values are not checked."""
 
 
 def json_object(content: bytes) -> dict[str, Any] | None:

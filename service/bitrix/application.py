@@ -17,12 +17,12 @@ from service.domain.network import Cause
 from service.domain.outcomes import CallFailed
 
 PATIENCE_SECONDS = 5.0
-"""A call waits no longer for its token: too long after it was allowed, it must not leave."""
+"""Longest wait of a call for its token. Later the call may not be ours any more."""
 YOUNG_SECONDS = 60.0
-"""A token that we have just got is not the reason of a refusal, unless it is said to be old."""
+"""A token younger than this is not renewed after a refusal, unless the portal says it is old."""
 CLOSE_SECONDS = 10.0
 LOCK_SECONDS = 5.0
-"""Who holds the lock for longer is told of: an exchange, if slow, or a process that is frozen."""
+"""Longest normal hold of the lock. A longer one is logged: its holder is slow or frozen."""
 POLL_SECONDS = 0.05
 SLOW = Cause(
     "the access token is being renewed, and that takes long",

@@ -20,11 +20,11 @@ from service.telemetry.tracing import UNTRACED, Tracer
 PAGE = 50
 MAX_PAGES = 20
 QUESTION_PATIENCE = 10.0
-"""A check waits no longer for a portal that wants to be left alone, in seconds."""
+"""Longest wait of a check, in seconds, while the portal wants to be left alone."""
 DEAL = 2
 FIRST_SMART_PROCESS = 128
 MAX_SECONDS = 1e11
-"""Counters of an answer beyond this are none: it is far after any time or total."""
+"""Larger counters in an answer are ignored: no time and no total is that large."""
 METHODS = {
     "crm.item.batchImport": "import",
     "crm.item.list": "list",

@@ -25,14 +25,14 @@ STATUSES: Mapping[int, CallKind] = MappingProxyType(
         429: CallKind.OVER_BUDGET,
     }
 )
-"""Statuses that speak for themselves when the answer carries no code that we know."""
+"""Statuses that decide when the answer carries no code that we know."""
 
 TOKEN_CODES = frozenset({"expired_token", "invalid_token", "no_auth_found"})
-"""Codes that another access token may mend."""
+"""Codes that a new access token may cure."""
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_TEXT = 1000
-"""Characters of a message of the portal's that are kept."""
+"""Characters that are kept of a message of the portal."""
 MAX_NUMBER = 10**18
 GATEWAY = frozenset({502, 503, 504})
 _ALWAYS_SENT = "{entityTypeId}"

@@ -20,13 +20,11 @@ from service.domain.certificates import expiry
 from service.domain.network import Cause, Peer
 
 CONNECT_SECONDS = 10.0
-"""And never more than half of a call's time: the library closes a socket whose handshake takes
-too long, but not one whose handshake is cancelled."""
+"""Longest time to connect; never more than half of a call's time. The library closes a socket when
+this time is over, but leaks it when the handshake is cancelled."""
 UNSENT_BYTES = 65536
-"""What of a body may wait in the system's buffer: the rest has left when it was written.
-
-Without this bound megabytes of a slow upload would wait there, and count as sent.
-"""
+"""Bytes of a body that may wait in the system's send buffer. Without this bound megabytes of a
+slow upload would wait there, and count as sent."""
 _UNSENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _SOCKET = [] if _UNSENT is None else [(socket.IPPROTO_TCP, _UNSENT, UNSENT_BYTES)]
 
@@ -198,7 +196,7 @@ NEVER_LEFT = (
     httpx.InvalidURL,
     httpx.UnsupportedProtocol,
 )
-"""What the client raises before a byte of the call is sent."""
+"""Errors that the client raises before it sends a byte of the call."""
 
 
 async def _reply(response: httpx.Response, sent_at: float | None) -> Reply:
@@ -230,9 +228,9 @@ class _Sending:
 
     def __init__(self, *, by_proxy: bool) -> None:
         self.left = True
-        """Whether the call itself may have begun to leave; so until it is seen connecting."""
+        """Whether bytes of the call may have left. True until the client is seen connecting."""
         self.to_proxy = False
-        """Whether it is the proxy that we were connecting to, or asking."""
+        """Whether the peer is the proxy, not the portal."""
         self.ended: float | None = None
         self._by_proxy = by_proxy
         self._asked_proxy = False

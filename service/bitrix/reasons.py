@@ -38,7 +38,7 @@ PAUSES: Mapping[PauseReason, str] = MappingProxyType(
         PauseReason.OPERATING_LIMIT: "nobody: the portal's budget comes back by itself",
     }
 )
-"""Who must do what about a pause that a code of the portal brought about."""
+"""Who must do what about a pause, by its reason."""
 
 REFRESHES: Mapping[str, str] = MappingProxyType(
     {
@@ -49,7 +49,7 @@ REFRESHES: Mapping[str, str] = MappingProxyType(
         "IMPORTER_BITRIX__TOKEN_FILE",
     }
 )
-"""What to do about a refused renewal, by its code."""
+"""What to do about a refused renewal of tokens, by its code."""
 
 STATUSES: Mapping[int, str] = MappingProxyType(
     {
@@ -64,7 +64,7 @@ STATUSES: Mapping[int, str] = MappingProxyType(
         429: "wait: the portal is busy",
     }
 )
-"""What to do about an answer that is not the portal's own."""
+"""What to do about an answer that does not come from the portal itself, by its status."""
 _REDIRECT = "give the portal's new address in the settings"
 _SERVER = "wait; if it lasts, ask whoever runs the portal: its server or gateway is ill"
 _ADDRESS = "see that the address is right and that the portal can be reached from here"

@@ -15,7 +15,7 @@ from service.telemetry.metrics import Metrics
 
 BUDGETED = ("import", "list")
 PATIENCE = 30.0
-"""A call waits no longer in its slot for a portal that wants to be left alone, in seconds."""
+"""Longest wait of a call in its slot, in seconds, while the portal wants to be left alone."""
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 ROOM = 8192
-"""Bytes set aside before a pair is asked for: a full disk must not cost the only copy."""
+"""Bytes reserved on the disk before tokens are renewed: a full disk must not lose the only
+copy."""
 MODE = 0o600
 
 

@@ -23,12 +23,12 @@ from service.domain import addresses
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
 QUESTION = "profile"
-"""Asked where the portal may be: cheap, and whoever executes it changes nothing."""
+"""The method that is asked at a new address: it is cheap and changes nothing."""
 QUESTION_SECONDS = 10.0
 MAX_REDIRECTS = 3
 REDIRECTS = range(300, 400)
 Watch = Callable[[str, Fault | None, float], None]
-"""Is told the method, the result and the seconds of every post."""
+"""Receives the method, the fault (or None) and the seconds of every post."""
 
 
 class Auth(Protocol):

@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 MAX_BYTES = 8_000_000
-"""A full answer is a thousandth of it; a packed one can be a thousand times its size."""
+"""Longest answer, unpacked. A full answer has a thousandth of it; a compressed one may unpack to a
+thousand times its size."""
 PACKED = "gzip, deflate"
-"""What we say that we can unpack."""
+"""The encodings that we accept."""
 _WINDOWS: Mapping[str, int] = MappingProxyType(
     {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 )
 _PLAIN = frozenset({"", "identity"})
 _ZLIB_METHOD = 8
-"""The low half of the first byte of a deflate answer; without it there is no head before it."""
+"""The low half of the first byte of a zlib header; raw deflate has no such header."""
 
 
 class CannotRead(Exception):  # noqa: N818 - reads as what it says

@@ -22,10 +22,9 @@ _COMMANDS = {
     "dlq": "service.commands.dlq",
     "asyncapi": "service.commands.asyncapi",
 }
-"""Commands beside the service: each module has `main(options)`, which returns the exit code.
-
-They are loaded when they are called, so that none waits for the parts of another.
-"""
+"""Commands beside the service. Each module has `main(options)`, which returns the exit code.
+A module is imported when its command is called, so that no command waits for the imports of
+another."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

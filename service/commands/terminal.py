@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn, TaskID
 
 PLAIN_SECONDS = 5.0
-"""Between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress without a terminal."""
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 )
-"""Control characters, and those that end a line, turn the direction of text, or cannot be seen."""
+"""Control characters, line ends, characters that change the direction of text, and invisible
+ones."""
 _TONES: Mapping[str, str] = MappingProxyType(
     {"good": "32", "bad": "1;31", "warn": "33", "dim": "2", "head": "1"}
 )
-"""Colours of a terminal by the number that selects them."""
+"""Colours of a terminal, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ ZONES = frozenset(
         "bitrix24.vn",
     }
 )
-"""Domains below which the maker of the portal alone gives out names."""
+"""Domains whose subdomains only the maker of the portal can give away."""
 NO_PORTALS = frozenset({"auth", "helpdesk", "oauth", "training", "www"})
-"""Names that the maker has taken for sites of his own."""
+"""Subdomains that are the maker's own sites, not portals."""
 
 
 def host(url: str) -> str:

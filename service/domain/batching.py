@@ -14,7 +14,7 @@ from service.domain.outcomes import Fault
 
 D = TypeVar("D")
 ASK_SECONDS = 5.0
-"""What waits for a proof is not asked for more often than that."""
+"""Shortest time between two look-ups of an event that waits for a proof."""
 
 
 class ClosedBy(StrEnum):

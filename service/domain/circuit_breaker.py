@@ -8,11 +8,11 @@ from service.domain.events import Identity
 from service.domain.outcomes import Fault, PauseReason
 
 UNSURE_BORNE = 3
-"""So many calls in a row may break before that can become a pause."""
+"""Calls that may break in a row without a pause, while one item may be the reason."""
 
 
 REKEYED = frozenset({PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.AUTH_SERVER})
-"""Pauses that other credentials may end."""
+"""Reasons of a pause that new credentials may end."""
 
 
 class Mode(StrEnum):
@@ -21,7 +21,7 @@ class Mode(StrEnum):
     FLOWING = "flowing"
     PAUSED = "paused"
     HALF_OPEN = "half_open"
-    """One batch at a time, until one is accepted."""
+    """One batch at a time leaves, until one is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class CircuitBreaker:
         self.probe_at = 0.0
         self.last_success: float | None = None
         self.fault: Fault | None = None
-        """What the portal last said against itself, for people."""
+        """The last fault of the portal, shown to people."""
 
     def record_failure(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
         """Note a call that failed for a portal-wide reason which may pass by itself.

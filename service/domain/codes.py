@@ -50,7 +50,7 @@ CALL_CODES: Mapping[str, tuple[CallKind, PauseReason | None]] = MappingProxyType
         "error_manifest_is_not_available": (_BARRED, PauseReason.UNAVAILABLE),
     }
 )
-"""Codes of a whole-call error, lower case; the reason is what a pause would be called."""
+"""Codes that refuse a whole call, lower case, with the reason of the pause that they cause."""
 
 ITEM_CODES: Mapping[str, RefusalKind] = MappingProxyType(
     {
@@ -68,7 +68,7 @@ ITEM_CODES: Mapping[str, RefusalKind] = MappingProxyType(
         "create_dynamic_item_restricted": RefusalKind.PLAN,
     }
 )
-"""Codes of a per-item error, lower case; any other may hide a saved item."""
+"""Codes that refuse one item, lower case. After any other code the item may be saved."""
 
 _REJECTED, _AMBIGUOUS = FailureKind.REJECTED, FailureKind.AMBIGUOUS
 
@@ -88,17 +88,17 @@ OUR_CODES: Mapping[str, tuple[FailureKind, ...]] = MappingProxyType(
         "http_413": (_REJECTED,),
     }
 )
-"""Codes of our own, lower case, with the kinds of failure that they come with."""
+"""Our own codes, lower case, with the failure kinds that they come with."""
 
 UNCLEAR_CODES = ("0", "internal_server_error", "http_500", "http_502", "http_503", "http_504")
-"""Codes of the portal, or of what stands before it, that say nothing of the item."""
+"""Codes of the portal, or of a server before it, that tell nothing about the item."""
 
 _ENDS = {
     CallKind.UNSUPPORTED: FailureKind.UNSUPPORTED,
     CallKind.TOO_LARGE: _REJECTED,
     CallKind.SUSPECT: _REJECTED,
 }
-"""What becomes of an item alone in a call that failed so."""
+"""How an item ends that was alone in a call which failed so."""
 
 
 def ends() -> Iterator[tuple[FailureKind, str]]:

@@ -5,10 +5,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 MOST = 10
-"""So many of one kind are told within a period."""
+"""Lines of one kind that are logged within a period."""
 SECONDS = 60.0
 KINDS = 500
-"""So many kinds are counted at once; the oldest is forgotten."""
+"""Kinds that are counted at once; the oldest is forgotten."""
 
 
 @dataclass(slots=True)

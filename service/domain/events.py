@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 DIGEST_BYTES = 16
-"""So long that no two ids of one importer ever share a digest by chance."""
+"""Length of a digest: two ids of one importer never share one by chance."""
 
 
 CONTENT_BITS = 64

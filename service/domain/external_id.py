@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from service.domain.events import ExternalId
 
 MAX_LENGTH = 255
-"""Characters. The portal cuts longer values without a word (its string fields are sized)."""
+"""Characters. The portal cuts longer values without an error."""
 _LAST_OF_THREE_BYTES = "\uffff"
-"""MySQL's `utf8` holds three bytes a character, and cuts a text at the first longer one."""
+"""MySQL's `utf8` stores three bytes a character, and cuts a text at the first longer one."""
 
 _WITH_ORIGINATOR = frozenset({1, 2, 3, 4})
 _WITH_XML_ID = frozenset({31})

@@ -12,7 +12,7 @@ from service.domain.nearest import nearest
 from service.domain.values import IDS, JUDGED, TEXTS, Flaw, judge
 
 Policy = Literal["off", "warn", "reject"]
-"""The setting `VALIDATION`: look at no field, warn of what would be lost, or refuse the item."""
+"""The setting `VALIDATION`: check nothing, warn of what would be lost, or reject the item."""
 LONGEST = 255
 MAX_COMPLAINTS = 20
 MAX_NAME = 100
@@ -20,11 +20,11 @@ SIZED = frozenset({"title", "originId", "originatorId", "originVersion", "xmlId"
 SET_BY_ADMINISTRATORS = frozenset(
     {"createdTime", "updatedTime", "movedTime", "createdBy", "updatedBy", "movedBy"}
 )
-"""Imports take these from administrators, and refuse them aloud from others."""
+"""Fields that an import takes from administrators, and refuses with an error from others."""
 _PARENT = re.compile(r"parentId\d+")
 _SEVERAL = re.compile(r"[,;|\s]\s*\S")
 _SINGLE = frozenset({*TEXTS, *IDS, *JUDGED})
-"""Kinds of which one value is never a list; others, such as files, may be."""
+"""Kinds whose single value is never a list; for others, such as files, it may be one."""
 _NO_MULTIFIELDS = "send it to a lead, contact or company, and link that"
 
 

@@ -14,7 +14,7 @@ SAMPLES: Mapping[str, str] = MappingProxyType(
         "IM": '[{"VALUE": "@name", "VALUE_TYPE": "TELEGRAM"}]',
     }
 )
-"""The one shape in which an import takes each of them."""
+"""The only shape that an import takes for each of these fields."""
 LONGEST = 250
 """Characters of one value; the portal stores no longer one."""
 _ADDRESS = re.compile(r"[^@\s]@[^@\s]")

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from functools import lru_cache
 
 LONGEST = 64
-"""Characters: nobody misspells longer names, and comparing takes the square of the length."""
+"""Characters of a name that is compared; the time grows with the square of the length."""
 MAX_NAMES = 2000
-"""Of more names only those that differ in case or punctuation are found."""
+"""Above so many names, only those that differ in case or punctuation are found."""
 _LIKENESS = 0.75
 _PUNCTUATION = re.compile(r"[\W_]+")
 

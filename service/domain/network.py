@@ -36,7 +36,7 @@ class Peer:
 CUT = "the connection was cut at once"
 EXPIRED, NOT_YET, OTHER_HOST, OTHER_ADDRESS = 10, 9, 62, 64
 AUTHORITY = frozenset({2, 18, 19, 20, 21})
-"""Codes of OpenSSL: the chain does not end at an authority that is trusted here."""
+"""OpenSSL's codes for a certificate chain that ends at no trusted authority."""
 _UNKNOWN_NAME = ("the host name is not known", "look at {peer.address}, and at the DNS")
 _NO_WAY = ("there is no way to it", "look at routes and firewalls")
 _NOT_LET_OUT = ("this machine does not let us out", "look at firewalls and network policies")
@@ -85,7 +85,7 @@ _TLS: Mapping[str, tuple[str, str]] = {
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _REFUSED,
     "TLSV1_ALERT_UNKNOWN_CA": _REFUSED,
 }
-"""By the word of the TLS library."""
+"""Causes by the reason that the TLS library gives."""
 _EOF = frozenset({"EOF_OCCURRED", "UNEXPECTED_EOF_WHILE_READING"})
 _CUTS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 _ERRNO = re.compile(r"\[Errno (-?\d+)\]")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_TEXT = 1000
-"""Characters of what the portal says that are kept with an event."""
+"""Characters of the portal's message that are kept with an event."""
 
 
 class FailureKind(StrEnum):
@@ -52,15 +52,15 @@ class RefusalKind(StrEnum):
     """What a per-item refusal says about the item."""
 
     REJECTED = "rejected"
-    """Refused for its own content; surely not saved."""
+    """Refused for its own content. Not saved."""
     UNCLEAR = "unclear"
-    """May have been saved: ask the portal."""
+    """May be saved: ask the portal."""
     REFUSED_UNCLEAR = "refused_unclear"
-    """May have been saved; if it was not, the refusal stands."""
+    """May be saved. If it is not, the refusal stands."""
     DENIED = "denied"
-    """Not saved; may be this item's rights or everybody's."""
+    """Not saved. The rights for this item, or for all items, are missing."""
     PLAN = "plan"
-    """Not saved; the portal's plan does not allow it."""
+    """Not saved. The portal's plan does not allow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +116,18 @@ class CallKind(StrEnum):
     OVER_BUDGET = "over_budget"
     """Refused before execution: the method's execution seconds are spent."""
     UNAVAILABLE = "unavailable"
-    """Surely not executed: the portal, or its auth server, could not be reached."""
+    """Not executed: the portal, or its authorisation server, could not be reached."""
     BARRED = "barred"
-    """Refused before execution for a reason that a person must mend: credentials, plan …"""
+    """Refused before execution for a reason that a person must remove: credentials, plan …"""
     SUSPECT = "suspect"
-    """Refused before execution; perhaps because of one item's own content."""
+    """Refused before execution, perhaps because of one item's content."""
     UNSUPPORTED = "unsupported"
-    """Refused before execution: the portal has no such entity type, or bars imports into it."""
+    """Refused before execution: the portal has no such entity type, or allows no imports into
+    it."""
     TOO_LARGE = "too_large"
     """Refused before execution: the call must be split."""
     AMBIGUOUS = "ambiguous"
-    """Perhaps executed, wholly or in part."""
+    """Perhaps executed, in whole or in part."""
 
 
 class PauseReason(StrEnum):

@@ -7,7 +7,7 @@ from service.domain.bounded_memory import Remembered
 from service.domain.events import ItemEvent
 
 TYPE_BITS = 31
-"""An entity type fits into these, so that a number of it and an item is one of both."""
+"""Bits of an entity type. Type and item number share one integer."""
 DIGEST = 12
 
 
@@ -15,11 +15,12 @@ class Owned(Enum):
     """What is known of an item number."""
 
     OURS = auto()
-    """Of nobody else: it is this event's."""
+    """The item belongs to this event."""
     TAKEN = auto()
-    """The item of another event that carries the same external id."""
+    """The item belongs to another event with the same external id."""
     OTHER_PAIR = auto()
-    """Remembered with another external id: if the portal shows it with ours, it was set back."""
+    """The item is remembered with another external id. If the portal shows it with ours, the
+    portal was set back."""
 
 
 class Owners:

@@ -4,24 +4,26 @@ from collections import deque
 from dataclasses import dataclass, field
 
 SLOWEST = 0.1
-"""The share of the nominal rate below which refusals do not slow us."""
+"""The smallest share of the nominal rate, after however many refusals."""
 CUT_SECONDS = 60.0
 """The cloud cuts a request after so many seconds (`bitrix/README.md` §3)."""
 COMFORT = 0.6
-"""The share of the cut that a batch is planned to take."""
+"""The share of `CUT_SECONDS` that a batch is planned to take."""
 WEIGHT = 0.3
-"""The weight of the newest measurement in what is learnt."""
+"""The weight of the newest measurement in the moving average."""
 MOMENT = 0.05
 JITTER_SECONDS = 1.0
-"""A request may reach the portal so much earlier or later than the ones beside it."""
+"""How much earlier or later than its neighbours a request may reach the portal."""
 MAX_HOLD = 3600.0
-"""The longest `Retry-After` that is believed, in seconds."""
+"""The longest `Retry-After` that is obeyed, in seconds."""
 LATER_BUCKETS = (0, 1, 2, 5, 10)
-"""A spent budget is asked again so many buckets after the first moment at which one leaves."""
+"""When a spent budget is tried again, in buckets after the moment at which the first one
+leaves."""
 BAN = 0.5
-"""Newer portals shut a spent method for this share of the window (300 s), all buckets cleared."""
+"""Newer portals close a spent method for this share of the window (300 s), then clear all
+buckets."""
 CAUTION = 1.25
-"""Calls in flight may cost so many times what was expected of them."""
+"""Factor on the expected cost of calls in flight."""
 BUCKETS = 10
 """The portal counts a method's execution seconds in so many buckets (`bitrix/README.md` §3)."""
 

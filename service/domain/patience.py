@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 LASTED_SECONDS = 10.0
-"""Up for so long, a connection was no failed try: the next one comes soon after its end."""
+"""A connection that was up for so long is no failed try: the next one follows soon."""
 STEADY_SECONDS = 120.0
-"""Up for so long, a connection was no slow broker's that is about to be given up again."""
+"""A connection that was up for so long shows that the broker is not too slow for our time-outs."""
 MOST = 8
 
 

@@ -14,7 +14,7 @@ LARGEST = 2**63 - 1
 SMALLEST = -(2**63)
 _WRAPS = 2**64
 _PRECISION = 14
-"""Significant digits that a float keeps as a text (PHP's setting `precision`)."""
+"""Significant digits of a float as text (PHP's setting `precision`)."""
 JsonNumber = int | Decimal
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 LAST = 100
 MAX_CODES = 50
 OTHER = "other"
-"""Counts the codes beyond the first so many: a portal may make them up."""
+"""Counts all further codes when there are too many: a portal may invent codes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ MAX_SECONDS = 600.0
 TOLERATED_SECONDS = 3.0
 """A queue that took nothing for so long counts as refusing."""
 UNTRIED_SECONDS = 60.0
-"""What waits is offered at least every ten seconds; without it nobody knows how the queue is."""
+"""Publishes are repeated every ten seconds at least. After so long without one, nothing is known
+of the queue."""
 
 
 @dataclass(slots=True)

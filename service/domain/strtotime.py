@@ -11,9 +11,9 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 LONGEST = 100
-"""Characters: nothing longer is a date that somebody meant."""
+"""Characters. Nothing longer is meant as a date."""
 MAX_ZONES = 2
-"""PHP warns of a second one without looking at it, and gives up at a third."""
+"""PHP ignores a second zone with a warning, and fails at a third."""
 _TURN, _CENTURY = 70, 100
 
 

@@ -51,9 +51,9 @@ IDS = frozenset(_ID_KINDS.split())
 """Kinds whose value is the number of something else."""
 TEXTS = frozenset({"string", "text", "char", "url", "crm_status", "crm_currency"})
 MANY_DIGITS = 15
-"""Significant digits that a float keeps for certain."""
+"""Significant digits that a float always keeps."""
 MAX_SHOWN = 5
-"""Ids of choices that a complaint names."""
+"""Ids of choices that a complaint lists."""
 _NO = frozenset({"", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "нет"})
 _YES = frozenset({"true", "y", "Y"})
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
@@ -274,4 +274,4 @@ _BY_KIND: Mapping[str, Callable[[object], Found]] = {
 _KEEP_INTEGERS = frozenset({"double", "integer", *IDS, *TEXTS})
 _SAFE = 10**MANY_DIGITS
 JUDGED = frozenset({"boolean", "enumeration", *IDS, *_BY_KIND})
-"""Kinds of which one value may be wrong."""
+"""Kinds of which a single value is checked."""

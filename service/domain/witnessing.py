@@ -13,16 +13,16 @@ from service.domain.bounded_memory import Remembered
 from service.domain.events import ExternalId, ItemEvent, Profile
 
 KEPT = 8
-"""Items kept for one profile: several, because items get deleted."""
+"""Items kept for one profile; several, because items get deleted."""
 PROFILES = 500
 MAX_ASKED = 40
-"""Witnesses asked for in one look-up, so that they and the items fit into few pages."""
+"""Witnesses in one look-up, so that the answer has few pages."""
 DEAL = 2
 PROFILE_FIELDS = ("assignedById", "categoryId", "opened")
-"""The portal's names of a profile's parts; system fields, the same in every batch."""
+"""The portal's fields that make a profile; system fields, the same in every batch."""
 LARGEST = 10**18
 _TRUE = frozenset({"true", "y", "Y"})
-"""What the portal takes for yes, besides a boolean."""
+"""What the portal reads as yes, besides a boolean."""
 
 
 class Seen(NamedTuple):

@@ -16,11 +16,11 @@ MAX_DEPTH: Final = 64
 GZIP: Final = "gzip"
 BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUES: Final = 250_000
-"""More values than any item has; each takes the reader as long as many bytes do."""
+"""Most values in a body, more than any item has."""
 MAX_MEMBERS: Final = 1000
-"""Parts of one gzip body; each takes time, however little is in it."""
+"""Most parts of a gzip body. Each part takes time, even when it is empty."""
 MAX_DIGITS: Final = 1500
-"""More of a number decide nothing here: a double ends at 309, an id at 1,000."""
+"""Most digits of a number. A double ends at 309, an id at 1,000."""
 MAX_DOUBLE: Final = 309
 PAIR: Final = 2
 _PIECE = 65_536
@@ -41,7 +41,7 @@ _PLAIN = frozenset(
         "binary",
     }
 )
-"""Names of UTF-8 and ASCII, and words for a body that is as it is."""
+"""Names of UTF-8 and ASCII, and words for a body without encoding."""
 _PACKED = frozenset({GZIP, "x-gzip"})
 _BETWEEN = re.compile(r"[\s,;:/+|&]+")
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
@@ -50,7 +50,7 @@ _WITH_EXPONENT = re.compile(rb"(?<![\d.])\d++(?:\.\d++)?[eE][+-]?\d++")
 _VERY_LONG = re.compile(rb"(?<![\d.])\d{%d}\d*+\.\d++(?![\deE])" % MAX_DOUBLE)
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _KINDS = bytes.maketrans(b"123456789E", b"000000000e")
-"""Makes all digits one, and all signs of an exponent."""
+"""Maps all digits to one, and all signs of an exponent to one."""
 _STEP = [1 if code in b"[{" else -1 for code in range(256)]
 _OTHERS: Final = (
     (b"\x1f\x8b", "it looks like gzip: say so with content_encoding gzip"),
@@ -62,7 +62,7 @@ _OTHERS: Final = (
     (b"\x80\x05", "it is a Python pickle: send JSON"),
     (b"<", "it looks like XML: send JSON"),
 )
-"""What else bodies begin with, and what to do."""
+"""First bytes of other formats, and what to do about them."""
 
 
 class Unreadable(Exception):  # noqa: N818 - reads as what it says

@@ -9,7 +9,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq import Channel
 
 LAST_WORDS_SECONDS = 0.2
-"""What a closed channel still has to say of its calls, it says at once."""
+"""How long answers of a closed channel may still arrive."""
 
 T = TypeVar("T")
 

@@ -26,15 +26,15 @@ class Word(StrEnum):
     """
 
     CONFIRMED = "confirmed"
-    """It lies in a queue."""
+    """The broker confirmed it."""
     RETURNED = "returned"
-    """No queue was bound for it."""
+    """No queue is bound for it."""
     NACKED = "nacked"
-    """A queue refused it: full."""
+    """A queue refused it: it is full."""
     UNWRITABLE = "unwritable"
-    """It cannot be sent as it stands."""
+    """It cannot be written as an AMQP message."""
     LOST = "lost"
-    """The connection ended first; it may lie in a queue."""
+    """The connection ended first. It may be in a queue."""
 
 
 class BodyLimit:

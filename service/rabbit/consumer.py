@@ -22,7 +22,8 @@ from service.telemetry.supervision import contained
 FLUSH_SECONDS = 5.0
 HELD_BACK_SECONDS = 0.1
 STRUCK_SECONDS = 60.0
-"""So long a message stays that a bug kept from being read; the limit of deliveries ends it."""
+"""How long a message is held when a bug keeps it from being read. The queue's delivery limit ends
+the repetition."""
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Consumer:
         self._struck: set[asyncio.Task[None]] = set()
         self._hearing = Hearing(silence)
         self.received = 0
-        """So many messages came since the start."""
+        """Messages received since the start."""
 
     @property
     def attached(self) -> bool:

@@ -12,14 +12,14 @@ from pamqp.commands import Basic
 from service.rabbit.wire import Header, Received
 
 SHORT_STRING: Final = 255
-"""Bytes of a property, a name, a routing key."""
+"""Most bytes of a property, a header's name, a routing key."""
 MAX_HEADER_BYTES: Final = 100_000
-"""Stays below the broker's frame of 131,064 bytes, whatever the properties."""
+"""Most bytes of all headers; the broker's frame has 131,064 bytes."""
 DROPPED: Final = "import_dropped_headers"
 DROPPED_BYTES: Final = 1000
-"""So many bytes of names are written down."""
+"""Most bytes of the list of dropped headers."""
 BODY: Final = "body"
-"""What a body is called among what was dropped."""
+"""The name of the body in the list of what was dropped."""
 _LEFT_OUT = frozenset({"headers", "delivery_mode", "message_id", "expiration", "user_id"})
 _COPIED = tuple(name for name in Basic.Properties.__slots__ if name not in _LEFT_OUT)
 _UNWRITABLE = (TypeError, ValueError, OverflowError, AttributeError, struct.error, RecursionError)

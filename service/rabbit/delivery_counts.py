@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 COUNTS: Final = frozenset({"x-delivery-count", "x-acquired-count"})
-"""RabbitMQ up to 4.2 raises the first by one for every return. From 4.3 on the second counts so,
-and the first only what was lost with its channel or rejected."""
+"""Up to RabbitMQ 4.2 the first header counts every return. From 4.3 on the second counts every
+delivery, and the first only deliveries that were lost with their channel or rejected."""
 
 
 def deliveries_before(headers: Mapping[str, Any], *, redelivered: bool) -> int:

@@ -37,17 +37,17 @@ OTHER_BODY = (
     "id of its own; to change an item, use crm.item.update with its itemId"
 )
 ID_BYTES = 4 * TEXT_LIMIT
-"""The most that the characters of an event id take."""
+"""Most bytes of the characters of an event id."""
 OUR_BYTES = 12_000
-"""All our headers of a dead letter stay below this together."""
+"""All headers that we add to a dead letter stay below this."""
 ENTRY_BYTES = 8
-"""What a header takes beside its name and its value."""
+"""Bytes of a header besides its name and its value."""
 
 
 T = TypeVar("T")
 
 Settled = Settlement[Any]
-"""A settlement of one of our deliveries; the pipeline knows them by its own protocol."""
+"""A settlement of one of our deliveries; the importer knows them by its own Protocol."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from service.rabbit.session import NotLetIn, Session, enter
 from service.rabbit.topology import RPC_SECONDS, Exchange, Queue, Topology
 
 BLOCKED_SECONDS = 5.0
-"""How long a broker under an alarm may keep a publish waiting before we believe the alarm."""
+"""How long a publish may wait before the broker counts as blocked by an alarm."""
 
 
 class Presence(StrEnum):
@@ -23,7 +23,7 @@ class Presence(StrEnum):
     THERE = "there"
     MISSING = "missing"
     HIDDEN = "hidden"
-    """We may not even ask: RabbitMQ 4.3 tells only who has some right on the thing."""
+    """Permission denied: RabbitMQ 4.3 answers only to users with some right on the object."""
 
 
 @dataclass(frozen=True, slots=True)

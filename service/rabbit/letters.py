@@ -16,15 +16,15 @@ from service.rabbit.delivery_counts import COUNTS, returns
 from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
 
 UNDELIVERED: Final = "undelivered"
-"""The kind of a letter that the broker put there: none of our headers."""
+"""The kind of a letter that the broker put there itself: it has none of our headers."""
 _KIND: Final = "import_error_kind"
 _RESEND: Final = "import_resend"
-"""When somebody said that it is to be sent again although it may be in the CRM."""
+"""The header that orders a new send although the item may exist."""
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
 _MAX_REDRIVES = 2**31 - 1
 PERHAPS_SENT = frozenset({"ambiguous", UNDELIVERED})
-"""Kinds of letters whose item may be in the CRM: what the broker put aside was perhaps sent."""
+"""Kinds of letters whose item may exist. The broker puts aside what was delivered too often."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

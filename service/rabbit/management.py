@@ -17,12 +17,13 @@ from service.rabbit.topology import Topology
 
 ANSWER_SECONDS = 10.0
 STATISTICS_SECONDS = 12.0
-"""A queue's policies are told with its statistics, which come some seconds after the queue."""
+"""How long we wait for a queue's policies: they come with its statistics, some seconds after the
+queue."""
 _POLL_SECONDS = 0.5
 _OK, _NOT_FOUND = 200, 404
 _REFUSED = frozenset({401, 403})
 MAX_BYTES = 8_000_000
-"""No description of a queue, exchange or node is a hundredth as long."""
+"""Longest answer that is read; no description is a hundredth as long."""
 _PEER = Peer("the management API", "IMPORTER_RABBIT__MANAGEMENT_URL", "IMPORTER_RABBIT__CA_FILE")
 
 
@@ -53,7 +54,7 @@ class Described:
     """Routing keys of each queue's bindings to its exchange."""
     nodes: Sequence[Mapping[str, Any]] | None
     rights: Mapping[str, str] | None
-    """What the AMQP user may `configure`, `write` and `read`, as patterns."""
+    """The patterns for what the AMQP user may `configure`, `write` and `read`."""
 
 
 class Management:

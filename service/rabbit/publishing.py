@@ -21,7 +21,7 @@ from service.telemetry.metrics import Metrics
 
 CONFIRM_SECONDS = 15.0
 LOOK_SECONDS = 1.0
-"""So often it is asked whether the broker blocks us."""
+"""How often we check whether the broker blocks us."""
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Publisher:
         """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
-            # Two publishes of one id in flight would take each other's answers (rabbit/README.md §1).
+            # Two publishes of one id in flight would take each other's answers.
             twin.gone = twin.gone or asyncio.Event()
             await twin.gone.wait()
         pending = self._in_flight[unique] = _Pending(message.target, _now())

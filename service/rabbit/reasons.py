@@ -15,7 +15,7 @@ from service.domain.network import Cause, Peer
 from service.rabbit.address import CONNECT_SECONDS, PORTS, CertificatesUnusable
 
 _REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
-"""From 4.0 on the broker names the right: configure, write or read."""
+"""From RabbitMQ 4.0 on, the broker names the missing right: configure, write or read."""
 _TOLD = re.compile(r"[A-Z][A-Z_]{3,} - [^\"\n]*")
 """A reply of the broker, such as `CONNECTION_FORCED - broker forced connection closure`."""
 BROKER = Peer(

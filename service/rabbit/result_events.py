@@ -16,7 +16,7 @@ from service.rabbit.decoding import MAX_ENTITY_TYPE
 TEXT_LIMIT = 1000
 """Characters of an error's message."""
 WARNINGS_LIMIT = 1000
-"""Characters of all warnings in a dead letter, a line each; the result has them whole."""
+"""Characters of all warnings in a dead letter, one line each; the result has them in full."""
 
 Time = Annotated[
     str,

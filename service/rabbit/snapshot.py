@@ -23,7 +23,7 @@ from service.rabbit.letters import Letter, read, renewed
 from service.rabbit.session import Missing, Session
 
 MAX_RETURNS = 5
-"""Far below the least limit that RabbitMQ sets by itself, so that crashes find room, too."""
+"""Most times a letter is returned; far below RabbitMQ's own limit, to leave room for crashes."""
 FIRST_WINDOW = 10
 MAX_WINDOW = 1000
 WINDOW_BYTES = 8_000_000

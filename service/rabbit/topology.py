@@ -17,7 +17,7 @@ RPC_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 SideChannel = Callable[[], AbstractAsyncContextManager[Channel]]
-"""Lends a channel for one question, and bounds how long the answer may take."""
+"""Lends a channel for one question, and limits how long the answer may take."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 MAX_DEPTH: Final = 64
-"""Levels of a header's value that are read; the rest stays bytes."""
+"""Levels of a header's value that are read; deeper ones stay bytes."""
 UNREADABLE: Final = "(unreadable)"
-"""The name of what follows a value of an unknown kind: nobody knows its length either."""
+"""The name of the rest after a value of an unknown kind, whose length nobody knows."""
 _IN_MILLISECONDS = 0xFFFF_FFFF
-"""Greater times are milliseconds: as seconds they would lie beyond the year 2106."""
+"""Larger times are milliseconds: as seconds they would lie after the year 2106."""
 _NUMBERS: Final = {
     ord(tag): struct.Struct(f">{form}")
     for tag, form in zip("tbBsuIilLfd", "?bBhHiIqqfd", strict=True)

@@ -10,7 +10,7 @@ from service.settings.tree import PREFIX, Settings
 
 MIN_CHARACTERS = 8
 PUBLIC = "guest"
-"""Everybody knows this password of the broker: it lets in from the same machine only."""
+"""The broker's default password, known to everybody; it works from the same machine only."""
 
 
 class Caution(NamedTuple):

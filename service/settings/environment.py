@@ -17,7 +17,7 @@ _INJECTED = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"
 )
 _INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
-"""What Kubernetes gives a bare `…_PORT`; a number there is a setting with a wrong name."""
+"""Kubernetes sets a bare `…_PORT` to such an address. A number there is a misspelt setting."""
 
 
 class SettingsInvalid(Exception):  # noqa: N818 - reads as what it says

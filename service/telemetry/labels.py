@@ -6,7 +6,7 @@ from service.domain.outcomes import CallKind
 OTHER = "other"
 KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
 MAX_TYPES = 16
-"""Entity types that get a label value of their own: built in, configured, or once imported."""
+"""Entity types with a label value of their own: built in, configured, or imported once."""
 LATENCIES = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 AGES = (*LATENCIES, 7200, 21600, 86400, 604800)
 
@@ -16,9 +16,9 @@ CALL_RESULTS = ("ok", *CallKind)
 TARGETS = ("succeeded", "failed", "dead_letter")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
 ALL_LANES = "all"
-"""Lane of what shuts the whole intake."""
+"""The lane label of a pause that stops the whole intake."""
 PHASES = ("receive", "wait_slot", "call", "settle")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
 ENDS = tuple(dict.fromkeys((str(kind), code) for kind, code in ends()))
-"""Every kind of failure with every code that it may have."""
+"""Every failure kind with every code that it may have."""
 KNOWN_CODES = frozenset(code for _, code in ENDS)

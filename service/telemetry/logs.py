@@ -16,7 +16,7 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracebacks import without_values
 
 ALIKE = ("code", "kind", "reason", "host", "link", "queue", "work")
-"""Failures of one event that agree in these members are the same failure."""
+"""Failures that agree in these members count as the same failure."""
 
 log = logging.getLogger(__name__)
 

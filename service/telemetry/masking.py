@@ -8,18 +8,18 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 LEARNT = 32
-"""So many secrets learnt at run time are masked: the last pairs of tokens."""
+"""How many secrets learnt at run time are masked: the latest token pairs."""
 SHORT = 8
-"""Secrets of fewer characters are masked only where they stand as a word of their own."""
+"""Secrets shorter than this are masked only as whole words."""
 MASK = "***"
 KEPT = frozenset({"level", "logger", "time"})
-"""Members that we write ourselves: no secret can stand there."""
+"""Members that we write ourselves, which hold no secret."""
 MAX_DEPTH = 8
 
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
-"""What a terminal obeys, or what changes the order of what people read."""
+"""Characters that a terminal obeys, or that change the order of text."""
 
 
 class Masking:

@@ -6,9 +6,9 @@ PLACES = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Where a container sees its own limit: control groups of version 2, and of version 1."""
+"""Files in which a container finds its memory limit: control groups of version 2, then 1."""
 UNLIMITED = 2**60
-"""Version 1 says "no limit" with a number larger than any memory."""
+"""Control groups of version 1 write "no limit" as a number larger than any memory."""
 
 
 def memory_limit(places: tuple[Path, ...] = PLACES) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 PLACE = Path(__file__).parents[1] / "REVISION"
-"""Written when the image is built."""
+"""The file that is written when the image is built."""
 UNKNOWN = "unknown"
 
 

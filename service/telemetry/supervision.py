@@ -11,7 +11,7 @@ from service.telemetry.metrics import Metrics
 
 AGAIN = RetryPolicy(base=1.0, cap=60.0, max_attempts=1)
 STEADY_SECONDS = 120.0
-"""Endless work that went on for so long begins its waits anew."""
+"""A task that ran for so long starts again without a long wait."""
 LIBRARIES = ("aiormq", "aio_pika", "pamqp", "httpx", "httpcore")
 
 log = logging.getLogger(__name__)

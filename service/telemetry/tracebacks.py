@@ -4,7 +4,7 @@ import traceback
 from types import TracebackType
 
 MOST = 10
-"""So many exceptions of a chain, or of a group, are told."""
+"""Exceptions of a chain, or of a group, that are logged."""
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 

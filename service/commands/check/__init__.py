@@ -23,7 +23,7 @@ from service.settings.tree import Settings
 from service.telemetry.metrics import Metrics
 
 MAX_SECONDS = 60.0
-"""Every question has a deadline of its own; this one is the check's."""
+"""Longest time of the whole check; every question has a shorter limit of its own."""
 
 
 def main(options: argparse.Namespace) -> int:

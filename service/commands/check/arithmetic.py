@@ -10,11 +10,11 @@ from service.settings.tree import Settings
 SUBJECT = "settings"
 MIB = 1 << 20
 BASE_BYTES = 64 * MIB
-"""What the process takes by itself: 54 MiB measured, and some air."""
+"""Memory of the idle process: 54 MiB measured, rounded up."""
 REMEMBERED_BYTES = 400
-"""What one remembered id takes, however long it is: 326 measured, a quarter more kept included."""
+"""Memory of one remembered id, whatever its length: 326 bytes measured, rounded up."""
 NO_LIMIT = 1 << 60
-"""The older kernel interface writes "no limit" as a number near 2^63."""
+"""Control groups of version 1 write "no limit" as a number near 2^63."""
 
 
 def settings_rows(settings: Settings, memory: int | None) -> list[Row]:

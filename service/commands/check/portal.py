@@ -11,7 +11,7 @@ from service.factories import external_ids
 from service.settings.tree import Bitrix
 
 MAX_CALLS = 14
-"""The request bucket is shared with the service that may be running."""
+"""Most calls of one check: a running service shares the request limit."""
 BUILT_IN = {1: "leads", 2: "deals", 3: "contacts", 4: "companies", 31: "invoices"}
 _TEXT = frozenset({"string", "mixed"})
 _SUBJECT = "portal"

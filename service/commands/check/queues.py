@@ -9,11 +9,11 @@ from service.commands.check.rows import Row, fail, ok, unknown, warn
 from service.rabbit.topology import Topology
 
 ACK_SECONDS = 1800.0
-"""How long RabbitMQ waits for an acknowledgement, unless it is configured otherwise."""
+"""RabbitMQ's default time limit for an acknowledgement."""
 MIN_DELIVERIES = 100
 _LIMIT_OF_4 = 20
 _UNITS = {"message-ttl": " ms", "max-length": "", "max-length-bytes": "", "expires": " ms"}
-"""The limits by which a queue throws messages, or itself, away."""
+"""Limits that make a queue drop messages, or expire, with their units."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from service import __version__
 
 SCHEMA = 1
-"""Version of the JSON; members may be added under one number, none is removed or renamed."""
+"""Version of the JSON. Members may be added under the same number; none is removed or renamed."""
 
 
 class Status(StrEnum):

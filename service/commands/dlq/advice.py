@@ -196,7 +196,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         ),
     }
 )
-"""By code, lower case."""
+"""Advice by code, in lower case."""
 
 KINDS: Mapping[str, Advice] = MappingProxyType(
     {
@@ -219,7 +219,7 @@ KINDS: Mapping[str, Advice] = MappingProxyType(
         ),
     }
 )
-"""By kind, for codes that say nothing by themselves."""
+"""Advice by kind, for codes without advice of their own."""
 
 AMBIGUOUS = Advice(
     "it may be in the CRM already, and the importer could not find out",

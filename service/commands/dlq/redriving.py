@@ -24,7 +24,7 @@ DOUBTFUL = "stays: perhaps in the CRM"
 MALFORMED = "stays: malformed"
 GOES = "goes back"
 ASKED_ABOVE = 100
-"""Letters that a person at a terminal sends back without being asked."""
+"""Most letters that are sent back from a terminal without a question."""
 _WHY = {
     Word.RETURNED: "no queue is bound to the intake exchange for its routing key",
     Word.NACKED: "the intake queue is full and refuses",

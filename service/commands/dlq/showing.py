@@ -21,16 +21,16 @@ from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.letters import Letter, text
 
 MAX_SHOWN = 100_000
-"""Characters of a body; nobody reads further."""
+"""Characters of a body that are shown."""
 MAX_FOUND = 100
-"""Letters of one id that are shown, and ids that are named where several begin alike."""
+"""Most letters of one id that are shown, and most ids that are listed when several match."""
 _OURS = "import_"
 _TEXTS = frozenset({"message", "warnings", "it means", "who must act", "what to do"})
-"""Values that a terminal may break; ids and headers stay whole."""
+"""Values that may be wrapped at a terminal; ids and headers are never wrapped."""
 
 
 Line = tuple[str, str]
-"""What stands whole, and a text behind it that a terminal may break between words."""
+"""A part that is never wrapped, and a text after it that may be wrapped between words."""
 
 
 @dataclass(slots=True)

@@ -69,7 +69,7 @@ _KINDS = MappingProxyType(
 LISTS = frozenset({"companyIds", "contactIds", "observers", "storageElementIds"})
 """Fields that take several ids."""
 _OWN = "ufcrm", "uf_crm", "parentid"
-"""How the names of fields begin that an administrator made, and that no list knows."""
+"""Prefixes of fields that an administrator made; no documentation lists them."""
 _TITLES: Mapping[str, str] = MappingProxyType(
     {
         "title": "Название, Название сделки, Название лида, Тема счёта, Deal name, Lead name, "
@@ -110,7 +110,7 @@ _TITLES: Mapping[str, str] = MappingProxyType(
         "createdBy": "Кем создан, Кем создана, Created by",
     }
 )
-"""What the portal's pages and exports call fields, in Russian and in English."""
+"""Titles of fields in the portal's pages and exports, in Russian and English."""
 
 _KIND_NAMES = (("PHONE", "MOBILE"), ("EMAIL", "HOME"))
 

@@ -7,7 +7,7 @@ from service.commands import terminal
 from service.commands.publish.records import Place
 
 ONE_BY_ONE = 20
-"""So many lines with the same fault are told with it; more of them by their numbers alone."""
+"""Lines with the same fault that are shown in full; of more, only the line numbers."""
 NOWHERE = Place(0, 0)
 _NUMBER = re.compile(r"\d+")
 

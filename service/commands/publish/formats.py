@@ -45,7 +45,8 @@ _CYRILLIC = "\N{CYRILLIC CAPITAL LETTER A}", "\N{CYRILLIC SMALL LETTER YA}"
 _FOREIGN_LINES = 3
 _FIRST_OTHER, _LAST_DOS = 0x80, 0xAF
 _DOS_WORD = re.compile(rb"[\x80-\xaf\xe0-\xef]{3}")
-"""Of Cyrillic letters only DOS and "CSV (MS-DOS)" have most below 0xB0, as code page 866."""
+"""A word of code page 866 ("CSV (MS-DOS)"): no other Cyrillic encoding has most letters below
+0xB0."""
 _UNPRINTED = "\r\n\t\f\xa0\xad\u200b\u2028\ufeff"
 
 

@@ -21,7 +21,7 @@ from service.factories import CannotStart
 MAX_SHOWN = 10
 _WORK = "WORK"
 _VALUE_KINDS = frozenset({"WORK", "MOBILE", "HOME", "FAX", "PAGER", "MAILING", "OTHER"})
-"""Kinds of phones and e-mail addresses that every portal has."""
+"""Kinds of phone numbers and e-mail addresses that every portal has."""
 _APART = re.compile(r"[,;\s]+")
 _BETWEEN_VALUES = re.compile(r"[,;\n]")
 _DIGITS = re.compile(r"\d")
@@ -32,7 +32,7 @@ _ERROR = re.compile(
 )
 _IS_ID = re.compile(r"id|key|code|number|nr|no|#|№|order|guid|uuid|номер|код", re.IGNORECASE)
 _ENDS_AS_ID = re.compile(r".*([a-z]Id|ID|[ _-](?i:id|no|nr|number|key|code))")
-"""How columns are called that tell rows apart, such as `order`, `orderId` and `order_no`."""
+"""Names of columns that identify a row, such as `order`, `orderId` and `order_no`."""
 
 
 @dataclass(frozen=True, slots=True)

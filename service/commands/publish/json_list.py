@@ -14,7 +14,7 @@ _INSIDE = re.compile(rb'["\\]')
 _BETWEEN = b" \t\r\n," + BOM
 _OPENS = b"{["
 _IN_LIST = 1
-"""How deep the items of the list lie."""
+"""The nesting depth of the list's items."""
 
 
 def of_json_list(

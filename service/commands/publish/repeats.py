@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from service.commands.publish.records import Record
 
 REMEMBERED = 200_000
-"""So many of the last ids are compared; each takes about 150 bytes."""
+"""Ids that are remembered, the newest; each takes about 150 bytes."""
 _LINE_BITS = 40
 MAX_SHOWN = 80
 

@@ -17,7 +17,7 @@ from service.rabbit.intake import intake_message
 MAX_IN_FLIGHT = 500
 MAX_BYTES_IN_FLIGHT = 32_000_000
 PATIENCE_SECONDS = 60.0
-"""How long a full queue is tried again before we give up."""
+"""How long a publish to a full queue is repeated before the command gives up."""
 _BACK_OFF = RetryPolicy(base=0.2, cap=5.0, max_attempts=1)
 
 

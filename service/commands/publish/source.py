@@ -14,7 +14,7 @@ CHUNK = 65_536
 STDIN = "-"
 STANDARD_INPUT = "standard input"
 LOOK_SECONDS = 0.2
-"""How often a reader that waits for a pipe looks whether it shall stop."""
+"""How often a reader that waits for a pipe checks whether it shall stop."""
 
 
 class Stopped(Exception):  # noqa: N818 - reads as what it says
@@ -54,7 +54,7 @@ class Source:
     is_stopped: Callable[[], bool]
     position: int = 0
     is_closed: bool = False
-    """Set by whoever needs no more of it, so that a thread that waits for a pipe ends."""
+    """Set when nobody needs more data, so that a thread that waits for a pipe ends."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield until the end. Raises Stopped, and CannotStart for what cannot be read."""

@@ -11,11 +11,11 @@ from service.commands.publish.source import STANDARD_INPUT
 from service.factories import CannotStart
 
 _GZIP_BITS = 31
-"""What zlib calls a gzip header and the largest window."""
+"""zlib's number for a gzip header with the largest window."""
 UNPACKED = 1_048_576
-"""So many bytes are unpacked at once, however far a chunk may blow up."""
+"""Most bytes that are unpacked at once, however much a chunk expands."""
 _MARK = 4
-"""Bytes that the longest mark of an encoding has."""
+"""Length of the longest byte order mark."""
 
 
 def plain_text(chunks: Iterator[bytes], name: str, encoding: str | None) -> Iterator[bytes]:
