@@ -393,11 +393,11 @@ class FakeConnection:
         """Tell whether the connection is up."""
         return self._up.is_set()
 
-    async def attach(self, prefetch: int) -> None:
+    async def attach(self, prefetch: int, *, seen: int = 0) -> None:
         """Register anew; messages follow."""
         self.attachments.append(prefetch)
         await asyncio.sleep(self._latency())
-        self._consumer = _Consumer(prefetch)
+        self._consumer = _Consumer(prefetch, seen=seen)
         if self._up.is_set():
             self.broker.stand_in_line(self)
 
@@ -416,7 +416,7 @@ class FakeConnection:
             await self.detach()
         yield
         if was is not None:
-            await self.attach(was.prefetch)
+            await self.attach(was.prefetch, seen=was.seen)
 
     async def flush(self) -> None:
         """Wait until every answer was read."""

@@ -128,9 +128,13 @@ class Shown:
         """Tell whether an event's item would have been shown, if it existed.
 
         `sure`: the event was perhaps sent, so that an administrator's view is the least that
-        proves anything; else its item is believed absent unless there are witnesses to show.
+        proves anything; else its item is believed absent unless items were made for what it asks
+        and none of them is shown. One that is shown but was handed over is no witness any more,
+        and nobody waits for it: a portal that hands every new item over would hold up all.
         """
         if any(self._witnessed(event, asked, has) for asked, has in self._items):
+            return True
+        if not sure and any(asked == event.asks for asked, _ in self._items):
             return True
         if self._witnesses.of(event):
             return False

@@ -46,6 +46,7 @@ class Consumer:
     ) -> None:
         """Prepare a consumer; the first `early` deliveries after attaching are marked.
 
+        Not so after an interruption of our own (`cancelled`): what goes back then is flagged.
         `silence`: seconds after which a broker counts as not heard.
         """
         self._queue = queue
@@ -58,7 +59,7 @@ class Consumer:
         self._channel: Channel | None = None
         self._tags: AckBatcher | None = None
         self._tag: str | None = None
-        self._seen = 0
+        self._seen = self._early_until = 0
         self._received = {
             redelivered: metrics.received.labels(str(redelivered).lower())
             for redelivered in (True, False)
@@ -97,6 +98,7 @@ class Consumer:
         """Consume, with at most so many deliveries unsettled, now and on later channels."""
         async with self._changing:
             self._prefetch = prefetch
+            self._early_until = self.received + self._early
             await self._reconcile()
 
     async def detach(self) -> None:
@@ -124,6 +126,7 @@ class Consumer:
             self._tags = AckBatcher(channel, self._metrics)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
             self._hearing.answered(awake(), awake())
+            self._early_until = self.received + self._early
             if self._prefetch is not None:
                 await self._consume(channel, self._prefetch)
 
@@ -243,7 +246,7 @@ class Consumer:
             event,
             tags=tags,
             received_at=now,
-            early=self._seen <= self._early,
+            early=self.received <= self._early_until,
         )
         self._received[bool(message.redelivered)].inc()
         self._metrics.last_delivery.set(time.time())

@@ -497,6 +497,29 @@ async def test_a_weak_doubt_waits_where_witnesses_are_known_and_none_is_shown(
     assert 0 < item_id
 
 
+async def test_a_weak_doubt_waits_for_no_item_that_is_shown_whatever_it_has_today(
+    bench: Bench,
+) -> None:
+    """Such as where a rule of the portal hands every new item over to somebody."""
+    bench.portal.admin = False
+    item_id = bench.imported(event("witness"))
+    bench.portal.profiles[item_id] = Profile("8", "3", "N")
+    assert Cleared(absent=[a := weak()]) == await bench.clear(a)
+    assert Cleared(waiting=[b := strong("b")]) == await bench.clear(b)
+
+
+@pytest.mark.parametrize("shown", [Profile(), Profile(opened="Y"), Profile(responsible="1")])
+async def test_what_the_portal_does_not_tell_of_its_items_keeps_nobody_waiting(
+    bench: Bench, shown: Profile
+) -> None:
+    """Some types have no pipeline, some lists no responsible person."""
+    bench.portal.admin = False
+    item_id = bench.imported(event("witness"))
+    bench.portal.profiles[item_id] = shown
+    assert Cleared(again=[a := strong("a")]) == await bench.clear(a)
+    assert Cleared(absent=[b := weak("b")]) == await bench.clear(b)
+
+
 async def test_waiting_for_a_proof_counts_from_an_answered_look_up(bench: Bench) -> None:
     """And only while the portal takes imports."""
     bench.portal.readable = False

@@ -73,3 +73,54 @@ def test_a_message_that_a_bug_keeps_from_being_read_holds_up_no_other() -> None:
 
     run(story())
     assert 1.0 == value(metrics.unexpected)
+
+
+class Registrar(Line):
+    """A channel that takes every consumer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_consumer_cancel_callbacks: set[object] = set()
+
+    async def basic_qos(self, **_: object) -> None:
+        """Do nothing."""
+
+    async def basic_cancel(self, tag: str, **_: object) -> None:
+        """Do nothing."""
+
+    async def basic_consume(self, queue: str, receive: object, **_: object) -> Basic.ConsumeOk:
+        self.receive = receive
+        return Basic.ConsumeOk(consumer_tag=queue)
+
+
+def test_early_are_the_first_messages_after_attaching_not_after_an_interruption_of_our_own() -> (
+    None
+):
+    """What goes back meanwhile is flagged, and else each return would put the next in doubt."""
+    metrics, line, taken = Metrics(), Registrar(), list[Delivery]()
+    decoder = Decoder(external_ids=ExternalIds("test"), max_bytes=1_000)
+    consumer = Consumer(queue="q", decoder=decoder, metrics=metrics, early=2, silence=15.0)
+    consumer.accept = taken.append
+
+    async def early(tag: int) -> bool:
+        await line.receive(message(tag, GOOD))  # type: ignore[operator]  # set by basic_consume
+        return taken[-1].early
+
+    async def story() -> None:
+        await consumer.attach(10)
+        await consumer.resume(cast("Channel", line))
+        assert await early(1)
+        async with consumer.cancelled():
+            pass
+        assert [True, False] == [await early(2), await early(3)]
+        async with consumer.cancelled():
+            pass
+        assert not await early(4)
+        await consumer.detach()
+        await consumer.attach(10)
+        assert [True, True, False] == [await early(tag) for tag in (5, 6, 7)]
+        consumer.lost()
+        await consumer.resume(cast("Channel", line))
+        assert await early(8)
+
+    run(story())
