@@ -95,6 +95,11 @@ class Batcher(Generic[D]):
         """Return the number of claims that wait."""
         return sum(len(batch.claims) for batch in self._batches) + len(self._deferred)
 
+    def __contains__(self, claim: Claim[D]) -> bool:
+        """Tell whether a claim waits here."""
+        waiting = any(claim in batch.claims for batch in self._batches)
+        return waiting or any(claim is each for _, _, each in self._deferred)
+
     def sendable(self) -> bool:
         """Tell whether anything waits for another reason than a proof."""
         return bool(self._deferred) or any(each.waits_since is None for each in self._batches)

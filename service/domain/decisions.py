@@ -33,6 +33,11 @@ LARGE_BYTES = 500_000
 
 OK = 200
 PARTS = 4
+UNFINISHED = Failed(
+    FailureKind.REJECTED,
+    "UNREADABLE_ANSWER",
+    "the call to the portal was broken off on our side; its item may or may not exist",
+)
 
 
 @dataclass(frozen=True, slots=True)

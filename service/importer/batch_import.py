@@ -10,6 +10,7 @@ from service.domain.batching import Batch
 from service.domain.circuit_breaker import CircuitBreaker
 from service.domain.claims import Claims
 from service.domain.decisions import (
+    UNFINISHED,
     Decision,
     Rules,
     after_failed_look_up,
@@ -37,17 +38,12 @@ from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
 from service.importer.field_check import VALIDATION_FAILED, Describing, Validator
 from service.importer.lookup import Clocks, Lookup, Recovery
 from service.telemetry.metrics import Metrics
+from service.telemetry.supervision import contained
 
 D = TypeVar("D")
 
 NEVER_RAN = frozenset(
     {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}
-)
-
-UNFINISHED = Failed(
-    FailureKind.REJECTED,
-    "UNREADABLE_ANSWER",
-    "the call to the portal was broken off on our side; its item may or may not exist",
 )
 
 log = logging.getLogger(__name__)
@@ -113,7 +109,14 @@ class Importer(Generic[D]):
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
         started = self._clock()
         decision = await self._carry(batch)
-        self._metrics.spent["call"].inc(self._clock() - started)
+        # What has become of the items is known: a bug in counting must not have them sent again.
+        with contained(self._metrics, "count"):
+            self._metrics.spent["call"].inc(self._clock() - started)
+            self._count(batch, decision)
+        return decision
+
+    def _count(self, batch: Batch[D], decision: Decision[D]) -> None:
+        """Tell the gate how the events of a batch ended."""
         ends = [outcome for _, outcome in decision.ended]
         done = [end for end in ends if isinstance(end, Imported)]
         imported = sum(not end.reconciled for end in done)
@@ -125,7 +128,6 @@ class Importer(Generic[D]):
         self._breaker.ended(
             imported, by_name, self._clock(), entity_type_id=kind, found=found, judged=judged
         )
-        return decision
 
     async def _carry(self, batch: Batch[D]) -> Decision[D]:
         decision: Decision[D] = Decision()
@@ -170,6 +172,7 @@ class Importer(Generic[D]):
                 report = await self._portal.import_items(
                     batch.key, [c.event for c in batch.claims]
                 )
+            return self._answered(batch, report)
         except NotOurs:
             return self._withheld(batch)
         except CallFailed as failed:
@@ -178,7 +181,6 @@ class Importer(Generic[D]):
             for claim in batch.claims:
                 claim.known.perhaps_sent(UNFINISHED, self._clock() + self._rules.settle)
             raise
-        return self._answered(batch, report)
 
     def _withheld(self, batch: Batch[D]) -> Decision[D]:
         """Put a batch back that did not leave: the broker may have given its messages away."""

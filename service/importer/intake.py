@@ -1,5 +1,6 @@
 """Takes deliveries in, keeps what waits, and lets every delivery out: settled, or given back."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
@@ -11,7 +12,7 @@ from service.importer.background import BackgroundTasks
 from service.importer.results import Delivery, Publisher
 from service.importer.settlement import End, Settler
 from service.telemetry.metrics import Metrics
-from service.telemetry.supervision import contained
+from service.telemetry.supervision import AGAIN, contained
 
 RETURNED = 4
 """Of so many times what can be held it is remembered what was known when it went back: that
@@ -71,15 +72,34 @@ class Desk:
             self._wake()
 
     async def settle(self, ended: Sequence[End]) -> None:
-        """Settle; what a bug keeps from being settled goes on beside, and holds up nobody."""
-        for each in await self.settler.settle(ended, self._resolved):
+        """Settle; what a bug keeps from being settled goes on beside, and holds up nobody.
+
+        How the events ended is known: whatever happens here, they are not sent again.
+        """
+        stuck: list[End] | None = None
+        with contained(self._metrics, "settle"):
+            stuck = await self.settler.settle(ended, self._resolved)
+        if stuck is None:
+            stuck = [each for each in ended if self._is_open(each[0])]
+        for each in stuck:
             self.background.start(self.settler.settle_apart(each, self._resolved))
+
+    def _is_open(self, claim: Claim[Delivery]) -> bool:
+        """Tell whether a claim has not wholly ended."""
+        held = self.settler.held
+        return self.claims.holds(claim) or any(each in held for each in claim.deliveries)
 
     def release(self, claims: Iterable[Claim[Delivery]]) -> None:
         """Give claims up unsettled; what is known of them is kept, their deliveries go back."""
         back = [delivery for claim in claims for delivery in self.claims.release(claim)]
         if back:
             self.background.start(self.settler.give_back(self.settler.taken(back)))
+
+    def living(self, claims: Sequence[Claim[Delivery]]) -> list[Claim[Delivery]]:
+        """Return the claims of which a message is still ours; give the others up."""
+        living = [claim for claim in claims if is_live(claim)]
+        self.release([claim for claim in claims if claim not in living])
+        return living
 
     def overdue(self, before: float) -> list[Delivery]:
         """Take out what was received before a time, and give up what is here no more."""
@@ -91,7 +111,11 @@ class Desk:
         """Claim the event, or join whoever has."""
         limits = self._limits
         claim = claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
-        admitted = self.claims.admit(claim, copy=delivery.copy)
+        admitted: Claim[Delivery] | Repeat | None = claim
+        with contained(self._metrics, "admit") as work:
+            admitted = self.claims.admit(claim, copy=delivery.copy)
+        if work.struck and not self.claims.holds(claim):
+            return
         if isinstance(admitted, Claim):
             self._schedule(admitted)
             return
@@ -100,6 +124,19 @@ class Desk:
             self.background.start(self.settler.settle_message(delivery, admitted.imported))
 
     def _schedule(self, claim: Claim[Delivery]) -> None:
+        """Let a claim go its way; one that a bug keeps from that is not left to itself."""
+        with contained(self._metrics, "schedule") as work:
+            self._place(claim)
+        if work.struck and claim not in self.batcher:
+            self.background.start(self._schedule_later(claim))
+
+    async def _schedule_later(self, claim: Claim[Delivery]) -> None:
+        claim.known.struck += 1
+        await asyncio.sleep(AGAIN.delay(claim.known.struck, 1.0))
+        if self.claims.holds(claim):
+            self._schedule(claim)
+
+    def _place(self, claim: Claim[Delivery]) -> None:
         """Let a claim join an open batch, once a look-up of it can prove anything."""
         now = self._clock()
         if claim.known.outcome is not None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from service.domain.batching import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
+from service.domain.decisions import Decision
 from service.domain.limits import Limits, Load
 from service.importer.batch_import import Importer, Portal
 from service.importer.intake import Desk, is_live
@@ -153,14 +154,13 @@ class Pipeline:
         return self._intake.fit() and all(map(is_live, batch.claims))
 
     def _launch(self, batch: Batch[Delivery], now: float) -> None:
-        dead = [claim for claim in batch.claims if not is_live(claim)]
-        self._desk.release(dead)
-        batch.claims = [claim for claim in batch.claims if claim not in dead]
+        batch.claims = self._desk.living(batch.claims)
         if not batch.claims:
             return
         if not batch.tries and batch.fault is None:
             filled, waited = now - batch.opened_at, now - batch.due
-            self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled, waited)
+            with contained(self._metrics, "count"):
+                self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled, waited)
         task = self._tasks.create_task(self._process(batch), name="batch")
         self._flying.add(task)
         task.add_done_callback(self._landed)
@@ -171,26 +171,26 @@ class Pipeline:
 
     async def _process(self, batch: Batch[Delivery]) -> None:
         """Carry one batch to what follows."""
-        claims = list(batch.claims)
+        decision: Decision[Delivery] | None = None
         with (
-            contained(self._metrics, "batch") as work,
-            self.tracer.batch([claim.event for claim in claims]),
+            contained(self._metrics, "batch"),
+            self.tracer.batch([claim.event for claim in batch.claims]),
         ):
             decision = await self._importer.carry(batch)
-            claims = [claim for claim, _ in decision.ended]
-            self._intake_control.look()
+            with contained(self._metrics, "after a batch"):
+                self._intake_control.look()
+                self._desk.batcher.hasten(decision.imported_types, self._clock())
             for again in decision.again:
                 self._again(again)
-            self._desk.batcher.hasten(decision.imported_types, self._clock())
-            with self.tracer.settle(len(claims)):
+            with self.tracer.settle(len(decision.ended)):
                 await self._desk.settle(decision.ended)
-        if work.struck:
-            self._strike(batch, claims)
+        if decision is None:
+            self._strike(batch)
 
-    def _strike(self, batch: Batch[Delivery], claims: Iterable[Claim[Delivery]]) -> None:
+    def _strike(self, batch: Batch[Delivery]) -> None:
         """Try each event of a batch alone that a bug has struck: one may be the reason."""
         now = self._clock()
-        for claim in claims:
+        for claim in batch.claims:
             if not self._desk.claims.holds(claim):
                 continue
             claim.known.struck += 1
@@ -198,10 +198,11 @@ class Pipeline:
             self._again(batch.part([claim], max(now + wait, claim.known.look_at)))
 
     def _again(self, batch: Batch[Delivery]) -> None:
-        if self._intake_control.shut:
-            self._desk.release(batch.claims)
-        else:
-            self._desk.batcher.put(batch)
+        with contained(self._metrics, "again"):
+            if self._intake_control.shut:
+                self._desk.release(batch.claims)
+            else:
+                self._desk.batcher.put(batch)
 
     def busy(self) -> bool:
         """Tell whether anything is held that may be sent: what waits for a proof may not."""

@@ -79,7 +79,8 @@ class Settler:
         while stuck:
             await asyncio.sleep(AGAIN.delay(tries, 1.0))
             tries += 1
-            stuck = await self.settle(stuck, resolved)
+            with contained(self._metrics, "settle apart"):
+                stuck = await self.settle(stuck, resolved)
 
     async def settle_message(self, delivery: Delivery, outcome: Outcome) -> None:
         """Settle a delivery that needs no claim: malformed, or of an event imported before."""
@@ -186,10 +187,12 @@ class Settler:
             # Its message may have gone back while it was published.
             if not each.done or not self._is_here(each, resolved):
                 continue
-            if each.claim is not None:
-                resolved(self._claims.resolve(each.claim, each.outcome), each.outcome)
-            self._end(each)
-            settled += each.deliveries
+            with contained(self._metrics, "end") as work:
+                if each.claim is not None:
+                    resolved(self._claims.resolve(each.claim, each.outcome), each.outcome)
+                self._end(each)
+                settled += each.deliveries
+            each.struck = work.struck
         return settled
 
     async def _flush(self, deliveries: Sequence[Delivery]) -> None:
@@ -204,7 +207,8 @@ class Settler:
         batch_id, attempts = (known.batch_id, known.attempts) if known is not None else (None, 0)
         for position, delivery in enumerate(ending.deliveries):
             outcome = None if position else ending.outcome
-            self._reckoner.ended(delivery, outcome, batch_id=batch_id, attempts=attempts)
+            with contained(self._metrics, "count"):
+                self._reckoner.ended(delivery, outcome, batch_id=batch_id, attempts=attempts)
             self.held.pop(delivery, None)
             delivery.ack()
 
