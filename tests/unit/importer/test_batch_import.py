@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.domain.batching import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.claims import Claim, Claims
-from service.domain.decisions import Decision, Rules
+from service.domain.decisions import UNFINISHED, Decision, Rules
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt
 from service.domain.outcomes import (
@@ -30,7 +30,7 @@ from service.domain.outcomes import (
     Refused,
     Verdict,
 )
-from service.importer.batch_import import UNFINISHED, Importer
+from service.importer.batch_import import Importer
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import Breaks, Clock, Says, ScriptedPortal
 from tests.unit.domain.samples import RULES, batch, claim, event, fault
