@@ -55,6 +55,7 @@ class Described:
     nodes: Sequence[Mapping[str, Any]] | None
     rights: Mapping[str, str] | None
     """The patterns for what the AMQP user may `configure`, `write` and `read`."""
+    vhost: str = "/"
 
 
 class Management:
@@ -99,6 +100,7 @@ class Management:
             },
             nodes=self._if_allowed("nodes"),
             rights=self._if_allowed(f"permissions/{place}/{who}"),
+            vhost=vhost,
         )
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON

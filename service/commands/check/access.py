@@ -1,12 +1,27 @@
 """Decides whether the broker's user may do what the importer does there."""
 
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from service.commands.check.rows import Row, fail, ok, unknown
 from service.rabbit.inspection import BrokerInspection, Presence
 from service.rabbit.topology import Topology
+
+_RIGHTS = ("configure", "write", "read")
+
+
+class Account(NamedTuple):
+    """A user of the broker in a virtual host."""
+
+    user: str
+    vhost: str
+
+    @property
+    def subject(self) -> str:
+        """How a row names it."""
+        return f"user {self.user}"
 
 
 class Need(NamedTuple):
@@ -39,31 +54,55 @@ def needs(topology: Topology, inspection: BrokerInspection) -> list[Need]:
     return wanted
 
 
-def rights_row(subject: str, wanted: Iterable[Need], rights: Mapping[str, str]) -> Row:
+def rights_row(account: Account, wanted: Iterable[Need], rights: Mapping[str, str]) -> Row:
     """Judge the rights that the management API told; a pattern matches anywhere in a name."""
     lacking = [need for need in wanted if not _allows(rights.get(need.right, ""), need.name)]
     if not lacking:
-        return ok("broker.rights", subject, "may do all that the importer does")
-    return fail("broker.rights", subject, _told(lacking), _remedy(lacking))
+        return ok("broker.rights", account.subject, "may do all that the importer does")
+    return fail(
+        "broker.rights",
+        account.subject,
+        _told(lacking),
+        f"extend the user's {_named(lacking)} pattern",
+        _granting(account, lacking, rights),
+    )
 
 
-def tried_row(subject: str, inspection: BrokerInspection) -> Row:
+def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspection) -> Row:
     """Judge by what was tried over AMQP: publishes in a transaction that was rolled back."""
     denied = [
         Need("write", name, "publish") for name, may in inspection.writable.items() if not may
     ]
     if denied:
-        return fail("broker.rights", subject, _told(denied), _remedy(denied))
-    found = (
-        f"may publish to {', '.join(inspection.writable)}" if inspection.writable else "not told"
-    )
+        return fail(
+            "broker.rights",
+            account.subject,
+            _told(denied),
+            f"extend the user's {_named(denied)} pattern; its patterns are not told here: this "
+            "command sets all three, to what the importer needs and no more",
+            _granting(account, [*wanted, *denied], {}),
+        )
+    may = ", ".join(inspection.writable)
+    found = f"may publish to {may}" if may else "not told"
     return unknown(
         "broker.rights",
-        subject,
+        account.subject,
         f"{found}; other rights cannot be asked over AMQP",
         "set IMPORTER_RABBIT__MANAGEMENT_URL with a user tagged `administrator` to have them "
         "checked",
     )
+
+
+def _granting(account: Account, lacking: Sequence[Need], rights: Mapping[str, str]) -> str:
+    """Return the command that gives what is lacking beside what is there."""
+    patterns = []
+    for right in _RIGHTS:
+        names = dict.fromkeys(need.name for need in lacking if need.right == right)
+        own = rights.get(right, "")
+        kept = [own] if own and _allows(f"({own})|.", "x") else []
+        patterns.append("|".join([*kept, *(f"^{re.escape(name)}$" for name in names)]))
+    words = ("rabbitmqctl", "set_permissions", "-p", account.vhost, account.user)
+    return shlex.join([*words, *patterns])
 
 
 def _allows(pattern: str, name: str) -> bool:
@@ -79,7 +118,6 @@ def _told(lacking: Iterable[Need]) -> str:
     return "may not: " + ", ".join(named)
 
 
-def _remedy(lacking: list[Need]) -> str:
+def _named(lacking: Iterable[Need]) -> str:
     rights = {need.right for need in lacking}
-    named = [each for each in ("configure", "write", "read") if each in rights]
-    return f"extend the user's {' and '.join(named)} pattern (rabbitmqctl set_permissions)"
+    return " and ".join(each for each in _RIGHTS if each in rights)

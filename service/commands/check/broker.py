@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 from yarl import URL
 
 from service.commands.check import access, queues
+from service.commands.check.access import Account
+from service.commands.check.described import DescribedQueue
 from service.commands.check.rows import Row, Status, fail, ok, unknown, warn
 from service.factories import CannotStart, address, topology
 from service.rabbit.connection import Address
@@ -54,7 +56,7 @@ async def broker_rows(rabbit: Rabbit, metrics: Metrics) -> list[Row]:
         *rows,
         *told,
         _alarms(found, described),
-        _rights(names, found, described, _user(there.urls[0])),
+        _rights(names, found, described, _account(there.urls[0])),
         *_exchanges(names, found, described),
         *(row for queue in names.queues for row in _queue(names, queue, found, described, hold)),
     ]
@@ -86,11 +88,11 @@ async def _management(
     if rabbit.management_url is None:
         return None, [unknown(check, subject, _UNTOLD, _ASK)]
     url = rabbit.management_url.get_secret_value()
-    vhost, user = _vhost(there.urls[0]), _user(there.urls[0])
+    account = _account(there.urls[0])
 
     def ask() -> Described:
         with Management(url, there.tls) as management:
-            return management.describe(names, vhost=vhost, user=user)
+            return management.describe(names, vhost=account.vhost, user=account.user)
 
     try:
         described = await asyncio.to_thread(ask)
@@ -117,6 +119,7 @@ def _alarms(found: BrokerInspection, described: Described | None) -> Row:
             subject,
             ", ".join(raised),
             "free memory or disk on the broker; until then results wait and so does the intake",
+            "rabbitmq-diagnostics alarms",
         )
     if described is None and not found.writable:
         return unknown(check, subject, "seen only once the exchanges are there")
@@ -124,12 +127,12 @@ def _alarms(found: BrokerInspection, described: Described | None) -> Row:
 
 
 def _rights(
-    names: Topology, found: BrokerInspection, described: Described | None, user: str
+    names: Topology, found: BrokerInspection, described: Described | None, account: Account
 ) -> Row:
-    subject = f"user {user}"
+    wanted = access.needs(names, found)
     if described is None or described.rights is None:
-        return access.tried_row(subject, found)
-    return access.rights_row(subject, access.needs(names, found), described.rights)
+        return access.tried_row(account, wanted, found)
+    return access.rights_row(account, wanted, described.rights)
 
 
 def _exchanges(names: Topology, found: BrokerInspection, described: Described | None) -> list[Row]:
@@ -158,7 +161,9 @@ def _queue(
     else:
         if not set(queue.keys) <= set(described.keys[queue.name]):
             rows = [_unbound(names, queue.name, queue.exchange, queue.keys[0])]
-        works = queues.Described(queue.name, told, described.version, seen.consumers)
+        works = DescribedQueue(
+            queue.name, told, described.version, seen.consumers, described.vhost
+        )
         rows += queues.judged(works, names, hold)
     if queue.exchange == names.results_exchange and seen.ready and not seen.consumers:
         rows.append(_unread(queue.name, seen.ready))
@@ -219,13 +224,11 @@ def _unread(queue: str, ready: int) -> Row:
         "queue.readers",
         f"queue {queue}",
         f"{ready} results, and nobody reads them",
-        "start their reader, or bound the queue by a policy if nobody ever will",
+        "start their reader; if nobody ever will, let the queue drop the oldest: a policy with "
+        "max-length and overflow drop-head (deploy/policies)",
     )
 
 
-def _vhost(url: str) -> str:
-    return unquote(urlsplit(url).path[1:]) or "/"
-
-
-def _user(url: str) -> str:
-    return unquote(urlsplit(url).username or "guest")
+def _account(url: str) -> Account:
+    parts = urlsplit(url)
+    return Account(unquote(parts.username or "guest"), unquote(parts.path[1:]) or "/")

@@ -4,8 +4,9 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
+from service.commands import terminal, text_layout
 from service.commands.check.rows import Row, Status, document, failed, tally
-from service.commands.terminal import Cell, Toned, show, table
+from service.commands.terminal import Toned, show
 
 _TONES: Mapping[Status, str] = {
     Status.OK: "good",
@@ -14,39 +15,45 @@ _TONES: Mapping[Status, str] = {
     Status.UNKNOWN: "dim",
 }
 _PLAIN = frozenset({"broker.connection", "broker.management", "portal.connection", "portal.type"})
-_WIDTH = max(len(status) for status in Status)
+_ORDER = (Status.OK, Status.UNKNOWN, Status.WARN, Status.FAIL)
+"""A reader looks at the last lines first."""
+_INDENT = " " * (max(len(status) for status in Status) + 2)
 
 
 def write(rows: Sequence[Row], *, as_json: bool) -> None:
-    """Write the rows to standard output."""
+    """Write the rows to standard output, those that are not right last."""
     if as_json:
         show(json.dumps(document(rows), ensure_ascii=False, indent=2))
         return
-    if sys.stdout.isatty():
-        table(
-            ["", "what", "found, and what to do"], [cells for row in rows for cells in _cells(row)]
-        )
-    else:
-        show("\n".join(line for row in rows for line in _lines(row)))
-    show(summary(rows))
+    width = terminal.columns_of(sys.stdout)
+    for row in sorted(rows, key=lambda each: _ORDER.index(each.status)):
+        _write_row(row, width)
+    terminal.paragraph(summary(rows), rest=_INDENT)
+
+
+def _write_row(row: Row, width: int | None) -> None:
+    """Write a row, on a terminal of a width: one that is right takes a line, cut with a mark."""
+    status = Toned(f"{row.status:<{len(_INDENT)}}", _TONES[row.status])
+    text = f"{_what(row)}: {row.found}"
+    if width is not None and row.status is Status.OK:
+        terminal.line(status, text_layout.shortened(text, width - len(_INDENT)))
+        return
+    first, *more = text_layout.wrapped(text, width and width - len(_INDENT))
+    terminal.line(status, first)
+    for each in more:
+        terminal.line(_INDENT, each)
+    if row.remedy:
+        terminal.paragraph(row.remedy, first=f"{_INDENT}-> ", rest=f"{_INDENT}   ")
+    if row.command:
+        show(f"{_INDENT}   {row.command}")
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return the last line: whether the importer may start, and how many rows ended how."""
+    """Return the last line: whether the importer may start, the rows by status, what failed."""
     counts = ", ".join(f"{number} {status}" for status, number in tally(rows).items() if number)
     verdict = "not fit" if failed(rows) else "fit"
-    return f"{verdict}: {counts}"
-
-
-def _cells(row: Row) -> list[list[Cell]]:
-    """Return a row of the table, and one below it for what to do."""
-    first: list[Cell] = [Toned(str(row.status), _TONES[row.status]), _what(row), row.found]
-    return [first, ["", "", f"-> {row.remedy}"]] if row.remedy else [first]
-
-
-def _lines(row: Row) -> list[str]:
-    first = f"{row.status:<{_WIDTH}}  {_what(row)}: {row.found}"
-    return [first, f"{'':<{_WIDTH}}  -> {row.remedy}"] if row.remedy else [first]
+    wrong = "; ".join(_what(row) for row in rows if row.status is Status.FAIL)
+    return f"{verdict}: {counts}" + (f": {wrong}" if wrong else "")
 
 
 def _what(row: Row) -> str:

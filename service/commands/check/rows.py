@@ -27,6 +27,7 @@ class Row:
 
     `check` is a stable name of the question, `subject` what it was asked about, `found` the
     answer for people, `remedy` what to do about it; empty where there is nothing to do.
+    `command` does it, where one command can; it can be pasted.
     """
 
     check: str
@@ -34,6 +35,7 @@ class Row:
     status: Status
     found: str
     remedy: str = ""
+    command: str = ""
 
 
 def ok(check: str, subject: str, found: str) -> Row:
@@ -41,14 +43,14 @@ def ok(check: str, subject: str, found: str) -> Row:
     return Row(check, subject, Status.OK, found)
 
 
-def warn(check: str, subject: str, found: str, remedy: str) -> Row:
+def warn(check: str, subject: str, found: str, remedy: str, command: str = "") -> Row:
     """Return a row that works, at a price."""
-    return Row(check, subject, Status.WARN, found, remedy)
+    return Row(check, subject, Status.WARN, found, remedy, command)
 
 
-def fail(check: str, subject: str, found: str, remedy: str) -> Row:
+def fail(check: str, subject: str, found: str, remedy: str, command: str = "") -> Row:
     """Return a row that keeps the importer from its work or its promises."""
-    return Row(check, subject, Status.FAIL, found, remedy)
+    return Row(check, subject, Status.FAIL, found, remedy, command)
 
 
 def unknown(check: str, subject: str, found: str, remedy: str = "") -> Row:
@@ -81,6 +83,7 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
                 "status": str(row.status),
                 "found": row.found,
                 "remedy": row.remedy or None,
+                "command": row.command or None,
             }
             for row in rows
         ],

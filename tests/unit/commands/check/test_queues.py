@@ -1,11 +1,14 @@
 """Queues: which arguments and policies keep the promises."""
 
+import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from service.commands.check.queues import Described, judged, untold_ack_timeout
+from service.commands.check.described import DescribedQueue
+from service.commands.check.queues import judged, untold_ack_timeout
 from service.commands.check.rows import Row, Status
 from service.factories import topology
 from service.settings.tree import Rabbit
@@ -45,7 +48,7 @@ def rows(
         "effective_policy_definition": policy or {},
         **told,
     }
-    queue = Described(name, described, version, consumers)
+    queue = DescribedQueue(name, described, version, consumers)
     return {row.check: row for row in judged(queue, NAMES, hold)}
 
 
@@ -84,7 +87,7 @@ def test_missing_net_fails() -> None:
     """An event over the limit would be lost."""
     found = intake({"x-dead-letter-exchange": None})
     assert {"queue.dead_letters": Status.FAIL} == not_ok(found)
-    assert "at-least-once" in found["queue.dead_letters"].remedy
+    assert "at-least-once" in found["queue.dead_letters"].command
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_limits_that_throw_away_are_named(limit: str) -> None:
     for queue in NAMES.queues:
         found = rows(queue.name, queue.arguments, {limit: 1000})
         rejects = queue.name == NAMES.intake_queue and limit.startswith("max-")
-        assert rejects is ("queue.limits" not in found)
+        assert rejects is ("queue.limits" not in not_ok(found))
         assert rejects or limit in found["queue.limits"].found
 
 
@@ -191,7 +194,7 @@ def test_letters_must_not_be_dropped_by_being_looked_at(
 def test_policies_that_are_not_told_are_unknown() -> None:
     """Judge the arguments, and say that they are not everything."""
     found = judged(
-        Described(NAMES.intake_queue, {"type": "quorum", "arguments": GOOD}, OLD), NAMES, 1
+        DescribedQueue(NAMES.intake_queue, {"type": "quorum", "arguments": GOOD}, OLD), NAMES, 1
     )
     assert ["queue.policies"] == [row.check for row in found if row.status is Status.UNKNOWN]
     assert Status.FAIL not in {row.status for row in found}
@@ -206,3 +209,35 @@ def test_a_queue_that_is_full_and_refuses_publishes_fails(name: str) -> None:
     assert "queue.full" in rows(name, {}, limits, messages=1, message_bytes=1000)
     assert "queue.full" not in rows(name, {}, limits, messages=9, message_bytes=999)
     assert "queue.full" not in rows(name, {}, {**limits, "overflow": "drop-head"}, messages=99)
+
+
+def test_a_result_queue_that_will_refuse_is_warned_of() -> None:
+    """Full, it would stop the importer; upstream alone is refused by a full intake."""
+    limits = {"overflow": "reject-publish", "max-length": 10}
+    for name in (NAMES.failed_queue, NAMES.dead_letter_queue):
+        row = rows(name, {}, limits, messages=1)["queue.limits"]
+        assert (Status.WARN, True) == (row.status, "the importer would stand" in row.found)
+    assert Status.OK is rows(NAMES.intake_queue, {}, limits, messages=1)["queue.limits"].status
+
+
+def test_what_a_reader_holds_does_not_fill_a_queue() -> None:
+    """Limits count ready messages only."""
+    limits = {"overflow": "reject-publish", "max-length": 10}
+    found = rows(NAMES.failed_queue, {}, limits, messages=10, messages_ready=9)
+    assert "queue.full" not in found
+
+
+def test_the_command_of_a_row_keeps_the_policy_that_is_there() -> None:
+    """Only one policy counts for a queue; the command can be pasted."""
+    found = rows(NAMES.intake_queue, {}, {"max-length": 5})
+    row = found["queue.delivery_limit"]
+    program, *words = shlex.split(row.command)
+    assert ("rabbitmqctl", "set_policy", "^crm\\.items\\.import$") == (
+        program,
+        words[0],
+        words[-2],
+    )
+    told = json.loads(words[-1])
+    assert {"max-length": 5, "delivery-limit": 1000}.items() <= told.items()
+    assert found["queue.dead_letters"].command == row.command
+    assert "crm.items.dlx" == told["dead-letter-exchange"]

@@ -11,7 +11,7 @@ from service.commands.check.rows import Row, Status, fail, failed, ok, unknown, 
 GOOD = ok("broker.alarms", "broker", "none")
 POOR = warn("queue.limits", "queue q", "message-ttl 1 ms", "take it off")
 DARK = unknown("broker.management", "management API", "not set")
-BAD = fail("portal.type", "type 7", "has no field", "make one")
+BAD = fail("portal.type", "type 7", "has no field", "make one", "do it")
 
 
 @pytest.mark.parametrize(
@@ -23,16 +23,17 @@ def test_only_failed_rows_fail(rows: list[Row], *, fails: bool) -> None:
 
 
 def test_lines_are_plain_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """Put the remedy below its row, and a summary last."""
+    """What is not right comes last, each with its remedy; the last line names it once more."""
     report.write([GOOD, POOR, DARK, BAD], as_json=False)
     assert [
         "ok       broker, alarms: none",
+        "unknown  management API: not set",
         "warn     queue q, limits: message-ttl 1 ms",
         "         -> take it off",
-        "unknown  management API: not set",
         "fail     type 7: has no field",
         "         -> make one",
-        "not fit: 1 ok, 1 warn, 1 fail, 1 unknown",
+        "            do it",
+        "not fit: 1 ok, 1 warn, 1 fail, 1 unknown: type 7",
     ] == capsys.readouterr().out.splitlines()
 
 
@@ -51,6 +52,7 @@ def test_json_has_its_promised_members(capsys: pytest.CaptureFixture[str]) -> No
                 "status": "ok",
                 "found": "none",
                 "remedy": None,
+                "command": None,
             },
             {
                 "check": "portal.type",
@@ -58,6 +60,7 @@ def test_json_has_its_promised_members(capsys: pytest.CaptureFixture[str]) -> No
                 "status": "fail",
                 "found": "has no field",
                 "remedy": "make one",
+                "command": "do it",
             },
         ],
     } == json.loads(capsys.readouterr().out)
@@ -75,4 +78,21 @@ def test_every_status_has_a_tone(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     rows = [Row("broker.x", "broker", status, "found", "do") for status in Status]
     report.write(rows, as_json=False)
-    assert "what to do" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert len(Status) == shown.count("\x1b[0m")
+
+
+def test_at_a_terminal_good_rows_are_short_and_others_wrapped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bad ones stay on the screen; a command is never broken."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    words, command = "many words " * 20, "rabbitmqctl set_policy " + "x" * 90
+    bad = fail("queue.full", "queue q", words, words, command)
+    report.write([bad, ok("settings.memory", "settings", words)], as_json=False)
+    first, *others = capsys.readouterr().out.splitlines()
+    assert ("ok  ", "…", 80) == (first[:4], first[-1], len(first))
+    assert [command] == [line.strip() for line in others if len(line) > 80]
+    assert "queue q, full" in others[-1]
