@@ -20,6 +20,8 @@ from aio_pika.abc import (
 INTAKE = "crm.items"
 STRUCTURED = "application/cloudevents+json"
 POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+"""Longest wait for what comes in a moment; half of the longest time of a test."""
 
 
 class Upstream:
@@ -119,7 +121,7 @@ class Upstream:
         return True
 
     async def drain(
-        self, name: str, count: int, timeout: float = 30.0
+        self, name: str, count: int, timeout: float = PATIENCE_SECONDS
     ) -> list[AbstractIncomingMessage]:
         """Take and acknowledge `count` messages; an assertion error if fewer come in time.
 
@@ -139,13 +141,18 @@ class Upstream:
         assert len(got) == count, f"{name}: {len(got)} of {count} messages after {timeout} s"
         return got
 
-    async def results(self, name: str, count: int, timeout: float = 30.0) -> list[dict[str, Any]]:
+    async def results(
+        self, name: str, count: int, timeout: float = PATIENCE_SECONDS
+    ) -> list[dict[str, Any]]:
         """Take result events and return them decoded."""
         return [json.loads(message.body) for message in await self.drain(name, count, timeout)]
 
 
 async def wait_until(
-    predicate: Callable[[], bool | Awaitable[bool]], timeout: float = 30.0, *, what: str = "it"
+    predicate: Callable[[], bool | Awaitable[bool]],
+    timeout: float = PATIENCE_SECONDS,
+    *,
+    what: str = "it",
 ) -> None:
     """Wait until a predicate holds, without sleeping longer than a moment at a time."""
     deadline = time.monotonic() + timeout

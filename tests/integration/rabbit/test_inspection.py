@@ -220,17 +220,17 @@ def test_management_says_why_it_cannot_be_used(broker: Broker) -> None:
         management.get("overview")
     with (
         Management(f"http://u:p@127.0.0.1:{free_port()}/") as management,
-        pytest.raises(ManagementFailed, match="cannot be reached"),
+        pytest.raises(ManagementFailed, match="nobody listens there"),
     ):
         management.get("overview")
     at = broker.address
     with (
         Management(f"http://u:p@{at.host}:{at.amqp_port}/") as management,
-        pytest.raises(ManagementFailed, match=r"no readable answer|no answer|cannot be reached"),
+        pytest.raises(ManagementFailed, match=r"no readable answer|cut at once"),
     ):
         management.get("overview")
     with (
         Management("http://u:p@.svc:15672/") as management,
-        pytest.raises(ManagementFailed, match="can be no address"),
+        pytest.raises(ManagementFailed, match="the host name is not known"),
     ):
         management.get("overview")
