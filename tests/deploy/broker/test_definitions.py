@@ -44,7 +44,7 @@ async def test_the_importer_works_on_what_it_did_not_declare(
     Declaring is no trouble either, where nothing is missing: what the user may not see or bind
     is somebody else's affair.
     """
-    _import(broker, vhost, json.loads(DEFINITIONS.read_text()))
+    import_definitions(broker, vhost, json.loads(DEFINITIONS.read_text()))
     ids = [f"deal-{n}" for n in range(25)]
     bad = {"entityTypeId": 2, "id": "bad", "fields": {"comments": "no title"}}
     url = f"amqp://{user}:{PASSWORD}@{broker.address.host}:{broker.address.amqp_port}/{vhost}"
@@ -58,8 +58,8 @@ async def test_the_importer_works_on_what_it_did_not_declare(
 
 def test_the_example_policy_bounds_the_results_alone(broker: Broker, vhost: str) -> None:
     """The broker accepts it, and applies it to two queues of four."""
-    _import(broker, vhost, json.loads(DEFINITIONS.read_text()))
-    _import(broker, vhost, json.loads(POLICY.read_text()))
+    import_definitions(broker, vhost, json.loads(DEFINITIONS.read_text()))
+    import_definitions(broker, vhost, json.loads(POLICY.read_text()))
     (policy,) = broker.api("GET", f"policies/{quote(vhost)}")
     (wanted,) = json.loads(POLICY.read_text())["policies"]
     assert wanted["definition"] == policy["definition"]
@@ -69,7 +69,9 @@ def test_the_example_policy_bounds_the_results_alone(broker: Broker, vhost: str)
     assert {"crm.items.succeeded", "crm.items.failed"} == bound
 
 
-def _import(broker: Broker, vhost: str, definitions: dict[str, list[dict[str, Any]]]) -> None:
+def import_definitions(
+    broker: Broker, vhost: str, definitions: dict[str, list[dict[str, Any]]]
+) -> None:
     """Import definitions into a virtual host that is there already."""
     definitions.pop("vhosts", None)
     moved = {kind: [{**e, "vhost": vhost} for e in each] for kind, each in definitions.items()}

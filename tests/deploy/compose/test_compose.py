@@ -127,8 +127,15 @@ def test_settings_are_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> No
             secret = compose()["secrets"][Path(value).name]
             given[key] = str(FILE.parent / secret["file"])
             assert Path(value).name in services()[name]["secrets"]
-    settings = environment.load(given)
+    settings = environment.load(given, portal="importer" == name)
     assert "rabbitmq" in settings.rabbit.url.get_secret_value()
+
+
+def test_sample_traffic_has_the_rights_of_an_upstream_team_and_no_more() -> None:
+    """It publishes as its own user, and is not given the portal's address."""
+    assert ["upstream_url"] == services()["traffic"]["secrets"]
+    assert "//shop:" in (COMPOSE / "secrets/upstream_url").read_text()
+    assert "//crm-importer:" in (COMPOSE / "secrets/rabbit_url").read_text()
 
 
 def test_importer_is_given_time_to_drain() -> None:
