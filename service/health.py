@@ -116,6 +116,14 @@ def cannot_listen(host: str, port: int, error: Exception) -> str:
     return f"cannot listen on {at}:{port} ({why}): set {remedy}"
 
 
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Return how metrics are written; an `Accept` that the library cannot read counts as none."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError, LookupError):
+        return choose_encoder("")
+
+
 class HealthPort:
     """The HTTP port, for the time of a `with`; answers also while the loop hangs or drains.
 
@@ -178,7 +186,7 @@ class HealthPort:
         match path:
             case "/metrics":
                 self._refresh()
-                encode, kind = choose_encoder(accept)
+                encode, kind = _encoder(accept)
                 return Answer(200, kind, encode(self._registry))
             case "/livez":
                 good, told = self._status.alive()

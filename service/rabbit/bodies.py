@@ -34,8 +34,18 @@ _PLAIN = frozenset(
         "cp65001",
         "us-ascii",
         "ascii",
+        "csutf8",
+        "unicode-1-1-utf-8",
         "iso646-us",
         "ansi-x3.4-1968",
+        "ansi-x3.4-1986",
+        "iso-646.irv",
+        "iso-646.irv-1991",
+        "iso-ir-6",
+        "ibm367",
+        "cp367",
+        "us",
+        "csascii",
         "7bit",
         "8bit",
         "binary",
@@ -44,6 +54,7 @@ _PLAIN = frozenset(
 """Names of UTF-8 and ASCII, and words for a body without encoding."""
 _PACKED = frozenset({GZIP, "x-gzip"})
 _BETWEEN = re.compile(r"[\s,;:/+|&]+")
+_PARAMETER = re.compile(r";\s*(?!charset=)[a-z0-9-]+=[^;,]*")
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _LONG_DIGITS = re.compile(rb"(?<!\d)(\d{%d})\d++" % MAX_DIGITS)
 _WITH_EXPONENT = re.compile(rb"(?<![\d.])\d++(?:\.\d++)?[eE][+-]?\d++")
@@ -77,10 +88,12 @@ class Unreadable(Exception):  # noqa: N818 - reads as what it says
 def encoding_of(content_encoding: str | None) -> str:
     """Return `gzip`, or nothing where a body is as it is; else what nobody knows.
 
-    A pair of both, as some clients write it, stands in any order.
+    A pair of both, as some clients write it, stands in any order. Parameters, as content types
+    have them, tell nothing, but for the charset.
     """
     said = (content_encoding or "").strip().lower()
-    words = [word.removeprefix("charset=").replace("_", "-") for word in _BETWEEN.split(said)]
+    named = _PARAMETER.sub("", said.replace("irv:", "irv-").replace('"', ""))
+    words = [word.removeprefix("charset=").replace("_", "-") for word in _BETWEEN.split(named)]
     packed = sum(word in _PACKED for word in words)
     if len(words) > PAIR or packed > 1 or not set(words) <= _PLAIN | _PACKED:
         return said

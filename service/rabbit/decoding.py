@@ -209,11 +209,14 @@ def _cloud_id(attributes: Mapping[str, Any]) -> str:
 def _data(
     envelope: Mapping[str, Any], body: bytes | memoryview
 ) -> tuple[object, bytes | memoryview]:
-    """Return the item event in an envelope: parsed, and as it was written."""
-    if "data" in envelope and "data_base64" not in envelope:
-        return envelope["data"], memoryview(msgspec.json.decode(body, type=_Structured).data)
-    encoded = envelope.get("data_base64")
-    if not isinstance(encoded, str) or "data" in envelope:
+    """Return the item event in an envelope: parsed, and as it was written.
+
+    Writers put null for what is not there.
+    """
+    data, encoded = envelope.get("data"), envelope.get("data_base64")
+    if "data" in envelope and encoded is None:
+        return data, memoryview(msgspec.json.decode(body, type=_Structured).data)
+    if not isinstance(encoded, str) or data is not None:
         raise _wrong("the CloudEvents envelope must have either data or data_base64")
     try:
         raw = base64.b64decode(encoded, validate=True)

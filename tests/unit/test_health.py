@@ -162,6 +162,25 @@ def test_query_is_ignored(client: Client) -> None:
     assert 200 == client.get("/livez?verbose=1")[0]
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text;version=a.b.c",
+        "application/openmetrics-text; version==1;escaping",
+        ",,,;q=\xff",
+        ";;;",
+    ],
+)
+def test_metrics_are_shown_whatever_is_accepted(
+    client: Client, accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be read of it is no reason to show nothing, or to tell of a bug."""
+    code, kind, body = client.get("/metrics", Accept=accept)
+    assert (200, "text/plain") == (code, kind.split(";")[0])
+    assert "importer_" in body
+    assert [] == caplog.records
+
+
 def test_port_is_free_again_afterwards() -> None:
     """Close what was opened."""
     metrics = Metrics()

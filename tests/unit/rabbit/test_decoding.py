@@ -203,7 +203,11 @@ def test_many_shallow_brackets_are_not_deep() -> None:
 
 @pytest.mark.parametrize(
     "encoding",
-    [None, "", "identity", "utf-8", "UTF-8", " identity ", "utf8", "us-ascii", "identity,UTF_8"],
+    [
+        *(None, "", "identity", "utf-8", "UTF-8", " identity ", "utf8", "us-ascii"),
+        *("identity,UTF_8", "UTF8;q=1", "identity; charset=utf-8; q=0.5", '"utf-8"', "csUTF8"),
+        *("ISO_646.irv:1991", "ANSI_X3.4-1986", "IBM367"),
+    ],
 )
 def test_plain_encodings_are_read_as_they_are(encoding: str | None) -> None:
     """Accept every way to say that nothing was encoded."""
@@ -235,6 +239,7 @@ def test_broken_gzip_is_an_unknown_encoding(body: bytes) -> None:
         "utf-8;gzip",
         "UTF8, x-gzip",
         "us-ascii gzip",
+        "gzip;level=9, utf-8",
     ],
 )
 def test_gzip_may_come_with_the_name_of_its_text(encoding: str) -> None:
@@ -244,7 +249,10 @@ def test_gzip_may_come_with_the_name_of_its_text(encoding: str) -> None:
 
 @pytest.mark.parametrize(
     "encoding",
-    ["br", "gzip, gzip", "x" * 500, "utf-16", "latin-1", "gzip,br", "gzip,utf-8,identity"],
+    [
+        *("br", "gzip, gzip", "x" * 500, "utf-16", "latin-1", "gzip,br", "gzip,utf-8,identity"),
+        *("br;q=1", "identity;charset=latin-1", "q=1"),
+    ],
 )
 def test_other_encodings_are_unknown(encoding: str) -> None:
     """Refuse them by name, shortened."""
@@ -313,6 +321,19 @@ def test_less_than_an_envelope_is_none(without: str) -> None:
     assert MalformedCode.WRONG_SHAPE == bad(json.dumps(document)).code
     item = {**document, **json.loads(PLAIN), "id": "own"}
     assert "own" == good(json.dumps(item)).event_id
+
+
+def test_a_null_beside_the_data_of_an_envelope_is_nothing() -> None:
+    """In either member; two nulls are no item event."""
+    encoded = base64.b64encode(PLAIN.encode()).decode()
+    head = '{"specversion":"1.0","id":"7","source":"s"'
+    for envelope in (
+        f'{head},"data":{PLAIN},"data_base64":null}}',
+        f'{head},"data":null,"data_base64":"{encoded}"}}',
+    ):
+        assert b'{"title":"x"}' == bytes(good(envelope).fields)
+    for envelope in (f'{head},"data":null,"data_base64":null}}', f'{head},"data":null}}'):
+        assert MalformedCode.WRONG_SHAPE == bad(envelope).code
 
 
 def test_structured_cloud_event_may_be_base64() -> None:
