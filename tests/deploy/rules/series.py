@@ -7,6 +7,12 @@ def mine(name: str, **labels: str) -> str:
     return name + "{" + ",".join(f'{key}="{value}"' for key, value in every.items()) + "}"
 
 
+def queue(name: str, what: str = "messages_ready") -> str:
+    """Return a series of RabbitMQ's exporter about one queue."""
+    return f'rabbitmq_detailed_queue_{what}{{job="rabbitmq",vhost="/",queue="{name}"}}'
+
+
+READY = queue("crm.items.import")
 ERRORS = mine("importer_item_errors_total", kind="ambiguous", code="CALL_TIMED_OUT")
 UPSTREAMS = mine("importer_item_errors_total", kind="rejected", code="100")
 IMPORTED = mine("importer_items_total", entity_type="2", outcome="imported")
@@ -17,16 +23,30 @@ SHARE = mine("importer_request_rate_share")
 USED = mine("importer_operating_seconds", method="import")
 LIMIT = mine("importer_operating_limit_seconds")
 RESET = mine("importer_operating_reset_timestamp_seconds", method="import")
+CLOCK = mine("importer_loop_heartbeat_timestamp_seconds")
 HELD = mine("importer_oldest_held_seconds")
+HOLD_LIMIT = mine("importer_hold_limit_seconds")
+MAX_ITEMS = mine("importer_batch_max_items")
 CREDENTIALS = mine("importer_paused", reason="credentials")
 UNAVAILABLE = mine("importer_paused", reason="unavailable")
 SHUT = mine("importer_paused_seconds_total", reason="credentials", lane="all")
 SHUT_OTHER = mine("importer_paused_seconds_total", reason="scope", lane="all")
 AWAY = mine("importer_paused_seconds_total", reason="unavailable", lane="all")
 BLOCKED = mine("importer_broker_blocked")
+RECONNECTED = mine("importer_consumer_restarts_total", reason="lost")
+LOGGED = mine("importer_log_lines_total", level="error")
+EXPIRY = mine("importer_certificate_expiry_timestamp_seconds", which="client")
+INTAKE = mine("importer_queue_info", role="intake", vhost="/", queue="crm.items.import")
+DEAD = mine("importer_queue_info", role="dead_letters", vhost="/", queue="crm.items.dlq")
+SUCCEEDED = mine("importer_queue_info", role="succeeded", vhost="/", queue="crm.items.succeeded")
 BUGS = mine("importer_unexpected_errors_total")
 UP, UP_OTHER = mine("up"), mine("up", instance="b")
 UP_NAMED = mine("up", job="importer-shop")
+UP_NAMED_OTHER = mine("up", job="importer-shop", instance="b")
+ON_PORTAL = mine("importer_config_info", portal="shop.example", slots="2")
+SHOP_ON_PORTAL = mine("importer_config_info", job="importer-shop", portal="shop.example")
+SHOP_ON_OTHER = mine("importer_config_info", job="importer-shop", portal="two.example")
+ACTIVE_SHOP = mine("importer_consumer_active", job="importer-shop")
 ALIVE, ALIVE_OTHER = mine("importer_consumer_alive"), mine("importer_consumer_alive", instance="b")
 ACTIVE = mine("importer_consumer_active")
 ACTIVE_OTHER = mine("importer_consumer_active", instance="b")

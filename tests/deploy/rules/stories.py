@@ -2,16 +2,17 @@
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.deploy.rules.rulebook import Alert, needed
+from tests.deploy.rules.rulebook import Alert, needed, seconds
+from tests.deploy.rules.variants import Series, beside, gapped, labelled, neighbour, seen
 
-Series = Mapping[str, str]
 EXTERNAL = {"docs_url": "https://docs.example/", "grafana_url": "https://grafana.example"}
 FIELD = re.compile(r"\{\{ \$(labels|externalLabels)\.(\w+) \}\}")
 VALUE = re.compile(r"\{\{ \$value[^}]*\}\}")
@@ -36,6 +37,15 @@ class Story:
     value: str = ""
     labels: Mapping[str, str] = field(default_factory=lambda: TARGET)
     step: str = "1m"
+    alone: bool = False
+    """The alert is about no target at all: no labels of a target, no second portal."""
+
+    told: str = ""
+    """How the story was changed, for the name of its group."""
+
+    def sample(self, at: str) -> int:
+        """Return the number of the sample at a time."""
+        return round(seconds(at) / seconds(self.step))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -57,26 +67,53 @@ def write(story: Story, rule: Alert, folder: Path, file: Path | None = None) -> 
         file = folder / "rules.yml"
         group = {"name": "played", "rules": needed(story.alert)}
         file.write_text(yaml.safe_dump({"groups": [group]}))
-    loud = _group(story, story.series, f"{story.alert} fires and resolves")
+    path = folder / f"{story.name}.test.yml"
+    document = {
+        "rule_files": [str(file)],
+        "evaluation_interval": story.step,
+        "tests": list(_groups(story, rule)),
+    }
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+def variants(story: Story) -> Iterator[Story]:
+    """Yield the story as other places would see it; what it says of its alert stays true."""
+    every = {reason: {**story.series, **changes} for reason, changes in story.silent.items()}
+    changes: dict[str, Callable[[Series], Series]] = {
+        "a gap": lambda series: gapped(series, story.sample(story.fires))
+    }
+    if not story.alone:
+        changes["foreign labels"] = labelled
+        for paused in (False, not story.alert.startswith("ImporterPaused")):
+            other = neighbour("importer-other", "other", paused=paused)
+            changes[f"beside a portal that is {'paused' if paused else 'well'}"] = partial(
+                beside, other
+            )
+    for name, change in changes.items():
+        yield replace(
+            story,
+            told=f", {name}",
+            series=change(story.series),
+            silent={reason: change(series) for reason, series in every.items()},
+            labels=seen(story.labels) if name == "foreign labels" else story.labels,
+        )
+
+
+def _groups(story: Story, rule: Alert) -> Iterator[dict[str, Any]]:
+    loud = _group(story, story.series, f"{story.alert} fires and resolves{story.told}")
     quiet = [] if story.waits is None else [(story.waits, False)]
     loud["alert_rule_test"] = [
         _expectation(story, rule, at, on=on)
         for at, on in [*quiet, (story.fires, True), (story.resolves, False)]
     ]
-    groups = [loud]
+    yield loud
     for reason, changes in story.silent.items():
-        group = _group(story, {**story.series, **changes}, f"{story.alert} is silent: {reason}")
+        name = f"{story.alert} is silent: {reason}{story.told}"
+        group = _group(story, {**story.series, **changes}, name)
         moments = (story.fires, story.resolves)
         group["alert_rule_test"] = [_expectation(story, rule, at, on=False) for at in moments]
-        groups.append(group)
-    path = folder / f"{story.name}.test.yml"
-    document = {
-        "rule_files": [str(file)],
-        "evaluation_interval": story.step,
-        "tests": groups,
-    }
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
-    return path
+        yield group
 
 
 def run(promtool: str, path: Path) -> subprocess.CompletedProcess[str]:

@@ -6,15 +6,16 @@ from tests.deploy.rules.series import (
     ALIVE,
     AWAY,
     CREDENTIALS,
+    DEAD,
     IMPORTED,
+    INTAKE,
+    MAX_ITEMS,
+    READY,
+    SUCCEEDED,
     mine,
+    queue,
 )
 from tests.deploy.rules.stories import Story
-
-
-def queue(name: str, what: str = "messages_ready") -> str:
-    """Return a series of RabbitMQ's exporter about one queue."""
-    return f'rabbitmq_detailed_queue_{what}{{job="rabbitmq",vhost="/",queue="{name}"}}'
 
 
 def lettered(reason: str, strategy: str = "at_least_once") -> str:
@@ -25,7 +26,6 @@ def lettered(reason: str, strategy: str = "at_least_once") -> str:
     )
 
 
-READY = queue("crm.items.import")
 LETTERS = queue("crm.items.dlq")
 RESULTS = queue("crm.items.succeeded")
 READERS = queue("crm.items.succeeded", "consumers")
@@ -35,7 +35,7 @@ STORIES = (
     Story(
         alert="ImporterStalled",
         severity="page",
-        series={READY: "10x45", IMPORTED: "5x30 6+5x15", CREDENTIALS: "0x45"},
+        series={INTAKE: "1x45", READY: "10x45", IMPORTED: "5x30 6+5x15", CREDENTIALS: "0x45"},
         waits="4m",
         fires="20m",
         value="10",
@@ -49,7 +49,7 @@ STORIES = (
     Story(
         alert="ImporterPausedLong",
         severity="page",
-        series={READY: "10x300", AWAY: "0x5 0+60x180 10800x110"},
+        series={INTAKE: "1x300", READY: "10x300", AWAY: "0x5 0+60x180 10800x110"},
         fires="130m",
         value="10",
         resolves="250m",
@@ -61,7 +61,7 @@ STORIES = (
     Story(
         alert="ImporterNoActiveConsumer",
         severity="page",
-        series={READY: "10x30", ACTIVE: "0x15 1x15", ALIVE: "1x30"},
+        series={INTAKE: "1x30", READY: "10x30", ACTIVE: "0x15 1x15", ALIVE: "1x30"},
         waits="4m",
         fires="6m",
         value="10",
@@ -75,10 +75,15 @@ STORIES = (
     Story(
         alert="ImporterBacklogWillNotDrain",
         severity="ticket",
-        series={READY: "0+100x60 6000-100x50", IMPORTED: "0+30x111", CREDENTIALS: "0x111"},
+        series={
+            INTAKE: "1x111",
+            READY: "0+100x60 6000-100x50",
+            IMPORTED: "0+30x111",
+            CREDENTIALS: "0x111",
+        },
         waits="30m",
         fires="40m",
-        value="2h 13m 20s",
+        value="1h 40m 0s",
         resolves="90m",
         silent={
             "it shrinks": {READY: "12000-100x111"},
@@ -89,26 +94,36 @@ STORIES = (
     Story(
         alert="ImporterBatchesUnderfilled",
         severity="ticket",
-        series={READY: "200x45 0x20", SIZES: "0+20x65", BATCHES: "0+10x65"},
-        waits="29m",
+        series={
+            INTAKE: "1x65",
+            MAX_ITEMS: "20x65",
+            READY: "200x45 0x20",
+            SIZES: "0+20x65",
+            BATCHES: "0+10x65",
+        },
+        waits="14m",
         fires="35m",
         value="10%",
         resolves="55m",
         silent={
             "traffic is light": {READY: "50x65"},
             "batches are full": {BATCHES: "0+1x65"},
+            "batches are small on purpose": {MAX_ITEMS: "2x65"},
         },
     ),
     Story(
         alert="ImporterDeadLettersWaiting",
         severity="ticket",
         step="5m",
-        series={LETTERS: "3x300 0x30"},
-        waits="23h",
+        series={DEAD: "1x330", LETTERS: "3x300 0x30"},
+        waits="22h",
         fires="24h30m",
         value="3",
         resolves="26h",
-        silent={"emptied once a day": {LETTERS: "3x200 0 3x129"}},
+        silent={
+            "emptied once a day": {LETTERS: "3x200 0 3x129"},
+            "the queue is known since this morning": {LETTERS: "_x200 3x99 0x30"},
+        },
     ),
     Story(
         alert="ImporterUndelivered",
@@ -132,8 +147,8 @@ STORIES = (
     Story(
         alert="ImporterResultsUnread",
         severity="ticket",
-        series={RESULTS: "100x150 0x30", READERS: "0x180"},
-        labels={"job": "importer", "queue": "crm.items.succeeded"},
+        series={SUCCEEDED: "1x180", RESULTS: "100x150 0x30", READERS: "0x180"},
+        labels={"job": "importer", "vhost": "/", "queue": "crm.items.succeeded"},
         waits="50m",
         fires="130m",
         value="100",
@@ -146,7 +161,7 @@ STORIES = (
     Story(
         alert="ImporterBrokerMetricsMissing",
         severity="ticket",
-        series={READY: "_x25 5x20"},
+        series={INTAKE: "1x45", READY: "_x25 5x20"},
         waits="14m",
         fires="20m",
         resolves="30m",

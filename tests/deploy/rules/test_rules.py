@@ -24,7 +24,7 @@ from tests.deploy.rules.rulebook import (
     scaled,
     uses,
 )
-from tests.deploy.rules.stories import EXTERNAL, Story, run, write
+from tests.deploy.rules.stories import EXTERNAL, Story, run, variants, write
 from tests.deploy.tools import tool
 
 STORIES = (*stories_levels.STORIES, *stories_importer.STORIES, *stories_broker.STORIES)
@@ -56,6 +56,16 @@ def test_alert_waits_fires_resolves_and_keeps_silent(story: Story, tmp_path: Pat
     """Let promtool play the loud history, and every silent one."""
     done = run(tool("promtool"), write(story, RULES[story.key], tmp_path))
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_nothing_foreign_changes_what_an_alert_does(story: Story, tmp_path: Path) -> None:
+    """Labels of a platform, missed scrapes, a second portal beside it that is well or paused."""
+    for number, variant in enumerate(variants(story)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = run(tool("promtool"), write(variant, RULES[story.key], folder))
+        assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_watchdog_always_fires(tmp_path: Path) -> None:
