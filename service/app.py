@@ -26,6 +26,7 @@ from service.factories import (
     portal_host,
     topology,
     tracer,
+    virtual_host,
 )
 from service.health import HealthPort, Status, cannot_listen
 from service.importer.pipeline import Pipeline
@@ -180,8 +181,16 @@ class _Beat:
 
 def _tell_config(settings: Settings, metrics: Metrics) -> None:
     """Show the effective settings that people ask about; configured types get a label."""
+    metrics.hold_limit.set(settings.rabbit.hold_seconds)
+    metrics.batch_max_items.set(settings.batch.max_items)
     metrics.config.info(
         {
+            "portal": portal_host(settings),
+            "vhost": virtual_host(settings.rabbit),
+            "intake_queue": settings.rabbit.intake_queue,
+            "succeeded_queue": settings.rabbit.succeeded_queue,
+            "failed_queue": settings.rabbit.failed_queue,
+            "dead_letter_queue": settings.rabbit.dead_letter_queue,
             "batch_max_items": str(settings.batch.max_items),
             "window_seconds": f"{settings.batch.window_seconds:g}",
             "prefetch": str(settings.prefetch),

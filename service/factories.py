@@ -137,6 +137,11 @@ def brokers(rabbit: Rabbit) -> str:
     return ", ".join(urlsplit(url.strip()).netloc.rpartition("@")[2] for url in urls)
 
 
+def virtual_host(rabbit: Rabbit) -> str:
+    """Return the broker's virtual host, as the broker itself calls it."""
+    return unquote(urlsplit(split(rabbit.url.get_secret_value())[0]).path[1:]) or "/"
+
+
 def tracer(settings: Settings) -> Tracer:
     """Return what traces; raises CannotStart when it is asked for and not installed."""
     endpoint = settings.tracing.endpoint

@@ -233,7 +233,8 @@ class Portal:
             return
         total = _number(timing.get("operating"))
         if total is not None:
-            self._throttle.answered(label, total, _number(timing.get("operating_reset_at")))
+            reset_at, now = map(_number, (timing.get("operating_reset_at"), timing.get("finish")))
+            self._throttle.answered(label, total, reset_at, portal_now=now)
 
 
 def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:

@@ -121,10 +121,18 @@ class Throttle:
         label = self._metrics.entity_type(entity_type_id)
         self._metrics.item_cost.labels(label).set(cost.seconds)
 
-    def answered(self, method: str, total: float, reset_at: float | None) -> None:
-        """Note the counters of a good answer."""
+    def answered(
+        self, method: str, total: float, reset_at: float | None, portal_now: float | None = None
+    ) -> None:
+        """Note the counters of a good answer.
+
+        `reset_at` is of the portal's clock; where `portal_now` tells what that clock shows, it is
+        moved to ours: the two may be hours apart.
+        """
         budget = self._budgets.get(method)
         if budget is not None:
+            if reset_at is not None and portal_now is not None:
+                reset_at += self._wall() - portal_now
             budget.answered(total, reset_at, self._wall())
             self._metrics.operating.labels(method).set(total)
             self._metrics.operating_reset.labels(method).set(reset_at or 0)

@@ -112,6 +112,16 @@ ALL = (
         "near RABBIT__HOLD_SECONDS: see paused and request_duration_seconds",
     ),
     Declared(
+        "hold_limit_seconds",
+        "longest time a delivery is held: RABBIT__HOLD_SECONDS",
+        "what oldest_held_seconds is compared with",
+    ),
+    Declared(
+        "batch_max_items",
+        "most items per call: BATCH__MAX_ITEMS",
+        "what batch_size is compared with",
+    ),
+    Declared(
         "slots_in_use", "batches in flight", "always at BATCH__SLOTS: the portal is the limit"
     ),
     Declared(
@@ -151,7 +161,7 @@ ALL = (
     ),
     Declared(
         "operating_reset_timestamp_seconds",
-        "when the portal forgets the oldest part of what it counted",
+        "when the portal forgets the oldest part of what it counted, by our clock",
         "work goes on then, if operating_seconds is at the limit",
         labels={"method": ("import", "list")},
     ),

@@ -68,6 +68,8 @@ class Metrics:
         self.lost = self._counter("messages_lost_with_session_total")
         self.held = self._gauge("held_messages")
         self.oldest_held = self._gauge("oldest_held_seconds")
+        self.hold_limit = self._gauge("hold_limit_seconds")
+        self.batch_max_items = self._gauge("batch_max_items")
         self.slots_in_use = self._gauge("slots_in_use")
         self.joined = self._counter("duplicates_joined_total")
 

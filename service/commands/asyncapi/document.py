@@ -1,12 +1,12 @@
 """Builds the AsyncAPI document: servers, channels, operations and messages."""
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from service import __version__
 from service.commands.asyncapi import examples
 from service.commands.asyncapi.schemas import schemas
-from service.factories import topology
+from service.factories import topology, virtual_host
 from service.rabbit.decoding import STRUCTURED
 from service.rabbit.encoding import CLOUD_EVENTS
 from service.rabbit.topology import Queue, Topology
@@ -35,7 +35,7 @@ def build(rabbit: Rabbit) -> Part:
     """Return the document, with the names that the settings give."""
     names = topology(rabbit)
     urls = [url.strip() for url in rabbit.url.get_secret_value().split(",")]
-    vhost = unquote(urlsplit(urls[0]).path[1:]) or "/"
+    vhost = virtual_host(rabbit)
     return {
         "asyncapi": "3.0.0",
         "info": {

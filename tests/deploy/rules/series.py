@@ -36,9 +36,14 @@ BLOCKED = mine("importer_broker_blocked")
 RECONNECTED = mine("importer_consumer_restarts_total", reason="lost")
 LOGGED = mine("importer_log_lines_total", level="error")
 EXPIRY = mine("importer_certificate_expiry_timestamp_seconds", which="client")
-INTAKE = mine("importer_queue_info", role="intake", vhost="/", queue="crm.items.import")
-DEAD = mine("importer_queue_info", role="dead_letters", vhost="/", queue="crm.items.dlq")
-SUCCEEDED = mine("importer_queue_info", role="succeeded", vhost="/", queue="crm.items.succeeded")
+QUEUES = mine(
+    "importer_config_info",
+    vhost="/",
+    intake_queue="crm.items.import",
+    succeeded_queue="crm.items.succeeded",
+    failed_queue="crm.items.failed",
+    dead_letter_queue="crm.items.dlq",
+)
 BUGS = mine("importer_unexpected_errors_total")
 UP, UP_OTHER = mine("up"), mine("up", instance="b")
 UP_NAMED = mine("up", job="importer-shop")

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -58,8 +58,14 @@ class Story:
         return f"{self.alert}-{self.severity}"
 
 
-def write(story: Story, rule: Alert, folder: Path, file: Path | None = None) -> Path:
-    """Write promtool's file for a story: the loud history first, then each silent one.
+def write(
+    story: Story,
+    rule: Alert,
+    folder: Path,
+    file: Path | None = None,
+    told: Iterable[Story] | None = None,
+) -> Path:
+    """Write promtool's file for a story, or for variants of it: loud first, then each silent one.
 
     Only the rules that the alert rests on are played, word for word: that saves minutes.
     """
@@ -71,7 +77,7 @@ def write(story: Story, rule: Alert, folder: Path, file: Path | None = None) -> 
     document = {
         "rule_files": [str(file)],
         "evaluation_interval": story.step,
-        "tests": list(_groups(story, rule)),
+        "tests": [group for each in told or [story] for group in _groups(each, rule)],
     }
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return path
@@ -79,25 +85,32 @@ def write(story: Story, rule: Alert, folder: Path, file: Path | None = None) -> 
 
 def variants(story: Story) -> Iterator[Story]:
     """Yield the story as other places would see it; what it says of its alert stays true."""
-    every = {reason: {**story.series, **changes} for reason, changes in story.silent.items()}
-    changes: dict[str, Callable[[Series], Series]] = {
-        "a gap": lambda series: gapped(series, story.sample(story.fires))
-    }
-    if not story.alone:
-        changes["foreign labels"] = labelled
-        for paused in (False, not story.alert.startswith("ImporterPaused")):
-            other = neighbour("importer-other", "other", paused=paused)
-            changes[f"beside a portal that is {'paused' if paused else 'well'}"] = partial(
-                beside, other
-            )
-    for name, change in changes.items():
-        yield replace(
+
+    def missed(series: Series) -> Series:
+        return gapped(series, story.sample(story.fires))
+
+    if story.alone:
+        yield _changed(story, "with a gap", missed)
+        return
+    well, paused = (
+        neighbour("importer-other", "other", paused=each, long=story.sample(story.resolves) + 5)
+        for each in (False, True)
+    )
+    yield replace(
+        _changed(
             story,
-            told=f", {name}",
-            series=change(story.series),
-            silent={reason: change(series) for reason, series in every.items()},
-            labels=seen(story.labels) if name == "foreign labels" else story.labels,
-        )
+            "with a gap, foreign labels, beside a portal that is well",
+            lambda series: labelled(beside(well, missed(series))),
+        ),
+        labels=seen(story.labels),
+    )
+    if not story.alert.startswith("ImporterPaused"):
+        yield _changed(story, "beside a portal that is paused", partial(beside, paused))
+
+
+def _changed(story: Story, told: str, change: Callable[[Series], Series]) -> Story:
+    silent = {why: change({**story.series, **each}) for why, each in story.silent.items()}
+    return replace(story, told=f", {told}", series=change(story.series), silent=silent)
 
 
 def _groups(story: Story, rule: Alert) -> Iterator[dict[str, Any]]:

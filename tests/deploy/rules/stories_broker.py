@@ -6,12 +6,10 @@ from tests.deploy.rules.series import (
     ALIVE,
     AWAY,
     CREDENTIALS,
-    DEAD,
     IMPORTED,
-    INTAKE,
     MAX_ITEMS,
+    QUEUES,
     READY,
-    SUCCEEDED,
     mine,
     queue,
 )
@@ -35,7 +33,7 @@ STORIES = (
     Story(
         alert="ImporterStalled",
         severity="page",
-        series={INTAKE: "1x45", READY: "10x45", IMPORTED: "5x30 6+5x15", CREDENTIALS: "0x45"},
+        series={QUEUES: "1x45", READY: "10x45", IMPORTED: "5x30 6+5x15", CREDENTIALS: "0x45"},
         waits="4m",
         fires="20m",
         value="10",
@@ -49,7 +47,7 @@ STORIES = (
     Story(
         alert="ImporterPausedLong",
         severity="page",
-        series={INTAKE: "1x300", READY: "10x300", AWAY: "0x5 0+60x180 10800x110"},
+        series={QUEUES: "1x300", READY: "10x300", AWAY: "0x5 0+60x180 10800x110"},
         fires="130m",
         value="10",
         resolves="250m",
@@ -61,7 +59,7 @@ STORIES = (
     Story(
         alert="ImporterNoActiveConsumer",
         severity="page",
-        series={INTAKE: "1x30", READY: "10x30", ACTIVE: "0x15 1x15", ALIVE: "1x30"},
+        series={QUEUES: "1x30", READY: "10x30", ACTIVE: "0x15 1x15", ALIVE: "1x30"},
         waits="4m",
         fires="6m",
         value="10",
@@ -76,7 +74,7 @@ STORIES = (
         alert="ImporterBacklogWillNotDrain",
         severity="ticket",
         series={
-            INTAKE: "1x111",
+            QUEUES: "1x111",
             READY: "0+100x60 6000-100x50",
             IMPORTED: "0+30x111",
             CREDENTIALS: "0x111",
@@ -95,7 +93,7 @@ STORIES = (
         alert="ImporterBatchesUnderfilled",
         severity="ticket",
         series={
-            INTAKE: "1x65",
+            QUEUES: "1x65",
             MAX_ITEMS: "20x65",
             READY: "200x45 0x20",
             SIZES: "0+20x65",
@@ -115,7 +113,7 @@ STORIES = (
         alert="ImporterDeadLettersWaiting",
         severity="ticket",
         step="5m",
-        series={DEAD: "1x330", LETTERS: "3x300 0x30"},
+        series={QUEUES: "1x330", LETTERS: "3x300 0x30"},
         waits="22h",
         fires="24h30m",
         value="3",
@@ -147,7 +145,7 @@ STORIES = (
     Story(
         alert="ImporterResultsUnread",
         severity="ticket",
-        series={SUCCEEDED: "1x180", RESULTS: "100x150 0x30", READERS: "0x180"},
+        series={QUEUES: "1x180", RESULTS: "100x150 0x30", READERS: "0x180"},
         labels={"job": "importer", "vhost": "/", "queue": "crm.items.succeeded"},
         waits="50m",
         fires="130m",
@@ -161,7 +159,7 @@ STORIES = (
     Story(
         alert="ImporterBrokerMetricsMissing",
         severity="ticket",
-        series={INTAKE: "1x45", READY: "_x25 5x20"},
+        series={QUEUES: "1x45", READY: "_x25 5x20"},
         waits="14m",
         fires="20m",
         resolves="30m",

@@ -92,10 +92,12 @@ def neighbour(job: str, vhost: str, *, paused: bool, long: int = 800) -> dict[st
         ("importer_reconciled_items_total", "found", "yes"): grows,
         ("importer_dead_letters_total", "kind", "ambiguous"): stands,
         ("importer_paused", "reason", "unavailable"): f"{int(paused)}x{long}",
-        ("importer_config_info", "portal", "other.example"): f"1x{long}",
-        ("importer_queue_info", "role", "intake", "vhost", vhost, "queue", "crm.items.import"): (
-            f"1x{long}"
-        ),
+        (
+            "importer_config_info",
+            *("portal", "other.example", "vhost", vhost),
+            *("intake_queue", "crm.items.import", "dead_letter_queue", "crm.items.dlq"),
+            *("succeeded_queue", "crm.items.succeeded", "failed_queue", "crm.items.failed"),
+        ): f"1x{long}",
     }
     series = {
         name + _braces({**mine, **dict(zip(rest[::2], rest[1::2], strict=True))}): values

@@ -209,6 +209,15 @@ async def test_it_is_told_for_how_long_no_call_can_help() -> None:
 
 
 @virtual
+async def test_a_portal_whose_clock_is_wrong_is_read_by_our_clock() -> None:
+    """An hour ahead: the budget opens when the portal forgets, not an hour later."""
+    bench, ahead = Bench(limit=100.0), 3600.0
+    bench.throttle.answered("import", 101.0, WALL + ahead + 60, portal_now=WALL + ahead)
+    assert WALL + 60 == bench.value("operating_reset_timestamp_seconds", method="import")
+    assert 60.0 == pytest.approx(bench.throttle.pace().seconds, abs=2)
+
+
+@virtual
 async def test_the_limits_are_shown() -> None:
     """What the portal counts, as it said it last."""
     bench = Bench(limit=420.0)
