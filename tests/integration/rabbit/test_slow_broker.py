@@ -114,8 +114,9 @@ async def test_work_gets_done_though_every_answer_is_late(
 
             await wait_until(settled, what="every event to be settled", timeout=ENOUGH_SECONDS)
     assert "expected 'channel.open'" not in caplog.text
-    reasons = [record.__dict__.get("reason") for record in caplog.records]
-    assert "the broker did not answer in time" in reasons
+    reasons = [str(record.__dict__.get("reason")) for record in caplog.records]
+    # Of a dial, or of a question on a connection: chance tells which comes too late.
+    assert any("no answer within" in why or "not answer in time" in why for why in reasons)
 
 
 async def test_a_command_leaves_a_channel_of_a_slow_broker_in_peace(
