@@ -47,7 +47,7 @@ class Rekeying:
         wrong = news.flaw or self._taken(news)
         if wrong:
             shown = {"name_of_setting": news.setting, "reason": wrong}
-            log.warning("secret file not used: the secret before it stays in force", extra=shown)
+            log.warning("secret file not used: the previous secret stays in use", extra=shown)
         elif not self._first:
             log.info("secret read again", extra={"name_of_setting": news.setting})
             self._on_taken()

@@ -53,7 +53,7 @@ class Blockage:
             if refusal_kind.untried(now):
                 refusal_kind.ends(now)
                 log.info(
-                    "nothing waits any more for a queue that refused",
+                    "no publish waits any more for a queue that refused",
                     extra={"queue": self._queues[target]},
                 )
         if blocked is self.blocked:

@@ -166,8 +166,8 @@ class Connection:
             self._on_change(str(lost))
             wait = _BACK_OFF.delay(attempt, 0.5 + random.random() / 2)  # noqa: S311 - jitter
             log.warning(
-                "broker link down",
-                extra={"link": self.name, "reason": str(lost), "retry_in": round(wait, 2)},
+                "broker connection lost",
+                extra={"connection": self.name, "reason": str(lost), "retry_in": round(wait, 2)},
             )
             await asyncio.sleep(wait)
 

@@ -172,7 +172,7 @@ class Consumer:
                     await asyncio.sleep(HELD_BACK_SECONDS)
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
             except ConnectionLost:
-                log.warning("acknowledgements not flushed: no connection")
+                log.warning("acknowledgements not sent: no connection")
 
     @property
     def _answer_seconds(self) -> float:

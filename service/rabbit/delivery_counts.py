@@ -5,7 +5,7 @@ from typing import Any, Final
 
 COUNTS: Final = frozenset({"x-delivery-count", "x-acquired-count"})
 """Up to RabbitMQ 4.2 the first header counts every return. From 4.3 on the second counts every
-delivery, and the first only deliveries that were lost with their channel or rejected."""
+return, and the first only deliveries that were lost with their channel or rejected."""
 
 
 def deliveries_before(headers: Mapping[str, Any], *, redelivered: bool) -> int:

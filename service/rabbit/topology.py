@@ -117,7 +117,7 @@ async def _ensure(
                 missing = True
             except ChannelAccessRefused:
                 # From RabbitMQ 4.3 on, who has no right on a thing may not see it either.
-                log.warning("not seen, for lack of a right; taken for there", extra={"what": name})
+                log.warning("permission denied: assuming that it exists", extra={"what": name})
                 missing = False
             else:
                 missing = False
@@ -162,4 +162,4 @@ async def _bind(queue: Queue, side_channel: SideChannel) -> None:
                     await channel.queue_bind(queue.name, queue.exchange, routing_key=key)
             except ChannelAccessRefused:
                 names = {"queue": queue.name, "exchange": queue.exchange}
-                log.warning("not bound, for lack of a right; taken for bound", extra=names)
+                log.warning("permission denied: assuming that the binding exists", extra=names)

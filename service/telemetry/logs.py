@@ -15,7 +15,7 @@ from service.telemetry.masking import SHORT, Masking, escaped, visible
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracebacks import without_values
 
-ALIKE = ("code", "kind", "reason", "host", "link", "queue", "work")
+ALIKE = ("code", "kind", "reason", "host", "connection", "queue", "work")
 """Failures that agree in these members count as the same failure."""
 
 log = logging.getLogger(__name__)

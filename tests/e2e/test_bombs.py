@@ -48,7 +48,7 @@ async def test_bombs_hold_nobody_up(
             await environment.read()
         await environment.wait_idle()
         await environment.read()
-        assert [] == environment.service.logs(event="broker link down")
+        assert [] == environment.service.logs(event="broker connection lost")
     assert len(BOMBS) == len(books.failed) == len(books.dead)
     assert {"malformed"} == {event["data"]["error"]["kind"] for event in books.failed}
     with RawUpstream(broker.url(vhost)) as upstream:

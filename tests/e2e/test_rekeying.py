@@ -88,7 +88,7 @@ async def test_a_new_password_of_the_broker_is_used_at_the_next_dial(
         for connection in broker.api("GET", f"vhosts/{vhost}/connections"):
             if connection["user"] == own_user:
                 broker.api("DELETE", f"connections/{connection['name'].replace(' ', '%20')}")
-        await said(service, "broker link down")
+        await said(service, "broker connection lost")
         secret.change(url("second-password") + "\n")
         await environment.publish(deals("two"))
         await environment.settle(["one", "two"], 40)

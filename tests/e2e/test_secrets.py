@@ -175,7 +175,7 @@ def _assert_driven(environment: Environment) -> None:
     kinds = {fault["kind"] for fault in CALLS}
     assert set() == {kind for kind in kinds if not any(kind in str(name) for name in struck)}
     assert 10 <= len(environment.service.logs(event="import call failed"))
-    assert [] != environment.service.logs(event="broker link down")
+    assert [] != environment.service.logs(event="broker connection lost")
     assert any(
         PORTAL_WORDS in event["data"]["error"]["message"] for event in environment.books.failed
     )

@@ -72,7 +72,7 @@ async def test_a_broker_that_is_not_trusted_is_complained_of(
         service = environment.prepare_service()
 
         def reasons() -> list[str]:
-            return [str(line["reason"]) for line in service.logs(event="broker link down")]
+            return [str(line["reason"]) for line in service.logs(event="broker connection lost")]
 
         await asyncio.to_thread(service.until, lambda: len(reasons()) > 3, "complaints", 30)
         assert [] == [reason for reason in reasons() if "certificate" not in reason]

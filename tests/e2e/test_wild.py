@@ -61,7 +61,7 @@ def send(url: str, event_id: str, written: Mapping[str, bytes], *, key: bytes = 
 
 def breaks(environment: Environment) -> list[object]:
     """Return why connections ended, by the service's own words."""
-    return [line["reason"] for line in environment.service.logs(event="broker link down")]
+    return [line["reason"] for line in environment.service.logs(event="broker connection lost")]
 
 
 async def test_hostile_messages_are_like_any_others(broker: Broker, vhost: str) -> None:

@@ -84,7 +84,7 @@ async def test_a_webhook_of_another_host_or_none_is_refused_with_one_line(
     await bench.watch((bench.hook, text))
     assert (OLD, 0) == (bench.webhook.home.url, bench.taken)
     assert [each.message for each in caplog.records] == [
-        "secret file not used: the secret before it stays in force"
+        "secret file not used: the previous secret stays in use"
     ]
     assert "new-secret-2" not in str([each.__dict__ for each in caplog.records])
 
