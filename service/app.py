@@ -231,7 +231,7 @@ def _broker(settings: Settings, there: Address, metrics: Metrics) -> Broker:
         address=there,
         topology=names,
         decoder=decoder(settings),
-        writer=Encoder(names, portal_host=portal_host(settings)),
+        encoder=Encoder(names, portal_host=portal_host(settings)),
         early=settings.prefetch,
         metrics=metrics,
     )

@@ -51,7 +51,7 @@ class Application:
 
     def __init__(
         self,
-        home: Endpoint,
+        endpoint: Endpoint,
         *,
         store: TokenFile,
         server: Server,
@@ -63,7 +63,7 @@ class Application:
 
         `seed`: a refresh token, used only while there is no file; `reveal` is told every token.
         """
-        self.home, self._store, self._server = home, store, server
+        self.endpoint, self._store, self._server = endpoint, store, server
         self._reveal, self._wall = reveal, wall
         self._pair = TokenPair(seed)
         self._unsaved: tuple[str, TokenPair] | None = None
@@ -81,7 +81,7 @@ class Application:
     @property
     def host(self) -> str:
         """The portal's host, which is no secret."""
-        return self.home.host
+        return self.endpoint.host
 
     def rekey(self, secret: str) -> bool:
         """Take another client_secret; it is used with the next renewal."""
@@ -105,7 +105,7 @@ class Application:
     async def confirms_host(self, target: str) -> bool:
         """Ask, once per host, whether the authorisation server finds our portal there too."""
         there = addresses.host(target)
-        if not self.home.protects(target) or not self._member:
+        if not self.endpoint.protects(target) or not self._member:
             return False
         if not self._finds(there) and there not in self._asked:
             self._asked.add(there)
@@ -142,9 +142,13 @@ class Application:
     def _adopt(self, kept: StoredTokens) -> None:
         """Use what the file holds; where the portal was found only if it was for our settings."""
         self._use(kept.pair)
-        moved = kept.found not in {"", kept.configured, self.home.url}
-        if moved and kept.configured == self.home.configured and self.home.protects(kept.found):
-            self.home.found(kept.found)
+        moved = kept.found not in {"", kept.configured, self.endpoint.url}
+        if (
+            moved
+            and kept.configured == self.endpoint.configured
+            and self.endpoint.protects(kept.found)
+        ):
+            self.endpoint.found(kept.found)
 
     def _use(self, pair: TokenPair) -> None:
         self._pair = pair
@@ -217,7 +221,7 @@ class Application:
 
     async def _save(self, spent: str, pair: TokenPair) -> None:
         self._unsaved = (spent, pair)
-        kept = StoredTokens(pair, self.home.configured, self.home.url)
+        kept = StoredTokens(pair, self.endpoint.configured, self.endpoint.url)
         await asyncio.to_thread(self._store.commit, kept)
         self._unsaved = None
         self._use(pair)
@@ -240,7 +244,9 @@ class Application:
             async with self._locked():
                 kept = await self._kept()
                 if kept is not None:
-                    place = replace(kept, configured=self.home.configured, found=self.home.url)
+                    place = replace(
+                        kept, configured=self.endpoint.configured, found=self.endpoint.url
+                    )
                     await asyncio.to_thread(self._store.commit, place)
         except TokenFileUnusable as unusable:
             log.warning("token file cannot be used", extra={"reason": str(unusable)})

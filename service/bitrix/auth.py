@@ -93,19 +93,19 @@ class Webhook:
 
     def __init__(self, url: str, *, allow_http: bool = False) -> None:
         """Take the webhook's address."""
-        self.home = Endpoint(url, allow_http=allow_http)
+        self.endpoint = Endpoint(url, allow_http=allow_http)
 
     def __repr__(self) -> str:
         return f"Webhook({self.host})"
 
     def rekey(self, secret: str) -> bool:
         """Take the address with another secret; False if it is another portal's."""
-        return self.home.rekey(secret)
+        return self.endpoint.rekey(secret)
 
     @property
     def host(self) -> str:
         """The portal's host, which is no secret."""
-        return self.home.host
+        return self.endpoint.host
 
     async def token(self) -> str:
         """Return nothing: the address is all there is."""

@@ -9,7 +9,7 @@ import msgspec
 from service.bitrix.answers import positive_id, read_fields, read_report
 from service.bitrix.errors import classify_status
 from service.bitrix.throttle import Throttle
-from service.bitrix.transport import Auth, Exchange, Http
+from service.bitrix.transport import Auth, Http, Transport
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason, Report
@@ -55,19 +55,19 @@ class Portal:
         self.tracer: Tracer = UNTRACED
         self._throttle = throttle
         self._metrics = metrics
-        self._exchange = Exchange(
+        self._transport = Transport(
             auth,
             http=http,
             timeout=timeout,
-            watch=self._watch,
-            toll=self._toll,
+            on_response=self._on_response,
+            before_repeat=self._before_repeat,
         )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._exchange.close()
+        await self._transport.close()
 
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import up to 20 events of one key; the report has one verdict for each, in order."""
@@ -140,7 +140,7 @@ class Portal:
         Only the portal's own word that it wants to be left alone is kept.
         """
         await self._throttle.rest(QUESTION_PATIENCE)
-        return await self._exchange(method, body)
+        return await self._transport(method, body)
 
     async def fields(self, key: BatchKey) -> dict[str, Field]:
         """Return the fields of a type by the names that events of the key use."""
@@ -200,19 +200,19 @@ class Portal:
         async with self._throttle.call(label, cost=cost):
             try:
                 with self.tracer.call(method):
-                    answer = await self._exchange(method, body)
+                    answer = await self._transport(method, body)
             except CallFailed as failed:
                 self._tell_throttle(label, failed.fault)
                 raise
             self._note_budget(label, answer)
             return answer
 
-    async def _toll(self) -> None:
+    async def _before_repeat(self) -> None:
         """Pay for a post that goes again: it counts for the portal's bucket, and nothing else."""
         async with self._throttle.call("repeat"):
             return
 
-    def _watch(self, method: str, fault: Fault | None, seconds: float) -> None:
+    def _on_response(self, method: str, fault: Fault | None, seconds: float) -> None:
         if fault is not None and fault.retry_after:
             self._throttle.hold(fault.retry_after)
         label = METHODS.get(method)

@@ -27,7 +27,7 @@ QUESTION = "profile"
 QUESTION_SECONDS = 10.0
 MAX_REDIRECTS = 3
 REDIRECTS = range(300, 400)
-Watch = Callable[[str, Fault | None, float], None]
+OnResponse = Callable[[str, Fault | None, float], None]
 """Receives the method, the fault (or None) and the seconds of every post."""
 
 
@@ -35,7 +35,7 @@ class Auth(Protocol):
     """What gives calls their address and credentials, and mends them; may raise CallFailed."""
 
     @property
-    def home(self) -> Endpoint:
+    def endpoint(self) -> Endpoint:
         """Where the portal is."""
 
     async def token(self) -> str:
@@ -74,7 +74,7 @@ class Attempt(NamedTuple):
     location: str
 
 
-class Exchange:
+class Transport:
     """Posts calls to the portal and reads its answers: one HTTP client, one pool."""
 
     def __init__(
@@ -83,18 +83,18 @@ class Exchange:
         *,
         http: Http,
         timeout: float,
-        watch: Watch,
-        toll: Callable[[], Awaitable[None]],
+        on_response: OnResponse,
+        before_repeat: Callable[[], Awaitable[None]],
     ) -> None:
         """Take the HTTP client, which is closed with this; `timeout` bounds a post, in seconds.
 
-        `watch` is told every post; `toll` is paid before a call is posted once more.
+        `on_response` is called after every post, `before_repeat` before a call is posted again.
         """
         self._auth = auth
         self._http = http
         self._timeout = timeout
-        self._watch = watch
-        self._toll = toll
+        self._on_response = on_response
+        self._before_repeat = before_repeat
 
     async def close(self) -> None:
         """Close the connections."""
@@ -107,11 +107,11 @@ class Exchange:
         A call that was refused before execution for its token or its address goes again, once for
         each; for its token once more, as the first was perhaps another process's, and old as well.
         """
-        if self._auth.home.doubt():
+        if self._auth.endpoint.doubt():
             await self._look_back()
         remedies = [self._renew, self._follow, self._renew]
         while True:
-            attempt = await self._attempt(self._auth.home.url, method, body, self._timeout)
+            attempt = await self._attempt(self._auth.endpoint.url, method, body, self._timeout)
             if attempt.fault is None:
                 return attempt.document
             for remedy in dict.fromkeys(remedies):
@@ -120,9 +120,9 @@ class Exchange:
                     break
             else:
                 if not attempt.fault.answered or attempt.fault.kind is CallKind.BARRED:
-                    self._auth.home.lost(attempt.place)
+                    self._auth.endpoint.lost(attempt.place)
                 raise CallFailed(attempt.fault)
-            await self._toll()
+            await self._before_repeat()
 
     async def _renew(self, attempt: Attempt, fault: Fault) -> bool:
         mendable = attempt.token and fault.code.lower() in TOKEN_CODES
@@ -132,15 +132,15 @@ class Exchange:
         """Move where redirects lead if the portal answers there; False if they lead nowhere."""
         place = await self._led(attempt)
         for _hop in range(MAX_REDIRECTS):
-            if place in {"", self._auth.home.url}:
+            if place in {"", self._auth.endpoint.url}:
                 return bool(place)
-            await self._toll()
+            await self._before_repeat()
             attempt = await self._ask(place)
             if attempt.fault is None:
                 return True
             onward = await self._led(attempt)
             if not onward:
-                raise self._auth.home.redirect_failed(place, attempt.fault)
+                raise self._auth.endpoint.redirect_failed(place, attempt.fault)
             place = onward
         return False
 
@@ -149,26 +149,26 @@ class Exchange:
         target = addresses.destination(attempt.place, attempt.location)
         if target is None:
             return ""
-        if self._auth.home.trusts(target) or await self._auth.confirms_host(target):
+        if self._auth.endpoint.trusts(target) or await self._auth.confirms_host(target):
             return target
-        raise self._auth.home.refuse(target)
+        raise self._auth.endpoint.refuse(target)
 
     async def _look_back(self) -> None:
         """Ask whether the portal is, or leads on, where it was configured."""
-        attempt = await self._ask(self._auth.home.configured)
+        attempt = await self._ask(self._auth.endpoint.configured)
         if attempt.fault is not None:
             with suppress(CallFailed):
                 await self._follow(attempt, attempt.fault)
-        await self._toll()
+        await self._before_repeat()
 
     async def _ask(self, place: str) -> Attempt:
         """Ask at a place for the portal, and stay there if it gives a result."""
         seconds = min(QUESTION_SECONDS, self._timeout)
         attempt = await self._attempt(place, QUESTION, b"{}", seconds)
         if attempt.fault is not None and await self._renew(attempt, attempt.fault):
-            await self._toll()
+            await self._before_repeat()
             attempt = await self._attempt(place, QUESTION, b"{}", seconds)
-        if attempt.fault is None and self._auth.home.found(place):
+        if attempt.fault is None and self._auth.endpoint.found(place):
             self._auth.note()
         return attempt
 
@@ -190,7 +190,7 @@ class Exchange:
             sent_at, fault = reply.sent_at, _fault(reply, document)
             location = reply.headers.get("Location", "") if reply.status in REDIRECTS else ""
         ended = loop.time()
-        self._watch(method, fault, ended - started)
+        self._on_response(method, fault, ended - started)
         if fault is not None:
             sent_at = ended if sent_at is None else sent_at
             fault = replace(fault, sent_at=sent_at, lasted=ended - started)

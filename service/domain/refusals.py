@@ -39,8 +39,8 @@ class Refusals:
 
 
 @dataclass(slots=True)
-class RefusalKind:
-    """Whether one queue refuses now; a refusal or two that mend themselves are no such state."""
+class QueueRefusal:
+    """Whether one queue refuses now. One or two refusals that end by themselves do not count."""
 
     why: str = ""
     since: float | None = None

@@ -4,18 +4,18 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.refusals import RefusalKind
-from service.rabbit.confirms import Word
+from service.domain.refusals import QueueRefusal
+from service.rabbit.confirms import PublishResult
 from service.telemetry.metrics import Metrics
 
 ALARM = "it takes no messages: a memory or disk alarm"
 WHY = {
-    Word.NACKED: "it refuses publishes: it is full, or has no leader",
-    Word.RETURNED: "no queue takes what is published to it: it or its binding is missing",
+    PublishResult.NACKED: "it refuses publishes: it is full, or has no leader",
+    PublishResult.RETURNED: "no queue takes what is published to it: it or its binding is missing",
 }
 WHO = {
-    Word.NACKED: "whoever reads the queue, and whoever set its length limit",
-    Word.RETURNED: "whoever owns the broker's topology: create the queue and its binding",
+    PublishResult.NACKED: "whoever reads the queue, and whoever set its length limit",
+    PublishResult.RETURNED: "whoever owns the broker's topology: create the queue and its binding",
 }
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Blockage:
     def __init__(self, queues: Mapping[str, str], metrics: Metrics) -> None:
         """Take the queue that each target of a publish ends in."""
         self._queues = queues
-        self._standing = {target: RefusalKind() for target in queues}
+        self._refusals = {target: QueueRefusal() for target in queues}
         self._gauge = metrics.broker_blocked
         self._since: float | None = None
 
@@ -42,16 +42,16 @@ class Blockage:
     def refusing(self) -> dict[str, str]:
         """Return the queues that refuse, each with the reason."""
         return {
-            self._queues[target]: WHY[Word(refusal_kind.why)]
-            for target, refusal_kind in self._standing.items()
-            if refusal_kind.stands
+            self._queues[target]: WHY[PublishResult(refusal.why)]
+            for target, refusal in self._refusals.items()
+            if refusal.stands
         }
 
     def look(self, *, blocked: bool, now: float) -> None:
         """Note whether the broker blocks publishers."""
-        for target, refusal_kind in self._standing.items():
-            if refusal_kind.untried(now):
-                refusal_kind.ends(now)
+        for target, refusal in self._refusals.items():
+            if refusal.untried(now):
+                refusal.ends(now)
                 log.info(
                     "no publish waits any more for a queue that refused",
                     extra={"queue": self._queues[target]},
@@ -71,21 +71,21 @@ class Blockage:
             log.info("the broker takes messages again", extra=_lasted(now - self._since))
             self._since = None
 
-    def answered(self, target: str, word: Word, now: float) -> None:
+    def answered(self, target: str, result: PublishResult, now: float) -> None:
         """Note what the broker said of one publish."""
-        refusal_kind = self._standing[target]
+        refusal = self._refusals[target]
         queue = self._queues[target]
-        if word is Word.CONFIRMED:
-            lasted = refusal_kind.ends(now)
+        if result is PublishResult.CONFIRMED:
+            lasted = refusal.ends(now)
             if lasted is not None:
                 log.info("a queue takes messages again", extra={"queue": queue, **_lasted(lasted)})
-        elif word in WHY and refusal_kind.begins(str(word), now):
+        elif result in WHY and refusal.begins(str(result), now):
             _tell(
                 "a queue refuses what is published",
                 queue=queue,
-                why=WHY[word],
+                why=WHY[result],
                 until="it takes messages again; each is tried until then",
-                who_acts=WHO[word],
+                who_acts=WHO[result],
             )
 
 

@@ -32,7 +32,7 @@ class Broker:
         address: Address,
         topology: Topology,
         decoder: Decoder,
-        writer: Encoder,
+        encoder: Encoder,
         early: int,
         metrics: Metrics,
     ) -> None:
@@ -67,8 +67,8 @@ class Broker:
         )
         self.consumer.use(self._consume)
         self.publisher = Publisher(
-            link=self._publish,
-            writer=writer,
+            connection=self._publish,
+            encoder=encoder,
             metrics=metrics,
             repair=self._ensure,
             queues={

@@ -19,7 +19,7 @@ BELIEVED_SECONDS: Final = 600.0
 _TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max size (?P<most>\d+)")
 
 
-class Word(StrEnum):
+class PublishResult(StrEnum):
     """What the broker, or the client library, said of a publish.
 
     Label of `importer_published_total`.
@@ -62,7 +62,9 @@ class BodyLimit:
             self.is_new = True
 
 
-async def published(channel: Channel, message: Outgoing, limit: BodyLimit | None = None) -> Word:
+async def published(
+    channel: Channel, message: Outgoing, limit: BodyLimit | None = None
+) -> PublishResult:
     """Publish a message as it is written, mandatory; return what became of it.
 
     What the broker says of a body that is too large is noted in the limit.
@@ -72,7 +74,7 @@ async def published(channel: Channel, message: Outgoing, limit: BodyLimit | None
     """
     limit = limit or BodyLimit()
     if not limit.admits(message.body):
-        return Word.UNWRITABLE
+        return PublishResult.UNWRITABLE
     try:
         with broker_errors():
             await channel.basic_publish(
@@ -84,15 +86,15 @@ async def published(channel: Channel, message: Outgoing, limit: BodyLimit | None
                 wait=False,
             )
     except Returned:
-        return Word.RETURNED
+        return PublishResult.RETURNED
     except Nacked:
-        return Word.NACKED
+        return PublishResult.NACKED
     except ConnectionLost as ended:
         limit.learn(str(ended))
-        return Word.LOST if limit.admits(message.body) else Word.UNWRITABLE
+        return PublishResult.LOST if limit.admits(message.body) else PublishResult.UNWRITABLE
     except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
-        return Word.UNWRITABLE
-    return Word.CONFIRMED
+        return PublishResult.UNWRITABLE
+    return PublishResult.CONFIRMED
 
 
 class Confirmer:
@@ -120,7 +122,7 @@ class Confirmer:
         error = closing.exception()
         return str(error) if isinstance(error, AMQPError) else ""
 
-    async def send(self, message: Outgoing) -> Word:
+    async def send(self, message: Outgoing) -> PublishResult:
         """Publish one message; returns when its fate is known. May be called concurrently."""
         unique = message.properties.message_id or ""
         while unique and (twin := self._in_flight.get(unique)):
@@ -132,17 +134,17 @@ class Confirmer:
             self._in_flight.pop(unique, None)
             gone.set()
 
-    async def _send(self, message: Outgoing) -> Word:
+    async def _send(self, message: Outgoing) -> PublishResult:
         while True:
             channel = self._channel
             if channel.is_closed:
-                return Word.LOST
+                return PublishResult.LOST
             try:
-                word = await unless_lost(channel, published(channel, message, self._limit))
+                result = await unless_lost(channel, published(channel, message, self._limit))
             except ConnectionLost:
-                word = Word.LOST
-            if word is not Word.LOST or not await self._goes_on_after(channel):
-                return word
+                result = PublishResult.LOST
+            if result is not PublishResult.LOST or not await self._goes_on_after(channel):
+                return result
 
     async def _goes_on_after(self, channel: Channel) -> bool:
         """Tell whether another channel takes over from one that a large body has ended."""

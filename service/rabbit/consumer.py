@@ -54,10 +54,10 @@ class Consumer:
         self._metrics = metrics
         self.accept: Callable[[Delivery], None] | None = None
         self._early = early
-        self._link: Connection | None = None
+        self._connection: Connection | None = None
         self._prefetch: int | None = None
         self._channel: Channel | None = None
-        self._tags: AckBatcher | None = None
+        self._acks: AckBatcher | None = None
         self._tag: str | None = None
         self._seen = self._early_until = 0
         self._received = {
@@ -90,9 +90,9 @@ class Consumer:
         """Tell whether the broker was heard lately, so that its messages are still ours."""
         return self._hearing.lately(awake())
 
-    def use(self, link: Connection) -> None:
+    def use(self, connection: Connection) -> None:
         """Take the link whose channels are handed to `resume`."""
-        self._link = link
+        self._connection = connection
 
     async def attach(self, prefetch: int) -> None:
         """Consume, with at most so many deliveries unsettled, now and on later channels."""
@@ -123,7 +123,7 @@ class Consumer:
         """Take a new channel and consume on it if that is wanted; raises ConnectionLost."""
         async with self._changing:
             self._channel, self._tag = channel, None
-            self._tags = AckBatcher(channel, self._metrics)
+            self._acks = AckBatcher(channel, self._metrics)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
             self._hearing.answered(awake(), awake())
             self._early_until = self.received + self._early
@@ -141,13 +141,13 @@ class Consumer:
         while True:
             await asyncio.sleep(every)
             channel = self._channel
-            if channel is None or self._link is None or not self._link.is_up:
+            if channel is None or self._connection is None or not self._connection.is_up:
                 continue
             asked_at = awake()
             try:
                 with broker_errors():
                     queue = await channel.queue_declare(
-                        self._queue, passive=True, timeout=3 * every * self._link.patience
+                        self._queue, passive=True, timeout=3 * every * self._connection.patience
                     )
             except ConnectionLost as lost:
                 self._fail("silent", lost)
@@ -166,8 +166,8 @@ class Consumer:
         if self._channel is not None:
             try:
                 with broker_errors():
-                    if self._tags is not None:
-                        await self._tags.flush()
+                    if self._acks is not None:
+                        await self._acks.flush()
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
                     await asyncio.sleep(HELD_BACK_SECONDS)
                     await self._channel.basic_qos(prefetch_count=1, timeout=FLUSH_SECONDS)
@@ -176,7 +176,7 @@ class Consumer:
 
     @property
     def _answer_seconds(self) -> float:
-        return ANSWER_SECONDS * (1 if self._link is None else self._link.patience)
+        return ANSWER_SECONDS * (1 if self._connection is None else self._connection.patience)
 
     async def _reconcile(self) -> None:
         """Bring the present channel in line with what is wanted; a failure ends the channel."""
@@ -196,10 +196,10 @@ class Consumer:
 
     async def _consume(self, channel: Channel, prefetch: int) -> None:
         self._seen = 0
-        tags = self._tags or AckBatcher(channel, self._metrics)
+        acks = self._acks or AckBatcher(channel, self._metrics)
 
         async def receive(message: DeliveredMessage) -> None:
-            self._receive(tags, message)
+            self._receive(acks, message)
 
         with broker_errors():
             seconds = self._answer_seconds
@@ -209,27 +209,27 @@ class Consumer:
         self._metrics.consumer_alive.set(1)
         log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
 
-    def _receive(self, tags: AckBatcher, message: DeliveredMessage) -> None:
+    def _receive(self, acks: AckBatcher, message: DeliveredMessage) -> None:
         """Decode a message and hand it over; runs in the library's task, so it only passes on."""
         now = asyncio.get_running_loop().time()
         self._hearing.heard(awake())
         self._seen += 1
         self.received += 1
         with contained(self._metrics, "receive") as work:
-            self._take(tags, message, now)
+            self._take(acks, message, now)
         if work.struck:
             # Not at once: it would come again at once, and be struck again.
-            back = asyncio.create_task(self._give_back_later(tags, message.delivery_tag or 0))
+            back = asyncio.create_task(self._give_back_later(acks, message.delivery_tag or 0))
             self._struck.add(back)
             back.add_done_callback(self._struck.discard)
         self._spent.inc(asyncio.get_running_loop().time() - now)
 
-    async def _give_back_later(self, tags: AckBatcher, tag: int) -> None:
-        tags.add(tag)
+    async def _give_back_later(self, acks: AckBatcher, tag: int) -> None:
+        acks.add(tag)
         await asyncio.sleep(STRUCK_SECONDS)
-        await tags.give_back(tag)
+        await acks.give_back(tag)
 
-    def _take(self, tags: AckBatcher, message: DeliveredMessage, now: float) -> None:
+    def _take(self, acks: AckBatcher, message: DeliveredMessage, now: float) -> None:
         properties = message.header.properties
         event = self._decoder.decode(
             Incoming(
@@ -244,7 +244,7 @@ class Consumer:
         delivery = Delivery(
             message,
             event,
-            tags=tags,
+            acks=acks,
             received_at=now,
             early=self.received <= self._early_until,
         )
@@ -263,5 +263,5 @@ class Consumer:
 
     def _fail(self, reason: str, lost: ConnectionLost) -> None:
         self._metrics.consumer_restarts.labels(reason).inc()
-        if self._link is not None:
-            self._link.fail(lost)
+        if self._connection is not None:
+            self._connection.fail(lost)

@@ -21,7 +21,7 @@ class Delivery:
     """
 
     __slots__ = (
-        "_tags",
+        "_acks",
         "born_at",
         "copy",
         "early",
@@ -39,7 +39,7 @@ class Delivery:
         message: DeliveredMessage,
         event: ItemEvent | Malformed,
         *,
-        tags: AckBatcher,
+        acks: AckBatcher,
         received_at: float,
         early: bool,
     ) -> None:
@@ -55,25 +55,25 @@ class Delivery:
         self.times = deliveries_before(headers, redelivered=self.copy)
         self.perhaps_sent = perhaps_sent(headers)
         self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
-        self._tags = tags
-        tags.add(self._tag)
+        self._acks = acks
+        acks.add(self._tag)
 
     @property
     def live(self) -> bool:
         """Whether it can still be acknowledged; if not, the broker delivers it again."""
-        return self._tags.live
+        return self._acks.live
 
     def ack(self) -> None:
         """Acknowledge with the next `flush`."""
-        self._tags.ack(self._tag)
+        self._acks.ack(self._tag)
 
     async def flush(self) -> None:
         """Send what was acknowledged on its channel; too late is counted, not raised."""
-        await self._tags.flush()
+        await self._acks.flush()
 
     async def give_back(self) -> None:
         """Return the message to its queue, unsettled."""
-        await self._tags.give_back(self._tag)
+        await self._acks.give_back(self._tag)
 
     @property
     def _tag(self) -> int:

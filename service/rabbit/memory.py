@@ -14,7 +14,7 @@ from aiormq import Channel
 
 from service.domain.last_words import RECORD_BYTES, LastWord, LastWords
 from service.rabbit import notes
-from service.rabbit.confirms import Word, published
+from service.rabbit.confirms import PublishResult, published
 from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
 from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page
@@ -169,7 +169,7 @@ class Memory:
         message = Outgoing("memory", "", self._queue, notes.body(note), properties)
         with reading.awaited(message_id) as came:
             result = await unless_lost(reading.channel, published(reading.channel, message))
-            if result is not Word.CONFIRMED:
+            if result is not PublishResult.CONFIRMED:
                 return None
             self.last_written = note.at
             return await came if read_back else []

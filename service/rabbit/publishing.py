@@ -13,7 +13,7 @@ from aiormq import Channel
 
 from service.domain.refusals import Refusals
 from service.rabbit.blockage import Blockage
-from service.rabbit.confirms import BodyLimit, Word, published
+from service.rabbit.confirms import BodyLimit, PublishResult, published
 from service.rabbit.connection import Connection, ConnectionLost, Late, unless_lost
 from service.rabbit.encoding import Encoder, Outgoing, Settled, bare, bodyless
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
@@ -46,8 +46,8 @@ class Publisher:
     def __init__(
         self,
         *,
-        link: Connection,
-        writer: Encoder,
+        connection: Connection,
+        encoder: Encoder,
         metrics: Metrics,
         repair: Callable[[], Awaitable[None]],
         queues: Mapping[str, str],
@@ -58,8 +58,8 @@ class Publisher:
         `queues` names the queue in which each target ends.
         """
         self.blockage = Blockage(queues, metrics)
-        self._link = link
-        self._writer = writer
+        self._connection = connection
+        self._encoder = encoder
         self._repair = repair
         self._now = now
         self._limit = BodyLimit()
@@ -76,40 +76,47 @@ class Publisher:
 
     async def ready(self) -> None:
         """Return when there is a connection to publish on."""
-        await self._link.channel()
+        await self._connection.channel()
 
     async def results(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
         """Publish result events; return for each whether it is confirmed as routed.
 
         Waits while there is no connection. A bug in writing one is returned in its place.
         """
-        return await self._try(settlements, self._writer.result)
+        return await self._try(settlements, self._encoder.result)
 
     async def dead_letters(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
         """Publish the originals of failed events, as `results` does."""
-        return await self._try(settlements, self._writer.dead_letter)
+        return await self._try(settlements, self._encoder.dead_letter)
 
     async def _try(
         self, settlements: Sequence[Settled], write: Callable[[Settled, datetime], Outgoing]
     ) -> list[bool | Exception]:
-        channel = await self._link.channel()
+        channel = await self._connection.channel()
         now = self._now()
         flat = [_written(write, settlement, now) for settlement in settlements]
-        words: list[Word | Exception] = [Word.LOST] * len(flat)
+        results: list[PublishResult | Exception] = [PublishResult.LOST] * len(flat)
         with suppress(ConnectionLost):
-            await unless_lost(channel, self._all(channel, flat, words))
-        failures = [word for word in words if isinstance(word, Word) and word != Word.CONFIRMED]
+            await unless_lost(channel, self._all(channel, flat, results))
+        failures = [
+            result
+            for result in results
+            if isinstance(result, PublishResult) and result != PublishResult.CONFIRMED
+        ]
         await self._complain(Counter(failures))
-        return [word if isinstance(word, Exception) else word is Word.CONFIRMED for word in words]
+        return [
+            result if isinstance(result, Exception) else result is PublishResult.CONFIRMED
+            for result in results
+        ]
 
-    async def _complain(self, failures: Counter[Word]) -> None:
+    async def _complain(self, failures: Counter[PublishResult]) -> None:
         """Log what was not confirmed, and mend the topology when a queue was missing."""
         if not failures:
             return
-        told = {str(word): count for word, count in failures.items()}
+        told = {str(result): count for result, count in failures.items()}
         # What lasts is told by `blockage`, once for each change.
         log.debug("publishes not confirmed, trying again", extra=told)
-        if failures[Word.RETURNED]:
+        if failures[PublishResult.RETURNED]:
             with suppress(ConnectionLost):
                 await self._repair()
 
@@ -123,18 +130,18 @@ class Publisher:
             blocked = await self._is_blocked()
             self.blockage.look(blocked=blocked, now=_now())
             oldest = min((each.since for each in self._in_flight.values()), default=None)
-            if oldest is None or _now() - oldest < CONFIRM_SECONDS * self._link.patience:
+            if oldest is None or _now() - oldest < CONFIRM_SECONDS * self._connection.patience:
                 continue
             late = [each for each in self._in_flight.values() if not each.late]
             for each in late:
                 each.late = True
                 self._published[each.target, "timeout"].inc()
             if not blocked:
-                self._link.fail(Late("a publish was not confirmed in time"))
+                self._connection.fail(Late("a publish was not confirmed in time"))
 
     async def _is_blocked(self) -> bool:
         try:
-            return await self._link.blocked()
+            return await self._connection.blocked()
         except ConnectionLost:
             return False
 
@@ -142,22 +149,22 @@ class Publisher:
         self,
         channel: Channel,
         flat: Sequence[Outgoing | Exception],
-        words: list[Word | Exception],
+        results: list[PublishResult | Exception],
     ) -> None:
         """Publish messages at once and write down what the broker says of each."""
 
         async def one(position: int, message: Outgoing | Exception) -> None:
             if isinstance(message, Exception):
-                words[position] = message
+                results[position] = message
                 return
             try:
-                words[position] = await self._one(channel, message)
+                results[position] = await self._one(channel, message)
             except Exception as error:  # noqa: BLE001 - handed to the caller; the others go on
-                words[position] = error
+                results[position] = error
 
         await asyncio.gather(*(one(*each) for each in enumerate(flat)))
 
-    async def _one(self, channel: Channel, message: Outgoing) -> Word:
+    async def _one(self, channel: Channel, message: Outgoing) -> PublishResult:
         """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
@@ -167,7 +174,7 @@ class Publisher:
         pending = self._in_flight[unique] = _Pending(message.target, _now())
         try:
             result = await published(channel, message, self._limit)
-            if result is Word.UNWRITABLE and message.target == "dead_letter":
+            if result is PublishResult.UNWRITABLE and message.target == "dead_letter":
                 spared = bare if self._limit.admits(message.body) else bodyless
                 result = await published(channel, spared(message), self._limit)
         finally:
@@ -178,11 +185,11 @@ class Publisher:
         now = _now()
         self.blockage.answered(message.target, result, now)
         refusals = self._refusals[message.target]
-        if result is Word.CONFIRMED:
+        if result is PublishResult.CONFIRMED:
             self._confirm_seconds[message.target].observe(now - pending.since)
             refusals.confirmed()
-        elif result is Word.NACKED and refusals.refused(now):
-            self._link.fail(
+        elif result is PublishResult.NACKED and refusals.refused(now):
+            self._connection.fail(
                 ConnectionLost(
                     f"a queue refuses every publish ({message.target}): asked over a new one"
                 )

@@ -16,7 +16,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.rabbit.confirms import Confirmer, Word
+from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.connection import broker_errors, close_quietly, leave, unless_lost
 from service.rabbit.decoding import Decoder
 from service.rabbit.letters import Letter, read, renewed
@@ -88,12 +88,12 @@ class Snapshot:
     async def keep(self, letters: Iterable[Letter]) -> None:
         """See that letters outlive their return; counts in `unkept` those that may not."""
         old = [letter for letter in letters if letter.returns >= MAX_RETURNS]
-        words = await asyncio.gather(
+        results = await asyncio.gather(
             *(self.confirmer.send(renewed(letter, self.queue)) for letter in old)
         )
-        fates = list(zip(old, words, strict=True))
-        await self.take(letter for letter, word in fates if word is Word.CONFIRMED)
-        self.unkept += sum(word is not Word.CONFIRMED for word in words)
+        fates = list(zip(old, results, strict=True))
+        await self.take(letter for letter, result in fates if result is PublishResult.CONFIRMED)
+        self.unkept += sum(result is not PublishResult.CONFIRMED for result in results)
 
     async def _is_new(self, letter: Letter) -> bool:
         """Tell a letter from the copy that an interrupted renewal left; the copy is removed."""

@@ -59,7 +59,7 @@ async def test_a_new_webhook_is_used_and_a_pause_told(
     """What was there at the start is no news."""
     caplog.set_level(logging.INFO)
     await bench.watch((bench.hook, "https://portal.example/rest/7/new-secret-2/\r\n"))
-    assert bench.webhook.home.url == "https://portal.example/rest/7/new-secret-2/"
+    assert bench.webhook.endpoint.url == "https://portal.example/rest/7/new-secret-2/"
     assert bench.taken == 1
     assert "secret read again" in caplog.text
     assert "secret-" not in caplog.text
@@ -82,7 +82,7 @@ async def test_a_webhook_of_another_host_or_none_is_refused_with_one_line(
 ) -> None:
     """The one before it stays in force; nothing of it is shown."""
     await bench.watch((bench.hook, text))
-    assert (OLD, 0) == (bench.webhook.home.url, bench.taken)
+    assert (OLD, 0) == (bench.webhook.endpoint.url, bench.taken)
     assert [each.message for each in caplog.records] == [
         "secret file not used: the previous secret stays in use"
     ]
@@ -91,10 +91,10 @@ async def test_a_webhook_of_another_host_or_none_is_refused_with_one_line(
 
 async def test_a_portal_that_moved_keeps_its_place_with_the_new_secret(bench: Bench) -> None:
     """Only the secret changed, not where the portal was found."""
-    bench.webhook.home.found("https://moved.example/rest/1/old-secret-1/")
+    bench.webhook.endpoint.found("https://moved.example/rest/1/old-secret-1/")
     await bench.watch((bench.hook, "https://portal.example/rest/1/new-secret-2/"))
-    assert bench.webhook.home.url == "https://moved.example/rest/1/new-secret-2/"
-    assert bench.webhook.home.configured == "https://portal.example/rest/1/new-secret-2/"
+    assert bench.webhook.endpoint.url == "https://moved.example/rest/1/new-secret-2/"
+    assert bench.webhook.endpoint.configured == "https://portal.example/rest/1/new-secret-2/"
 
 
 async def test_a_new_password_of_the_broker_is_for_the_next_dial(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from service.commands.dlq.selection import Selection
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import FailureKind
-from service.rabbit.confirms import Word
+from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.letters import Letter, decoded, redriven
 
@@ -26,10 +26,12 @@ GOES = "goes back"
 ASKED_ABOVE = 100
 """Most letters that are sent back from a terminal without a question."""
 _WHY = {
-    Word.RETURNED: "no queue is bound to the intake exchange for its routing key",
-    Word.NACKED: "the intake queue is full and refuses",
-    Word.UNWRITABLE: "the broker takes no message so large, or its headers cannot be written",
-    Word.LOST: "the connection was lost; it may have arrived, which does no harm",
+    PublishResult.RETURNED: "no queue is bound to the intake exchange for its routing key",
+    PublishResult.NACKED: "the intake queue is full and refuses",
+    PublishResult.UNWRITABLE: (
+        "the broker takes no message so large, or its headers cannot be written"
+    ),
+    PublishResult.LOST: "the connection was lost; it may have arrived, which does no harm",
 }
 
 
@@ -76,16 +78,16 @@ class Redrive:
         self.untried = reading.snapshot.depth
         async for window in reading.windows("reading" if self.dry_run else "sending back"):
             chosen = self.chosen(window)
-            words = [] if self.dry_run else await self._send(reading, chosen)
+            results = [] if self.dry_run else await self._send(reading, chosen)
             gone = [
                 letter
-                for (letter, _), word in zip(chosen, words, strict=False)
-                if word is Word.CONFIRMED
+                for (letter, _), result in zip(chosen, results, strict=False)
+                if result is PublishResult.CONFIRMED
             ]
             await reading.snapshot.settle(window, gone)
-            self._count(chosen, words)
+            self._count(chosen, results)
             self.untried -= len(window)
-            reading.enough = self._is_enough(words)
+            reading.enough = self._is_enough(results)
         if self._is_at_limit or not (reading.enough or reading.ended_early):
             self.untried = 0
 
@@ -129,7 +131,9 @@ class Redrive:
                 raise Unpatchable(event.message)
         return body
 
-    async def _send(self, reading: Reading, chosen: Sequence[tuple[Letter, bytes]]) -> list[Word]:
+    async def _send(
+        self, reading: Reading, chosen: Sequence[tuple[Letter, bytes]]
+    ) -> list[PublishResult]:
         exchange = self.work.settings.rabbit.intake_exchange
         confirmer = reading.snapshot.confirmer
         return await asyncio.gather(
@@ -139,10 +143,14 @@ class Redrive:
             )
         )
 
-    def _count(self, chosen: Sequence[tuple[Letter, bytes]], words: Sequence[Word]) -> None:
-        gone = sum(word is Word.CONFIRMED for word in words)
+    def _count(
+        self, chosen: Sequence[tuple[Letter, bytes]], results: Sequence[PublishResult]
+    ) -> None:
+        gone = sum(result is PublishResult.CONFIRMED for result in results)
         self.tally.sent += len(chosen) if self.dry_run else gone
-        self.tally.failed.update(_WHY[word] for word in words if word is not Word.CONFIRMED)
+        self.tally.failed.update(
+            _WHY[result] for result in results if result is not PublishResult.CONFIRMED
+        )
         for letter, _ in chosen:
             self.tally.groups.add(letter, GOES)
         if not self.patch:
@@ -150,11 +158,11 @@ class Redrive:
                 not isinstance(letter.event, ItemEvent) for letter, _ in chosen
             )
 
-    def _is_enough(self, words: Sequence[Word]) -> bool:
-        if Word.LOST in words:
+    def _is_enough(self, results: Sequence[PublishResult]) -> bool:
+        if PublishResult.LOST in results:
             raise ConnectionLost("the connection was closed")
-        nothing_is_bound = set(words) == {Word.RETURNED}
-        return nothing_is_bound or Word.NACKED in words or self._is_at_limit
+        nothing_is_bound = set(results) == {PublishResult.RETURNED}
+        return nothing_is_bound or PublishResult.NACKED in results or self._is_at_limit
 
     @property
     def _is_at_limit(self) -> bool:

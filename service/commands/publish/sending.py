@@ -10,7 +10,7 @@ from service.commands.publish.records import Record
 from service.commands.terminal import say
 from service.domain.retry import RetryPolicy
 from service.factories import CannotStart
-from service.rabbit.confirms import Confirmer, Word
+from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.intake import intake_message
 
@@ -34,7 +34,7 @@ class Sender:
     last: Record | None = None
     unknown: int = 0
     unwritable: list[Record] = field(default_factory=list)
-    _flight: "deque[tuple[Record, asyncio.Task[Word]]]" = field(default_factory=deque)
+    _flight: "deque[tuple[Record, asyncio.Task[PublishResult]]]" = field(default_factory=deque)
     _bytes: int = 0
     _sent: int = 0
     _told: bool = False
@@ -63,7 +63,7 @@ class Sender:
         whole = True
         for record, task in self._flight:
             whole = whole and task.done() and not task.cancelled() and not task.exception()
-            if whole and task.result() is Word.CONFIRMED:
+            if whole and task.result() is PublishResult.CONFIRMED:
                 self.confirmed, self.last = self.confirmed + 1, record
             else:
                 self.unknown += 1
@@ -79,20 +79,20 @@ class Sender:
     async def _harvest(self) -> None:
         """Wait for the word on the oldest event in flight."""
         record, task = self._flight[0]
-        word = await task
+        result = await task
         self._flight.popleft()
         self._bytes -= len(record.body)
-        match word:
-            case Word.CONFIRMED:
+        match result:
+            case PublishResult.CONFIRMED:
                 self.confirmed, self.last = self.confirmed + 1, record
-            case Word.UNWRITABLE:
+            case PublishResult.UNWRITABLE:
                 self.unwritable.append(record)
-            case Word.RETURNED:
+            case PublishResult.RETURNED:
                 raise CannotStart(
                     f"exchange {self.exchange} has no queue for item.{record.event.entity_type_id}"
                     ": start the importer once, or bind the intake queue"
                 )
-            case Word.NACKED:
+            case PublishResult.NACKED:
                 raise CannotStart(
                     f"the intake queue has been full for {PATIENCE_SECONDS:g} s: does the "
                     "importer run?"
@@ -100,21 +100,21 @@ class Sender:
             case _:
                 raise ConnectionLost(self.confirmer.last_words)
 
-    async def _confirmed(self, record: Record) -> Word:
+    async def _confirmed(self, record: Record) -> PublishResult:
         """Publish until the broker takes it or can say no more; a full queue is tried again."""
         message = intake_message(
             record.event, record.body, record.content_type, self.exchange, datetime.now(UTC)
         )
         deadline, attempt = _now() + PATIENCE_SECONDS, 0
-        while (word := await self.confirmer.send(message)) is Word.NACKED:
+        while (result := await self.confirmer.send(message)) is PublishResult.NACKED:
             if _now() > deadline:
-                return word
+                return result
             if not self._told:
                 say("waiting: the intake queue is full; trying again and again")
                 self._told = True
             await asyncio.sleep(_BACK_OFF.delay(attempt, 0.5 + random.random() / 2))  # noqa: S311 - jitter
             attempt += 1
-        return word
+        return result
 
 
 def _now() -> float:

@@ -11,7 +11,7 @@ import trustme
 
 from service.bitrix.auth import Webhook
 from service.bitrix.http import HttpClient, Way
-from service.bitrix.transport import Exchange
+from service.bitrix.transport import Transport
 from service.domain.outcomes import CallFailed, Fault
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"result":1}'
@@ -127,15 +127,19 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def call(url: str, way: Way, *, seconds: float = 5.0) -> Fault | None:
     """Call the portal of a webhook once; return how it fails, None if it does not."""
     http = HttpClient(way, connections=1)
-    exchange = Exchange(
-        Webhook(url, allow_http=True), http=http, timeout=seconds, watch=_nothing, toll=_no_toll
+    transport = Transport(
+        Webhook(url, allow_http=True),
+        http=http,
+        timeout=seconds,
+        on_response=_nothing,
+        before_repeat=_no_toll,
     )
     try:
-        await exchange("profile", b"{}")
+        await transport("profile", b"{}")
     except CallFailed as failed:
         return failed.fault
     finally:
-        await exchange.close()
+        await transport.close()
     return None
 
 

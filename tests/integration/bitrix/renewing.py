@@ -11,13 +11,13 @@ from service.bitrix.auth import Endpoint
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.tokens import TokenFile
-from service.bitrix.transport import Exchange
+from service.bitrix.transport import Transport
 from service.domain.outcomes import CallFailed, Fault
 
 PAUSE_SECONDS = 0.01
 
 
-def exchange(portal: str, file: Path) -> Exchange:
+def transport(portal: str, file: Path) -> Transport:
     """Return an exchange that is signed by an application of the simulated portal."""
     application = Application(
         Endpoint(f"{portal}rest/"),
@@ -31,11 +31,11 @@ def exchange(portal: str, file: Path) -> Exchange:
         seed="refresh-0",
     )
     http = HttpClient(Way(reasons.ENDPOINT, trust()), connections=4)
-    return Exchange(application, http=http, timeout=5.0, watch=_ignore, toll=_free)
+    return Transport(application, http=http, timeout=5.0, on_response=_ignore, before_repeat=_free)
 
 
 async def _call_for_ever(portal: str, file: Path) -> None:
-    calling = exchange(portal, file)
+    calling = transport(portal, file)
     while True:
         try:
             await calling("profile", b"{}")

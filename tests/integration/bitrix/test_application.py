@@ -14,7 +14,7 @@ import pytest
 from service.bitrix import application
 from service.bitrix.tokens import TokenFile
 from service.domain.outcomes import CallFailed, CallKind, PauseReason
-from tests.integration.bitrix.renewing import exchange
+from tests.integration.bitrix.renewing import transport
 from tests.support.amqp import wait_until
 from tests.support.processes import PortalProcess, Program
 
@@ -116,7 +116,7 @@ def _more(remote: PortalProcess, before: int) -> bool:
 async def test_concurrent_calls_renew_once(tmp_path: Path) -> None:
     """One renewal serves all who wait for it."""
     with portal() as remote:
-        calling = exchange(remote.url, tmp_path / "tokens.json")
+        calling = transport(remote.url, tmp_path / "tokens.json")
         for round_ in (1, 2, 3):
             await asyncio.gather(*(calling("profile", b"{}") for _ in range(4)))
             assert round_ == issued(remote)
@@ -132,7 +132,7 @@ async def test_a_slow_renewal_ends_although_nobody_waits(
     file = tmp_path / "tokens.json"
     with portal() as remote:
         remote.faults([{"kind": "hang_after_commit", "method": REFRESH, "seconds": 0.6}])
-        calling = exchange(remote.url, file)
+        calling = transport(remote.url, file)
         with pytest.raises(CallFailed) as failed:
             await calling("profile", b"{}")
         fault = failed.value.fault
@@ -148,7 +148,7 @@ async def test_closing_waits_for_the_pair(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     with portal() as remote:
         remote.faults([{"kind": "hang_after_commit", "method": REFRESH, "seconds": 0.3}])
-        calling = exchange(remote.url, file)
+        calling = transport(remote.url, file)
         task = asyncio.create_task(calling("profile", b"{}"))
         await wait_until(lambda: REFRESH in remote.summary()["calls"], what="the renewal")
         task.cancel()
@@ -171,7 +171,7 @@ async def test_trouble_of_the_auth_server_passes(tmp_path: Path, fault: dict[str
     """The next call renews."""
     with portal() as remote:
         remote.faults([{"method": REFRESH, **fault}])
-        calling = exchange(remote.url, tmp_path / "tokens.json")
+        calling = transport(remote.url, tmp_path / "tokens.json")
         with pytest.raises(CallFailed) as failed:
             await calling("profile", b"{}")
         assert CallKind.UNAVAILABLE is failed.value.fault.kind
@@ -195,7 +195,7 @@ async def test_a_refusal_of_the_auth_server_needs_a_person(
     """With the same names as a refusal of the portal."""
     with portal() as remote:
         remote.faults([{"kind": "refuse", "method": REFRESH, "code": code}])
-        calling = exchange(remote.url, tmp_path / "tokens.json")
+        calling = transport(remote.url, tmp_path / "tokens.json")
         with pytest.raises(CallFailed) as failed:
             await calling("profile", b"{}")
         assert (CallKind.BARRED, pause) == (failed.value.fault.kind, failed.value.fault.pause)
@@ -205,7 +205,7 @@ async def test_a_refusal_of_the_auth_server_needs_a_person(
 async def test_what_is_sent_is_a_form_and_an_auth_member(tmp_path: Path) -> None:
     """No secret in an address."""
     with portal() as remote:
-        calling = exchange(remote.url, tmp_path / "tokens.json")
+        calling = transport(remote.url, tmp_path / "tokens.json")
         await calling("crm.item.list", b'{"entityTypeId":2}')
         await calling("profile", b"{}")
         *_, listed, profile = remote.ledger()["calls"]

@@ -10,7 +10,7 @@ import pytest
 from service.bitrix import reasons
 from service.bitrix.auth import Webhook
 from service.bitrix.http import HttpClient, Way, trust
-from service.bitrix.transport import Exchange
+from service.bitrix.transport import Transport
 from service.domain.outcomes import CallFailed, Fault
 
 BODY = b'{"padding":"' + b"x" * 3_000_000 + b'"}'
@@ -61,18 +61,22 @@ class SlowReader:
 
 
 async def _nothing() -> None:
-    """Pay no toll."""
+    """Do nothing before a repeat."""
 
 
 async def failing(url: str, *, seconds: float) -> Fault:
     """Return how a call fails."""
     http = HttpClient(WAY, connections=1)
-    exchange = Exchange(
-        Webhook(url), http=http, timeout=seconds, watch=lambda *_: None, toll=_nothing
+    transport = Transport(
+        Webhook(url),
+        http=http,
+        timeout=seconds,
+        on_response=lambda *_: None,
+        before_repeat=_nothing,
     )
     with pytest.raises(CallFailed) as failed:
-        await exchange("crm.item.batchImport", BODY)
-    await exchange.close()
+        await transport("crm.item.batchImport", BODY)
+    await transport.close()
     return failed.value.fault
 
 

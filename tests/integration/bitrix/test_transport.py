@@ -1,4 +1,4 @@
-"""Exchange: calls and their answers leave nothing behind, over a real socket."""
+"""Tests the transport: calls and their answers leave nothing behind, over a real socket."""
 
 import gc
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from service.bitrix import reasons
 from service.bitrix.auth import Webhook
 from service.bitrix.http import HttpClient, Way, trust
-from service.bitrix.transport import Exchange
+from service.bitrix.transport import Transport
 from tests.support.processes import PortalProcess
 
 CALLS = 20
@@ -26,7 +26,7 @@ def no_collector() -> Iterator[None]:
 
 
 async def _nothing() -> None:
-    """Pay no toll."""
+    """Do nothing before a repeat."""
 
 
 def _responses() -> int:
@@ -37,14 +37,14 @@ async def test_calls_leave_nothing_to_the_collector(no_collector: None) -> None:
     """A call may carry megabytes: they go with its answer, not with a later collection."""
     with PortalProcess() as portal:
         before = _responses()
-        exchange = Exchange(
+        transport = Transport(
             Webhook(portal.webhook_url),
             http=HttpClient(WAY, connections=2),
             timeout=10.0,
-            watch=lambda *_: None,
-            toll=_nothing,
+            on_response=lambda *_: None,
+            before_repeat=_nothing,
         )
         for _ in range(CALLS):
-            await exchange("profile", b'{"padding":"' + b"x" * 100_000 + b'"}')
+            await transport("profile", b'{"padding":"' + b"x" * 100_000 + b'"}')
         assert _responses() - before < CALLS / 4
-        await exchange.close()
+        await transport.close()

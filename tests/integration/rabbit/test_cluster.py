@@ -33,12 +33,12 @@ async def linked(rabbit: Rabbit) -> AsyncIterator[tuple[Connection, list[str | N
     async def nothing(_: Channel) -> None:
         """Set nothing up."""
 
-    link = Connection(
+    connection = Connection(
         "consume", address(rabbit), confirms=False, setup=nothing, on_change=changes.append
     )
-    running = asyncio.ensure_future(link.run())
+    running = asyncio.ensure_future(connection.run())
     try:
-        yield link, changes
+        yield connection, changes
     finally:
         running.cancel()
         await asyncio.wait({running})
@@ -49,19 +49,19 @@ async def test_a_dead_first_node_is_passed_over(amqp_url: str) -> None:
     rabbit = settings(dead(amqp_url), dead(amqp_url), amqp_url)
     async with connect(address(rabbit), "test") as session:
         await session.channel()
-    async with linked(rabbit) as (link, changes):
-        await wait_until(lambda: link.is_up, 10, what="the living node")
+    async with linked(rabbit) as (connection, changes):
+        await wait_until(lambda: connection.is_up, 10, what="the living node")
         assert 2 == len([reason for reason in changes if reason])
 
 
 async def test_a_node_that_dies_is_left_for_another(amqp_url: str) -> None:
     """Fail over, and back again, whichever is there."""
     async with Proxy(amqp_url) as first, Proxy(amqp_url) as second:
-        async with linked(settings(first.url, second.url)) as (link, changes):
-            await wait_until(lambda: link.is_up, 10, what="the first node")
+        async with linked(settings(first.url, second.url)) as (connection, changes):
+            await wait_until(lambda: connection.is_up, 10, what="the first node")
             for proxy in (first, second, first):
                 proxy.cut()
-                await wait_until(lambda: not link.is_up, 10, what="the loss to be seen")
-                await wait_until(lambda: link.is_up, 10, what="the other node")
+                await wait_until(lambda: not connection.is_up, 10, what="the loss to be seen")
+                await wait_until(lambda: connection.is_up, 10, what="the other node")
             assert [None] * 4 == [reason for reason in changes if reason is None]
         assert (2, 1) == (first.cuts, second.cuts)

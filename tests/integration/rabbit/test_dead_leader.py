@@ -14,7 +14,7 @@ from service.domain.claims import Settlement
 from service.domain.outcomes import Imported
 from service.domain.retry import RetryPolicy
 from service.factories import address, topology
-from service.rabbit import connection as links
+from service.rabbit import connection as connections
 from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.encoding import Encoder
 from service.rabbit.publishing import Publisher
@@ -75,31 +75,31 @@ async def test_a_channel_that_asks_a_dead_leader_is_given_up(
     """RabbitMQ 3.10 refuses on it for ever; 4.x does not, and passes without the remedy."""
     if os.environ.get("TEST_RABBIT_URL"):
         pytest.skip("needs a cluster that may be hurt, and TEST_RABBIT_URL names a foreign broker")
-    monkeypatch.setattr(links, "_BACK_OFF", AT_ONCE)
+    monkeypatch.setattr(connections, "_BACK_OFF", AT_ONCE)
     monkeypatch.setattr(refusing, "FIRST_SECONDS", PATIENCE_SECONDS)
     with running_cluster() as (first, _, third):
         first.create_vhost("led")
         rabbit = Rabbit.model_validate({"url": first.url("led")})
         names = topology(rabbit)
         await declare_led_by(third.url("led"), names)
-        link = Connection(
+        connection = Connection(
             "publish", address(rabbit), confirms=True, setup=nothing, on_change=lambda _: None
         )
         publisher = Publisher(
-            link=link,
-            writer=Encoder(names, portal_host="portal.example"),
+            connection=connection,
+            encoder=Encoder(names, portal_host="portal.example"),
             metrics=Metrics(),
             repair=nothing,
             queues=dict.fromkeys(TARGETS, "a queue"),
         )
         refusals = publisher._refusals["succeeded"]  # noqa: SLF001 - to see it refused
-        running = asyncio.ensure_future(link.run())
+        running = asyncio.ensure_future(connection.run())
         try:
             assert await settle(publisher)
             killing = asyncio.ensure_future(asyncio.to_thread(third.kill))
 
             async def refused_over_a_new_connection() -> bool:
-                link.fail(ConnectionLost("again"))
+                connection.fail(ConnectionLost("again"))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GLANCE_SECONDS):
                         await settle(publisher)

@@ -59,7 +59,7 @@ async def working(url: str, done: set[str]) -> AsyncIterator[Ours]:
         address=Address([url], HEARTBEAT),
         topology=NAMES,
         decoder=Decoder(external_ids=ExternalIds("test"), max_bytes=1_000_000),
-        writer=Encoder(NAMES, portal_host="portal.example"),
+        encoder=Encoder(NAMES, portal_host="portal.example"),
         early=0,
         metrics=metrics,
     )

@@ -247,7 +247,7 @@ async def test_a_host_is_vouched_for_if_the_server_names_it(harness: Harness) ->
     harness.server.endpoint = MOVED
     assert await application.confirms_host(MOVED)
     assert not await application.confirms_host(MOVED.replace("https", "http"))
-    assert ENDPOINT == application.home.url
+    assert ENDPOINT == application.endpoint.url
 
 
 async def test_a_stranger_is_asked_about_once(harness: Harness) -> None:
@@ -272,11 +272,11 @@ async def test_where_the_portal_was_found_outlives_the_process(harness: Harness)
     application = harness.application()
     await application.token()
     for place in (MOVED, ENDPOINT):
-        application.home.found(place)
+        application.endpoint.found(place)
         application.note()
         await application.close()
         assert place == harness.kept()["found_endpoint"]
-        assert place == harness.application().home.url
+        assert place == harness.application().endpoint.url
     assert "portal.example" == application.host
 
 
@@ -285,7 +285,7 @@ async def test_a_change_of_the_settings_wins_over_what_was_noted(harness: Harnes
     harness.put(
         refresh_token="r", configured_endpoint="https://older.example/rest/", found_endpoint=MOVED
     )
-    assert ENDPOINT == harness.application().home.url
+    assert ENDPOINT == harness.application().endpoint.url
 
 
 async def test_a_lock_that_is_held_for_long_is_named_once(

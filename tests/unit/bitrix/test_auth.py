@@ -23,28 +23,28 @@ def test_a_user_in_the_address_is_no_part_of_the_host() -> None:
 @pytest.mark.parametrize("url", [SECRET, SECRET.rstrip("/")])
 def test_a_method_is_called_below_the_webhook(url: str) -> None:
     """With or without a slash at its end."""
-    assert SECRET == Webhook(url).home.url
+    assert SECRET == Webhook(url).endpoint.url
 
 
 def test_what_was_found_is_news_once() -> None:
     """And where it was configured is found again like any other place."""
-    home = Endpoint(SECRET)
-    assert [True, False] == [home.found(OTHER), home.found(OTHER)]
-    assert (OTHER, SECRET) == (home.url, home.configured)
-    assert home.found(SECRET)
-    assert SECRET == home.url
+    endpoint = Endpoint(SECRET)
+    assert [True, False] == [endpoint.found(OTHER), endpoint.found(OTHER)]
+    assert (OTHER, SECRET) == (endpoint.url, endpoint.configured)
+    assert endpoint.found(SECRET)
+    assert SECRET == endpoint.url
 
 
 def test_only_a_place_that_was_found_is_doubted() -> None:
     """Once for each loss; the configured one is all that there is to go back to."""
-    home = Endpoint(SECRET)
-    home.lost(SECRET)
-    assert not home.doubt()
-    home.found(OTHER)
-    home.lost(SECRET)
-    assert not home.doubt()
-    home.lost(OTHER)
-    assert [True, False] == [home.doubt(), home.doubt()]
-    home.lost(OTHER)
-    home.found(OTHER)
-    assert not home.doubt()
+    endpoint = Endpoint(SECRET)
+    endpoint.lost(SECRET)
+    assert not endpoint.doubt()
+    endpoint.found(OTHER)
+    endpoint.lost(SECRET)
+    assert not endpoint.doubt()
+    endpoint.lost(OTHER)
+    assert [True, False] == [endpoint.doubt(), endpoint.doubt()]
+    endpoint.lost(OTHER)
+    endpoint.found(OTHER)
+    assert not endpoint.doubt()

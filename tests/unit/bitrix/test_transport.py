@@ -9,7 +9,7 @@ import pytest
 
 from service.bitrix.auth import Endpoint, Webhook
 from service.bitrix.http import Reply, Unanswered
-from service.bitrix.transport import MAX_REDIRECTS, Auth, Exchange
+from service.bitrix.transport import MAX_REDIRECTS, Auth, Transport
 from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, CallKind, Fault
 
@@ -60,7 +60,7 @@ class Application:
     def __init__(self, renewals: int) -> None:
         """Renew so often, then say that it would not help."""
         self.renewals, self.number, self.notes = renewals, 0, 0
-        self.home = Endpoint(f"{OLD}/rest/")
+        self.endpoint = Endpoint(f"{OLD}/rest/")
 
     async def token(self) -> str:
         """Return the token."""
@@ -93,27 +93,31 @@ class Harness:
         """Build the exchange."""
         self.client, self.told, self.paid = client, list[tuple[str, str]](), 0
         self.auth = auth
-        self.exchange = Exchange(
-            auth, http=client, timeout=5.0, watch=self._watch, toll=self._toll
+        self.transport = Transport(
+            auth,
+            http=client,
+            timeout=5.0,
+            on_response=self._on_response,
+            before_repeat=self._before_repeat,
         )
 
-    def _watch(self, method: str, fault: Fault | None, seconds: float) -> None:
+    def _on_response(self, method: str, fault: Fault | None, seconds: float) -> None:
         assert seconds >= 0
         self.told.append((method, "ok" if fault is None else str(fault.kind)))
 
-    async def _toll(self) -> None:
+    async def _before_repeat(self) -> None:
         self.paid += 1
 
     async def fault(self) -> Fault:
         """Return how a call fails."""
         with pytest.raises(CallFailed) as failed:
-            await self.exchange("profile", b"{}")
+            await self.transport("profile", b"{}")
         return failed.value.fault
 
     async def call(self) -> str:
         """Make a call that changes something; return how it fails."""
         try:
-            await self.exchange(*CALL)
+            await self.transport(*CALL)
         except CallFailed as failed:
             return f"{failed.fault.kind} {failed.fault.code}"
         return "ok"
@@ -143,8 +147,8 @@ def harness_of() -> Staging:
 async def test_a_token_goes_into_the_body(harness_of: Staging) -> None:
     """In front, whatever follows; an address with a token would be logged by others."""
     harness = harness_of(GOOD, GOOD, renewals=0)
-    await harness.exchange("profile", b"{}")
-    await harness.exchange("crm.item.list", b'{"a":1}')
+    await harness.transport("profile", b"{}")
+    await harness.transport("crm.item.list", b'{"a":1}')
     assert [
         (f"{OLD}/rest/profile", b'{"auth":"a0"}'),
         (f"{OLD}/rest/crm.item.list", b'{"auth":"a0","a":1}'),
@@ -154,7 +158,7 @@ async def test_a_token_goes_into_the_body(harness_of: Staging) -> None:
 async def test_a_call_refused_for_its_token_goes_again_with_the_next(harness_of: Staging) -> None:
     """It pays for the portal's bucket; the caller sees nothing of it."""
     harness = harness_of(EXPIRED, GOOD, renewals=9)
-    assert {"result": 1} == await harness.exchange("profile", b"{}")
+    assert {"result": 1} == await harness.transport("profile", b"{}")
     assert ["a0", "a1"] == [json.loads(body)["auth"] for _, body in harness.client.sent]
     assert ([("profile", "barred"), ("profile", "ok")], 1) == (harness.told, harness.paid)
 
@@ -186,8 +190,8 @@ async def test_a_renamed_portal_gets_the_same_post(
 ) -> None:
     """Once it has answered a question there, and from then on; it is said without the secret."""
     harness = harness_of(moved(f"{NEW}/rest/x", status), GOOD, GOOD, GOOD)
-    await harness.exchange(*CALL)
-    await harness.exchange(*CALL)
+    await harness.transport(*CALL)
+    await harness.transport(*CALL)
     path = f"/rest/1/{SECRET}/"
     assert [
         (f"{OLD}{path}{CALL[0]}", CALL[1]),

@@ -27,36 +27,36 @@ class Line:
         self.returned.append(tag)
 
 
-def tags_of(line: Line, count: int) -> AckBatcher:
+def acks_of(line: Line, count: int) -> AckBatcher:
     """Return the tags of a channel with so many messages open."""
-    tags = AckBatcher(cast("Channel", line), Metrics())
+    acks = AckBatcher(cast("Channel", line), Metrics())
     for tag in range(1, count + 1):
-        tags.add(tag)
-    return tags
+        acks.add(tag)
+    return acks
 
 
 async def test_a_run_takes_one_frame_and_the_rest_one_each() -> None:
     """Nothing that is still worked on is acknowledged with its neighbours."""
     line = Line()
-    tags = tags_of(line, 6)
+    acks = acks_of(line, 6)
     for tag in (2, 1, 3, 5):
-        tags.ack(tag)
-    await tags.flush()
+        acks.ack(tag)
+    await acks.flush()
     assert [(3, True), (5, False)] == line.sent
-    tags.ack(4)
-    await tags.flush()
+    acks.ack(4)
+    await acks.flush()
     assert (4, False) == line.sent[-1]
 
 
 async def test_a_mark_made_during_a_flush_is_sent_too() -> None:
     """However the flushes overlap, every acknowledgement goes out."""
     line = Line()
-    tags = tags_of(line, 40)
+    acks = acks_of(line, 40)
 
     async def settle(tag: int) -> None:
         await asyncio.sleep(tag * 0.0003)
-        tags.ack(tag)
-        await tags.flush()
+        acks.ack(tag)
+        await acks.flush()
 
     await asyncio.gather(*map(settle, range(1, 41)))
     covered: set[int] = set()
@@ -68,10 +68,10 @@ async def test_a_mark_made_during_a_flush_is_sent_too() -> None:
 async def test_what_is_given_back_stops_a_run() -> None:
     """A message on its way back is never acknowledged by its neighbours."""
     line = Line()
-    tags = tags_of(line, 3)
-    tags.ack(1)
-    tags.ack(3)
-    await asyncio.gather(tags.give_back(2), tags.flush())
+    acks = acks_of(line, 3)
+    acks.ack(1)
+    acks.ack(3)
+    await asyncio.gather(acks.give_back(2), acks.flush())
     assert ([2], {(1, False), (3, False)}) == (line.returned, set(line.sent))
 
 
@@ -79,29 +79,29 @@ async def test_a_closed_channel_swallows_no_flush() -> None:
     """Acknowledgements that come too late are counted, and nothing waits for ever."""
     line = Line()
     metrics = Metrics()
-    tags = AckBatcher(cast("Channel", line), metrics)
-    tags.add(1)
+    acks = AckBatcher(cast("Channel", line), metrics)
+    acks.add(1)
     line.closing.set_result(None)
 
     async def never(tag: int, *, multiple: bool = False, wait: bool) -> None:
         await asyncio.Event().wait()
 
     line.basic_ack = never  # type: ignore[method-assign]
-    tags.ack(1)
+    acks.ack(1)
     async with asyncio.timeout(2):
-        await tags.flush()
+        await acks.flush()
     assert not line.sent
 
 
 async def test_a_mark_made_just_as_a_flush_ends_is_sent_by_it() -> None:
     """The flush that comes too late to run has its work done by the one that is running."""
     line = Line()
-    tags = tags_of(line, 2)
+    acks = acks_of(line, 2)
     late: list[asyncio.Task[None]] = []
 
     def settle_second() -> None:
-        tags.ack(2)
-        late.append(asyncio.get_running_loop().create_task(tags.flush()))
+        acks.ack(2)
+        late.append(asyncio.get_running_loop().create_task(acks.flush()))
 
     async def ack(tag: int, *, multiple: bool = False, wait: bool) -> None:
         line.sent.append((tag, multiple))
@@ -109,7 +109,7 @@ async def test_a_mark_made_just_as_a_flush_ends_is_sent_by_it() -> None:
             asyncio.get_running_loop().call_soon(settle_second)
 
     line.basic_ack = ack  # type: ignore[method-assign]
-    tags.ack(1)
-    await tags.flush()
+    acks.ack(1)
+    await acks.flush()
     await asyncio.gather(*late)
     assert [(1, False), (2, False)] == line.sent

@@ -3,7 +3,7 @@
 import pytest
 
 from service.rabbit.blockage import Blockage
-from service.rabbit.confirms import Word
+from service.rabbit.confirms import PublishResult
 from service.telemetry.metrics import Metrics
 from tests.fakes import value
 
@@ -37,18 +37,18 @@ def test_a_blocked_broker_is_told_once_and_shown_until_it_is_over(
     assert 60.0 == last["lasted"]
 
 
-@pytest.mark.parametrize("word", [Word.NACKED, Word.RETURNED])
+@pytest.mark.parametrize("result", [PublishResult.NACKED, PublishResult.RETURNED])
 def test_a_queue_that_refuses_for_seconds_is_named_once(
-    caplog: pytest.LogCaptureFixture, word: Word
+    caplog: pytest.LogCaptureFixture, result: PublishResult
 ) -> None:
     """The others are well; one message that it takes ends it."""
     blockage = Blockage(QUEUES, Metrics())
     caplog.set_level("INFO")
     for second in range(30):
-        blockage.answered("failed", word, float(second))
-        blockage.answered("succeeded", Word.CONFIRMED, float(second))
+        blockage.answered("failed", result, float(second))
+        blockage.answered("succeeded", PublishResult.CONFIRMED, float(second))
     assert ["bad"] == list(blockage.refusing())
-    blockage.answered("failed", Word.CONFIRMED, 31.0)
+    blockage.answered("failed", PublishResult.CONFIRMED, 31.0)
     assert {} == blockage.refusing()
     assert [
         ("ERROR", "a queue refuses what is published"),
@@ -62,11 +62,11 @@ def test_a_refusal_that_mends_itself_is_no_such_state(caplog: pytest.LogCaptureF
     blockage = Blockage(QUEUES, Metrics())
     caplog.set_level("INFO")
     for second in (0.0, 2.9):
-        blockage.answered("dead_letter", Word.NACKED, second)
-    blockage.answered("dead_letter", Word.CONFIRMED, 3.5)
-    for word in (Word.LOST, Word.UNWRITABLE):
-        blockage.answered("dead_letter", word, 10.0)
-        blockage.answered("dead_letter", word, 20.0)
+        blockage.answered("dead_letter", PublishResult.NACKED, second)
+    blockage.answered("dead_letter", PublishResult.CONFIRMED, 3.5)
+    for result in (PublishResult.LOST, PublishResult.UNWRITABLE):
+        blockage.answered("dead_letter", result, 10.0)
+        blockage.answered("dead_letter", result, 20.0)
     assert ({}, []) == (blockage.refusing(), told(caplog))
 
 
@@ -77,7 +77,7 @@ def test_a_queue_that_is_offered_nothing_any_more_is_not_called_refusing_for_eve
     blockage = Blockage(QUEUES, Metrics())
     caplog.set_level("INFO")
     for second in (0.0, 5.0):
-        blockage.answered("failed", Word.NACKED, second)
+        blockage.answered("failed", PublishResult.NACKED, second)
     blockage.look(blocked=False, now=64.0)
     assert ["bad"] == list(blockage.refusing())
     blockage.look(blocked=False, now=66.0)
@@ -88,6 +88,6 @@ def test_a_queue_that_is_offered_nothing_any_more_is_not_called_refusing_for_eve
 def test_a_queue_that_changes_its_reason_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
     """It was full, and now it is gone."""
     blockage = Blockage(QUEUES, Metrics())
-    for second, word in enumerate([*[Word.NACKED] * 6, *[Word.RETURNED] * 6]):
-        blockage.answered("failed", word, float(second))
+    for second, result in enumerate([*[PublishResult.NACKED] * 6, *[PublishResult.RETURNED] * 6]):
+        blockage.answered("failed", result, float(second))
     assert 2 == len(told(caplog))

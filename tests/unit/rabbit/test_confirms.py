@@ -8,7 +8,7 @@ from aiormq import Channel
 from pamqp.commands import Basic
 
 from service.rabbit import broken
-from service.rabbit.confirms import Confirmer, Word
+from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.encoding import Outgoing
 
 
@@ -54,8 +54,8 @@ async def test_a_closed_channel_ends_what_waits(monkeypatch: pytest.MonkeyPatch)
     sending = asyncio.create_task(confirmer.send(message("a")))
     unanswered = await channel.answers.get()
     channel.close()
-    assert Word.LOST is await sending
-    assert Word.LOST is await confirmer.send(message("b"))
+    assert PublishResult.LOST is await sending
+    assert PublishResult.LOST is await confirmer.send(message("b"))
     assert channel.answers.empty()
     assert unanswered.cancelled()
 
@@ -71,7 +71,7 @@ async def test_two_messages_of_one_id_go_one_after_the_other() -> None:
     assert channel.answers.empty()
     first.set_result(None)
     (await channel.answers.get()).set_result(None)
-    assert [Word.CONFIRMED] * 2 == await asyncio.gather(*both)
+    assert [PublishResult.CONFIRMED] * 2 == await asyncio.gather(*both)
     assert 0 == channel.observers
 
 

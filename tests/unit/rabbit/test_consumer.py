@@ -62,9 +62,9 @@ def test_a_message_that_a_bug_keeps_from_being_read_holds_up_no_other() -> None:
     consumer.accept = taken.append
 
     async def story() -> None:
-        tags = AckBatcher(cast("Channel", line), metrics)
-        consumer._receive(tags, message(1, b"struck"))  # noqa: SLF001 - what the library calls
-        consumer._receive(tags, message(2, GOOD))  # noqa: SLF001 - as above
+        acks = AckBatcher(cast("Channel", line), metrics)
+        consumer._receive(acks, message(1, b"struck"))  # noqa: SLF001 - what the library calls
+        consumer._receive(acks, message(2, GOOD))  # noqa: SLF001 - as above
         await asyncio.sleep(STRUCK_SECONDS - 1)
         assert ["good"] == [each.event.event_id for each in taken]
         assert [] == line.returned

@@ -45,12 +45,12 @@ class Delivered:
     message: Message = field(default_factory=Message)
 
 
-def written(writer: Encoder, settlement: Settlement[Any]) -> list[Outgoing]:
+def written(encoder: Encoder, settlement: Settlement[Any]) -> list[Outgoing]:
     """Write the result, and the dead letter where the event failed."""
-    result = writer.result(settlement, NOW)
+    result = encoder.result(settlement, NOW)
     if isinstance(settlement.outcome, Imported):
         return [result]
-    return [result, writer.dead_letter(settlement, NOW)]
+    return [result, encoder.dead_letter(settlement, NOW)]
 
 
 def write(
@@ -62,10 +62,10 @@ def write(
     batch_id: str | None = "b1",
 ) -> list[Outgoing]:
     """Write the messages of one settlement."""
-    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    encoder = Encoder(TOPOLOGY, portal_host="portal.example")
     delivery: Any = Delivered(message or Message())
     event = event or item_event("order 1")
-    return written(writer, Settlement(event, delivery, outcome, attempts, batch_id))
+    return written(encoder, Settlement(event, delivery, outcome, attempts, batch_id))
 
 
 def document(outgoing: Outgoing) -> dict[str, Any]:
@@ -151,10 +151,10 @@ def test_members_of_a_failed_event_have_their_order_on_the_wire() -> None:
 
 def test_succeeded_event_tells_what_was_dropped() -> None:
     """Only where something was."""
-    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    encoder = Encoder(TOPOLOGY, portal_host="portal.example")
     delivery: Any = Delivered()
     settlement = Settlement(item_event("order 1"), delivery, Succeeded, 1, "b1", ("x is unknown",))
-    (message,) = written(writer, settlement)
+    (message,) = written(encoder, settlement)
     assert ["x is unknown"] == msgspec.json.decode(message.body)["data"]["warnings"]
     (message,) = write(Succeeded)
     assert "warnings" not in msgspec.json.decode(message.body)["data"]
@@ -162,10 +162,10 @@ def test_succeeded_event_tells_what_was_dropped() -> None:
 
 def test_a_repeated_id_with_another_body_is_told() -> None:
     """Its sender believes that this body is in the CRM."""
-    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    encoder = Encoder(TOPOLOGY, portal_host="portal.example")
     delivery: Any = Delivered()
     outcome = Imported(77, duplicate=True, other_body=True)
-    data = document(writer.result(Settlement(item_event("order 1"), delivery, outcome), NOW))[
+    data = document(encoder.result(Settlement(item_event("order 1"), delivery, outcome), NOW))[
         "data"
     ]
     assert data["duplicate"]
@@ -174,11 +174,11 @@ def test_a_repeated_id_with_another_body_is_told() -> None:
 
 def test_failed_event_and_its_dead_letter_tell_what_was_dropped() -> None:
     """The reason of a refusal is often a member or field that was ignored."""
-    writer = Encoder(TOPOLOGY, portal_host="portal.example")
+    encoder = Encoder(TOPOLOGY, portal_host="portal.example")
     event = replace(item_event("order 1"), notes=("no id was given",))
     delivery: Any = Delivered()
     settlement = Settlement(event, delivery, REJECTED, 1, "b1", ("x is unknown",))
-    result, letter = written(writer, settlement)
+    result, letter = written(encoder, settlement)
     assert ["no id was given", "x is unknown"] == document(result)["data"]["warnings"]
     told = (letter.properties.headers or {})["import_warnings"]
     assert "no id was given\nx is unknown" == told
@@ -189,8 +189,8 @@ def test_warnings_in_a_dead_letter_are_bounded() -> None:
     """The result has them whole."""
     event = replace(item_event("order 1"), notes=("x" * 900, "y" * 900))
     delivery: Any = Delivered()
-    writer = Encoder(TOPOLOGY, portal_host="p")
-    result, letter = written(writer, Settlement(event, delivery, REJECTED))
+    encoder = Encoder(TOPOLOGY, portal_host="p")
+    result, letter = written(encoder, Settlement(event, delivery, REJECTED))
     assert WARNINGS_LIMIT == len(str((letter.properties.headers or {})["import_warnings"]))
     assert [900, 900] == [len(each) for each in document(result)["data"]["warnings"]]
 

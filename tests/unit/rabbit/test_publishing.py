@@ -73,11 +73,11 @@ async def _repair() -> None:
     raise AssertionError
 
 
-def publisher(link: object = None, writer: object = None) -> Publisher:
+def publisher(connection: object = None, encoder: object = None) -> Publisher:
     """Return a publisher that is handed its channel by the test."""
     return Publisher(
-        link=cast("Connection", link),
-        writer=cast("Encoder", writer),
+        connection=cast("Connection", connection),
+        encoder=cast("Encoder", encoder),
         metrics=Metrics(),
         repair=_repair,
         queues=dict.fromkeys(TARGETS, "a queue"),
@@ -130,12 +130,12 @@ async def test_a_queue_that_refuses_everything_is_asked_over_a_new_connection(
 ) -> None:
     """It may be full, or the channel asks a dead node; what another queue takes proves nothing."""
     monkeypatch.setattr(publisher_module, "_now", iter(range(0, 1000, 4)).__next__)
-    link, result = Ended(), replace(LETTER, target="failed")
-    sending = publisher(link)
+    connection, result = Ended(), replace(LETTER, target="failed")
+    sending = publisher(connection)
     for _ in range(4):
         assert "nacked" == await sending._one(cast("Channel", Full()), result)  # noqa: SLF001
         await sending._one(cast("Channel", Picky()), LETTER)  # noqa: SLF001
-    assert ["a queue refuses every publish (failed): asked over a new one"] == link.reasons
+    assert ["a queue refuses every publish (failed): asked over a new one"] == connection.reasons
 
 
 def test_a_bare_letter_keeps_its_body() -> None:

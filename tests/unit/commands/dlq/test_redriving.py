@@ -10,22 +10,27 @@ from service.commands.dlq.opening import Reading
 from service.commands.dlq.redriving import Redrive
 from service.commands.dlq.selection import Selection
 from service.commands.runtime import CommandRuntime
-from service.rabbit.confirms import Word
+from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.encoding import Outgoing
 from service.rabbit.letters import Letter
 from service.rabbit.snapshot import Snapshot
 from tests.unit.commands.dlq.samples import letter, ours
 
-OK, RETURNED, NACKED, LOST = Word.CONFIRMED, Word.RETURNED, Word.NACKED, Word.LOST
+OK, RETURNED, NACKED, LOST = (
+    PublishResult.CONFIRMED,
+    PublishResult.RETURNED,
+    PublishResult.NACKED,
+    PublishResult.LOST,
+)
 
 
 class Scripted:
     """Windows of letters, and a word on each."""
 
-    def __init__(self, windows: Sequence[Sequence[Word]]) -> None:
+    def __init__(self, windows: Sequence[Sequence[PublishResult]]) -> None:
         self._windows = windows
-        self._words = iter([word for window in windows for word in window])
+        self._words = iter([result for window in windows for result in window])
         self.depth = sum(map(len, windows))
         self.confirmer = self
 
@@ -36,12 +41,12 @@ class Scripted:
     async def settle(self, window: Iterable[Letter], gone: Iterable[Letter]) -> None:
         pass
 
-    async def send(self, message: Outgoing) -> Word:
+    async def send(self, message: Outgoing) -> PublishResult:
         assert "item.2" == message.routing_key
         return next(self._words)
 
 
-async def walked(windows: Sequence[Sequence[Word]], limit: int | None = None) -> Redrive:
+async def walked(windows: Sequence[Sequence[PublishResult]], limit: int | None = None) -> Redrive:
     """Walk through the windows to the end, whatever that is."""
     settings = SimpleNamespace(rabbit=SimpleNamespace(intake_exchange="crm.items"))
     work = cast("CommandRuntime", SimpleNamespace(settings=settings, can_look_up=True))
@@ -67,7 +72,7 @@ async def walked(windows: Sequence[Sequence[Word]], limit: int | None = None) ->
     ],
 )
 async def test_a_redrive_ends_early_only_when_there_is_no_use(
-    windows: list[list[Word]],
+    windows: list[list[PublishResult]],
     limit: int | None,
     sent: int,
     untried: int,

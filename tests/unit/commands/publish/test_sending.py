@@ -13,7 +13,7 @@ from service.domain.events import ItemEvent
 from service.domain.external_id import ExternalIds
 from service.domain.retry import RetryPolicy
 from service.factories import CannotStart
-from service.rabbit.confirms import Confirmer, Word
+from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.decoding import Decoder, Incoming
 from service.rabbit.encoding import Outgoing
@@ -27,20 +27,20 @@ class Scripted:
     last_words = "CONNECTION_FORCED"
 
     def __init__(self) -> None:
-        self.words: dict[str, deque[asyncio.Future[Word]]] = defaultdict(deque)
+        self.words: dict[str, deque[asyncio.Future[PublishResult]]] = defaultdict(deque)
         self.sent: list[str] = []
         self.arrivals: asyncio.Queue[str] = asyncio.Queue()
 
-    async def send(self, message: Outgoing) -> Word:
+    async def send(self, message: Outgoing) -> PublishResult:
         unique = str(message.properties.message_id)
         self.sent.append(unique)
-        word: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
-        self.words[unique].append(word)
+        result: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
+        self.words[unique].append(result)
         self.arrivals.put_nowait(unique)
-        return await word
+        return await result
 
-    def say(self, unique: str, word: Word) -> None:
-        self.words[unique].popleft().set_result(word)
+    def say(self, unique: str, result: PublishResult) -> None:
+        self.words[unique].popleft().set_result(result)
 
 
 def record(event_id: str, size: int = 10) -> Record:
@@ -81,11 +81,11 @@ async def test_a_confirm_out_of_turn_waits_for_those_before(
 ) -> None:
     """The second event's confirm says nothing of the first."""
     await begun(sender, broker, "a", "b")
-    broker.say("b", Word.CONFIRMED)
+    broker.say("b", PublishResult.CONFIRMED)
     finishing = asyncio.create_task(sender.finish())
     await asyncio.sleep(0)
     assert (0, None) == (sender.confirmed, last(sender))
-    broker.say("a", Word.CONFIRMED)
+    broker.say("a", PublishResult.CONFIRMED)
     await finishing
     assert (2, "b") == (sender.confirmed, last(sender))
 
@@ -95,8 +95,8 @@ async def test_what_is_abandoned_counts_up_to_the_first_without_a_word(
 ) -> None:
     """So that going on after `last` leaves nothing out."""
     await begun(sender, broker, "a", "b", "c")
-    broker.say("a", Word.CONFIRMED)
-    broker.say("c", Word.CONFIRMED)
+    broker.say("a", PublishResult.CONFIRMED)
+    broker.say("c", PublishResult.CONFIRMED)
     for _ in range(3):
         await asyncio.sleep(0)
     sender.abandon()
@@ -104,14 +104,15 @@ async def test_what_is_abandoned_counts_up_to_the_first_without_a_word(
 
 
 @pytest.mark.parametrize(
-    ("word", "error"), [(Word.RETURNED, CannotStart), (Word.LOST, ConnectionLost)]
+    ("word", "error"),
+    [(PublishResult.RETURNED, CannotStart), (PublishResult.LOST, ConnectionLost)],
 )
 async def test_what_ends_the_work_is_raised(
-    sender: Sender, broker: Scripted, word: Word, error: type[Exception]
+    sender: Sender, broker: Scripted, result: PublishResult, error: type[Exception]
 ) -> None:
     """No queue, no connection: there is no use in going on."""
     await begun(sender, broker, "a")
-    broker.say("a", word)
+    broker.say("a", result)
     with pytest.raises(error):
         await sender.finish()
     assert last(sender) is None
@@ -120,8 +121,8 @@ async def test_what_ends_the_work_is_raised(
 async def test_what_cannot_be_written_is_set_aside(sender: Sender, broker: Scripted) -> None:
     """The rest goes on."""
     await begun(sender, broker, "a", "b")
-    broker.say("a", Word.UNWRITABLE)
-    broker.say("b", Word.CONFIRMED)
+    broker.say("a", PublishResult.UNWRITABLE)
+    broker.say("b", PublishResult.CONFIRMED)
     await sender.finish()
     assert (["a"], "b") == ([each.event.event_id for each in sender.unwritable], last(sender))
 
@@ -136,8 +137,8 @@ async def test_a_full_queue_is_tried_again(
     monkeypatch.setattr(sending, "_BACK_OFF", RetryPolicy(0.001, 0.001, 1))
     await sender.send(record("a"))
     finishing = asyncio.create_task(sender.finish())
-    for word in (Word.NACKED, Word.NACKED, Word.CONFIRMED):
-        broker.say(await broker.arrivals.get(), word)
+    for result in (PublishResult.NACKED, PublishResult.NACKED, PublishResult.CONFIRMED):
+        broker.say(await broker.arrivals.get(), result)
     await finishing
     assert (1, ["a"] * 3) == (sender.confirmed, broker.sent)
     assert 1 == len(capsys.readouterr().err.splitlines())
@@ -149,7 +150,7 @@ async def test_a_queue_that_stays_full_ends_it(
     """After a while it is said instead of waited for."""
     monkeypatch.setattr(sending, "PATIENCE_SECONDS", -1.0)
     await begun(sender, broker, "a")
-    broker.say("a", Word.NACKED)
+    broker.say("a", PublishResult.NACKED)
     with pytest.raises(CannotStart, match="full"):
         await sender.finish()
 
@@ -163,9 +164,9 @@ async def test_what_is_in_flight_is_bounded_by_bytes(
     second = asyncio.create_task(sender.send(record("b", 9_000)))
     assert "a" == await broker.arrivals.get()
     assert ["a"] == broker.sent
-    broker.say("a", Word.CONFIRMED)
+    broker.say("a", PublishResult.CONFIRMED)
     await second
     assert "b" == await broker.arrivals.get()
-    broker.say("b", Word.CONFIRMED)
+    broker.say("b", PublishResult.CONFIRMED)
     await sender.finish()
     assert 2 == sender.confirmed
