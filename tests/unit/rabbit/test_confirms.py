@@ -1,4 +1,4 @@
-"""Proves that every publish gets the broker's word, or ends with its channel."""
+"""Proves that every publish gets the broker's answer, or ends with its channel."""
 
 import asyncio
 from typing import cast

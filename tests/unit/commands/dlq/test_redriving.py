@@ -26,11 +26,11 @@ OK, RETURNED, NACKED, LOST = (
 
 
 class Scripted:
-    """Windows of letters, and a word on each."""
+    """Windows of letters, and a result for each."""
 
     def __init__(self, windows: Sequence[Sequence[PublishResult]]) -> None:
         self._windows = windows
-        self._words = iter([result for window in windows for result in window])
+        self._results = iter([result for window in windows for result in window])
         self.depth = sum(map(len, windows))
         self.confirmer = self
 
@@ -43,7 +43,7 @@ class Scripted:
 
     async def send(self, message: Outgoing) -> PublishResult:
         assert "item.2" == message.routing_key
-        return next(self._words)
+        return next(self._results)
 
 
 async def walked(windows: Sequence[Sequence[PublishResult]], limit: int | None = None) -> Redrive:

@@ -27,7 +27,7 @@ class Scripted:
     last_words = "CONNECTION_FORCED"
 
     def __init__(self) -> None:
-        self.words: dict[str, deque[asyncio.Future[PublishResult]]] = defaultdict(deque)
+        self.results: dict[str, deque[asyncio.Future[PublishResult]]] = defaultdict(deque)
         self.sent: list[str] = []
         self.arrivals: asyncio.Queue[str] = asyncio.Queue()
 
@@ -35,12 +35,12 @@ class Scripted:
         unique = str(message.properties.message_id)
         self.sent.append(unique)
         result: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
-        self.words[unique].append(result)
+        self.results[unique].append(result)
         self.arrivals.put_nowait(unique)
         return await result
 
     def say(self, unique: str, result: PublishResult) -> None:
-        self.words[unique].popleft().set_result(result)
+        self.results[unique].popleft().set_result(result)
 
 
 def record(event_id: str, size: int = 10) -> Record:
@@ -90,7 +90,7 @@ async def test_a_confirm_out_of_turn_waits_for_those_before(
     assert (2, "b") == (sender.confirmed, last(sender))
 
 
-async def test_what_is_abandoned_counts_up_to_the_first_without_a_word(
+async def test_what_is_abandoned_counts_up_to_the_first_without_a_result(
     sender: Sender, broker: Scripted
 ) -> None:
     """So that going on after `last` leaves nothing out."""
@@ -104,7 +104,7 @@ async def test_what_is_abandoned_counts_up_to_the_first_without_a_word(
 
 
 @pytest.mark.parametrize(
-    ("word", "error"),
+    ("result", "error"),
     [(PublishResult.RETURNED, CannotStart), (PublishResult.LOST, ConnectionLost)],
 )
 async def test_what_ends_the_work_is_raised(
