@@ -2,13 +2,14 @@
 
 import argparse
 import codecs
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from service import __version__
 from service.commands import help_texts
-from service.commands.terminal import clean
+from service.commands.terminal import clean, put
 
 _DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -21,6 +22,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(clean(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - typeshed
+        if message:
+            put(message, sys.stdout if file is sys.stdout else sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -167,13 +172,15 @@ def _settings(commands: Parsers) -> None:
     settings = commands.add_parser(
         "settings",
         help="list every setting",
-        description="List every setting: name, type, default, meaning. Reads no environment.",
+        description="List every setting: name, type, default, meaning. The table also tells what "
+        "is given here and from where (no secrets), and what is wrong with it.",
     )
     settings.add_argument(
         "--format",
-        choices=("table", "markdown", "env"),
+        choices=("table", "markdown", "env", "json"),
         default="table",
-        help="table for reading (the default), markdown for a page, env for a file to fill in",
+        help="table for reading (the default), markdown for a page, env for a file to fill in, "
+        "json for programs",
     )
 
 

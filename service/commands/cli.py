@@ -12,6 +12,7 @@ from service.commands.arguments import parser
 from service.settings import reference
 from service.settings.cautions import cautions
 from service.settings.environment import SettingsInvalid, injected, load
+from service.settings.in_force import Given, given, mistakes
 from service.telemetry.tracebacks import without_values
 
 FAILED = 1
@@ -30,9 +31,13 @@ another."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     _open_streams()
-    options = parser().parse_args(arguments)
     try:
-        return _command(options)(options)
+        options = parser().parse_args(arguments)
+        code = _command(options)(options)
+        with terminal.writing(sys.stdout):
+            return code
+    except BrokenPipeError:
+        return FAILED  # nobody reads any more
     except SettingsInvalid as invalid:
         for mistake in invalid.mistakes:
             _complain(mistake)
@@ -67,13 +72,8 @@ def _beside(name: str) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
         try:
             code: int = module.main(options)
-            sys.stdout.flush()
         except factories.CannotStart as reason:
             _complain(str(reason))
-            return FAILED
-        except BrokenPipeError:
-            # Nobody reads any more: keep the interpreter from flushing into the closed pipe.
-            terminal.mute(sys.stdout)
             return FAILED
         return code
 
@@ -112,9 +112,31 @@ def _run(_: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> int:
-    with terminal.writing(sys.stdout):
-        sys.stdout.write(reference.write(options.format) + "\n")
+    told, wrong = given(os.environ), mistakes(os.environ)
+    if options.format == "json":
+        here = {each.name: each for each in told}
+        listed = [
+            {**row._asdict(), "given": here[row.name]._asdict() if row.name in here else None}
+            for row in reference.rows()
+        ]
+        terminal.show_json({"settings": listed, "mistakes": wrong})
+        return 0
+    width = terminal.columns_of(sys.stdout) or reference.WIDTH
+    terminal.show(reference.write(options.format, width))
+    if options.format == "table":
+        _show_given(told, wrong)
     return 0
+
+
+def _show_given(told: Sequence[Given], wrong: Sequence[str]) -> None:
+    terminal.show()
+    terminal.show("given here; everything else by default:" if told else "nothing is given here")
+    for each in told:
+        terminal.paragraph(f"{each.value}  ({each.source})", first=f"  {each.name}=", rest="    ")
+    if wrong:
+        terminal.show(f"{terminal.many(len(wrong), 'mistake')}; the importer would not start:")
+    for mistake in wrong:
+        terminal.paragraph(mistake, first="  ", rest="    ")
 
 
 def _open_streams() -> None:

@@ -1,5 +1,6 @@
 """Shows tables and progress to people, asks them, and writes plain lines for everybody else."""
 
+import json
 import os
 import re
 import shlex
@@ -89,7 +90,18 @@ def line(*pieces: Cell) -> None:
     """Write a line to standard output, its toned pieces coloured on a terminal."""
     paints = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     written = (_painted(each) if paints else _text(each) for each in pieces)
-    _put("".join(written).rstrip() + "\n", sys.stdout)
+    put("".join(written).rstrip() + "\n", sys.stdout)
+
+
+def show_json(document: object) -> None:
+    """Write a document to standard output; in an encoding that lacks letters, with escapes."""
+    escapes = "utf" not in (sys.stdout.encoding or "utf-8").lower()
+    lines = json.dumps(document, ensure_ascii=escapes, indent=2).split("\n")
+    put("".join(f"{_CONTROL.sub(_escape, line)}\n" for line in lines), sys.stdout)
+
+
+def _escape(sign: re.Match[str]) -> str:
+    return json.dumps(sign[0])[1:-1]
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -136,7 +148,7 @@ def can_ask() -> bool:
 
 def confirm(question: str, answer: str) -> bool:
     """Ask for a word to be typed, and tell whether it was; Ctrl-C is a no."""
-    _put(f"{clean(question)} ", sys.stderr)
+    put(f"{clean(question)} ", sys.stderr)
     try:
         return sys.stdin.readline().strip() == answer
     except (KeyboardInterrupt, UnicodeDecodeError):
@@ -261,10 +273,10 @@ def mute(stream: TextIO) -> None:
 
 def _write(text: str, stream: TextIO) -> None:
     """Write lines, each cleaned."""
-    _put("\n".join(clean(line) for line in text.split("\n")) + "\n", stream)
+    put("\n".join(clean(line) for line in text.split("\n")) + "\n", stream)
 
 
-def _put(text: str, stream: TextIO) -> None:
+def put(text: str, stream: TextIO) -> None:
     """Write a text in whatever the stream can encode."""
     with writing(stream):
         stream.write(encodable(text, stream))

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from service.domain.nearest import nearest
+from service.settings.mistakes import in_words
 from service.settings.rules import broken_rules, missing_portal
 from service.settings.secret_files import MARK, Unreadable, read_value
 from service.settings.tree import PREFIX, Section, Settings
@@ -34,7 +35,7 @@ def load(environ: Mapping[str, str] = os.environ, *, portal: bool = True) -> Set
 
     Raises SettingsInvalid, which names every mistake at once.
     """
-    values, mistakes = _collect(environ)
+    values, mistakes = collected(environ)
     try:
         settings = Settings(**_nested(values))
         wrong: set[str] = set()
@@ -80,7 +81,7 @@ def known_names() -> dict[str, tuple[str, ...]]:
     return names
 
 
-def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def collected(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the values by setting name, files read, and the mistakes made in naming them."""
     known = known_names()
     values: dict[str, str] = {}
@@ -140,8 +141,7 @@ def _described(invalid: ValidationError) -> list[tuple[str, str]]:
     for error in invalid.errors(include_input=False, include_url=False):
         location = cast("tuple[str, ...]", error["loc"])
         name = paths.get(location[:2]) or paths[location[:1]]
-        text = error["msg"].removeprefix("Value error, ")
-        described.append((name, "is wrong: " + text[0].lower() + text[1:]))
+        described.append((name, f"is wrong: {in_words(error)}"))
     return described
 
 

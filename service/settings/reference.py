@@ -11,6 +11,7 @@ from service.settings.environment import known_names
 from service.settings.tree import Section, Settings
 
 WIDTH = 100
+"""Characters of a line, unless somebody knows how wide the reader's is."""
 Style = Literal["table", "markdown", "env"]
 
 
@@ -28,9 +29,9 @@ def rows() -> list[Row]:
     return [_row(name, _field(path)) for name, path in known_names().items()]
 
 
-def write(style: Style) -> str:
-    """Return the list in one of the three styles."""
-    return _STYLES[style](rows())
+def write(style: Style, width: int = WIDTH) -> str:
+    """Return the list in one of the three styles; a table is as wide as told."""
+    return _table(rows(), width) if style == "table" else _STYLES[style](rows())
 
 
 def _row(name: str, field: FieldInfo) -> Row:
@@ -77,12 +78,20 @@ def _default(field: FieldInfo) -> str:
     return str(value)
 
 
-def _table(listed: list[Row]) -> str:
-    name = max(len(row.name) for row in listed)
+def _table(listed: list[Row], width: int) -> str:
     lines = []
     for row in listed:
-        lines.append(f"{row.name:<{name}}  {row.kind}, default {row.default or '(none)'}")
-        lines += textwrap.wrap(row.meaning, WIDTH, initial_indent="    ", subsequent_indent="    ")
+        told = f"{row.kind}, default {row.default or '(none)'}: {row.meaning}"
+        lines += [
+            row.name,
+            *textwrap.wrap(
+                told,
+                width,
+                initial_indent="    ",
+                subsequent_indent="    ",
+                break_on_hyphens=False,
+            ),
+        ]
     return "\n".join(lines)
 
 
@@ -108,7 +117,6 @@ def _code(text: str) -> str:
 
 
 _STYLES: Mapping[str, Callable[[list[Row]], str]] = {
-    "table": _table,
     "markdown": _markdown,
     "env": _env,
 }

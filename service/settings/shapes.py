@@ -4,7 +4,7 @@ import re
 import ssl
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args, get_origin
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -78,6 +78,13 @@ def _authorities(value: Path) -> Path:
         message = f"names a file that cannot be read: {error.strerror}"
         raise ValueError(message) from None
     return value
+
+
+def in_its_case(value: object, annotation: object) -> object:
+    """Return one of several words as it is written, in whatever case it was given."""
+    if get_origin(annotation) is not Literal or not isinstance(value, str):
+        return value
+    return {each.casefold(): each for each in get_args(annotation)}.get(value.casefold(), value)
 
 
 def _kept(value: str) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.settings.shapes import (
@@ -24,6 +24,7 @@ from service.settings.shapes import (
     TypeId,
     Wait,
     Webhook,
+    in_its_case,
 )
 
 PREFIX = "IMPORTER_"
@@ -33,6 +34,11 @@ class Section(BaseModel):
     """A group of settings; its name is the part before `__`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _any_case(cls, value: object, info: ValidationInfo) -> object:
+        return in_its_case(value, cls.model_fields[info.field_name or ""].annotation)
 
 
 class Rabbit(Section):
@@ -230,6 +236,11 @@ class Settings(BaseSettings):
     """Every setting of the service."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _any_case(cls, value: object, info: ValidationInfo) -> object:
+        return in_its_case(value, cls.model_fields[info.field_name or ""].annotation)
 
     rabbit: Rabbit = Rabbit()
     bitrix: Bitrix = Bitrix()

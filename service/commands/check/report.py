@@ -1,6 +1,5 @@
 """Shows the rows of a check: a table for people, lines for logs, JSON for programs."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +22,7 @@ _INDENT = " " * (max(len(status) for status in Status) + 2)
 def write(rows: Sequence[Row], *, as_json: bool) -> None:
     """Write the rows to standard output, those that are not right last."""
     if as_json:
-        show(json.dumps(document(rows), ensure_ascii=False, indent=2))
+        terminal.show_json(document(rows))
         return
     width = terminal.columns_of(sys.stdout)
     for row in sorted(rows, key=lambda each: _ORDER.index(each.status)):

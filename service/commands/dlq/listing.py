@@ -1,7 +1,6 @@
 """Lists dead letters: how many of which kind and code, since when."""
 
 import argparse
-import json
 import sys
 
 from service.commands import terminal
@@ -53,4 +52,4 @@ def _show_json(reading: Reading, groups: Groups) -> None:
         "matching": groups.count,
         "groups": [group.as_json() for group in groups],
     }
-    terminal.show(json.dumps(document, ensure_ascii=False, indent=2))
+    terminal.show_json(document)

@@ -132,7 +132,7 @@ def described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[Line]
 
 def _write_json(letters: Sequence[Letter], most: int, *, can_look_up: bool) -> None:
     told = [as_json(each, most, can_look_up=can_look_up) for each in letters]
-    terminal.show(json.dumps({"letters": told}, ensure_ascii=False, indent=2))
+    terminal.show_json({"letters": told})
 
 
 def as_json(letter: Letter, most: int, *, can_look_up: bool) -> dict[str, object]:
