@@ -1,7 +1,7 @@
 """Proves that what common clients and frameworks write by default is read, or named and refused.
 
-pika, kombu, Celery and amqplib run here themselves. The others are written byte by byte as their
-sources write them, since their languages are not at hand.
+pika, aio-pika, kombu, Celery and amqplib run here themselves. The others are written byte by byte
+as their sources write them, since their languages are not at hand.
 """
 
 import asyncio
@@ -157,7 +157,7 @@ REFUSED = {
     "MassTransit": "UseRawJsonSerializer",
     "Celery": "kombu's Producer",
 }
-IMPORTED = {*BYTES, "pika", "kombu", "amqplib"} - REFUSED.keys()
+IMPORTED = {*BYTES, "pika", "aio-pika", "kombu", "amqplib"} - REFUSED.keys()
 
 
 async def test_what_common_clients_send_is_read(broker: Broker, vhost: str) -> None:
@@ -168,6 +168,7 @@ async def test_what_common_clients_send_is_read(broker: Broker, vhost: str) -> N
         for body, properties in BYTES.values():
             with RawUpstream(url) as upstream:
                 upstream.publish(body, properties)
+        await environment.publish([item("aio-pika")])
         await asyncio.to_thread(_real_clients, url)
         names = {name: f"shop {name}" if name == "Dapr" else name for name in IMPORTED}
         books = await environment.settle(
