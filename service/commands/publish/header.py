@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,8 @@ class Header:
         names = [name.strip() for name in row]
         while names and not names[-1]:
             names.pop()
-        twice = sorted({name for name in names if names.count(name) > 1} - MULTIFIELDS - {""})
+        counts = Counter(names)
+        twice = sorted({name for name in counts if counts[name] > 1} - MULTIFIELDS - {""})
         if twice:
             raise CannotStart(f"the header of the CSV names {_some(twice)} more than once")
         if table.id_column is not None and table.id_column not in names:
@@ -115,7 +117,8 @@ class Header:
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
         """Tell whether a row is a header again: of its cells two, and half, are its names."""
         given = [cell.strip() for cell in cells if cell.strip()]
-        same = sum(cell in self.names for cell in given)
+        names = frozenset(self.names)
+        same = sum(cell in names for cell in given)
         return given == [*filter(None, self.names)] or (same > 1 and same * 2 >= len(given))
 
     def event(self, cells: Sequence[str]) -> bytes | str:
@@ -174,8 +177,10 @@ class Header:
         ]
 
     def _suggestions(self, unknown: Sequence[str]) -> str:
-        found = [(name, meant(name, self.table.entity_type)) for name in unknown]
-        return _some([f'"{name}" ({near}?)' if near else f'"{name}"' for name, near in found])
+        # Looking for what was meant takes long, and of many names only the first are shown.
+        found = [(name, meant(name, self.table.entity_type)) for name in unknown[:MAX_SHOWN]]
+        told = [f'"{name}" ({near}?)' if near else f'"{name}"' for name, near in found]
+        return _some([*told, *unknown[MAX_SHOWN:]])
 
 
 def _is_of_unknown_kind(name: str) -> bool:
