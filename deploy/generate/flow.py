@@ -1,52 +1,65 @@
 """Says what the rows on state and flow show."""
 
 from deploy.generate.panels import Panel, Query, Row
-from deploy.generate.promql import JOB, TYPES, quantile, rate, top
+from deploy.generate.promql import ITEMS, JOB, TYPES, quantile, rate, top
 
 STATE = Row(
     "Is it all right?",
     [
         Panel(
             title="State",
-            description="Attached to the broker, given messages, paused on purpose. Connected 1, "
-            "active 1, paused 0 is all right; a quiet stand-by shows active 0.",
+            description="Attached to the broker, given messages, paused on purpose, blocked by "
+            "an alarm of the broker. Connected 1, active 1, paused 0, blocked 0 is all right; a "
+            "quiet stand-by shows active 0.",
             kind="stat",
             width=6,
             height=5,
             queries=[
-                Query(top("broker_connected"), "connected"),
-                Query(f"sum (importer_consumer_active{{{JOB}}})", "active"),
-                Query(top("consumer_alive"), "attached"),
-                Query(f"max (sum by (instance) (importer_paused{{{JOB}}}))", "paused"),
+                Query(top("broker_connected", "job"), "{{job}} connected"),
+                Query(f"sum by (job) (importer_consumer_active{{{JOB}}})", "{{job}} active"),
+                Query(top("consumer_alive", "job"), "{{job}} attached"),
+                Query(
+                    f"max by (job) (sum by (job, instance) (importer_paused{{{JOB}}}))",
+                    "{{job}} paused",
+                ),
+                Query(top("broker_blocked", "job"), "{{job}} blocked"),
             ],
         ),
         Panel(
             title="Oldest held",
-            description="Age of the oldest message that is held unsettled. Above 300 s somebody "
-            "is paged.",
+            description="Age of the oldest message that is held unsettled, as a share of "
+            "RABBIT__HOLD_SECONDS: at 100 % it goes back to the queue.",
             kind="stat",
-            unit="s",
+            unit="percentunit",
             width=3,
             height=5,
-            bad=60,
-            worse=300,
-            queries=[Query(top("oldest_held_seconds"))],
+            bad=0.2,
+            worse=0.5,
+            queries=[
+                Query(
+                    f"max by (job) (importer_oldest_held_seconds{{{JOB}}} / on (job, instance) "
+                    f"importer_hold_limit_seconds{{{JOB}}})",
+                    "{{job}}",
+                )
+            ],
         ),
         Panel(
             title="Success rate",
             description="Items that reached the CRM, of all that were settled.",
             kind="stat",
             unit="percentunit",
-            width=4,
+            width=3,
             height=5,
             bad=0.99,
             worse=0.9,
             rising=False,
+            nothing="idle",
             queries=[
                 Query(
                     rate("items_total", labels=f'{TYPES}, outcome=~"imported|duplicate"')
-                    + " / "
+                    + " / ("
                     + rate("items_total", labels=TYPES)
+                    + " > 0)"
                 )
             ],
         ),
@@ -54,10 +67,21 @@ STATE = Row(
             title="Items per second",
             description="Messages settled, whatever their outcome.",
             kind="stat",
-            unit="ops",
-            width=4,
+            unit=ITEMS,
+            width=3,
             height=5,
             queries=[Query(rate("items_total", labels=TYPES))],
+        ),
+        Panel(
+            title="Age at the outcome",
+            description="95 % of the items had their outcome this long after their own time, "
+            "or sooner: what upstream waits for.",
+            kind="stat",
+            unit="s",
+            width=3,
+            height=5,
+            nothing="idle",
+            queries=[Query(quantile("0.95", "event_age_seconds") + " >= 0")],
         ),
         Panel(
             title="Dead letters waiting",
@@ -75,11 +99,12 @@ STATE = Row(
             "of the last three days.",
             kind="stat",
             unit="percentunit",
-            width=4,
+            width=3,
             height=5,
             bad=0.5,
             worse=0.1,
             rising=False,
+            nothing="idle",
             queries=[
                 Query(
                     f"1 - max (job:importer_items_failed:ratio_rate3d{{{JOB}}}) "
@@ -96,7 +121,7 @@ FLOW = Row(
             title="Received and settled",
             description="What comes in must go out: received = settled + held + returned + lost. "
             "Returned rises once per pause and at each stop, lost with each reconnect.",
-            unit="ops",
+            unit=ITEMS,
             queries=[
                 Query(rate("messages_received_total"), "received"),
                 Query(rate("items_total"), "settled"),
@@ -108,20 +133,30 @@ FLOW = Row(
         Panel(
             title="Outcomes",
             description="How items ended, of the entity types chosen above.",
-            unit="ops",
+            unit=ITEMS,
             stacked=True,
             queries=[Query(rate("items_total", "outcome", TYPES), "{{outcome}}")],
         ),
         Panel(
             title="Receipt to outcome",
             description="Time from receipt until the outcome was confirmed by the broker. The "
-            "objective: 95 % within 60 s.",
+            "freshness objective is about the age, beside.",
             unit="s",
             queries=[
                 Query(quantile("0.5", "end_to_end_latency_seconds"), "half within"),
                 Query(quantile("0.95", "end_to_end_latency_seconds"), "95 % within"),
                 Query(quantile("0.99", "end_to_end_latency_seconds"), "99 % within"),
                 Query(quantile("0.95", "batch_fill_seconds"), "of it filling the batch, 95 %"),
+            ],
+        ),
+        Panel(
+            title="Age of an event",
+            description="Time from the event's own time (else from its receipt) until its outcome "
+            "was confirmed. Far above the panel before it: it waited in the queue.",
+            unit="s",
+            queries=[
+                Query(quantile("0.5", "event_age_seconds"), "half within"),
+                Query(quantile("0.95", "event_age_seconds"), "95 % within"),
             ],
         ),
         Panel(
@@ -144,28 +179,34 @@ FLOW = Row(
             title="Batches by what closed them",
             description="Mostly window: traffic is light. Mostly size: all is well under load. "
             "Mostly pressure: many entity types share the prefetch.",
-            unit="ops",
+            unit="suffix: batches/s",
             stacked=True,
             queries=[Query(rate("batches_total", "closed_by"), "{{closed_by}}")],
         ),
         Panel(
             title="Batch fill",
-            description="Items per batch, of 20. Low while messages wait: the prefetch is small "
-            "or the types are many.",
+            description="Items per batch, of what BATCH__MAX_ITEMS allows. Low while messages "
+            "wait: the prefetch is small or the types are many.",
             unit="percentunit",
             most=1,
             queries=[
-                Query(f"{rate('batch_size_sum')} / {rate('batch_size_count')} / 20", "filled")
+                Query(
+                    f"{rate('batch_size_sum')} / {rate('batch_size_count')} / "
+                    f"{top('batch_max_items')}",
+                    "filled",
+                )
             ],
         ),
         Panel(
             title="Service levels",
-            description="Share of items that failed through us (allowed: 1 %) and that took more "
-            "than 60 s (allowed: 5 %), over an hour.",
+            description="Share of items that failed through us and that took more than 60 s, over "
+            "an hour, and what the objectives allow.",
             unit="percentunit",
             queries=[
                 Query(f"max (job:importer_items_failed:ratio_rate1h{{{JOB}}})", "failed"),
                 Query(f"max (job:importer_event_age_slow:ratio_rate1h{{{JOB}}})", "slow"),
+                Query("1 - max (importer:settlement_objective:ratio)", "allowed to fail"),
+                Query("1 - max (importer:freshness_objective:ratio)", "allowed to be slow"),
             ],
         ),
     ],

@@ -1,7 +1,7 @@
 """Says what the rows on delivery and the process show."""
 
 from deploy.generate.panels import Panel, Query, Row
-from deploy.generate.promql import JOB, quantile, rate, top
+from deploy.generate.promql import ITEMS, JOB, quantile, rate, top
 
 DELIVERY = Row(
     "Delivery",
@@ -10,7 +10,7 @@ DELIVERY = Row(
             title="Publishes",
             description="Results and dead letters. returned: a queue or binding is missing; "
             "nacked: a queue is full; lost: the connection ended first.",
-            unit="ops",
+            unit=ITEMS,
             width=6,
             queries=[Query(rate("published_total", "target, result"), "{{target}} {{result}}")],
         ),
@@ -28,7 +28,7 @@ DELIVERY = Row(
             description="Redelivered messages, acknowledgements that came too late, copies that "
             "joined an event in flight, connections made again: all rise after a reconnect. "
             "Without an id, two equal bodies are one event.",
-            unit="ops",
+            unit=ITEMS,
             width=6,
             queries=[
                 Query(
@@ -40,6 +40,13 @@ DELIVERY = Row(
                 Query(rate("events_without_id_total"), "without an id"),
                 Query(rate("consumer_restarts_total", "reason"), "connection {{reason}}"),
             ],
+        ),
+        Panel(
+            title="Into the dead letters",
+            description="Originals put into the dead-letter queue, by kind of failure.",
+            unit=ITEMS,
+            width=6,
+            queries=[Query(rate("dead_letters_total", "kind") + " > 0", "{{kind}}")],
         ),
         Panel(
             title="Results waiting to be read",
@@ -119,19 +126,33 @@ PROCESS = Row(
         Panel(
             title="Log lines",
             description="Lines written by level. Compare before and after a release.",
-            unit="ops",
+            unit="suffix: lines/s",
             queries=[Query(rate("log_lines_total", "level"), "{{level}}")],
         ),
         Panel(
+            title="Certificates",
+            description="Time until a certificate ends: the portal's, ours for the broker, the "
+            "authority that we trust the broker by. As of the last connection.",
+            unit="s",
+            queries=[
+                Query(
+                    f"min by (job, which) (importer_certificate_expiry_timestamp_seconds{{{JOB}}})"
+                    " - time()",
+                    "{{job}}: {{which}}",
+                )
+            ],
+        ),
+        Panel(
             title="Versions and settings",
-            description="What runs, with the batch settings that it really uses.",
+            description="What runs, for which portal, on which queue, with the batch settings "
+            "that it really uses.",
             kind="table",
             width=24,
             height=5,
             queries=[
                 Query(
-                    f"importer_build_info{{{JOB}}} * on (job, instance) group_left "
-                    "(batch_max_items, window_seconds, prefetch, slots) "
+                    f"importer_build_info{{{JOB}}} * on (job, instance) group_left (portal, "
+                    "vhost, intake_queue, batch_max_items, window_seconds, prefetch, slots) "
                     f"importer_config_info{{{JOB}}}",
                     instant=True,
                 )

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+PAGES = "https://github.com/crm-importer/crm-importer/blob/main/"
+"""Where the runbooks are unless the dashboard's variable says otherwise."""
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
 Kind = Literal["stat", "timeseries", "heatmap", "table"]
@@ -20,7 +22,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel; `bad` and `worse` colour a stat, `rising` says which end is the bad one."""
+    """One panel; `bad` and `worse` colour a stat, `rising` says which end is the bad one.
+
+    `nothing` is shown where there is no value.
+    """
 
     title: str
     description: str
@@ -34,6 +39,7 @@ class Panel:
     worse: float | None = None
     rising: bool = True
     most: float | None = None
+    nothing: str = "no data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         defaults["max"] = panel.most
     if panel.kind == "stat":
         defaults["thresholds"] = _thresholds(panel)
-        defaults["noValue"] = "no data"
+        defaults["noValue"] = panel.nothing
     return {
         "type": panel.kind,
         "title": panel.title,
@@ -211,8 +217,8 @@ def _docs() -> dict[str, Any]:
         "name": "docs_url",
         "label": "Where the runbooks are, with a slash at the end",
         "type": "textbox",
-        "query": "",
-        "current": {"text": "", "value": ""},
+        "query": PAGES,
+        "current": {"text": PAGES, "value": PAGES},
         "hide": 0,
     }
 

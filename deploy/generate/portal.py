@@ -1,7 +1,7 @@
 """Says what the row on the portal shows."""
 
 from deploy.generate.panels import Panel, Query, Row
-from deploy.generate.promql import JOB, TYPES, rate, top
+from deploy.generate.promql import ITEMS, JOB, TYPES, rate, top
 
 PORTAL = Row(
     "Portal",
@@ -10,7 +10,7 @@ PORTAL = Row(
             title="Calls by result",
             description="Calls to the portal. throttled: somebody shares the limit; barred: see "
             "paused; ambiguous: nobody knows whether it was executed.",
-            unit="ops",
+            unit="reqps",
             stacked=True,
             queries=[Query(rate("requests_total", "method, result"), "{{method}} {{result}}")],
         ),
@@ -41,27 +41,45 @@ PORTAL = Row(
             queries=[
                 Query(top("operating_seconds", "method"), "{{method}}"),
                 Query(top("operating_limit_seconds"), "limit"),
+            ],
+        ),
+        Panel(
+            title="Until the portal forgets",
+            description="Time until the portal forgets the oldest part of what it counted.",
+            unit="s",
+            queries=[
                 Query(
-                    f"clamp_min({top('operating_reset_timestamp_seconds', 'method')} - time(), 0)",
-                    "{{method}}: until some is forgotten",
+                    "max by (method) (clamp_min("
+                    f"importer_operating_reset_timestamp_seconds{{{JOB}}} - on (job, instance) "
+                    f"group_left () importer_loop_heartbeat_timestamp_seconds{{{JOB}}}, 0))",
+                    "{{method}}",
                 ),
             ],
         ),
         Panel(
-            title="Requests and slots",
-            description="Requests in the portal's bucket as we count them; the share of the "
-            "nominal rate that we use (below 1 for long: somebody else calls from our address); "
-            "batches in flight (always at BATCH__SLOTS: the portal is the limit).",
-            queries=[
-                Query(top("request_bucket_level"), "in the bucket"),
-                Query(f"min (importer_request_rate_share{{{JOB}}})", "share of the rate"),
-                Query(top("slots_in_use"), "slots in use"),
-            ],
+            title="Requests in the bucket",
+            description="Requests in the portal's bucket as we count them. At BITRIX__BURST calls "
+            "leave at BITRIX__REQUESTS_PER_SECOND.",
+            queries=[Query(top("request_bucket_level", "job"), "{{job}}")],
+        ),
+        Panel(
+            title="Share of the request rate",
+            description="The share of the nominal rate that we use. Below 100 % for long: "
+            "somebody else calls the portal from our address.",
+            unit="percentunit",
+            most=1,
+            queries=[Query(f"min by (job) (importer_request_rate_share{{{JOB}}})", "{{job}}")],
+        ),
+        Panel(
+            title="Slots in use",
+            description="Batches in flight. Always at BATCH__SLOTS (below, in the table of "
+            "settings): the portal is the limit.",
+            queries=[Query(top("slots_in_use", "job"), "{{job}}")],
         ),
         Panel(
             title="Cost of one item",
-            description="What one item of a type costs the portal, learnt. Times 20 near 60 s, "
-            "batches carry fewer items.",
+            description="What one item of a type costs the portal, learnt. When a full batch "
+            "comes near 60 s, batches carry fewer items.",
             unit="s",
             queries=[
                 Query(
@@ -74,7 +92,7 @@ PORTAL = Row(
             description="Failed events. rejected and malformed are upstream's to mend, "
             "unsupported the portal's settings, ambiguous a person's. Warned: fields that the "
             "portal would drop or change without a word; the item itself is imported.",
-            unit="ops",
+            unit=ITEMS,
             stacked=True,
             queries=[
                 Query(rate("item_errors_total", "kind, code") + " > 0", "{{kind}} {{code}}"),
@@ -85,7 +103,7 @@ PORTAL = Row(
             title="Doubt",
             description="Calls of unknown outcome, items looked up because of them, and items "
             "sent alone to find out which one breaks its call.",
-            unit="ops",
+            unit=ITEMS,
             queries=[
                 Query(rate("ambiguous_batches_total"), "ambiguous calls"),
                 Query(rate("reconciled_items_total", "found"), "looked up, found: {{found}}"),
@@ -98,6 +116,20 @@ PORTAL = Row(
             "ImporterPaused says what to do for each.",
             stacked=True,
             queries=[Query(top("paused", "reason") + " == 1", "{{reason}}")],
+        ),
+        Panel(
+            title="Share of the time shut",
+            description="How much of the time the intake was shut, by reason; the lane is an "
+            "entity type, or all. A pause that comes and goes counts like one that stays.",
+            unit="percentunit",
+            most=1,
+            queries=[
+                Query(
+                    "max by (job, lane, reason) (rate(importer_paused_seconds_total"
+                    f"{{{JOB}}}[$__rate_interval])) > 0",
+                    "{{job}}, lane {{lane}}: {{reason}}",
+                )
+            ],
         ),
     ],
 )

@@ -1,6 +1,8 @@
 """Writes the forms of PromQL that most panels share."""
 
 JOB = 'job=~"$job"'
+ITEMS = "suffix: items/s"
+"""Unit of what is counted in messages."""
 TYPES = f'{JOB}, entity_type=~"$entity_type"'
 
 

@@ -2,12 +2,13 @@
 
 import json
 import re
+import tomllib
 from itertools import chain, pairwise
 from typing import Any
 
 import pytest
 
-from deploy.generate.products import DASHBOARD_FILE, dashboard
+from deploy.generate.products import DASHBOARD_FILE, ROOT, dashboard
 from service.telemetry.catalogue import ALL
 from service.telemetry.metrics import PREFIX, Metrics
 from tests.deploy.rules.rulebook import FILES, MATCHER, recorded, rules, uses
@@ -17,7 +18,8 @@ PANELS = [panel for panel in SHOWN["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 TEMPLATES = {each["name"]: each for each in SHOWN["templating"]["list"]}
 BY = re.compile(r"\bby \(([^)]*)\)")
-EXPOSED = {s.name for family in Metrics().registry.collect() for s in family.samples}
+FAMILIES = list(Metrics().registry.collect())
+EXPOSED = {f.name for f in FAMILIES} | {s.name for f in FAMILIES for s in f.samples}
 PROCESS = {
     "process_resident_memory_bytes",
     "process_cpu_seconds_total",
@@ -25,7 +27,10 @@ PROCESS = {
 }
 LABELS = {each.name: set(each.labels) for each in ALL} | {
     "build_info": {"version", "revision", "python"},
-    "config_info": {"batch_max_items", "window_seconds", "prefetch", "slots"},
+    "config_info": {
+        *("batch_max_items", "window_seconds", "prefetch", "slots", "portal", "vhost"),
+        *("intake_queue", "succeeded_queue", "failed_queue", "dead_letter_queue"),
+    },
 }
 RECORDED = {"queue", "outcome", "method"}
 TARGET_LABELS = {"job", "instance"}
@@ -86,6 +91,21 @@ def test_variables_are_those_of_the_linter() -> None:
     for name in ("job", "entity_type"):
         found = TEMPLATES[name]
         assert (2, True, ".+") == (found["refresh"], found["multi"], found["allValue"])
+
+
+def test_links_lead_somewhere_by_default() -> None:
+    """At night nobody fills in an address first: the page of the project itself is there."""
+    there = TEMPLATES["docs_url"]["current"]["value"]
+    assert re.fullmatch(r"https://\S+/", there)
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert there.startswith(tomllib.load(file)["project"]["urls"]["Source"])
+
+
+@every_query
+def test_no_query_holds_a_setting(panel: str, expr: str) -> None:
+    """A number that somebody may set is asked for, never written down."""
+    plain = re.sub(r"histogram_quantile\([\d.]+|\[[^\]]*\]|\{[^}]*\}|ratio_rate\w+", "", expr)
+    assert {"0", "1"} >= set(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", plain)), panel
 
 
 def test_dashboard_is_not_edited_by_hand() -> None:

@@ -81,7 +81,8 @@ def charts(monitoring: Monitoring, start: float, end: float) -> Iterator[Chart]:
     panels = {panel.title: panel for row in DASHBOARD.rows for panel in row.panels}
     for title in SHOWN:
         panel = panels[title]
-        unit = {"s": " s", "ops": "/s"}.get(panel.unit, "")
+        unit = {"s": " s", "reqps": "/s"}.get(panel.unit, "")
+        unit = "/s" if panel.unit.startswith("suffix:") else unit
         yield Chart(title, unit, list(_lines(monitoring, panel, start, end)))
 
 
