@@ -1,6 +1,7 @@
 """Proves how messages end: each by its own outcome, its result before its dead letter."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from tests.support.amqp import Upstream, wait_until
@@ -21,16 +22,14 @@ async def test_a_failed_event_published_again_is_tried_again_when_its_delivery_c
         Proxy(broker.url(vhost)) as proxy,
         Environment(broker, vhost, portal=REFUSED, amqp_url=proxy.url) as environment,
     ):
-        await environment.start_service(BATCH__WINDOW_SECONDS="3", RABBIT__HOLD_SECONDS="60")
+        await environment.start_service(BATCH__WINDOW_SECONDS="8", RABBIT__HOLD_SECONDS="60")
         await environment.publish(deals(*ids))
         await environment.settle(ids)
         environment.portal.settings({"required": {}})
         await environment.publish(deals(*ids))
         await wait_until(lambda: _held(environment) == len(ids), what="the messages held")
         proxy.cut()
-        await environment.wait_idle()
-        await environment.read()
-    assert {each: {"rejected", "succeeded"} for each in ids} == environment.books.outcomes()
+        await wait_until(lambda: _both_out(environment, ids), what="both outcomes of each")
 
 
 async def test_a_failed_event_published_again_is_tried_again_after_a_pause(
@@ -46,9 +45,7 @@ async def test_a_failed_event_published_again_is_tried_again_after_a_pause(
         await environment.publish(deals(*ids))
         await wait_until(lambda: _returned(environment) == len(ids), what="the messages returned")
         environment.portal.settings({"state": "ok"})
-        await environment.wait_idle()
-        await environment.read()
-    assert {each: {"rejected", "succeeded"} for each in ids} == environment.books.outcomes()
+        await wait_until(lambda: _both_out(environment, ids), what="both outcomes of each")
 
 
 async def test_a_full_failed_queue_multiplies_nothing(broker: Broker, vhost: str) -> None:
@@ -110,6 +107,12 @@ async def test_a_confirmed_result_is_not_repeated_while_its_dead_letter_is_refus
         await environment.read()
     assert len(bodies) == len(environment.books.failed)
     assert sorted(bodies) == sorted(dead.body for dead in environment.books.dead)
+
+
+async def _both_out(environment: Environment, ids: Sequence[str]) -> bool:
+    """Tell whether each event was refused first and imported later."""
+    await environment.read()
+    return {each: {"rejected", "succeeded"} for each in ids} == environment.books.outcomes()
 
 
 async def _all_out(environment: Environment, count: int) -> bool:

@@ -3,12 +3,13 @@
 import heapq
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.pacing import ItemCost, LeakyBucket, OperatingBudget
+from service.domain.pacing import JITTER_SECONDS, ItemCost, LeakyBucket, OperatingBudget
 
 CLOSE = Fraction(1, 10**6)
 
@@ -125,6 +126,29 @@ def test_an_independent_portal_never_refuses(
             ours.refused(now)
         now = send(ours, now + gap)
         assert portal.accepts(Fraction(now))
+
+
+@given(
+    rate=st.sampled_from([0.1, 0.5, 1.0, 2.0, 5.0, 7.3]),
+    spare=st.integers(1, 60),
+    sent=st.lists(
+        st.tuples(st.floats(0, 5), st.floats(-JITTER_SECONDS, JITTER_SECONDS)),
+        min_size=1,
+        max_size=120,
+    ),
+)
+def test_a_request_that_arrives_up_to_a_second_early_or_late_is_not_refused(
+    rate: float, spare: int, sent: list[tuple[float, float]]
+) -> None:
+    """The bucket keeps free what drains in the two seconds that this may be."""
+    burst = float(spare + ceil(2 * JITTER_SECONDS * rate))
+    ours = LeakyBucket.with_reserve(rate, burst)
+    portal = PortalBucket(Fraction(rate), Fraction(burst))
+    now, arrived = JITTER_SECONDS, []
+    for gap, off in sent:
+        now = send(ours, now + gap)
+        arrived.append(now + off)
+    assert all(portal.accepts(Fraction(at)) for at in sorted(arrived))
 
 
 @given(
