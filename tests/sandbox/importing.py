@@ -18,6 +18,8 @@ from tests.sandbox.reply import Refusal, html_reply, refusal
 from tests.sandbox.settings import Settings
 
 MAX_ENTRIES = 20
+WHO_MAY_SEE = ("assignedById", "categoryId", "opened")
+"""What rights to read depend on; a light ledger keeps it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Importer:
             originator = fields.get("originatorId") if name == "originId" else None
             external = (order.entity_type, str(originator or ""), str(fields[name]))
         if ledger.light:
-            fields = _only(fields, (name, "originatorId"))
+            fields = _only(fields, (name, "originatorId", *WHO_MAY_SEE))
         record = call.record
         ledger.add(
             ItemRecord(

@@ -57,8 +57,9 @@ async def test_light_ledger_keeps_ids_and_still_finds_duplicates(
 ) -> None:
     """Drop bodies and values, keep what look-ups need."""
     portal.configure(light=True, external_fields={7: "ufCrm_1"})
-    await imported(client, [{"ufCrm_1": "a", "comments": "long"}] * 2, entity_type=7)
-    assert {"ufCrm_1": "a"} == portal.ledger.items[0].fields
+    rights = {"assignedById": 7, "opened": "N"}
+    await imported(client, [{"ufCrm_1": "a", "comments": "long"} | rights] * 2, entity_type=7)
+    assert {"ufCrm_1": "a"} | rights == portal.ledger.items[0].fields
     assert portal.ledger.calls[0].body is None
     assert [1, 2] == portal.ledger.ids_of(7, "a")
 
