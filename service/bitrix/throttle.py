@@ -11,6 +11,7 @@ from typing import NamedTuple
 from service.bitrix.errors import left_alone
 from service.domain.outcomes import CallFailed
 from service.domain.pacing import ItemCost, LeakyBucket, OperatingBudget
+from service.telemetry.clock import awake
 from service.telemetry.metrics import Metrics
 
 BUDGETED = ("import", "list")
@@ -40,13 +41,17 @@ class Throttle:
         bucket: LeakyBucket,
         budgets: Mapping[str, OperatingBudget],
         metrics: Metrics,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] | None = None,
     ) -> None:
-        """Take the bucket (loop time) and the budgets by method label (wall-clock time)."""
+        """Take the bucket (loop time) and the budgets by method label (wall-clock time).
+
+        `wall`: by default a clock that nobody sets; else one that is set back by an hour would
+        have what was spent count for that hour.
+        """
         self._bucket = bucket
         self._budgets = budgets
         self._metrics = metrics
-        self._wall = wall
+        self._wall = wall or _steady_clock()
         self._turn = asyncio.Lock()
         self._turns = {method: asyncio.Lock() for method in budgets}
         self._costs: dict[int, ItemCost] = {}
@@ -189,6 +194,12 @@ class Throttle:
             self._bucket.take(_now())
             self._metrics.bucket_level.set(self._bucket.level)
             self._metrics.rate_share.set(self._bucket.share)
+
+
+def _steady_clock() -> Callable[[], float]:
+    """Return a wall clock that goes on while suspended and that nobody can set."""
+    began = time.time() - awake()
+    return lambda: began + awake()
 
 
 def _now() -> float:

@@ -69,7 +69,7 @@ class ItemRecord:
 
 
 class Ledger:
-    """Holds items and calls in order; the light one keeps no bodies, and of fields what look-ups need."""
+    """Holds items and calls in order; the light one keeps no bodies, and few fields."""
 
     def __init__(self, *, light: bool = False) -> None:
         """Start empty."""
