@@ -21,7 +21,7 @@ demo: .venv/.stamp broker ## the main job on real parts, in two minutes; KEEP=1 
 test: .venv/.stamp broker programs ## all tests: unit, integration, e2e, chaos in short
 	$(PYTEST) --numprocesses 3 --dist loadscope
 
-check: .venv/.stamp ## lint, format, types, import floors, sizes; changes nothing
+check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothing
 	@tests/tools/check.sh
 
 run: .venv/.stamp ## the importer itself, set by IMPORTER_* variables

@@ -11,19 +11,19 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.node import RabbitNode, open_broker
 
-ROOM = Path(__file__).parent
-FLOORS = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
+TESTS = Path(__file__).parent
+SUITES = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
 STACK = ("deploy/image", "deploy/stack")
 """Folders whose tests need containers; only `make deploy-test` runs them."""
 WATCHED = ("unit", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder, and run the quick floors first."""
+    """Mark tests by their folder, and run the quick suites first."""
     for item in items:
-        if (floor := _floor(item)) in FLOORS:
-            item.add_marker("stack" if _room(item) in STACK else floor)
-    items.sort(key=lambda item: FLOORS.index(_floor(item)) if _floor(item) in FLOORS else 0)
+        if (suite := _suite(item)) in SUITES:
+            item.add_marker("stack" if _folder(item) in STACK else suite)
+    items.sort(key=lambda item: SUITES.index(_suite(item)) if _suite(item) in SUITES else 0)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -48,7 +48,7 @@ def no_error_logs(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     log.removeHandler(watch)
     allowed = request.node.get_closest_marker("error_logs")
-    if _floor(request.node) in WATCHED and allowed is None:
+    if _suite(request.node) in WATCHED and allowed is None:
         assert [] == watch.errors
 
 
@@ -101,12 +101,12 @@ class _Watch(logging.Handler):
             self.errors.append(f"{record.name}: {record.getMessage()}")
 
 
-def _room(item: pytest.Item) -> str:
-    """Return the folder below tests/ that holds a test, if it is in one of a floor's."""
-    parts = item.path.relative_to(ROOM).parts if item.path.is_relative_to(ROOM) else ()
+def _folder(item: pytest.Item) -> str:
+    """Return the folder below tests/ that holds a test, two levels deep."""
+    parts = item.path.relative_to(TESTS).parts if item.path.is_relative_to(TESTS) else ()
     return "/".join(parts[:2])
 
 
-def _floor(item: pytest.Item) -> str:
+def _suite(item: pytest.Item) -> str:
     """Return the first folder below tests/ that holds a test."""
-    return item.path.relative_to(ROOM).parts[0] if item.path.is_relative_to(ROOM) else ""
+    return item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""

@@ -1,4 +1,4 @@
-"""Waits until the portal's limits let the next call leave: the one gate for all calls."""
+"""Waits until the portal's limits let the next call leave: the one place that all calls pass."""
 
 import asyncio
 import logging

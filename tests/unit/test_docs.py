@@ -36,9 +36,9 @@ ROOT = Path(__file__).parents[2]
 OPERATE = ROOT / "deploy/operate.md"
 REFERENCE = ROOT / "deploy/reference.md"
 UPSTREAM = ROOT / "deploy/upstream.md"
-ROOMS = (".github", "deploy", "service", "tests")
+FOLDERS = (".github", "deploy", "service", "tests")
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(page for room in ROOMS for page in ROOT.glob(f"{room}/**/*.md"))]
+    [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/**/*.md"))]
 )
 ADRS = sorted((ROOT / "service/adr").glob("[0-9]*.md"))
 README_LINES = 150

@@ -239,7 +239,7 @@ async def test_nothing_of_a_secret_is_shown(harness: Harness) -> None:
     assert "Application(portal.example)" == repr(application)
 
 
-async def test_a_host_is_vouched_for_if_the_server_names_it(harness: Harness) -> None:
+async def test_a_host_is_confirmed_if_the_server_names_it(harness: Harness) -> None:
     """For our member alone; a name that the server does not know gets nothing."""
     application = harness.application()
     await application.token()

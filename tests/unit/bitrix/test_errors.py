@@ -302,7 +302,7 @@ def test_a_code_that_a_new_token_may_mend_pauses_if_it_does_not() -> None:
 
 
 @pytest.mark.parametrize(("code", "refusal_kind"), ITEMS)
-def test_an_items_code_decides_its_standing(code: object, refusal_kind: str) -> None:
+def test_an_items_code_decides_its_refusal_kind(code: object, refusal_kind: str) -> None:
     """As number or text, in any case; an unknown one may hide a saved item."""
     text = "0" if code is None else str(code) or "0"
     expected = Refused(RefusalKind(refusal_kind), text, "said so")
@@ -351,7 +351,7 @@ def test_any_status_has_a_meaning(status: int) -> None:
     | st.dictionaries(TEXT, TEXT, max_size=3),
     TEXT,
 )
-def test_any_items_error_has_a_standing(code: object, text: str) -> None:
+def test_any_items_error_has_a_refusal_kind(code: object, text: str) -> None:
     """Unknown means: may have been saved, else the refusal stands."""
     refused = classify_item(code, text)
     assert refused.code

@@ -27,7 +27,7 @@ class Answers:
 
 
 def asking(result: object, **more: object) -> tuple[PortalInspection, Answers]:
-    """Return an enquiry that gets one answer to everything."""
+    """Return an inspection that gets one answer to everything."""
     answers = Answers({"result": result, **more})
     portal: Any = answers
     return PortalInspection(portal), answers

@@ -1,4 +1,4 @@
-"""Tests the one gate that every call to the portal passes, on a made-up clock."""
+"""Tests the one throttle that every call to the portal passes, on a made-up clock."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -134,7 +134,7 @@ Staging = Callable[..., Harness]
 
 @pytest.fixture
 def harness_of() -> Staging:
-    """Give the test a way to build a stage from answers."""
+    """Give the test a way to build a harness from answers."""
 
     def harness(*answers: httpx.Response | Exception, renewals: int | None = None) -> Harness:
         client = Client(answers)

@@ -18,7 +18,7 @@ KEY = BatchKey(DEAL, original_names=False)
 
 @pytest.fixture
 def batcher() -> Batcher[str]:
-    """Give the test an empty agenda: three items, two seconds, a hundred bytes."""
+    """Give the test an empty batcher: three items, two seconds, a hundred bytes."""
     return Batcher(POLICY)
 
 
@@ -333,7 +333,7 @@ def test_a_part_keeps_its_age_and_forgets_the_failure() -> None:
 
 @dataclass
 class Played:
-    """What a random run of an agenda has brought."""
+    """What a random run of a batcher has brought."""
 
     batcher: Batcher[str]
     now: float = 0.0

@@ -14,20 +14,20 @@ A, B = Identity(2, "a"), Identity(2, "b")
 
 @pytest.fixture
 def breaker() -> CircuitBreaker:
-    """Give the test a flowing gate: a minute's patience, a brake over four items."""
+    """Give the test a flowing breaker: a minute's patience, a brake over four items."""
     return CircuitBreaker(POLICY)
 
 
 def half_open(
     breaker: CircuitBreaker, reason: PauseReason = PauseReason.CREDENTIALS, now: float = 0.0
 ) -> CircuitBreaker:
-    """Return the gate after a pause and a good probe."""
+    """Return the breaker after a pause and a good probe."""
     breaker.trip(reason, now)
     breaker.probed(now, ok=True)
     return breaker
 
 
-def test_a_gate_flows_at_first(breaker: CircuitBreaker) -> None:
+def test_a_breaker_flows_at_first(breaker: CircuitBreaker) -> None:
     """Nothing is known against the portal."""
     assert (Mode.FLOWING, None, None) == (breaker.mode, breaker.reason, breaker.last_success)
 
@@ -93,8 +93,8 @@ def test_trouble_that_lasts_pauses_however_sure(breaker: CircuitBreaker, *, sure
     assert (Mode.PAUSED, PauseReason.UNAVAILABLE) == (breaker.mode, breaker.reason)
 
 
-def test_a_half_open_gate_is_shut_at_once_by_sure_trouble_only(breaker: CircuitBreaker) -> None:
-    """A poison item in the first batch must be found, or the gate would never open."""
+def test_a_half_open_breaker_is_shut_at_once_by_sure_trouble_only(breaker: CircuitBreaker) -> None:
+    """A poison item in the first batch must be found, or the breaker would never open."""
     half_open(breaker)
     for now in (20.0, 50.0, 79.9):
         breaker.record_failure(PauseReason.UNAVAILABLE, now, sure=False)
@@ -141,7 +141,7 @@ def test_what_was_found_is_evidence_and_opens_nothing(breaker: CircuitBreaker) -
     assert (Mode.PAUSED, PauseReason.FAILURE_SHARE) == (breaker.mode, breaker.reason)
 
 
-def test_a_half_open_gate_with_nothing_to_try_flows(breaker: CircuitBreaker) -> None:
+def test_a_half_open_breaker_with_nothing_to_try_flows(breaker: CircuitBreaker) -> None:
     """A paused one does not."""
     breaker.trip(PauseReason.CREDENTIALS, 0.0)
     breaker.idle()
@@ -151,7 +151,7 @@ def test_a_half_open_gate_with_nothing_to_try_flows(breaker: CircuitBreaker) -> 
     assert (Mode.FLOWING, None, None) == (breaker.mode, breaker.reason, breaker.last_success)
 
 
-def test_trouble_in_a_pause_does_not_shut_the_gate_after_it(breaker: CircuitBreaker) -> None:
+def test_trouble_in_a_pause_does_not_shut_the_breaker_after_it(breaker: CircuitBreaker) -> None:
     """It belongs to calls from before."""
     breaker.trip(PauseReason.CREDENTIALS, 0.0)
     breaker.record_failure(PauseReason.UNAVAILABLE, 1.0, sure=False)
@@ -207,7 +207,7 @@ def test_a_failed_probe_may_name_another_reason(breaker: CircuitBreaker) -> None
     assert PauseReason.BLOCKED is breaker.reason
 
 
-def test_a_good_probe_opens_the_gate_by_half(breaker: CircuitBreaker) -> None:
+def test_a_good_probe_opens_the_breaker_by_half(breaker: CircuitBreaker) -> None:
     """The reason stays shown until an import is accepted."""
     half_open(breaker)
     assert (Mode.HALF_OPEN, PauseReason.CREDENTIALS) == (breaker.mode, breaker.reason)
@@ -223,7 +223,7 @@ def test_a_probe_that_comes_late_changes_nothing(breaker: CircuitBreaker) -> Non
     assert (Mode.HALF_OPEN, PauseReason.CREDENTIALS) == (breaker.mode, breaker.reason)
 
 
-def test_an_accepted_import_opens_the_gate_wholly(breaker: CircuitBreaker) -> None:
+def test_an_accepted_import_opens_the_breaker_wholly(breaker: CircuitBreaker) -> None:
     """And only it resets the interval."""
     half_open(breaker)
     breaker.ended(1, 3, 20.0)
@@ -250,7 +250,9 @@ def test_a_good_probe_does_not_reset_the_interval(breaker: CircuitBreaker) -> No
     )
 
 
-def test_a_refused_item_neither_opens_nor_shuts_a_half_open_gate(breaker: CircuitBreaker) -> None:
+def test_a_refused_item_neither_opens_nor_shuts_a_half_open_breaker(
+    breaker: CircuitBreaker,
+) -> None:
     """Its own fault says nothing of the portal's trouble."""
     half_open(breaker)
     breaker.ended(0, 3, 20.0)
@@ -298,7 +300,7 @@ def test_no_brake_where_it_is_off() -> None:
         (1, 0, Mode.FLOWING),
     ],
 )
-def test_a_braked_gate_wants_a_mostly_accepted_batch(
+def test_a_braked_breaker_wants_a_mostly_accepted_batch(
     breaker: CircuitBreaker, imported: int, rejected: int, mode: Mode
 ) -> None:
     """Otherwise it brakes again; a batch without a verdict decides nothing."""
@@ -307,7 +309,7 @@ def test_a_braked_gate_wants_a_mostly_accepted_batch(
     assert mode is breaker.mode
 
 
-def test_the_brake_starts_counting_afresh_when_the_gate_opens(breaker: CircuitBreaker) -> None:
+def test_the_brake_starts_counting_afresh_when_the_breaker_opens(breaker: CircuitBreaker) -> None:
     """The refusals that shut it do not shut it twice."""
     breaker.ended(0, 4, 1.0)
     breaker.probed(16.0, ok=True)
@@ -317,7 +319,7 @@ def test_the_brake_starts_counting_afresh_when_the_gate_opens(breaker: CircuitBr
 
 
 def test_answers_that_come_in_a_pause_change_no_mode(breaker: CircuitBreaker) -> None:
-    """The call was in flight when the gate shut."""
+    """The call was in flight when the breaker shut."""
     breaker.trip(PauseReason.CREDENTIALS, 0.0)
     breaker.ended(5, 0, 1.0)
     breaker.ended(0, 5, 1.0)
@@ -375,7 +377,7 @@ HISTORY = st.lists(st.tuples(st.floats(0, 100), MOVES), max_size=40)
 
 
 def play(breaker: CircuitBreaker, move: tuple[object, ...], now: float) -> None:
-    """Tell the gate what has happened."""
+    """Tell the breaker what has happened."""
     match move:
         case ("trouble", PauseReason() as reason, bool(sure)):
             breaker.record_failure(reason, now, sure=sure)
@@ -390,7 +392,7 @@ def play(breaker: CircuitBreaker, move: tuple[object, ...], now: float) -> None:
 
 
 @given(HISTORY)
-def test_any_history_keeps_the_gate_explainable(
+def test_any_history_keeps_the_breaker_explainable(
     history: list[tuple[float, tuple[object, ...]]],
 ) -> None:
     """Shut has a reason and a probe within the cap; open comes only from an accepted import."""
@@ -408,10 +410,10 @@ def test_any_history_keeps_the_gate_explainable(
 
 
 @given(HISTORY)
-def test_no_history_lets_unsure_trouble_shut_a_half_open_gate_early(
+def test_no_history_lets_unsure_trouble_shut_a_half_open_breaker_early(
     history: list[tuple[float, tuple[object, ...]]],
 ) -> None:
-    """Whatever was before the pause: patience starts when the gate opens by half."""
+    """Whatever was before the pause: patience starts when the breaker opens by half."""
     breaker, now, opened = CircuitBreaker(POLICY), 0.0, 0.0
     for seconds, move in history:
         now, before = now + seconds, breaker.mode

@@ -67,7 +67,7 @@ def again(decision: Decision[str]) -> list[tuple[list[str], float]]:
     return [(names(each), each.due) for each in decision.again]
 
 
-def test_joining_sequels_keeps_everything() -> None:
+def test_joining_decisions_keeps_everything() -> None:
     """Nothing that follows may be forgotten."""
     a, b, c = three()
     one = Decision([(a, Imported(1))], [batch(b)])
@@ -252,7 +252,7 @@ def test_a_refusal_that_may_hide_an_item_stands_and_silence_does_not() -> None:
 
 @pytest.mark.parametrize("refusal_kind", [RefusalKind.DENIED, RefusalKind.PLAN])
 def test_denied_items_are_left_to_the_caller(refusal_kind: RefusalKind) -> None:
-    """They may be everybody's trouble; the gate must be asked."""
+    """They may be everybody's trouble; the breaker must be asked."""
     a = claim("a")
     report = Report(1, {0: Refused(refusal_kind, "ACCESS_DENIED", "no")})
     assert Decision() == after_report(batch(a), report, now=NOW)

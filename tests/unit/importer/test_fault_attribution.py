@@ -33,10 +33,10 @@ FRESH = RETRY.max_attempts * (RULES.settle + RULES.recheck + RETRY.delay(RETRY.m
 
 
 class Bench:
-    """One judge, the gate it tells, and the portal it probes."""
+    """One judge, the breaker it tells, and the portal it probes."""
 
     def __init__(self) -> None:
-        """Start with a healthy portal and a flowing gate."""
+        """Start with a healthy portal and a flowing breaker."""
         self.portal = ScriptedPortal()
         self.clock = Clock()
         self.breaker = CircuitBreaker(POLICY)
@@ -137,7 +137,7 @@ def test_trouble_of_the_portal_pauses_when_it_lasts(
         (fault(CallKind.AMBIGUOUS, "400", 400), Mode.HALF_OPEN),
     ],
 )
-def test_a_half_open_gate_is_not_shut_by_what_may_be_one_items_fault(
+def test_a_half_open_breaker_is_not_shut_by_what_may_be_one_items_fault(
     bench: Bench, why: Fault, mode: Mode
 ) -> None:
     """Else the poison item in the first batch would never be found."""
@@ -309,7 +309,7 @@ async def test_a_success_before_the_first_refusal_proves_nothing(bench: Bench) -
 async def test_a_lone_suspect_ends_after_all_its_tries_whatever_the_mode(
     bench: Bench, mode: Mode
 ) -> None:
-    """One message never holds up the intake; the gate does not move."""
+    """One message never holds up the intake; the breaker does not move."""
     bench.open_by_half()
     bench.breaker.mode = mode
     a = claim("a")
@@ -354,7 +354,7 @@ def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Be
     assert Mode.FLOWING is bench.breaker.mode
 
 
-def test_only_a_refusal_has_a_standing() -> None:
+def test_only_a_refusal_has_a_refusal_kind() -> None:
     """What was accepted has none."""
     assert [RefusalKind.DENIED, None, None] == [
         refusal_kind_of(v) for v in (DENIED, Accepted(1), "x")

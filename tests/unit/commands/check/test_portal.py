@@ -22,7 +22,7 @@ NOT_FOUND = classify_call("NOT_FOUND", "Smart process not found", 400)
 
 
 class Scripted(PortalInspection):
-    """An enquiry with answers of its own: by type for fields, else by method."""
+    """An inspection with answers of its own: by type for fields, else by method."""
 
     def __init__(self, *, admin: bool = True, visible: bool = True, **answers: Any) -> None:
         """Behave well, but for the answers given; a Fault is raised."""
