@@ -120,12 +120,12 @@ async def test_nothing_is_lost_while_somebody_else_drains_the_bucket(
 async def test_requests_that_arrive_out_of_step_are_not_refused(
     broker: Broker, vhost: str
 ) -> None:
-    """All that leaves within more than a second arrives at once.
+    """All that leaves within half a second arrives at once, on top of what the machine does.
 
-    A unit test holds the whole two seconds; here a busy machine takes its share of them.
+    A unit test holds the whole two seconds; a busy machine takes more than one of them.
     """
     ids = [f"e{number}" for number in range(150)]
-    rate, burst, jitter = 15.0, 50, 0.6
+    rate, burst, jitter = 15.0, 50, 0.25
     settings = {
         "IMPORTER_BITRIX__REQUESTS_PER_SECOND": f"{rate:g}",
         "IMPORTER_BITRIX__BURST": str(burst),

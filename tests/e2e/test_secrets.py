@@ -84,7 +84,8 @@ def own_user(broker: Broker, vhost: str) -> Iterator[str]:
     broker.api("DELETE", f"users/{name}")
 
 
-@pytest.mark.timeout(300)
+# Every fault in one run, by a service whose calls have a second each.
+@pytest.mark.timeout(480)
 async def test_nothing_tells_a_secret(broker: Broker, vhost: str, own_user: str) -> None:
     """Every fault at DEBUG: what leaves the process is searched for what must not."""
     at = urlsplit(broker.url(vhost))
@@ -108,7 +109,7 @@ async def test_nothing_tells_a_secret(broker: Broker, vhost: str, own_user: str)
         environment.portal.faults([{**fault, **DESCRIBED} for fault in (*ITEMS, *CALLS)])
         await environment.publish(_bodies(ids))
         await environment.publish(MALFORMED)
-        await environment.settle(ids, timeout=90)
+        await environment.settle(ids, timeout=180)
         await _shut_portal(environment)
         await _broker_troubles(environment, proxy, own_user)
         _assert_driven(environment)
