@@ -19,16 +19,21 @@ _PORTS = {"amqp": 5672, "amqps": 5671}
 _DESCRIPTION = """\
 One process imports item events into one Bitrix24 portal, in batches, effectively once.
 
-Publish item events to the intake exchange. Each ends in exactly one result event, succeeded or \
-failed; the original of a failed one also lies in the dead-letter queue, with the reason.
-An event is identified by its entity type and its id: give each a stable one."""
+Publish item events to the intake exchange. Each ends in exactly one outcome, succeeded or \
+failed, and a result event tells it; the original of a failed one also lies in the dead-letter \
+queue, with the reason.
+An event is identified by its entity type and its id: give each a stable one. Correlate results \
+by these two: several publishes of one event may share one result, and a result may come twice \
+with one CloudEvents id. It may take hours while the portal is away.
+Items are created, never updated or deleted."""
 
 _ITEM = """\
 `content_encoding` is empty, `identity`, `utf-8` or `gzip` (the body is compressed). The result \
 has the `correlation_id` of the item event."""
 _RESULT = """\
-Persistent; `message_id` is the `id` of the CloudEvent. `correlation_id` is the item event's; if \
-it had none, the item's external id, else the event id (a digest of what exceeds 255 bytes)."""
+Persistent; `message_id` is the `id` of the CloudEvent. `correlation_id` is the one of the item \
+event's message that was settled; if it had none, the item's external id, else the event id (a \
+digest of what exceeds 255 bytes)."""
 
 
 def build(rabbit: Rabbit) -> Part:
@@ -121,8 +126,9 @@ def _queue_channel(queue: Queue, title: str, message: str, vhost: str) -> Part:
     return {
         "address": queue.name,
         "title": title,
-        "description": f"A quorum queue, bound to the exchange {queue.exchange}{by}. Bind a queue "
-        "of your own in the same way to get a copy of everything.",
+        "description": f"A quorum queue of the operator's, bound to the exchange {queue.exchange}"
+        f"{by}. Bind a queue of your own in the same way to get a copy of what you need: whoever "
+        "reads here takes messages away from all others.",
         "messages": _named(message),
         "bindings": {
             "amqp": {
