@@ -11,17 +11,14 @@ import uvloop
 
 from service import __version__
 from service.bitrix.client import Portal
-from service.domain.batching import BatchPolicy
-from service.domain.circuit_breaker import Mode, PausePolicy
-from service.domain.decisions import Rules
-from service.domain.limits import Limits
-from service.domain.retry import RetryPolicy
+from service.domain.circuit_breaker import Mode
 from service.factories import (
     CannotStart,
     address,
     auth,
     brokers,
     decoder,
+    limits,
     portal,
     portal_host,
     topology,
@@ -33,6 +30,8 @@ from service.importer.pipeline import Pipeline
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
 from service.rabbit.encoding import Encoder
+from service.rabbit.memory import Memory
+from service.rabbit.notes import Note, NoteKind, Owner
 from service.secret_rotation import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
 from service.settings.changed import changed
 from service.settings.secret_files import SecretFiles
@@ -74,17 +73,18 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
             portal=remote,
             intake=broker,
             publisher=broker.publisher,
-            limits=_limits(settings),
+            limits=limits(settings),
             metrics=metrics,
             clock=loop.time,
         )
+        memory = _memory(settings, there, pipeline)
         pipeline.tracer = remote.tracer = traced = tracer(settings)
         _tell_config(settings, metrics)
         catch_strays(loop, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pipeline.stop)
         status = Status()
-        beat = _Beat(status, broker, pipeline, remote, settings.batch.slots, metrics)
+        beat = _Beat(status, broker, pipeline, remote, settings.batch.slots, metrics, memory)
         takers = {
             WEBHOOK: credentials.rekey,
             CLIENT_SECRET: credentials.rekey,
@@ -105,13 +105,19 @@ async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> N
         log.info("started", extra={"port": port.port, **_about(settings)})
         async with asyncio.TaskGroup() as tasks:
             connections = broker.run(accept=pipeline.accept, on_change=pipeline.wake)
+            memory = beat.memory
             side = [
                 tasks.create_task(connections, name="broker"),
                 tasks.create_task(endless(beat.run, "beat", beat.metrics), name="beat"),
                 tasks.create_task(endless(rekeying.run, "secrets", beat.metrics), name="secrets"),
             ]
+            if memory is not None:
+                work = endless(memory.run, "memory", beat.metrics)
+                side.append(tasks.create_task(work, name="memory"))
             try:
                 await pipeline.run()
+                if memory is not None:
+                    await memory.add_page()
             finally:
                 for task in side:
                     task.cancel()
@@ -127,6 +133,8 @@ class _Beat:
     portal: Portal
     slots: int
     metrics: Metrics
+    memory: Memory | None
+    _page: "asyncio.Task[bool] | None" = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -142,6 +150,7 @@ class _Beat:
             if self.status.paused is not None:
                 self.metrics.paused_seconds.labels(self.status.paused, ALL_LANES).inc(passed)
             self.stamp()
+            self._add_page()
             settler = self.pipeline.settler
             minute.look(
                 loop.time(),
@@ -149,6 +158,17 @@ class _Beat:
                 held=len(settler.held),
                 oldest=settler.oldest_held(),
             )
+
+    def _add_page(self) -> None:
+        """Let the active process sum the memory up now and then, so that it is read quickly."""
+        memory = self.memory
+        if memory is None:
+            return
+        if memory.last_written is not None:
+            self.metrics.memory_written.set(memory.last_written)
+        under_way = self._page is not None and not self._page.done()
+        if memory.wants_page and self.broker.consumer.active and not under_way:
+            self._page = asyncio.create_task(memory.add_page())
 
     def stamp(self) -> None:
         """Write down how the loop is."""
@@ -237,31 +257,23 @@ def _broker(settings: Settings, there: Address, metrics: Metrics) -> Broker:
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    batch, retry, pause = settings.batch, settings.retry, settings.pause
-    return Limits(
-        batch=BatchPolicy(batch.max_items, batch.window_seconds, batch.max_bytes),
-        pause=PausePolicy(
-            after=pause.after_seconds,
-            probe=pause.probe_seconds,
-            probe_cap=pause.probe_cap_seconds,
-            brake_share=settings.brake.share,
-            brake_items=settings.brake.items,
-        ),
-        rules=Rules(
-            retry=RetryPolicy(retry.base_seconds, retry.cap_seconds, retry.max_attempts),
-            settle=settings.bitrix.settle_seconds,
-            recheck=settings.bitrix.recheck_seconds,
-            resend=settings.ambiguous == "resend",
-            validation=settings.validation,
-            unproved_after=settings.ambiguous_after_seconds,
-            ask_again=(pause.probe_seconds, pause.probe_cap_seconds),
-        ),
-        slots=batch.slots,
-        prefetch=settings.prefetch,
-        hold=settings.rabbit.hold_seconds,
+def _memory(settings: Settings, there: Address, pipeline: Pipeline) -> Memory | None:
+    """Build the memory of all processes, and have the pipeline use it."""
+    name = settings.rabbit.memory_name
+    if not name:
+        return None
+
+    def noted(note: Note) -> None:
+        if note.kind is NoteKind.SET_BACK and note.writer != memory.writer:
+            pipeline.claims.set_back()
+
+    memory = Memory(
+        address=there,
+        queue=name,
+        owner=Owner(portal_host(settings), settings.bitrix.originator),
         remember=settings.claims.remember,
-        deadline=settings.shutdown.deadline_seconds,
-        call=settings.bitrix.timeout_seconds,
-        ask=settings.lookup,
+        hold=settings.rabbit.hold_seconds,
+        on_note=noted,
     )
+    pipeline.notes.memory = memory
+    return memory

@@ -14,9 +14,14 @@ from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.bitrix.tokens import TokenFile, TokenFileUnusable
 from service.domain.addresses import host
+from service.domain.batching import BatchPolicy
+from service.domain.circuit_breaker import PausePolicy
+from service.domain.decisions import Rules
 from service.domain.external_id import ExternalIds
+from service.domain.limits import Limits
 from service.domain.network import Peer
 from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.domain.retry import RetryPolicy
 from service.rabbit.address import Address, Certificates, CertificatesUnusable, split
 from service.rabbit.decoding import Decoder
 from service.rabbit.topology import Topology
@@ -192,3 +197,34 @@ def _way(bitrix: Bitrix, peer: Peer) -> Way:
     except OSError as error:
         raise CannotStart(f"{reasons.AUTHORITY} cannot be used: {error}") from None
     return Way(peer, believed, _text(bitrix.proxy_url))
+
+
+def limits(settings: Settings) -> Limits:
+    """Return the bounds of the pipeline."""
+    batch, retry, pause = settings.batch, settings.retry, settings.pause
+    return Limits(
+        batch=BatchPolicy(batch.max_items, batch.window_seconds, batch.max_bytes),
+        pause=PausePolicy(
+            after=pause.after_seconds,
+            probe=pause.probe_seconds,
+            probe_cap=pause.probe_cap_seconds,
+            brake_share=settings.brake.share,
+            brake_items=settings.brake.items,
+        ),
+        rules=Rules(
+            retry=RetryPolicy(retry.base_seconds, retry.cap_seconds, retry.max_attempts),
+            settle=settings.bitrix.settle_seconds,
+            recheck=settings.bitrix.recheck_seconds,
+            resend=settings.ambiguous == "resend",
+            validation=settings.validation,
+            unproved_after=settings.ambiguous_after_seconds,
+            ask_again=(pause.probe_seconds, pause.probe_cap_seconds),
+        ),
+        slots=batch.slots,
+        prefetch=settings.prefetch,
+        hold=settings.rabbit.hold_seconds,
+        remember=settings.claims.remember,
+        deadline=settings.shutdown.deadline_seconds,
+        call=settings.bitrix.timeout_seconds,
+        ask=settings.lookup,
+    )

@@ -13,7 +13,8 @@ from service.domain.events import (
     Malformed,
     digest_of,
 )
-from service.domain.history import Doubt, History, doubt_of
+from service.domain.history import Doubt, History, doubt_by_word, doubt_of
+from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
 D = TypeVar("D")
@@ -91,6 +92,33 @@ class Handed(Protocol):
 H = TypeVar("H", bound=Handed)
 
 
+def noted_claim_of(
+    delivery: H, event: ItemEvent, word: LastWord | None, *, ask: str, look_at: float, own: bool
+) -> Claim[H]:
+    """Return the claim of one delivery, where the memory knows every call.
+
+    `word`: the last word on its event; `look_at`: loop time from which a look-up proves something
+    of the call that it tells of; `own`: it is a word of this very process.
+    """
+    doubt = doubt_by_word(
+        event,
+        word,
+        redelivered=delivery.copy,
+        perhaps_sent=delivery.perhaps_sent,
+        redriven=delivery.redriven,
+        ask=ask,
+    )
+    told = word is not None and word.perhaps_sent and event.external_id is not None
+    known = History(
+        delivery.times,
+        doubt=doubt,
+        look_at=look_at if told else delivery.received_at,
+        noted=told and not own,
+        earlier=word is not None and word.stale,
+    )
+    return Claim(event, [delivery], delivery.received_at, delivery.size, known)
+
+
 def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim[H]:
     """Return the claim of one delivery, in the doubt that its message raises.
 
@@ -137,8 +165,10 @@ class Claims(Generic[D]):
         """Return the number of events being worked on, heirs not counted."""
         return len({id(claim) for claim in self._holders.values()})
 
-    def admit(self, claim: Claim[D], *, copy: bool) -> Claim[D] | Repeat | None:
-        """Take in the claim of one delivery.
+    def admit(
+        self, claim: Claim[D], *, copy: bool, word: LastWord | None = None
+    ) -> Claim[D] | Repeat | None:
+        """Take in the claim of one delivery; `word` is the last one on its event.
 
         `copy` tells that the message says it was delivered before. Returns the claim when work
         on it may start (where `known.outcome` is set, only its outcome is left to publish), a
@@ -152,6 +182,10 @@ class Claims(Generic[D]):
         imported = self._imported.get(digest_of(event.identity))
         if imported is not None and imported > 0 and claim.known.outcome is None:
             return Repeat(_repeated(imported, event))
+        noted = word is not None and word.word is Word.IMPORTED and not word.stale
+        if word is not None and noted and claim.known.outcome is None:
+            other = word.body != event.content.to_bytes(8, "big")
+            return Repeat(Imported(word.item_id, duplicate=True, other_body=other))
         doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
             claim.known.suspected(Doubt.STRONG, doubt)
@@ -162,8 +196,7 @@ class Claims(Generic[D]):
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
         """End a claim whose outcome the broker has confirmed."""
-        identity = claim.event.identity
-        waiters = self._drop(claim)
+        identity, waiters = claim.event.identity, self._drop(claim)
         self._doubts.forget(digest_of(identity))
         unclear = claim.event.external_id is not None and _is_unclear(outcome)
         if unclear:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from service.domain.events import ItemEvent
+from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, Outcome
 
 
@@ -32,9 +33,10 @@ class History:
     what the portal would drop of it without a word, None while nobody has looked;
     `unproved_since`: seconds that the portal had taken imports for when it first answered a
     look-up that proves nothing; `asked`: how many such answers there were; `earlier`: an item of
-    the event was known before the portal was set back; `outcome`: how
-    it ended, where no delivery was left to publish or acknowledge that for; `told`: the result of
-    its outcome is confirmed, `buried`: its dead letter as well; `struck`: how often a bug of ours
+    the event was known before the portal was set back; `noted`: its doubt rests on a note of
+    another process; `outcome`: how it ended, where no delivery was left to publish or acknowledge
+    that for; `told`: the result of its outcome is confirmed, `buried`: its dead letter as well;
+    `struck`: how often a bug of ours
     ended the work on it.
     """
 
@@ -59,6 +61,7 @@ class History:
     unproved_since: float | None = None
     asked: int = 0
     earlier: bool = False
+    noted: bool = False
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.
@@ -75,6 +78,7 @@ class History:
         Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
         """
         held_elsewhere = later.times > self.times + 1
+        held_elsewhere = held_elsewhere or later.noted
         unsent = later.doubt is Doubt.STRONG and not held_elsewhere
         floor = Doubt.NONE if unsent else later.doubt
         look_at = max(self.look_at, later.look_at if held_elsewhere else 0.0)
@@ -110,6 +114,32 @@ class History:
             self.unproved_since = open_seconds
         self.asked += 1
         return open_seconds - self.unproved_since
+
+
+def doubt_by_word(
+    event: ItemEvent,
+    word: LastWord | None,
+    *,
+    redelivered: bool,
+    perhaps_sent: bool,
+    redriven: bool,
+    ask: str,
+) -> Doubt:
+    """Return how doubtful the fate of a message is, where the memory knows every call.
+
+    `word`: the last word on its event; `perhaps_sent`: the message says so itself.
+    """
+    askable = event.external_id is not None
+    if askable and ask == "never":
+        return Doubt.NONE
+    if word is not None and (word.perhaps_sent or word.stale):
+        return Doubt.STRONG
+    not_there = word is not None and word.word is Word.NOT_THERE
+    if perhaps_sent and not not_there:
+        return Doubt.STRONG
+    if not askable or (not_there and ask != "always"):
+        return Doubt.NONE
+    return Doubt.WEAK if ask == "always" or redelivered or redriven else Doubt.NONE
 
 
 def doubt_of(event: ItemEvent, *, copy: bool, redriven: bool, early: bool, ask: str) -> Doubt:

@@ -106,6 +106,11 @@ def pair_digest(external_id: ExternalId | None) -> bytes:
     return _digest("\0".join(parts), PAIR_BYTES)
 
 
+def profile_digest(asked: Iterable[str | None]) -> bytes:
+    """Return what stands for responsible person, pipeline and `opened`, as an event asks."""
+    return _digest("\0".join(each or "" for each in asked), PROFILE_BYTES)
+
+
 class LastWords:
     """The last word on each of the newest events, at least `limit` of them.
 

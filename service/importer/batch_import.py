@@ -2,9 +2,10 @@
 
 import logging
 import random
+import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
 from service.domain.circuit_breaker import CircuitBreaker
@@ -18,7 +19,6 @@ from service.domain.decisions import (
     after_look_up,
     after_report,
 )
-from service.domain.events import BatchKey, ItemEvent
 from service.domain.leave import NotOurs, asked_before_sending
 from service.domain.outcomes import (
     MISSING,
@@ -35,34 +35,16 @@ from service.domain.outcomes import (
     Report,
 )
 from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
-from service.importer.field_check import VALIDATION_FAILED, Describing, Validator
-from service.importer.lookup import Clocks, Lookup, Recovery
+from service.importer.field_check import VALIDATION_FAILED, Validator
+from service.importer.lookup import Clocks, Recovery
+from service.importer.memory import CallNotes
+from service.importer.portal import NEVER_RAN, UNFINISHED, Portal
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
 D = TypeVar("D")
 
-NEVER_RAN = frozenset(
-    {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}
-)
-
 log = logging.getLogger(__name__)
-
-
-class Portal(Lookup, Describing, Protocol):
-    """What the importer needs of the portal; every method raises CallFailed."""
-
-    async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
-        """Import events of one key; the report has one verdict for each, in order."""
-
-    def pace(self) -> tuple[float, str]:
-        """Tell how many seconds an import would wait for the portal's limits, and for which."""
-
-    def shut_for(self, reason: PauseReason | None) -> float:
-        """Return for how many seconds no call can help, though intake is paused for a reason."""
-
-    def most(self, entity_type_id: int, most: int) -> int:
-        """Return how many items of a type one call should carry, at most `most`."""
 
 
 class Importer(Generic[D]):
@@ -79,9 +61,9 @@ class Importer(Generic[D]):
         breaker: CircuitBreaker,
         rules: Rules,
         metrics: Metrics,
-        clock: Callable[[], float],
+        notes: CallNotes,
     ) -> None:
-        """Call the portal by the rules; `clock` is the loop's.
+        """Call the portal by the rules, and note each call; the notes know the loop's time.
 
         `may_send`, to be set before use, tells whether a batch is still ours to send.
         """
@@ -90,7 +72,8 @@ class Importer(Generic[D]):
         self._breaker = breaker
         self._rules = rules
         self._metrics = metrics
-        self._clock = clock
+        self._clock = clock = notes.clock
+        self._notes = notes
         self._judge: FaultAttribution[D] = FaultAttribution(
             portal=portal, breaker=breaker, rules=rules, clock=clock
         )
@@ -124,6 +107,9 @@ class Importer(Generic[D]):
         refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
         judged = sum(each.code == VALIDATION_FAILED for each in refused)
         by_name = len(refused) - judged
+        if self._recovery.set_back_seen:
+            self._recovery.set_back_seen = False
+            await self._notes.set_back()
         kind = batch.key.entity_type_id
         self._breaker.ended(
             imported, by_name, self._clock(), entity_type_id=kind, found=found, judged=judged
@@ -141,6 +127,7 @@ class Importer(Generic[D]):
             decision, ready = after_look_up(
                 batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
             )
+            await self._notes.after((), decision)
         ready = self._validated(ready, decision) if ready is not None else None
         if ready is None:
             return decision
@@ -148,7 +135,24 @@ class Importer(Generic[D]):
             ready.due = self._clock()
             decision.again.append(ready)
             return decision
-        return decision.add(await self._import(ready))
+        return decision.add(await self._send(ready))
+
+    async def _send(self, batch: Batch[D]) -> Decision[D]:
+        """Note the call, make it, and note what became of it before anything is acknowledged."""
+        at = time.time()
+        withdrawn = await self._notes.before(batch)
+        decision: Decision[D] = Decision()
+        if withdrawn:
+            later = max(claim.known.look_at for claim in withdrawn)
+            decision.again.append(batch.part(withdrawn, later))
+            left = [claim for claim in batch.claims if claim not in withdrawn]
+            if not left:
+                return decision
+            batch = batch.part(left, batch.due)
+        called = list(batch.claims)
+        made = await self._import(batch)
+        await self._notes.after(called, made, at=at)
+        return decision.add(made)
 
     def _validated(self, batch: Batch[D], decision: Decision[D]) -> Batch[D] | None:
         """Return what of a batch may be sent; the rest ends without a call."""

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
-from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of
+from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of, noted_claim_of
 from service.domain.events import ItemEvent, Malformed
+from service.domain.last_words import LastWord
 from service.domain.limits import Limits
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.importer.background import BackgroundTasks
+from service.importer.memory import CallNotes, NoMemory
 from service.importer.results import Delivery, Publisher
 from service.importer.settlement import End, Settler
 from service.telemetry.metrics import Metrics
@@ -28,9 +30,9 @@ class Desk:
         publisher: Publisher,
         limits: Limits,
         metrics: Metrics,
-        clock: Callable[[], float],
         most: Callable[[int, int], int],
         wake: Callable[[], None],
+        notes: CallNotes,
     ) -> None:
         """Start empty; `most` tells how many items of a type one call should carry.
 
@@ -38,8 +40,9 @@ class Desk:
         """
         self._limits = limits
         self._metrics = metrics
-        self._clock = clock
         self._wake = wake
+        self._notes = notes
+        self._unjudged: list[tuple[Delivery, ItemEvent]] = []
         self.claims: Claims[Delivery] = Claims(
             remember=limits.remember, returned=RETURNED * limits.prefetch
         )
@@ -48,7 +51,7 @@ class Desk:
             publisher=publisher,
             claims=self.claims,
             metrics=metrics,
-            clock=clock,
+            clock=notes.clock,
             remember=RETURNED * limits.prefetch,
         )
         self.background = BackgroundTasks(on_end=wake, metrics=metrics)
@@ -66,6 +69,10 @@ class Desk:
             if isinstance(event, Malformed):
                 failed = Failed(FailureKind.MALFORMED, event.code, event.message)
                 self.background.start(self.settler.settle_message(delivery, failed))
+            elif self._needs_the_memory(delivery):
+                self._unjudged.append((delivery, event))
+                if len(self._unjudged) == 1:
+                    self.background.start(self._judge())
             else:
                 self._admit(delivery, event)
         if self.full:
@@ -107,13 +114,28 @@ class Desk:
         self.release(self.batcher.prune(lambda claim, _: is_live(claim)))
         return self.settler.taken(late)
 
+    def _needs_the_memory(self, delivery: Delivery) -> bool:
+        """Tell whether another process may have had the event: what it noted must be known."""
+        if isinstance(self._notes.memory, NoMemory):
+            return False
+        return delivery.early or delivery.copy or delivery.redriven or delivery.perhaps_sent
+
+    async def _judge(self) -> None:
+        """Read the memory up to now, then admit what waits for that, in order of arrival."""
+        while self._unjudged:
+            await self._notes.memory.catch_up()
+            waited, self._unjudged = self._unjudged, []
+            for delivery, event in waited:
+                with contained(self._metrics, "accept"):
+                    self._admit(delivery, event)
+
     def _admit(self, delivery: Delivery, event: ItemEvent) -> None:
         """Claim the event, or join whoever has."""
-        limits = self._limits
-        claim = claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
+        word = self._notes.last_word(event)
+        claim = self._claim(delivery, event, word)
         admitted: Claim[Delivery] | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
-            admitted = self.claims.admit(claim, copy=delivery.copy)
+            admitted = self.claims.admit(claim, copy=delivery.copy, word=word)
         if work.struck and not self.claims.holds(claim):
             return
         if isinstance(admitted, Claim):
@@ -122,6 +144,21 @@ class Desk:
         self._metrics.joined.inc()
         if isinstance(admitted, Repeat):
             self.background.start(self.settler.settle_message(delivery, admitted.imported))
+
+    def _claim(
+        self, delivery: Delivery, event: ItemEvent, word: LastWord | None
+    ) -> Claim[Delivery]:
+        limits = self._limits
+        if not self._notes.memory.reliable:
+            return claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
+        return noted_claim_of(
+            delivery,
+            event,
+            word,
+            ask=limits.ask,
+            look_at=0.0 if word is None else self._notes.look_at(word),
+            own=word is not None and word.writer == self._notes.memory.writer,
+        )
 
     def _schedule(self, claim: Claim[Delivery]) -> None:
         """Let a claim go its way; one that a bug keeps from that is not left to itself."""
@@ -138,7 +175,7 @@ class Desk:
 
     def _place(self, claim: Claim[Delivery]) -> None:
         """Let a claim join an open batch, once a look-up of it can prove anything."""
-        now = self._clock()
+        now = self._notes.clock()
         if claim.known.outcome is not None:
             outcome, claim.known.outcome = claim.known.outcome, None
             self.background.start(self.settle([(claim, outcome)]))

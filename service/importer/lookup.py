@@ -97,6 +97,7 @@ class Recovery(Generic[D]):
         self._rules = rules
         self._metrics = metrics
         self._clocks = clocks
+        self.set_back_seen = False
         self._witnesses = Witnesses()
         self._owners = Owners(remember=claims.remember)
 
@@ -218,6 +219,7 @@ class Recovery(Generic[D]):
                 "remedy": "find out which items are missing, and publish their events again",
             },
         )
+        self.set_back_seen = True
         self._claims.set_back()
         self._witnesses.forget()
         self._owners.forget()

@@ -9,19 +9,19 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
 from service.domain.limits import Limits, Load
-from service.importer.batch_import import Importer, Portal
+from service.importer.batch_import import Importer
 from service.importer.intake import Desk, is_live
 from service.importer.intake_control import Intake, IntakeControl
+from service.importer.memory import CallNotes
+from service.importer.portal import Portal
 from service.importer.results import Delivery, Publisher
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained, endless
 from service.telemetry.tracing import UNTRACED, Tracer
 
 SWEEP_SECONDS = 1.0
-SOON = 0.9
-"""What is held for so much of the longest time goes back with what is held too long."""
-MAX_BUGS = 5
-"""So many steps of the loop in a row may end by a bug; then only a new start can help."""
+SOON = 0.9  # What is held for so much of the longest time goes back with what is overdue.
+MAX_BUGS = 5  # So many steps of the loop in a row may end by a bug; then only a start helps.
 
 log = logging.getLogger(__name__)
 
@@ -50,23 +50,24 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock
         self.breaker = CircuitBreaker(limits.pause)
+        self.notes = CallNotes(proof=limits.call + limits.rules.settle, clock=clock)
         self._desk = Desk(
             publisher=publisher,
             limits=limits,
             metrics=metrics,
-            clock=clock,
             most=portal.most,
             wake=self.wake,
+            notes=self.notes,
         )
-        self.settler = self._desk.settler
+        self.settler, self.claims = self._desk.settler, self._desk.claims
         self._portal = portal
         self._importer = Importer(
             portal=portal,
-            claims=self._desk.claims,
+            claims=self.claims,
             breaker=self.breaker,
             rules=limits.rules,
             metrics=metrics,
-            clock=clock,
+            notes=self.notes,
         )
         self._intake_control = IntakeControl(
             breaker=self.breaker,
@@ -130,9 +131,10 @@ class Pipeline:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
         while len(self._flying) < self._slots() and not self._waits_for_portal(now):
-            half_open = self.breaker.mode is Mode.HALF_OPEN
             batch = self._desk.batcher.take(
-                now, pressure=self._desk.full, unsuspected_first=half_open
+                now,
+                pressure=self._desk.full,
+                unsuspected_first=self.breaker.mode is Mode.HALF_OPEN,
             )
             if batch is None:
                 break

@@ -17,7 +17,7 @@ from service.rabbit import notes
 from service.rabbit.confirms import PublishResult, published
 from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
 from service.rabbit.encoding import Outgoing
-from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page
+from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page, within
 from service.rabbit.notes import Note, NoteKind, Owner
 
 WAIT_SECONDS = 5.0
@@ -59,8 +59,8 @@ class Memory:
         queue: str,
         owner: Owner,
         remember: int,
+        hold: float = 600.0,
         on_note: Callable[[Note], None] = lambda _: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; nothing is opened before `run`."""
         self.writer = secrets.randbits(63)
@@ -72,14 +72,30 @@ class Memory:
         self._queue = queue
         self._owner = owner
         self._remember = remember
+        self._hold = hold
+        self._read = asyncio.Event()
         self._on_note = on_note
-        self._clock = clock
         self._reading: Reading | None = None
         self._ids = 0
         self._mark: asyncio.Task[bool] | None = None
         self._link = Connection(
             "memory", address, confirms=True, setup=self._connected, on_change=self._changed
         )
+
+    @property
+    def reliable(self) -> bool:
+        """Whether an event without a word was in no call.
+
+        Not while nothing is known yet, nor soon after this very process has begun the memory:
+        what was held before then may have been in a call that nobody noted.
+        """
+        young = self.begun_at is not None and time.time() - self.begun_at < self._hold
+        return self.state is MemoryState.FOLLOWING and not young
+
+    async def set_back(self) -> None:
+        """Note that the portal came back with older data."""
+        self.words.set_back(time.time())
+        await self.tell(NoteKind.SET_BACK)
 
     async def run(self) -> None:
         """Read and follow until cancelled; whatever goes wrong is tried again."""
@@ -113,6 +129,8 @@ class Memory:
 
         Several that ask at once share one mark; who comes while it is under way gets the next.
         """
+        if self.state is MemoryState.READING:
+            await within(WAIT_SECONDS, self._read)
         under_way = self._mark
         if under_way is not None and not under_way.done():
             await asyncio.wait({under_way})
@@ -143,7 +161,7 @@ class Memory:
         return True
 
     def _note(self, kind: NoteKind, words: Sequence[LastWord] = ()) -> Note:
-        return Note(kind, self._clock(), self.writer, tuple(words))
+        return Note(kind, time.time(), self.writer, tuple(words))
 
     async def _add_mark(self) -> bool:
         return await self._send(self._note(NoteKind.MARK), read_back=True) is not None
@@ -194,15 +212,18 @@ class Memory:
             closing = channel.closing
             try:
                 if await ensure(self._link.side_channel, self._queue):
-                    self.begun_at = self._clock()
+                    self.begun_at = time.time()
                 async with asyncio.timeout(READ_SECONDS):
                     await self._read_all(channel)
                 await self._watch(closing)
             except ConnectionLost as lost:
                 self._gone(str(lost))
                 await asyncio.sleep(1.0)
-            except (UnusableError, TimeoutError) as reason:
-                self._gone(str(reason) or f"not read within {READ_SECONDS:g} s")
+            except UnusableError as reason:
+                self._gone(str(reason))
+                await asyncio.sleep(RETRY_SECONDS)
+            except TimeoutError:
+                self._gone(f"not read within {READ_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
                 self._link.fail(ConnectionLost("the memory is tried again"))
             finally:
@@ -251,3 +272,7 @@ class Memory:
         level = logging.INFO if good else logging.WARNING
         log.log(level, "memory %s", state, extra={"reason": reason, "events": len(self.words)})
         self.state, self.reason = state, reason
+        if state is MemoryState.FOLLOWING:
+            self._read.set()
+        elif state is MemoryState.READING:
+            self._read.clear()

@@ -187,7 +187,7 @@ async def last_page(channel: Channel, queue: str, owner: Owner) -> int | None:
         came.set()
 
     tag = await _consume(channel, queue, receive, "last")
-    while await _within(QUIET_SECONDS, came):
+    while await within(QUIET_SECONDS, came):
         came.clear()
     with broker_errors():
         await channel.basic_cancel(tag, timeout=RPC_SECONDS)
@@ -205,7 +205,8 @@ async def _consume(
     return answer.consumer_tag or ""
 
 
-async def _within(seconds: float, event: asyncio.Event) -> bool:
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event; tell whether it came in time."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

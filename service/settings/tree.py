@@ -69,6 +69,12 @@ class Rabbit(Section):
     failed_queue: Name = Field("crm.items.failed", description="queue of failed events")
     dead_letter_exchange: Name = Field("crm.items.dlx", description="fanout for dead letters")
     dead_letter_queue: Name = Field("crm.items.dlq", description="queue of dead letters")
+    memory_queue: Annotated[str, Field(max_length=255)] | None = Field(
+        None,
+        description="stream in which every process notes what it sends, so that a repeat is "
+        "recognised after a restart; unset: the intake queue's name with its last part replaced "
+        "by `memory`; empty: off",
+    )
     topology: Literal["declare", "check"] = Field(
         "declare", description="declare: create what is missing; check: only verify"
     )
@@ -78,6 +84,13 @@ class Rabbit(Section):
     max_message_bytes: Annotated[int, Field(ge=1, le=134_217_728)] = Field(
         2_000_000, description="largest message body after decompression; larger is malformed"
     )
+
+    @property
+    def memory_name(self) -> str:
+        """The name of the memory; empty where there is none."""
+        if self.memory_queue is not None:
+            return self.memory_queue
+        return ".".join([*self.intake_queue.split(".")[:-1], "memory"])
 
 
 class Bitrix(Section):

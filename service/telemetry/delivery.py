@@ -72,6 +72,11 @@ DELIVERY = (
         "old while messages wait: see paused and requests_total",
     ),
     Declared(
+        "memory_written_timestamp_seconds",
+        "when this process last noted something in the memory",
+        "old while items are imported: the memory is missing or refused; the log says why",
+    ),
+    Declared(
         "loop_heartbeat_timestamp_seconds",
         "when the main loop last ran",
         "old: the process hangs, /livez fails and Kubernetes restarts it",

@@ -87,6 +87,7 @@ class Metrics:
         self.paused_seconds = self._counter("paused_seconds_total")
         self.ambiguous = self._counter("ambiguous_batches_total")
         self.reconciled = self._counter("reconciled_items_total")
+        self.memory_written = self._gauge("memory_written_timestamp_seconds")
         self.portal_set_back = self._counter("portal_set_back_total")
         self.isolations = self._counter("isolation_requests_total")
 

@@ -31,6 +31,7 @@ from service.domain.outcomes import (
     Verdict,
 )
 from service.importer.batch_import import Importer
+from service.importer.memory import CallNotes
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import Breaks, Clock, Says, ScriptedPortal
 from tests.unit.domain.samples import RULES, batch, claim, event, fault
@@ -77,7 +78,7 @@ class Bench:
             breaker=self.breaker,
             rules=rules,
             metrics=self.metrics,
-            clock=self.clock,
+            notes=CallNotes(proof=135.0, clock=self.clock),
         )
 
     async def carry(self, *claims: Claim[str]) -> Decision[str]:
