@@ -19,6 +19,8 @@ _INJECTED = re.compile(
 )
 _INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 """Kubernetes sets a bare `…_PORT` to such an address. A number there is a misspelt setting."""
+MAY_BE_EMPTY = frozenset({PREFIX + "RABBIT__MEMORY_QUEUE"})
+"""Without a name the memory is off."""
 
 
 class SettingsInvalid(Exception):  # noqa: N818 - reads as what it says
@@ -101,7 +103,7 @@ def collected(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
                 values[setting] = read_value(Path(environ[name].strip()))
             except Unreadable as reason:
                 mistakes.append(f"{name} names a file that cannot be read: {reason}")
-    empty = [name for name, value in values.items() if not value]
+    empty = [name for name, value in values.items() if not value and name not in MAY_BE_EMPTY]
     mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
     return {name: value for name, value in values.items() if name not in empty}, mistakes
 
