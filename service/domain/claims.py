@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from service.domain.bounded_memory import Remembered
 from service.domain.events import (
@@ -13,7 +13,7 @@ from service.domain.events import (
     Malformed,
     digest_of,
 )
-from service.domain.history import Doubt, History, doubt_by_word, doubt_of
+from service.domain.history import Doubt, History
 from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
@@ -75,66 +75,6 @@ class Resolved(Generic[D]):
         """Return how an event ended that shares another's id and success."""
         other = waiter.event.content != self.content
         return Imported(imported.item_id, duplicate=True, other_body=other)
-
-
-class Handed(Protocol):
-    """What a delivery says of itself; see `doubt_of`."""
-
-    received_at: float
-    size: int
-    copy: bool
-    perhaps_sent: bool
-    redriven: bool
-    early: bool
-    times: int
-
-
-H = TypeVar("H", bound=Handed)
-
-
-def noted_claim_of(
-    delivery: H, event: ItemEvent, word: LastWord | None, *, ask: str, look_at: float, own: bool
-) -> Claim[H]:
-    """Return the claim of one delivery, where the memory knows every call.
-
-    `word`: the last word on its event; `look_at`: loop time from which a look-up proves something
-    of the call that it tells of; `own`: it is a word of this very process.
-    """
-    doubt = doubt_by_word(
-        event,
-        word,
-        redelivered=delivery.copy,
-        perhaps_sent=delivery.perhaps_sent,
-        redriven=delivery.redriven,
-        ask=ask,
-    )
-    told = word is not None and word.perhaps_sent and event.external_id is not None
-    known = History(
-        delivery.times,
-        doubt=doubt,
-        look_at=look_at if told else delivery.received_at,
-        noted=told and not own,
-        earlier=word is not None and word.stale,
-    )
-    return Claim(event, [delivery], delivery.received_at, delivery.size, known)
-
-
-def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim[H]:
-    """Return the claim of one delivery, in the doubt that its message raises.
-
-    `settle`: a message that was delivered before is not looked up earlier, in seconds.
-    """
-    doubt = doubt_of(
-        event,
-        copy=delivery.copy or delivery.perhaps_sent,
-        redriven=delivery.redriven,
-        early=delivery.early,
-        ask=ask,
-    )
-    askable = doubt is Doubt.STRONG and event.external_id is not None
-    look_at = delivery.received_at + (settle if askable else 0.0)
-    known = History(delivery.times, doubt=doubt, look_at=look_at)
-    return Claim(event, [delivery], delivery.received_at, delivery.size, known)
 
 
 class Claims(Generic[D]):
@@ -233,6 +173,10 @@ class Claims(Generic[D]):
                 self._doubts.put(identity, max(earlier, each.known.look_at))
             deliveries += each.deliveries
         return deliveries
+
+    def is_held(self, identity: Identity) -> bool:
+        """Tell whether an event of this identity is being worked on."""
+        return identity in self._holders
 
     def holds(self, claim: Claim[D]) -> bool:
         """Tell whether a claim is being worked on: neither ended nor given up."""

@@ -67,7 +67,7 @@ class Importer(Generic[D]):
 
         `may_send`, to be set before use, tells whether a batch is still ours to send.
         """
-        self.may_send: Callable[[Batch[D]], bool] = _always
+        self.may_send: Callable[[Batch[D]], bool] = lambda _: True
         self._portal = portal
         self._breaker = breaker
         self._rules = rules
@@ -143,8 +143,7 @@ class Importer(Generic[D]):
         withdrawn = await self._notes.before(batch)
         decision: Decision[D] = Decision()
         if withdrawn:
-            later = max(claim.known.look_at for claim in withdrawn)
-            decision.again.append(batch.part(withdrawn, later))
+            decision.again.append(batch.part(withdrawn, max(c.known.look_at for c in withdrawn)))
             left = [claim for claim in batch.claims if claim not in withdrawn]
             if not left:
                 return decision
@@ -278,10 +277,6 @@ def _shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
 
 def _code(verdict: object) -> str | None:
     return verdict.code if isinstance(verdict, Refused) else None
-
-
-def _always(_: object) -> bool:
-    return True
 
 
 def _chance() -> float:

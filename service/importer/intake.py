@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
-from service.domain.claims import Claim, Claims, Repeat, Resolved, claim_of, noted_claim_of
+from service.domain.claim_making import claim_of, noted_claim_of
+from service.domain.claims import Claim, Claims, Repeat, Resolved
 from service.domain.events import ItemEvent, Malformed
 from service.domain.last_words import LastWord
 from service.domain.limits import Limits
@@ -131,7 +132,9 @@ class Desk:
 
     def _admit(self, delivery: Delivery, event: ItemEvent) -> None:
         """Claim the event, or join whoever has."""
-        word = self._notes.last_word(event)
+        # What is being worked on here is known better than any note tells.
+        here = self.claims.is_held(event.identity)
+        word = None if here else self._notes.last_word(event)
         claim = self._claim(delivery, event, word)
         admitted: Claim[Delivery] | Repeat | None = claim
         with contained(self._metrics, "admit") as work:

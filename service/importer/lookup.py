@@ -24,8 +24,8 @@ from service.telemetry.metrics import Metrics
 D = TypeVar("D")
 Items = Mapping[ExternalId, Sequence[Seen]]
 BAD_REQUEST = 400
+# Codes that say that a look-up asks for what is not there, such as a field.
 REFUSED_FOR_GOOD = frozenset({"invalid_arg_value", "error_argument"})
-"""Codes that say that a look-up asks for what is not there, such as a field."""
 
 UNKNOWN_FATE = Failed(
     FailureKind.AMBIGUOUS,
@@ -92,13 +92,11 @@ class Recovery(Generic[D]):
         clocks: Clocks,
     ) -> None:
         """Ask the portal, by the rules."""
-        self._portal = portal
-        self._claims = claims
+        self._portal, self._claims = portal, claims
         self._rules = rules
         self._metrics = metrics
         self._clocks = clocks
-        self.set_back_seen = False
-        self._witnesses = Witnesses()
+        self._witnesses, self.set_back_seen = Witnesses(), False
         self._owners = Owners(remember=claims.remember)
 
     def answered(self, event: ItemEvent, item_id: int) -> bool:

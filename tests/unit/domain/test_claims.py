@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.claims import Claim, Claims, Repeat, claim_of
+from service.domain.claim_making import claim_of
+from service.domain.claims import Claim, Claims, Repeat
 from service.domain.events import Identity, ItemEvent
 from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome

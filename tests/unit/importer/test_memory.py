@@ -1,0 +1,148 @@
+"""Proves what is noted of a call, and what a note of another process means."""
+
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from service.domain.decisions import Decision
+from service.domain.history import Doubt, doubt_by_word
+from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.outcomes import Failed, FailureKind, Imported
+from service.importer.memory import CallNotes
+from tests.unit.domain.samples import ESTIMATE, batch, claim, event
+
+OURS, THEIRS = 1, 2
+PROOF = 100.0
+REJECTED = Failed(FailureKind.REJECTED, "X", "x")
+AMBIGUOUS = Failed(FailureKind.AMBIGUOUS, "X", "x")
+
+
+class Notes:
+    """A memory that answers at once, and in which somebody else wrote before."""
+
+    def __init__(self) -> None:
+        self.writer = OURS
+        self.reliable = True
+        self.words = LastWords(100)
+        self.added: list[LastWord] = []
+
+    async def catch_up(self) -> bool:
+        return True
+
+    async def before_call(self, words: Sequence[LastWord]) -> list[LastWord | None] | None:
+        return [self.words.say(word) for word in words]
+
+    async def add(self, words: Sequence[LastWord]) -> bool:
+        self.added += words
+        for word in words:
+            self.words.say(word)
+        return True
+
+    async def set_back(self) -> None:
+        self.words.set_back(time.time())
+
+
+def setting() -> tuple[CallNotes, Notes]:
+    """Return notes at loop time 0, and the memory they write to."""
+    notes, memory = CallNotes(proof=PROOF, clock=lambda: 0.0), Notes()
+    notes.memory = memory
+    return notes, memory
+
+
+def theirs(name: str, word: Word, ago: float = 0.0) -> LastWord:
+    """Return what another process said of an event, so many seconds ago."""
+    one = event(name)
+    digest = event_digest(one.identity)
+    return LastWord(digest, word, one.entity_type_id, time.time() - ago, THEIRS, 5)
+
+
+async def test_events_that_another_process_calls_with_do_not_leave() -> None:
+    """The earlier word stands, and they are looked up when that can prove something."""
+    notes, memory = setting()
+    memory.words.say(theirs("a", Word.IN_CALL, ago=40))
+    claims = [claim("a"), claim("b")]
+    assert claims[:1] == await notes.before(batch(*claims))
+    assert Doubt.STRONG is claims[0].known.doubt
+    assert 55 < claims[0].known.look_at <= 60.1
+    assert Doubt.NONE is claims[1].known.doubt
+    stands = memory.words.of(event_digest(claims[0].event.identity))
+    assert stands is not None
+    assert THEIRS == stands.writer
+
+
+@pytest.mark.parametrize(
+    ("word", "ago", "goes"),
+    [
+        (Word.IN_CALL, 99, False),
+        (Word.IN_CALL, 101, True),
+        (Word.UNKNOWN, 1, False),
+        (Word.IMPORTED, 1000, False),
+        (Word.NOT_THERE, 0, True),
+        (Word.LET_GO, 0, True),
+    ],
+)
+async def test_only_what_may_be_in_the_crm_stays(word: Word, ago: float, *, goes: bool) -> None:
+    """A call too old to be at work was looked up before this one was to leave."""
+    notes, memory = setting()
+    memory.words.say(theirs("a", word, ago))
+    one = claim("a")
+    assert ([] if goes else [one]) == await notes.before(batch(one))
+
+
+async def test_what_became_of_a_call_is_noted() -> None:
+    """Imported, refused, or not known; what was never executed is not there."""
+    notes, memory = setting()
+    done, refused, unknown, unsent = claims = [claim(name) for name in "abcd"]
+    unknown.known.suspected(Doubt.STRONG, 1.0)
+    decision: Decision[str] = Decision(ended=[(done, Imported(15)), (refused, REJECTED)])
+    await notes.after(claims, decision, at=7.0)
+    assert [
+        (Word.IMPORTED, 15),
+        (Word.NOT_THERE, 0),
+        (Word.UNKNOWN, 0),
+        (Word.NOT_THERE, 0),
+    ] == [(word.word, word.item_id) for word in memory.added]
+    assert 7.0 == memory.added[2].at
+    assert unsent.event.event_id
+
+
+async def test_what_ends_ambiguous_is_let_go_only_where_nobody_can_ask() -> None:
+    """Else its next publish is looked up, and at once."""
+    notes, memory = setting()
+    asked, lost = claim("a"), claim("b")
+    lost.event = event("b", entity_type_id=ESTIMATE, external=None)
+    await notes.after((), Decision(ended=[(asked, AMBIGUOUS), (lost, AMBIGUOUS)]))
+    assert [Word.UNKNOWN, Word.LET_GO] == [word.word for word in memory.added]
+    assert notes.look_at(memory.added[0]) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("word", "flags", "doubt"),
+    [
+        (None, {}, Doubt.NONE),
+        (None, {"redelivered": True}, Doubt.WEAK),
+        (None, {"redriven": True}, Doubt.WEAK),
+        (None, {"perhaps_sent": True}, Doubt.STRONG),
+        (Word.IN_CALL, {}, Doubt.STRONG),
+        (Word.UNKNOWN, {"redelivered": True}, Doubt.STRONG),
+        (Word.NOT_THERE, {"redelivered": True}, Doubt.NONE),
+        (Word.NOT_THERE, {"perhaps_sent": True}, Doubt.NONE),
+        (Word.LET_GO, {}, Doubt.NONE),
+    ],
+)
+def test_the_last_word_decides_the_doubt(
+    word: Word | None, flags: dict[str, bool], doubt: Doubt
+) -> None:
+    """Not the broker's flag: what was returned unsent stays unsent."""
+    all_flags = {"redelivered": False, "perhaps_sent": False, "redriven": False, **flags}
+    last = None if word is None else theirs("a", word)
+    assert doubt is doubt_by_word(event("a"), last, ask="doubtful", **all_flags)
+
+
+def test_an_estimate_that_was_in_no_call_is_sent_again() -> None:
+    """Nobody can look it up, and nobody has to."""
+    one = event("a", entity_type_id=ESTIMATE, external=None)
+    flags = {"redelivered": True, "perhaps_sent": False, "redriven": False}
+    assert Doubt.NONE is doubt_by_word(one, None, ask="doubtful", **flags)
+    assert Doubt.STRONG is doubt_by_word(one, theirs("a", Word.IN_CALL), ask="doubtful", **flags)
