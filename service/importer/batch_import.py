@@ -38,7 +38,7 @@ from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
 from service.importer.field_check import VALIDATION_FAILED, Validator
 from service.importer.lookup import Clocks, Recovery
 from service.importer.memory import CallNotes
-from service.importer.portal import NEVER_RAN, UNFINISHED, Portal
+from service.importer.portal import NEVER_RAN, Portal, shown
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -96,6 +96,9 @@ class Importer(Generic[D]):
         with contained(self._metrics, "count"):
             self._metrics.spent["call"].inc(self._clock() - started)
             self._count(batch, decision)
+            if self._recovery.set_back_seen:
+                self._recovery.set_back_seen = False
+                await self._notes.set_back()
         return decision
 
     def _count(self, batch: Batch[D], decision: Decision[D]) -> None:
@@ -107,9 +110,6 @@ class Importer(Generic[D]):
         refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
         judged = sum(each.code == VALIDATION_FAILED for each in refused)
         by_name = len(refused) - judged
-        if self._recovery.set_back_seen:
-            self._recovery.set_back_seen = False
-            await self._notes.set_back()
         kind = batch.key.entity_type_id
         self._breaker.ended(
             imported, by_name, self._clock(), entity_type_id=kind, found=found, judged=judged
@@ -127,7 +127,8 @@ class Importer(Generic[D]):
             decision, ready = after_look_up(
                 batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
             )
-            await self._notes.after((), decision)
+            with contained(self._metrics, "note"):
+                await self._notes.after((), decision)
         ready = self._validated(ready, decision) if ready is not None else None
         if ready is None:
             return decision
@@ -139,8 +140,9 @@ class Importer(Generic[D]):
 
     async def _send(self, batch: Batch[D]) -> Decision[D]:
         """Note the call, make it, and note what became of it before anything is acknowledged."""
-        at = time.time()
-        withdrawn = await self._notes.before(batch)
+        at, withdrawn = time.time(), []
+        with contained(self._metrics, "note"):
+            withdrawn = await self._notes.before(batch)
         decision: Decision[D] = Decision()
         if withdrawn:
             decision.again.append(batch.part(withdrawn, max(c.known.look_at for c in withdrawn)))
@@ -150,7 +152,8 @@ class Importer(Generic[D]):
             batch = batch.part(left, batch.due)
         called = list(batch.claims)
         made = await self._import(batch)
-        await self._notes.after(called, made, at=at)
+        with contained(self._metrics, "note"):
+            await self._notes.after(called, made, at=at)
         return decision.add(made)
 
     def _validated(self, batch: Batch[D], decision: Decision[D]) -> Batch[D] | None:
@@ -234,7 +237,7 @@ class Importer(Generic[D]):
 
     async def _call_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
         now = self._clock()
-        log.warning("import call failed", extra=_shown(batch, fault))
+        log.warning("import call failed", extra=shown(batch, fault))
         if fault.kind in NEVER_RAN:
             for claim in batch.claims:
                 claim.known.attempts -= 1
@@ -255,24 +258,11 @@ class Importer(Generic[D]):
         return decision
 
     def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
-        log.warning("look-up failed", extra=_shown(batch, fault))
+        log.warning("look-up failed", extra=shown(batch, fault))
         self._judge.portal_failed(fault)
         return after_failed_look_up(
             batch, fault, rules=self._rules, now=self._clock(), chance=_chance()
         )
-
-
-def _shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
-    """Return what the log tells of a failed call; the portal's own words stay out."""
-    return {
-        "batch_id": batch.claims[0].known.batch_id,
-        "entity_type": batch.key.entity_type_id,
-        "items": len(batch.claims),
-        "kind": fault.kind,
-        "code": fault.code,
-        "http_status": fault.http_status,
-        "cause": fault.cause,
-    }
 
 
 def _code(verdict: object) -> str | None:

@@ -29,9 +29,8 @@ log = logging.getLogger(__name__)
 class Pipeline:
     """The use case: every delivery ends in exactly one outcome, or goes back.
 
-    Deliveries come through `accept`, which never blocks: the prefetch bounds them. One loop
-    starts what is due; one task per batch makes its calls and settles. Nothing is acknowledged
-    before its outcome is confirmed, nothing is dropped: what cannot be finished is returned.
+    Deliveries come through `accept`, which never blocks. One loop starts what is due; one task
+    per batch makes its calls and settles. What cannot be finished is returned.
     """
 
     def __init__(

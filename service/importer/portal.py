@@ -1,21 +1,17 @@
 """Says what the importer needs of the portal."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from service.domain.batching import Batch
 from service.domain.events import BatchKey, ItemEvent
-from service.domain.outcomes import CallKind, Failed, FailureKind, PauseReason, Report
+from service.domain.outcomes import CallKind, Fault, PauseReason, Report
 from service.importer.field_check import Describing
 from service.importer.lookup import Lookup
 
+D = TypeVar("D")
 NEVER_RAN = frozenset(
     {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}
-)
-
-UNFINISHED = Failed(
-    FailureKind.REJECTED,
-    "UNREADABLE_ANSWER",
-    "the call to the portal was broken off on our side; its item may or may not exist",
 )
 
 
@@ -33,3 +29,16 @@ class Portal(Lookup, Describing, Protocol):
 
     def most(self, entity_type_id: int, most: int) -> int:
         """Return how many items of a type one call should carry, at most `most`."""
+
+
+def shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
+    """Return what the log tells of a failed call; the portal's own words stay out."""
+    return {
+        "batch_id": batch.claims[0].known.batch_id,
+        "entity_type": batch.key.entity_type_id,
+        "items": len(batch.claims),
+        "kind": fault.kind,
+        "code": fault.code,
+        "http_status": fault.http_status,
+        "cause": fault.cause,
+    }

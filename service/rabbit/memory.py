@@ -74,7 +74,6 @@ class Memory:
         self._remember = remember
         self._hold = hold
         self._read = asyncio.Event()
-        self._slow = False
         self._on_note = on_note
         self._reading: Reading | None = None
         self._ids = 0
@@ -221,8 +220,7 @@ class Memory:
                 # A channel that was too slow still has our consumer: another one reads anew.
                 self._gone(str(lost))
                 self._link.fail(lost)
-                await asyncio.sleep(RETRY_SECONDS if self._slow else 1.0)
-                self._slow = not self._slow
+                await asyncio.sleep(RETRY_SECONDS / 5)
             except UnusableError as reason:
                 self._gone(str(reason))
                 await asyncio.sleep(RETRY_SECONDS)

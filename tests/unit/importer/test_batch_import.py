@@ -32,7 +32,6 @@ from service.domain.outcomes import (
 )
 from service.importer.batch_import import Importer
 from service.importer.memory import CallNotes
-from service.importer.portal import UNFINISHED
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import Breaks, Clock, Says, ScriptedPortal
 from tests.unit.domain.samples import RULES, batch, claim, event, fault
