@@ -101,3 +101,19 @@ def test_no_credentials_at_all_stop_the_start() -> None:
 def test_what_is_public_is_no_secret(url: str) -> None:
     """Mask neither the default password nor nothing at all."""
     assert {"hook-secret"} == secrets(RABBIT__URL=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("amqp://u:p@a", "/"),
+        ("amqp://u:p@a/", "/"),
+        ("amqp://u:p@a:5672/%2F", "/"),
+        ("amqp://u:p@a/crm", "crm"),
+        ("amqp://u:p@a/one%20two, amqp://u:p@b/one%20two", "one two"),
+    ],
+)
+def test_virtual_host_is_called_as_the_broker_calls_it(url: str, expected: str) -> None:
+    """Its exporter's figures are joined by this name."""
+    settings = load({"IMPORTER_RABBIT__URL": url, "IMPORTER_BITRIX__WEBHOOK_URL": WEBHOOK})
+    assert expected == factories.virtual_host(settings.rabbit)

@@ -16,7 +16,8 @@ IMPORTER, BROKER = FILES
 RUNBOOKS = ROOT / "deploy/runbooks/README.md"
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-WINDOW = re.compile(r"\[(\d+)(ms|s|m|h|d)\]")
+WINDOW = re.compile(r"(?<=\[)\d+(?:ms|s|m|h|d)(?=\])|(?<=offset )\d+(?:ms|s|m|h|d)\b")
+"""The times in an expression: windows, and how far back they are moved."""
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 METRIC = re.compile(r"(?<![\w:$])((?:job:)?[a-zA-Z_][\w:]*)\s*(\{[^}]*\})?")
 MATCHER = re.compile(r"""(\w+)\s*(=~|!~|!=|=)\s*["']([^"']*)["']""")
@@ -110,9 +111,7 @@ def scaled(path: Path, factor: float) -> dict[str, Any]:
 
     document: dict[str, Any] = yaml.safe_load(path.read_text())
     for rule in (rule for group in document["groups"] for rule in group["rules"]):
-        rule["expr"] = WINDOW.sub(
-            lambda found: f"[{shorter(found[1] + found[2])}]", str(rule["expr"])
-        )
+        rule["expr"] = WINDOW.sub(lambda found: shorter(found[0]), str(rule["expr"]))
         if "for" in rule:
             rule["for"] = shorter(rule["for"])
     return document

@@ -255,6 +255,13 @@ def test_scaling_changes_times_only() -> None:
     )
     assert alert["expr"].replace("[10m]", "[6000ms]") == short["expr"]
     assert alert["annotations"] == short["annotations"]
+    moved = next(
+        str(rule["expr"])
+        for group in scaled(BROKER, 100)["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "ImporterDeadLettersWaiting"
+    )
+    assert "[36000ms] offset 828000ms" in moved
 
 
 def _exists(use: Use) -> bool:
