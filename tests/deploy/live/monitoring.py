@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 FACTOR = 100
 """An alert's five minutes take three seconds."""
 SCRAPE = "500ms"
-PAGE_SECONDS = 30.0
+PAGE_SECONDS = 60.0
 VHOST = "watched"
 DETAILED = {"family": ["queue_coarse_metrics", "queue_consumer_count"]}
 
