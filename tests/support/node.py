@@ -207,8 +207,12 @@ class RabbitNode(Broker):
 
     def ctl(self, *args: str) -> str:
         """Run `rabbitmqctl` and return what it printed."""
+        return self.run("rabbitmqctl", "--quiet", *args)
+
+    def run(self, program: str, *args: str) -> str:
+        """Run one of the broker's programs and return what it printed."""
         done = subprocess.run(
-            self._there.command(self._program("rabbitmqctl"), "--quiet", *args),
+            self._there.command(self._program(program), *args),
             check=False,
             capture_output=True,
             text=True,
@@ -216,7 +220,7 @@ class RabbitNode(Broker):
             timeout=CTL_SECONDS,
         )
         if done.returncode:
-            raise BrokerError(f"rabbitmqctl {args[0]}: {done.stdout}{done.stderr}")
+            raise BrokerError(f"{program} {' '.join(args)}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def memory_alarm(self, *, on: bool) -> None:

@@ -1,0 +1,178 @@
+"""Every command of the runbooks, run against the fault that it is for."""
+
+import asyncio
+import re
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aio_pika
+import pytest
+
+from tests.deploy.rules.rulebook import RUNBOOKS
+from tests.e2e.test_dead_letters import undelivered
+from tests.support.amqp import wait_until
+from tests.support.broker import Broker
+from tests.support.commands import Commands
+from tests.support.environment import Environment, deals
+from tests.support.letters import INTAKE_QUEUE, Letters, letter
+from tests.support.node import RabbitNode
+
+PROGRAMS = "crm-importer|rabbitmqctl|rabbitmq-plugins|curl -s localhost:8080"
+TOLD = set(re.findall(rf"`((?:{PROGRAMS})[ /][^`…\n]+)`", RUNBOOKS.read_text()))
+
+LETTERS: Mapping[str, tuple[dict[str, str], str]] = {
+    "crm-importer dlq list": ({}, "7 dead letters in queue"),
+    "crm-importer dlq list --since 30m": ({}, "6 of 7 dead letters"),
+    "crm-importer dlq list --kind ambiguous": ({}, "2 of 7 dead letters"),
+    "crm-importer dlq list --kind undelivered": ({}, "delivery_limit"),
+    "crm-importer dlq show ID": ({"ID": "required"}, "who must act"),
+    "crm-importer dlq redrive --code CODE --dry-run": (
+        {"CODE": "CRM_FIELD_ERROR_REQUIRED"},
+        "1 dead letter would go back",
+    ),
+    "crm-importer dlq redrive --kind unsupported --dry-run": ({}, "1 dead letter would go back"),
+    "crm-importer dlq redrive --kind undelivered --dry-run": ({}, "1 dead letter would go back"),
+    "crm-importer dlq redrive --code CRM_FIELD_ERROR_REQUIRED --set assignedById=1": (
+        {},
+        "1 dead letter sent back",
+    ),
+    "crm-importer dlq redrive --code CODE": ({"CODE": "NOT_FOUND"}, "1 dead letter sent back"),
+    "crm-importer dlq redrive --id ID --resend-ambiguous": (
+        {"ID": "perhaps 1"},
+        "1 dead letter sent back",
+    ),
+    "crm-importer dlq purge --id ID": ({"ID": "perhaps 2"}, "1 dead letter removed"),
+    "crm-importer dlq purge --code CODE --older-than 30d": (
+        {"CODE": "100"},
+        "1 dead letter removed",
+    ),
+}
+"""What stands for the words in capitals, and what the command then says, one after another."""
+ELSEWHERE = {
+    "crm-importer check",
+    "curl -s localhost:8080/livez",
+    "rabbitmqctl close_connection 'PID' 'no importer of ours'",
+    "rabbitmqctl list_connections pid name state",
+}
+"""Commands with a test of their own below."""
+
+
+def test_every_command_of_the_runbooks_is_run_here() -> None:
+    """A new one needs its fault."""
+    asking = {each for each in TOLD if each.startswith(("rabbitmqctl", "rabbitmq-plugins"))}
+    aged = {re.sub(r"--since \w+", "--since 30m", each) for each in TOLD}
+    assert aged == set(LETTERS) | ELSEWHERE | asking
+
+
+@pytest.mark.timeout(400)
+async def test_commands_on_dead_letters_do_what_the_page_says(
+    letters: Letters, commands: Commands
+) -> None:
+    """At a terminal, as `kubectl exec -it` gives one: what removes asks how many."""
+    old = (datetime.now(UTC) - timedelta(days=40)).isoformat()
+    await letters.put(
+        letter("required"),
+        letter("unsupported", kind="unsupported", code="NOT_FOUND"),
+        letter("perhaps 1", kind="ambiguous", code="CALL_TIMED_OUT", entity_type=7),
+        letter("perhaps 2", kind="ambiguous", code="CALL_TIMED_OUT", entity_type=7),
+        letter("old", code="100", headers={"import_failed_at": old}),
+        letter("bad", kind="malformed", code="NOT_JSON"),
+        undelivered("aside"),
+    )
+    for command, (values, says) in LETTERS.items():
+        words = [values.get(word, word) for word in shlex.split(command)[1:]]
+        with commands.terminal(*words) as terminal:
+            if "purge" in words:
+                await asyncio.to_thread(terminal.wait_for, "Type 1 to remove 1 dead letter:")
+                terminal.type("1\n")
+            code = await asyncio.to_thread(terminal.wait)
+        assert (0, True) == (code, says in terminal.text), f"{command}\n{terminal.text}"
+    assert {"bad", "aside"} == set(await letters.ids())
+    assert 3 == await letters.ready(INTAKE_QUEUE)
+
+
+async def test_commands_on_the_broker_answer(node: RabbitNode, vhost: str) -> None:
+    """As a person types them on a node, with the virtual host of the importer."""
+    async with Environment(node, vhost) as environment:
+        await environment.start_service()
+        asking = {each for each in TOLD if each.startswith("rabbit")}
+        for command in sorted(asking - ELSEWHERE):
+            program, *words = shlex.split(command)
+            words = [vhost if word == "/" else word for word in words]
+            shown = await asyncio.to_thread(node.run, program, *words)
+            if "-p" in words and words[0] in {"list_queues", "list_bindings", "list_consumers"}:
+                assert "crm.items" in shown, command
+
+
+async def test_a_foreign_connection_is_closed_by_its_pid(node: RabbitNode, vhost: str) -> None:
+    """The pid is found, quoted, and ends that connection alone."""
+    foreign, ended = await aio_pika.connect(node.url(vhost)), asyncio.Event()
+    foreign.close_callbacks.add(lambda *_: ended.set())
+    listed = await asyncio.to_thread(node.run, "rabbitmqctl", "list_connections", "pid", "name")
+    pid = re.findall(r"^(<\S+>)\s", listed, re.MULTILINE)[-1]
+    words = ("close_connection", pid, "no importer of ours")
+    await asyncio.to_thread(node.run, "rabbitmqctl", *words)
+    async with asyncio.timeout(30):
+        await ended.wait()
+
+
+@pytest.mark.parametrize("fault", ["full", "credentials", "rights", "down"])
+async def test_check_names_the_fault_of_the_alert(broker: Broker, vhost: str, fault: str) -> None:
+    """Its last line: a full result queue, a revoked webhook, a missing right, a broker away."""
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service()
+        assert 200 == (await asyncio.to_thread(service.get, "/livez")).status_code
+        settings = {"IMPORTER_BITRIX__WEBHOOK_URL": environment.portal.webhook_url}
+        url, says = await FAULTS[fault](environment)
+        if broker.management_url and fault in {"full", "rights"}:
+            settings["IMPORTER_RABBIT__MANAGEMENT_URL"] = broker.management_url
+        done = await Commands(url, settings).run("check")
+        assert (1, True) == (done.code, says in done.out.splitlines()[-1]), done.out
+        for command in re.findall(r"^ +(rabbitmqctl .*)$", done.out, re.MULTILINE):
+            assert vhost in shlex.split(command)
+
+
+async def _full(environment: Environment) -> tuple[str, str]:
+    """Set a policy that refuses, on the queue of failed results, which nobody reads."""
+    definition = {"max-length": 1, "overflow": "reject-publish"}
+    policy = {"pattern": "failed", "definition": definition, "apply-to": "queues"}
+    environment.broker.api("PUT", f"policies/{environment.vhost}/full", policy)
+    await environment.publish(
+        [{"entityTypeId": 2, "id": f"b{n}", "fields": "x"} for n in range(5)]
+    )
+    path = f"queues/{environment.vhost}/crm.items.failed"
+
+    def told() -> bool:
+        found: Any = environment.broker.api("GET", path)
+        return bool(found.get("messages_ready")) and bool(found.get("policy"))
+
+    await wait_until(told, timeout=30)
+    return environment.broker.url(environment.vhost), "queue crm.items.failed, full"
+
+
+async def _credentials(environment: Environment) -> tuple[str, str]:
+    """Revoke the webhook; the log says so in the words that the page greps for."""
+    environment.portal.settings({"state": "credentials"})
+    await environment.publish(deals("waits"))
+    await wait_until(lambda: "intake paused" in environment.service.stderr(), timeout=30)
+    return environment.broker.url(environment.vhost), "portal"
+
+
+async def _rights(environment: Environment) -> tuple[str, str]:
+    """Make a user who may do nothing here."""
+    environment.broker.api("PUT", "users/low", {"password": "low-low-low", "tags": ""})
+    nothing = {"configure": "", "write": "", "read": ""}
+    environment.broker.api("PUT", f"permissions/{environment.vhost}/low", nothing)
+    url = environment.broker.url(environment.vhost)
+    return url.replace("guest:guest@", "low:low-low-low@"), "user low"
+
+
+async def _down(environment: Environment) -> tuple[str, str]:
+    """Name an address where nobody listens."""
+    url = environment.broker.url(environment.vhost)
+    return re.sub(r":\d+/", ":1/", url), "amqp://127.0.0.1:1"
+
+
+FAULTS = {"full": _full, "credentials": _credentials, "rights": _rights, "down": _down}
