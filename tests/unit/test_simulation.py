@@ -59,7 +59,8 @@ BREAKERS = True
 """Whether items break their calls, or have them refused, also while the gate is half-open."""
 UNSENT_IS_KNOWN = True
 """Whether an event that cannot be looked up must survive being returned unsent."""
-CHUNK = 100
+CHUNK = 20
+"""So few in one test that it ends in its time on a busy machine, too."""
 PROOF_SECONDS = 900.0
 """How long what was perhaps sent waits for a witness; some pass before."""
 OTHERS = Profile(responsible="8")
@@ -369,6 +370,8 @@ class World:
         self.processes.remove(process)
         if total(process.metrics.unexpected):
             self.violations.append("an unexpected error")
+        if self.history.set_back_at is None and total(process.metrics.portal_set_back):
+            self.violations.append("the portal was never set back")
 
     async def _kill(self, process: Process) -> None:
         self._leave(process)
