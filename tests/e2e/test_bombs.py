@@ -42,7 +42,8 @@ async def test_bombs_hold_nobody_up(
         started = time.monotonic()
         books = environment.books
         while len(books.item_ids()) < GOOD:
-            assert time.monotonic() - started < 60, f"{len(books.item_ids())} of {GOOD}"
+            # Eight bombs of a second at most; a busy machine takes ten times as long.
+            assert time.monotonic() - started < 120, f"{len(books.item_ids())} of {GOOD}"
             answer, _ = environment.service.probe("livez")
             assert 200 == answer
             await environment.read()
