@@ -111,6 +111,10 @@ PROCESS = Row(
                     f"time() - max (importer_last_success_timestamp_seconds{{{JOB}}} > 0)",
                     "last success",
                 ),
+                Query(
+                    f"time() - max (importer_memory_written_timestamp_seconds{{{JOB}}} > 0)",
+                    "last note in the memory",
+                ),
             ],
         ),
         Panel(

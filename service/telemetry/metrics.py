@@ -10,7 +10,6 @@ from prometheus_client import (
     GCCollector,
     Histogram,
     Info,
-    PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
 )
@@ -36,7 +35,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library
         self.registry = registry or CollectorRegistry()
         self._types = set(KNOWN_TYPES)
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        for collector in (ProcessCollector, GCCollector):
             collector(registry=self.registry)
         self._declare_flow()
         self._declare_portal()
