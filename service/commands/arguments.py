@@ -193,7 +193,8 @@ def _filters(command: argparse.ArgumentParser) -> None:
     select.add_argument(
         "--kind",
         choices=("malformed", "rejected", "unsupported", "ambiguous", "undelivered"),
-        help="kind of the failure",
+        metavar="KIND",
+        help="malformed, rejected, unsupported, ambiguous or undelivered",
     )
     select.add_argument("--code", metavar="CODE", help="code of the failure")
     select.add_argument("--type", type=_entity_type, metavar="N", help="entity type")
