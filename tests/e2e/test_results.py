@@ -198,8 +198,11 @@ async def test_a_full_queue_of_one_team_holds_up_the_results_of_all(
                 "shop.results", durable=True, arguments=full
             )
             await queue.bind("crm.items.results", "#")
-            for each in ids:
-                await environment.publish(deals(each))
+            await environment.publish(deals(*ids[:3]))
+            await environment.settle(ids[:3])
+            # A quorum queue notices that it is full a moment after it is.
+            await asyncio.sleep(1)
+            await environment.publish(deals(*ids[3:]))
             ready = environment.service.probe
             await wait_until(lambda: bool(ready("/readyz")[1]["refusing"]), what="a refusal told")
             await queue.unbind("crm.items.results", "#")
