@@ -1,7 +1,7 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from service.domain.bounded_memory import Remembered
@@ -11,6 +11,7 @@ from service.domain.events import (
     Identity,
     ItemEvent,
     Malformed,
+    Profile,
     digest_of,
 )
 from service.domain.history import Doubt, History
@@ -47,6 +48,11 @@ class Claim(Generic[D]):
     size: int
     known: History = field(default_factory=History)
     waiters: list["Claim[D]"] = field(default_factory=list)
+
+    def perhaps_sent(self) -> list[ItemEvent]:
+        """Return the event as each message of its id has perhaps been sent."""
+        others = self.known.asks - {self.event.asks}
+        return [self.event, *(replace(self.event, asks=asks) for asks in others)]
 
     def same_message(self, event: ItemEvent) -> bool:
         """Tell whether a message is a copy of the one this claim was made for."""
@@ -99,7 +105,7 @@ class Claims(Generic[D]):
         self._holders: dict[Key, Claim[D]] = {}
         self._imported: Remembered[bytes, int] = Remembered(remember)
         self._released: Remembered[bytes, History] = Remembered(returned)
-        self._doubts: Remembered[bytes, float] = Remembered(returned)
+        self._doubts: Remembered[bytes, tuple[float, frozenset[Profile]]] = Remembered(returned)
 
     def __len__(self) -> int:
         """Return the number of events being worked on, heirs not counted."""
@@ -128,7 +134,7 @@ class Claims(Generic[D]):
             return Repeat(Imported(word.item_id, duplicate=True, other_body=other))
         doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
-            claim.known.suspected(Doubt.STRONG, doubt)
+            claim.known.suspected(Doubt.STRONG, *doubt)
         if imported is not None and event.external_id is not None:
             claim.known.suspected(Doubt.STRONG, 0.0)
             claim.known.earlier = True
@@ -139,14 +145,15 @@ class Claims(Generic[D]):
         identity, waiters = claim.event.identity, self._drop(claim)
         self._doubts.forget(digest_of(identity))
         unclear = claim.event.external_id is not None and _is_unclear(outcome)
+        doubt = claim.known.look_at, claim.known.asks | {claim.event.asks}
         if unclear:
-            self._doubts.put(digest_of(identity), claim.known.look_at)
+            self._doubts.put(digest_of(identity), doubt)
         if isinstance(outcome, Imported):
             self._imported.put(digest_of(identity), _noted(outcome.item_id, claim.event))
         resolved: Resolved[D] = Resolved([], [], claim.event.content if waiters else 0)
         for waiter in waiters:
             if unclear and waiter.event.identity == identity:
-                waiter.known.suspected(Doubt.STRONG, claim.known.look_at)
+                waiter.known.suspected(Doubt.STRONG, *doubt)
             if isinstance(outcome, Imported) and waiter.event.identity == identity:
                 resolved.repeats.append(waiter)
             elif self._start_or_join(waiter):
@@ -169,8 +176,9 @@ class Claims(Generic[D]):
             identity = digest_of(each.event.identity)
             self._released.put(message_digest(each.event), each.known)
             if each.known.doubt is Doubt.STRONG:
-                earlier = self._doubts.get(identity) or 0.0
-                self._doubts.put(identity, max(earlier, each.known.look_at))
+                look_at, asks = self._doubts.get(identity) or (0.0, frozenset())
+                asks |= each.known.asks | {each.event.asks}
+                self._doubts.put(identity, (max(look_at, each.known.look_at), asks))
             deliveries += each.deliveries
         return deliveries
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from service.domain.events import ItemEvent
+from service.domain.events import ItemEvent, Profile
 from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, Outcome
 
@@ -61,6 +61,8 @@ class History:
     unproved_since: float | None = None
     asked: int = 0
     earlier: bool = False
+    asks: frozenset[Profile] = frozenset()
+    """What other messages of the event asked for that were perhaps sent."""
     noted: bool = False
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
@@ -95,15 +97,18 @@ class History:
             buried=self.buried and shares,
         )
 
-    def suspected(self, doubt: Doubt, look_at: float) -> None:
-        """Note that another message of the event was perhaps sent."""
+    def suspected(
+        self, doubt: Doubt, look_at: float, asks: frozenset[Profile] = frozenset()
+    ) -> None:
+        """Note that another message of the event was perhaps sent, and what it asked for."""
+        self.asks |= asks
         self.doubt, self.look_at = max(self.doubt, doubt), max(self.look_at, look_at)
         self.absent_once = False
 
     def surely_absent(self) -> None:
         """Note that the item does not exist."""
         self.doubt, self.absent_once, self.refusal = Doubt.NONE, False, None
-        self.unproved_since, self.asked = None, 0
+        self.unproved_since, self.asked, self.asks = None, 0, frozenset()
 
     def nothing_proved(self, open_seconds: float) -> float:
         """Note an answered look-up that proves nothing; return how long such have been had.

@@ -73,7 +73,8 @@ class _Asked(Generic[D]):
 
     def proves(self, claim: Claim[D]) -> bool:
         """Tell whether the claim's item would have been shown, if it existed."""
-        return self.shown.proves(claim.event, sure=claim.known.doubt is Doubt.STRONG)
+        sure = claim.known.doubt is Doubt.STRONG
+        return all(self.shown.proves(event, sure=sure) for event in claim.perhaps_sent())
 
 
 class Recovery(Generic[D]):
@@ -154,14 +155,12 @@ class Recovery(Generic[D]):
         asked = _Asked[D](self._clocks.now(), Shown(self._witnesses))
         if not claims:
             return asked
-        events = [claim.event for claim in claims]
-        witnesses = self._witnesses.to_ask(events)
-        wanted = dict.fromkeys(
-            [*(each.external_id for each in events), *(each.external_id for each in witnesses)]
-        )
+        witnesses = self._witnesses.to_ask(each for c in claims for each in c.perhaps_sent())
+        askable: list[ItemEvent | Witness] = [*(claim.event for claim in claims), *witnesses]
+        wanted = dict.fromkeys(each.external_id for each in askable)
         try:
             items = await self._portal.find(
-                events[0].entity_type_id, [each for each in wanted if each is not None]
+                claims[0].event.entity_type_id, [each for each in wanted if each is not None]
             )
         except CallFailed as failed:
             await self._give_up_or_raise(failed, tries)
@@ -169,7 +168,7 @@ class Recovery(Generic[D]):
         self._see_witnesses(witnesses, items, asked)
         self._see_items(claims, items, asked)
         unproved = [c for c in claims if c not in asked.found and not asked.proves(c)]
-        if any(asked.shown.may_hang_on_oneself(claim.event) for claim in unproved):
+        if any(asked.shown.may_hang_on_oneself(e) for c in unproved for e in c.perhaps_sent()):
             try:
                 asked.shown.oneself = await self._portal.oneself()
             except CallFailed as failed:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.domain.claim_making import claim_of
 from service.domain.claims import Claim, Claims, Repeat
-from service.domain.events import Identity, ItemEvent
+from service.domain.events import Identity, ItemEvent, Profile
 from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
@@ -697,3 +697,23 @@ def test_an_id_that_ended_in_doubt_stays_in_doubt(claims: Claims[str], body: str
     again = claim(event("a", body=body))
     claims.admit(again, copy=False)
     assert Doubt.STRONG is again.known.doubt
+
+
+@pytest.mark.parametrize("way", ["waits", "comes later", "comes after a release"])
+def test_a_message_inherits_with_a_doubt_what_the_doubtful_one_asked_for(
+    claims: Claims[str], way: str
+) -> None:
+    """Its item is one of those that only the rights to such items show."""
+    asks = Profile(responsible="8")
+    first = start(claims, claim(replace(event("a", body="one"), asks=asks)))
+    first.known.doubt = Doubt.STRONG
+    other = claim(event("a", body="two"))
+    if way == "waits":
+        claims.admit(other, copy=False)
+    if way == "comes after a release":
+        claims.release(first)
+    else:
+        _ends(claims, first, Failed(FailureKind.AMBIGUOUS, "0", "perhaps"))
+    if way != "waits":
+        start(claims, other)
+    assert (Doubt.STRONG, frozenset({asks})) == (other.known.doubt, other.known.asks)

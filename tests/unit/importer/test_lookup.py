@@ -520,6 +520,20 @@ async def test_what_the_portal_does_not_tell_of_its_items_keeps_nobody_waiting(
     assert Cleared(absent=[b := weak("b")]) == await bench.clear(b)
 
 
+async def test_what_another_message_of_the_id_asked_for_needs_a_witness_too(
+    bench: Bench,
+) -> None:
+    """The item of that message may be one that we cannot see."""
+    bench.portal.admin = False
+    bench.imported(event("witness"))
+    a = strong("a")
+    a.known.suspected(Doubt.STRONG, 0.0, frozenset({ANNES}))
+    assert Cleared(waiting=[a]) == await bench.clear(a)
+    bench.imported(asking("annes", ANNES))
+    assert Cleared(again=[a]) == await bench.clear(a)
+    assert Cleared(absent=[a]) == await bench.clear(a)
+
+
 async def test_waiting_for_a_proof_counts_from_an_answered_look_up(bench: Bench) -> None:
     """And only while the portal takes imports."""
     bench.portal.readable = False
