@@ -132,7 +132,10 @@ class FaultAttribution(Generic[D]):
         """
         claim, now = batch.claims[0], self._clock()
         known = claim.known
-        passed = self._passed_since(claim, known.refused_at)
+        # The first time, whoever passed since it failed with others counts as well.
+        again = known.passed_by or known.first_failed_at is None
+        since = known.refused_at if again else known.first_failed_at
+        passed = self._passed_since(claim, since)
         known.first_failed_at = known.first_failed_at or now
         known.refused_at = now
         # Tried anew from the first time that others passed; there may be no others later.

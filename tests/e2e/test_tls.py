@@ -49,7 +49,7 @@ async def test_events_are_imported_over_tls(tls_node: RabbitNode, tmp_path: Path
         await environment.settle(ids)
         environment.assert_effectively_once(ids)
         connections = await asyncio.to_thread(tls_node.ctl, "list_connections", "vhost", "ssl")
-        assert ["tls\ttrue"] * 2 == [
+        assert ["tls\ttrue"] * 3 == [
             line for line in connections.splitlines() if line.startswith("tls\t")
         ]
         settings = {

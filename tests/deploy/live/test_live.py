@@ -35,6 +35,7 @@ QUIET = {
     ("State", "{{job}} blocked"): "the broker has no alarm in the play",
     ("Uptime and stops", "last stop"): "who has drained is gone before the next scrape",
     ("Received and settled", "returned at a stop"): "as above; the log has both",
+    ("Repeats", "late acknowledgements"): "a cut falls between an outcome and its ack by chance",
 }
 """Queries that see nothing but 0, each with its reason."""
 WAYS = ("ImporterPaused", "ImporterDown")
