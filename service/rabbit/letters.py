@@ -69,7 +69,7 @@ class Letter:
     def failed_at(self) -> datetime | None:
         """When the event failed, as far as the letter says."""
         for found in (
-            _moment(self.headers.get("import_failed_at")),
+            moment(self.headers.get("import_failed_at")),
             self._death.get("time"),
             self.properties.timestamp,
         ):
@@ -95,7 +95,7 @@ class Letter:
     @property
     def redrives(self) -> int:
         """How often it was sent back before."""
-        return _count(self.headers.get("import_redrive_count"))
+        return count(self.headers.get("import_redrive_count"))
 
     @property
     def returns(self) -> int:
@@ -170,7 +170,7 @@ def perhaps_sent(headers: Mapping[str, Any]) -> bool:
     """
     if "import_perhaps_sent" in headers:
         return True
-    is_redriven = _count(headers.get("import_redrive_count")) > 0
+    is_redriven = count(headers.get("import_redrive_count")) > 0
     return is_redriven and text(headers.get(_KIND)) in PERHAPS_SENT and _RESEND not in headers
 
 
@@ -226,11 +226,13 @@ def _is_theirs(name: str) -> bool:
     return not (is_ours(name) or name in COUNTS | _ROUTING or name.startswith(_DEATHS))
 
 
-def _count(value: object) -> int:
+def count(value: object) -> int:
+    """Return a header's value as a count; 0 where it is none."""
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _moment(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """Return a header's value as a time in UTC; None where it is none."""
     try:
         found = datetime.fromisoformat(text(value))
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ from pamqp.commands import Basic
 from service.rabbit.copies import SHORT_STRING, Copy, shortened
 from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
-from service.rabbit.letters import text
+from service.rabbit.letters import count, moment, text
 
 REASON: Final = "import_parked_reason"
 """The header that only messages of inner queues have."""
@@ -112,20 +112,20 @@ def waiting_of(properties: Basic.Properties) -> Waiting | None:
     headers = properties.headers or {}
     if REASON not in headers:
         return None
-    parked_at = _moment(headers.get("import_parked_at"))
+    parked_at = moment(headers.get("import_parked_at"))
     return Waiting(
         reason=text(headers[REASON]),
         portal=text(headers.get("import_portal")),
         event_id=text(headers.get("import_event_id")),
         parked_at=parked_at or _now(),
-        received_at=_moment(headers.get("import_received_at")) or parked_at or _now(),
+        received_at=moment(headers.get("import_received_at")) or parked_at or _now(),
         waited=_seconds(headers.get("import_waited_seconds")),
         exchange=text(headers.get("import_original_exchange")),
         routing_key=text(headers.get("import_original_routing_key")),
         message_id=text(headers.get("import_original_message_id")) or None,
-        redrive_count=_count(headers.get("import_redrive_count")),
-        attempts=_count(headers.get("import_attempts")),
-        perhaps_sent=_moment(headers.get("import_perhaps_sent")),
+        redrive_count=count(headers.get("import_redrive_count")),
+        attempts=count(headers.get("import_attempts")),
+        perhaps_sent=moment(headers.get("import_perhaps_sent")),
     )
 
 
@@ -137,16 +137,8 @@ def _whole(event_id: str) -> str | None:
     return event_id if len(event_id.encode("utf-8", "replace")) <= ID_BYTES else None
 
 
-def _written(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text(value))
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _seconds(value: object) -> float:
@@ -155,10 +147,6 @@ def _seconds(value: object) -> float:
     except ValueError:
         return 0.0
     return seconds if 0.0 <= seconds < MAX_WAITED else 0.0
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _now() -> datetime:
