@@ -49,6 +49,7 @@ def secrets(settings: Settings) -> list[str]:
     if bitrix.webhook_url is not None:
         found.append(urlsplit(bitrix.webhook_url.get_secret_value()).path.split("/")[3])
     found += [_text(bitrix.client_secret), _text(bitrix.refresh_token)]
+    found.append(_text(settings.console.password))
     for held in (settings.rabbit.management_url, bitrix.proxy_url):
         password = urlsplit(_text(held)).password or ""
         found += [password, unquote(password)]

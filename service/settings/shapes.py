@@ -114,4 +114,5 @@ Webhook = Annotated[
 Endpoint = Annotated[str, _http(r"/rest/?", "https://portal/rest/, the client_endpoint")]
 AuthServer = Annotated[str, _http(r"/.+", "https://host/oauth/token/")]
 Collector = Annotated[str, _http(r"(/\S*)?", "http://host:4318/v1/traces")]
+StatusPage = Annotated[str, _http(r"(/\S*)?", "http://host:8080/status")]
 Brokers = Annotated[SecretStr, AfterValidator(_amqp_urls)]

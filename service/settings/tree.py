@@ -21,6 +21,7 @@ from service.settings.shapes import (
     Proxy,
     Seconds,
     Secret,
+    StatusPage,
     TypeId,
     Wait,
     Webhook,
@@ -245,6 +246,24 @@ class Tracing(Section):
     )
 
 
+class Console(Section):
+    """The operators' console; needs the extra `console`."""
+
+    host: Host = Field(
+        "127.0.0.1",
+        description="address of the console; other than loopback is refused without a password",
+    )
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        8081, description="port of the console; 0 = any free one"
+    )
+    password: Secret | None = Field(None, description="password of the console; unset: none")
+    status_url: StatusPage | None = Field(
+        None,
+        description="/status of the importer, asked at every address of its name; "
+        "unset: http://127.0.0.1:<HTTP__PORT>/status",
+    )
+
+
 class Settings(BaseSettings):
     """Every setting of the service."""
 
@@ -266,6 +285,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     log: Log = Log()
     tracing: Tracing = Tracing()
+    console: Console = Console()
     ambiguous: Literal["dead_letter", "resend"] = Field(
         "dead_letter", description="what to do with an item that may exist and cannot be asked for"
     )
@@ -297,3 +317,8 @@ class Settings(BaseSettings):
         """Deliveries held at most."""
         batch = self.batch
         return batch.prefetch or batch.max_items * (batch.slots + 8)
+
+    @property
+    def status_url(self) -> str:
+        """Where the importer tells its state."""
+        return self.console.status_url or f"http://127.0.0.1:{self.http.port}/status"

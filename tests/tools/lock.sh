@@ -19,9 +19,10 @@ locks=(
     deploy/requirements.txt deploy/requirements-tracing.txt
     tests/requirements.txt tests/benchmarks/requirements.txt tests/audit/requirements.txt
 )
-compile pyproject.toml "${locks[0]}" "$@"
-compile pyproject.toml "${locks[1]}" --extra tracing --constraint "${locks[0]}" "$@"
-compile pyproject.toml "${locks[2]}" --extra tracing --group dev --constraint "${locks[1]}" "$@"
+# The image has the console: it costs a few MB.
+compile pyproject.toml "${locks[0]}" --extra console "$@"
+compile pyproject.toml "${locks[1]}" --extra console --extra tracing --constraint "${locks[0]}" "$@"
+compile pyproject.toml "${locks[2]}" --extra console --extra tracing --group dev --constraint "${locks[1]}" "$@"
 compile tests/benchmarks/requirements.in "${locks[3]}" --constraint "${locks[0]}" "$@"
 compile tests/audit/requirements.in "${locks[4]}" --constraint "${locks[2]}" "$@"
 

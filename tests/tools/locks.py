@@ -43,10 +43,11 @@ class Lock:
 def locks() -> list[Lock]:
     """Return every lock of the project."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    runtime = project["project"]["dependencies"]
-    tracing = [*runtime, *project["project"]["optional-dependencies"]["tracing"]]
+    extras = project["project"]["optional-dependencies"]
+    image = [*project["project"]["dependencies"], *extras["console"]]
+    tracing = [*image, *extras["tracing"]]
     return [
-        Lock("deploy/requirements.txt", runtime),
+        Lock("deploy/requirements.txt", image),
         Lock("deploy/requirements-tracing.txt", tracing),
         Lock("tests/requirements.txt", [*tracing, *project["dependency-groups"]["dev"]]),
         Lock("tests/benchmarks/requirements.txt", _listed("tests/benchmarks/requirements.in")),

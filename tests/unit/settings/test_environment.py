@@ -57,6 +57,10 @@ DEFAULTS: dict[str, Any] = {
     "PAUSE__PROBE_CAP_SECONDS": 300,
     "BRAKE__SHARE": 0.5,
     "BRAKE__ITEMS": 200,
+    "CONSOLE__HOST": "127.0.0.1",
+    "CONSOLE__PORT": 8081,
+    "CONSOLE__PASSWORD": None,
+    "CONSOLE__STATUS_URL": None,
     "AMBIGUOUS": "dead_letter",
     "LOOKUP": "doubtful",
     "CLAIMS__REMEMBER": 50_000,
@@ -115,6 +119,13 @@ def test_prefetch_follows_from_items_and_slots() -> None:
     assert 200 == settings().prefetch
     assert 5 * (3 + 8) == settings(BATCH__MAX_ITEMS="5", BATCH__SLOTS="3").prefetch
     assert 77 == settings(BATCH__PREFETCH="77").prefetch
+
+
+def test_the_status_is_asked_of_the_own_port_unless_told_otherwise() -> None:
+    """Whoever moves the port of /status moves the console with it."""
+    assert "http://127.0.0.1:9090/status" == settings(HTTP__PORT="9090").status_url
+    elsewhere = "https://importer.example:8443/status"
+    assert elsewhere == settings(CONSOLE__STATUS_URL=elsewhere).status_url
 
 
 def test_values_come_from_the_environment() -> None:
@@ -259,6 +270,11 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("RABBIT__MANAGEMENT_URL", "broker:15672"),
         ("TRACING__ENDPOINT", "http://[::1/v1/traces"),
         ("TRACING__ENDPOINT", "http://user@collector:4318/v1/traces"),
+        ("CONSOLE__STATUS_URL", "importer:8080"),
+        ("CONSOLE__STATUS_URL", "http://user:password@importer:8080/status"),
+        ("CONSOLE__STATUS_URL", "http://importer:8080/status?a=b"),
+        ("CONSOLE__HOST", "0.0.0.0:8081"),
+        ("CONSOLE__PORT", "65536"),
         ("RABBIT__CA_FILE", "/no/such/file"),
         ("RABBIT__CA_FILE", __file__),
         ("BITRIX__CA_FILE", "/no/such/file"),

@@ -1,0 +1,125 @@
+"""Asks the importer for its /status, at every address of its name, and finds the active process.
+
+A name may stand for several processes (a stand-by, a headless Service): each is asked.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+ASK_SECONDS = 3.0
+"""Longest time until an answer is whole."""
+MAX_ADDRESSES = 16
+MAX_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the importer: its address, and its /status, or why there is none."""
+
+    address: str
+    status: Mapping[str, Any] | None = None
+    problem: str = ""
+
+    @property
+    def active(self) -> bool | None:
+        """Whether messages come to it; None where nobody can know, or nobody answers."""
+        told = (self.status or {}).get("active")
+        return told if isinstance(told, bool) else None
+
+
+async def processes(url: str) -> list[Process]:
+    """Ask every address of a URL's name; never raises."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            addresses = await _addresses(host, port)
+    except TimeoutError:
+        return [Process(host, problem=f"the name {host} was not resolved in time")]
+    except (OSError, UnicodeError):
+        return [Process(host, problem=f"the name {host} cannot be resolved")]
+    tls = ssl.create_default_context() if parts.scheme == "https" else False
+    # Plain HTTP is spared the loading of authorities.
+    async with httpx.AsyncClient(
+        verify=tls, trust_env=False, timeout=ASK_SECONDS, follow_redirects=False
+    ) as client:
+        found = await asyncio.gather(*(_ask(client, url, each) for each in addresses))
+    return _of_this_machine(found)
+
+
+def shown(found: Sequence[Process]) -> Process | None:
+    """Return the process to show: the active one, else one that may be, else any that answers."""
+    answered = [each for each in found if each.status is not None]
+    return min(answered, key=lambda each: (True, None, False).index(each.active), default=None)
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))[:MAX_ADDRESSES]
+
+
+async def _ask(client: httpx.AsyncClient, url: str, address: str) -> Process:
+    """Ask one address, under the name that the URL has."""
+    parts = urlsplit(url)
+    to = httpx.URL(url).copy_with(host=address)
+    headers, extensions = {"Host": parts.netloc}, {"sni_hostname": parts.hostname or ""}
+    try:
+        async with (
+            asyncio.timeout(ASK_SECONDS),
+            client.stream("GET", to, headers=headers, extensions=extensions) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                return Process(address, problem=f"it answers with status {answer.status_code}")
+            body = await _read(answer)
+    except (httpx.HTTPError, TimeoutError, OSError) as error:
+        return Process(address, problem=_why(error))
+    except (httpx.InvalidURL, UnicodeError):
+        return Process(address, problem="its address cannot be asked")
+    return _understood(address, body)
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    body = b""
+    async for chunk in answer.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            return b""
+    return body
+
+
+def _understood(address: str, body: bytes) -> Process:
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict) or "state" not in told:
+        return Process(address, problem="what answers there is no importer")
+    return Process(address, told)
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case httpx.ConnectError():
+            return "nobody answers there"
+        case httpx.TimeoutException() | TimeoutError():
+            return "no answer in time"
+        case _:
+            return "the connection broke"
+
+
+def _of_this_machine(found: list[Process]) -> list[Process]:
+    """Return one process for the several addresses of loopback, which lead to the same one."""
+    if not all(ip_address(each.address.partition("%")[0]).is_loopback for each in found):
+        return found
+    answered = [each for each in found if each.status is not None]
+    return (answered or found)[:1]
