@@ -3,7 +3,8 @@
 from pydantic import SecretStr
 
 from service.settings.environment import known_names
-from service.settings.tree import PREFIX, Section, Settings
+from service.settings.section import Section
+from service.settings.tree import PREFIX, Settings
 
 GIVEN = "(given)"
 LONGEST = 200

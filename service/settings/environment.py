@@ -12,7 +12,8 @@ from service.domain.nearest import nearest
 from service.settings.mistakes import in_words
 from service.settings.rules import broken_rules, missing_portal
 from service.settings.secret_files import MARK, Unreadable, read_value
-from service.settings.tree import PREFIX, Section, Settings
+from service.settings.section import Section
+from service.settings.tree import PREFIX, Settings
 
 _INJECTED = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$"

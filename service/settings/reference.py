@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from service.settings.environment import known_names
-from service.settings.tree import Section, Settings
+from service.settings.section import Section
+from service.settings.tree import Settings
 
 WIDTH = 100
 """Characters of a line, unless somebody knows how wide the reader's is."""
