@@ -11,9 +11,9 @@ from service import factories
 from service.commands.terminal import say
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.decoding import Decoder
+from service.rabbit.holding import Stalled
 from service.rabbit.reasons import why_ended
 from service.rabbit.session import CannotConnect, Missing, Session, connect
-from service.rabbit.snapshot import Stalled
 from service.settings.environment import load
 from service.settings.tree import Settings
 
