@@ -38,6 +38,10 @@ class Renewals:
         """Begin with none."""
         self._seen: set[bytes] = set()
 
+    def __len__(self) -> int:
+        """Return the number of traces kept."""
+        return len(self._seen)
+
     def is_copy(self, letter: Letter) -> bool:
         """Tell whether a letter is one of two of which the other was seen already."""
         old = letter.returns >= MAX_RETURNS

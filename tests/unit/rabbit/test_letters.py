@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.rabbit.letters import perhaps_sent, redriven, renewed
-from service.rabbit.snapshot import MAX_RETURNS, renews
+from service.rabbit.letters import Letter, perhaps_sent, redriven, renewed
+from service.rabbit.snapshot import MAX_RETURNS, Renewals
 from tests.unit.commands.dlq.samples import FAILED_AT, body, letter, ours
 
 DEATH = {
@@ -209,7 +209,24 @@ def test_only_a_renewal_is_a_copy(
     one: tuple[str, int], other: tuple[str, int], *, expected: bool
 ) -> None:
     """Letters alike that were put there twice are two letters, renewed or not."""
-    assert expected == renews(one, other)
+    for first, second in ((one, other), (other, one)):
+        renewals = Renewals()
+        assert not renewals.is_copy(_twin(*first))
+        assert expected == renewals.is_copy(_twin(*second))
+
+
+def test_letters_that_were_never_renewed_take_no_memory() -> None:
+    """However many of them are read; those that were leave a trace of fixed size."""
+    renewals = Renewals()
+    assert not any(renewals.is_copy(letter(message_id=f"m-{n}")) for n in range(1000))
+    assert 0 == len(renewals)
+    assert not any(renewals.is_copy(_twin("mark", 0, f"m-{n}")) for n in range(1000))
+    assert 0 < len(renewals) <= 2000
+
+
+def _twin(mark: str, returns: int, message_id: str = "twin") -> Letter:
+    headers = {**ours(renewed=mark or None), "x-delivery-count": returns}
+    return letter(headers=headers, message_id=message_id)
 
 
 def test_a_redrive_count_stays_a_number_that_fits() -> None:
