@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,8 @@ from service.settings.environment import load
 from service.settings.tree import Settings
 
 BLOCKED_EVERY_SECONDS = 1.0
+ENDS = (CannotConnect, Stalled, Missing, ConnectionLost, factories.CannotStart)
+"""What ends a work with the broker, and is no bug."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -35,12 +37,18 @@ class CommandRuntime:
         return self.settings.lookup != "never"
 
 
+Tell = Callable[[str], None]
+"""Takes a note for whoever waits."""
+
+
 @asynccontextmanager
-async def command_runtime(name: str) -> AsyncIterator[CommandRuntime]:
+async def command_runtime(
+    name: str, settings: Settings | None = None, tell: Tell = say
+) -> AsyncIterator[CommandRuntime]:
     """Connect to the broker of the settings; the portal's are not needed."""
-    settings = load(portal=False)
+    settings = settings or load(portal=False)
     async with connect(factories.address(settings.rabbit), name) as session:
-        watch = asyncio.create_task(_tell_when_blocked(session), name="blocked")
+        watch = asyncio.create_task(_tell_when_blocked(session, tell), name="blocked")
         try:
             yield CommandRuntime(settings, session, factories.decoder(settings))
         finally:
@@ -53,18 +61,23 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(work)
     except asyncio.CancelledError:
         return 1
-    except (CannotConnect, Stalled) as reason:
-        raise factories.CannotStart(str(reason)) from None
-    except Missing as missing:
-        raise factories.CannotStart(
-            f"{missing} is missing: the importer declares it when it starts; does "
-            "IMPORTER_RABBIT__URL name the right virtual host?"
-        ) from None
-    except ConnectionLost as lost:
-        ended = why_ended(str(lost))
-        raise factories.CannotStart(
-            f"the broker ended it: {ended.found}: {ended.remedy}"
-        ) from None
+    except ENDS as error:
+        raise factories.CannotStart(in_words(error)) from None
+
+
+def in_words(error: Exception) -> str:
+    """Return what ended a work with the broker, one of `ENDS`, as a sentence with its remedy."""
+    match error:
+        case Missing():
+            return (
+                f"{error} is missing: the importer declares it when it starts; does "
+                "IMPORTER_RABBIT__URL name the right virtual host?"
+            )
+        case ConnectionLost():
+            ended = why_ended(str(error))
+            return f"the broker ended it: {ended.found}: {ended.remedy}"
+        case _:
+            return str(error)
 
 
 @contextmanager
@@ -88,14 +101,14 @@ def stoppable() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def _tell_when_blocked(session: Session) -> None:
+async def _tell_when_blocked(session: Session, tell: Tell) -> None:
     """Say, once each time, that the broker makes us wait, and that it goes on."""
     told = False
     while True:
         await asyncio.sleep(BLOCKED_EVERY_SECONDS)
         blocked = await session.blocked()
         if blocked and not told:
-            say("waiting: the broker takes no messages (memory or disk alarm)")
+            tell("waiting: the broker takes no messages (memory or disk alarm)")
         if told and not blocked:
-            say("the broker takes messages again")
+            tell("the broker takes messages again")
         told = blocked

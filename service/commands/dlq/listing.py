@@ -14,14 +14,20 @@ async def listing(options: argparse.Namespace) -> int:
     """Show the groups of the selected letters; every letter stays."""
     groups, selection = Groups(), Selection.of(options)
     async with command_runtime("dlq list") as work, opened(work) as reading:
-        async for window in reading.windows("reading"):
-            for letter in window:
-                if selection.holds(letter):
-                    groups.add(letter)
-            await reading.snapshot.keep(window)
+        await grouped(reading, selection, groups)
     show = _show_json if options.json else _show
     show(reading, groups)
     return 1 if reading.ended_early else 0
+
+
+async def grouped(
+    reading: Reading, selection: Selection, groups: Groups, what: str = "reading"
+) -> None:
+    """Count the selected letters into groups; every letter stays."""
+    async for window in reading.windows(what):
+        for letter in filter(selection.holds, window):
+            groups.add(letter)
+        await reading.snapshot.keep(window)
 
 
 def _show(reading: Reading, groups: Groups) -> None:

@@ -1,8 +1,10 @@
 """Opens the dead letters for a command, and reads them with a look at how far it is."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from service.commands import terminal
 from service.commands.runtime import CommandRuntime, stoppable
@@ -10,24 +12,73 @@ from service.rabbit.letters import Letter
 from service.rabbit.snapshot import Snapshot, open_snapshot
 
 
+class Walk(Protocol):
+    """A walk through letters, as whoever waits for it sees it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is to end after the present window."""
+
+    def advance(self, steps: int) -> None:
+        """Count letters as passed."""
+
+
+class Watcher(Protocol):
+    """Whoever waits for a walk: a person at a terminal, or a page."""
+
+    def watching(self, what: str, depth: int) -> AbstractContextManager[Walk]:
+        """Follow a walk through so many letters to its end."""
+
+    def note(self, text: str) -> None:
+        """Take a note."""
+
+
+@dataclass(slots=True)
+class _WalkAtTerminal:
+    progress: terminal.Progress
+    stop: asyncio.Event
+
+    @property
+    def stopped(self) -> bool:
+        return self.stop.is_set()
+
+    def advance(self, steps: int) -> None:
+        self.progress.advance(steps)
+
+
+class _Terminal:
+    """Shows progress at the terminal; Ctrl-C ends the walk."""
+
+    @contextmanager
+    def watching(self, what: str, depth: int) -> Iterator[Walk]:
+        with stoppable() as stop, terminal.progress(what, depth, unit="letters") as progress:
+            yield _WalkAtTerminal(progress, stop)
+
+    def note(self, text: str) -> None:
+        terminal.say(text)
+
+
+AT_TERMINAL = _Terminal()
+
+
 @dataclass(slots=True, eq=False)
 class Reading:
     """A walk through the dead letters: `looked` at so many, or `ended_early` by somebody."""
 
     snapshot: Snapshot
+    watcher: Watcher = AT_TERMINAL
     looked: int = 0
     enough: bool = False
     ended_early: bool = False
 
     async def windows(self, what: str) -> AsyncIterator[list[Letter]]:
         """Yield the letters in windows until their end, until `enough`, or a signal."""
-        depth = self.snapshot.depth
-        with stoppable() as stop, terminal.progress(what, depth, unit="letters") as progress:
+        with self.watcher.watching(what, self.snapshot.depth) as walk:
             async for window in self.snapshot.windows():
                 yield window
                 self.looked += len(window)
-                progress.advance(len(window))
-                self.ended_early = stop.is_set()
+                walk.advance(len(window))
+                self.ended_early = walk.stopped
                 if self.enough or self.ended_early:
                     return
 
@@ -38,18 +89,18 @@ class Reading:
 
 
 @asynccontextmanager
-async def opened(work: CommandRuntime) -> AsyncIterator[Reading]:
+async def opened(work: CommandRuntime, watcher: Watcher = AT_TERMINAL) -> AsyncIterator[Reading]:
     """Open the queue of dead letters; says when others hold some of them."""
     queue = work.settings.rabbit.dead_letter_queue
     async with open_snapshot(work.session, queue, work.decoder) as snapshot:
         if snapshot.others:
-            terminal.say(
+            watcher.note(
                 f"note: others read queue {queue}, too ({snapshot.others} consumers): letters "
                 "that they hold are not seen here"
             )
-        yield Reading(snapshot)
+        yield Reading(snapshot, watcher)
     if snapshot.unkept:
-        terminal.say(
+        watcher.note(
             f"warning: {snapshot.unkept} letters have been returned often and could not be put "
             f"into queue {queue} anew (is it full?). RabbitMQ 4 drops a letter at its 21st "
             "return unless the queue has a higher delivery limit"

@@ -1,14 +1,48 @@
 """Removes dead letters for good, after somebody has said how many."""
 
 import argparse
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from service.commands import runtime, terminal
 from service.commands.dlq.groups import Groups
-from service.commands.dlq.opening import opened
+from service.commands.dlq.listing import grouped
+from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.selection import Selection
 from service.factories import CannotStart
 from service.rabbit.letters import Letter
+
+
+@dataclass(slots=True)
+class Purge:
+    """The removal of what was counted, at most `most`; what came meanwhile is younger and stays.
+
+    `newest` is when the youngest of them failed.
+    """
+
+    selection: Selection
+    most: int
+    newest: datetime | None
+    removed: int = 0
+
+    @classmethod
+    def of(cls, selection: Selection, groups: Groups) -> Self:
+        """Return the removal of letters that were counted into groups."""
+        newest = max((group.newest for group in groups if group.newest), default=None)
+        return cls(selection, groups.count, newest)
+
+    async def walk(self, reading: Reading) -> None:
+        """Remove them window by window."""
+        async for window in reading.windows("removing"):
+            chosen = list(filter(self._was_counted, window))[: self.most - self.removed]
+            await reading.snapshot.settle(window, chosen)
+            self.removed += len(chosen)
+            reading.enough = self.removed >= self.most
+
+    def _was_counted(self, letter: Letter) -> bool:
+        young = letter.failed_at and self.newest and letter.failed_at > self.newest
+        return self.selection.holds(letter) and not young
 
 
 def purging(options: argparse.Namespace) -> int:
@@ -29,8 +63,7 @@ def purging(options: argparse.Namespace) -> int:
     if not options.yes and not _confirmed(groups.count):
         terminal.say("nothing was removed")
         return 1
-    newest = max((group.newest for group in groups if group.newest), default=None)
-    return runtime.run(_remove(Selection.of(options), groups.count, newest))
+    return runtime.run(_remove(Purge.of(Selection.of(options), groups)))
 
 
 def _confirmed(count: int) -> bool:
@@ -42,30 +75,16 @@ def _confirmed(count: int) -> bool:
 
 async def _count(selection: Selection, groups: Groups) -> int:
     async with runtime.command_runtime("dlq purge") as work, opened(work) as reading:
-        async for window in reading.windows("counting"):
-            for letter in filter(selection.holds, window):
-                groups.add(letter)
-            await reading.snapshot.keep(window)
+        await grouped(reading, selection, groups, "counting")
     if reading.ended_early:
         terminal.say(f"{reading.interrupted}; nothing was removed")
     return 1 if reading.ended_early else 0
 
 
-async def _remove(selection: Selection, most: int, newest: datetime | None) -> int:
-    """Remove what was counted; a letter that came meanwhile is younger than all of it."""
-
-    def counted(letter: Letter) -> bool:
-        young = letter.failed_at and newest and letter.failed_at > newest
-        return selection.holds(letter) and not young
-
-    removed = 0
+async def _remove(purge: Purge) -> int:
     async with runtime.command_runtime("dlq purge") as work, opened(work) as reading:
-        async for window in reading.windows("removing"):
-            chosen = list(filter(counted, window))[: most - removed]
-            await reading.snapshot.settle(window, chosen)
-            removed += len(chosen)
-            reading.enough = removed >= most
-    terminal.show(f"{terminal.many(removed, 'dead letter')} removed")
-    if reading.ended_early and removed < most:
+        await purge.walk(reading)
+    terminal.show(f"{terminal.many(purge.removed, 'dead letter')} removed")
+    if reading.ended_early and purge.removed < purge.most:
         terminal.say(f"{reading.interrupted}; the rest stays where it is")
-    return 0 if removed == most else 1
+    return 0 if purge.removed == purge.most else 1

@@ -25,6 +25,12 @@ MALFORMED = "stays: malformed"
 GOES = "goes back"
 ASKED_ABOVE = 100
 """Most letters that are sent back from a terminal without a question."""
+STAYS_MALFORMED = "malformed, and would fail again"
+STAYS_DOUBTFUL = "perhaps in the CRM already, and nobody can look. Search the portal first"
+_OPTIONS = {
+    STAYS_MALFORMED: ". --set mends, --kind malformed or --id sends them all the same",
+    STAYS_DOUBTFUL: "; --resend-ambiguous sends all the same",
+}
 _WHY = {
     PublishResult.RETURNED: "no queue is bound to the intake exchange for its routing key",
     PublishResult.NACKED: "the intake queue is full and refuses",
@@ -46,18 +52,16 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     groups: Groups = field(default_factory=Groups)
 
+    def stays(self) -> dict[str, int]:
+        """Return how many letters stay where they are, by the reason; at least one of each."""
+        stays = {STAYS_MALFORMED: self.malformed, STAYS_DOUBTFUL: self.doubtful, **self.failed}
+        return {why: count for why, count in stays.items() if count}
+
     def tell_what_stays(self) -> None:
         """Say how many letters stay where they are, and why."""
-        stays = {
-            "malformed, and would fail again. --set mends, --kind malformed or --id sends them "
-            "all the same": self.malformed,
-            "perhaps in the CRM already, and nobody can look. Search the portal first; "
-            "--resend-ambiguous sends all the same": self.doubtful,
-            **self.failed,
-        }
-        for why, count in stays.items():
-            if count:
-                terminal.paragraph(f"not sent back: {_letters(count)}: {why}")
+        for why, count in self.stays().items():
+            told = f"{why}{_OPTIONS.get(why, '')}"
+            terminal.paragraph(f"not sent back: {_letters(count)}: {told}")
 
 
 @dataclass(slots=True, eq=False)

@@ -64,16 +64,21 @@ async def showing(options: argparse.Namespace) -> int:
     """Show every letter of one event id; every letter stays."""
     found = Found(options.id)
     async with command_runtime("dlq show") as work, opened(work) as reading:
-        async for window in reading.windows("looking"):
-            for letter in window:
-                found.add(letter)
-            await reading.snapshot.keep(window)
+        await look_for(reading, found)
         can_look_up, most = work.can_look_up, work.settings.rabbit.max_message_bytes
     if found.letters:
         write = _write_json if options.json else _write
         write(found.letters, most, can_look_up=can_look_up)
     _tell_what_is_not_shown(found, reading)
     return 0 if found.letters and not reading.ended_early else 1
+
+
+async def look_for(reading: Reading, found: Found) -> None:
+    """Find letters by their id; every letter stays."""
+    async for window in reading.windows("looking"):
+        for letter in window:
+            found.add(letter)
+        await reading.snapshot.keep(window)
 
 
 def _tell_what_is_not_shown(found: Found, reading: Reading) -> None:
