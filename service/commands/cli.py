@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(reason))
         return FAILED
     except KeyboardInterrupt:
+        _complain("interrupted")
         return FAILED
     except Exception as bug:  # noqa: BLE001 - a bug of ours, whatever it is
         name, trace = type(bug).__name__, without_values((type(bug), bug, bug.__traceback__))

@@ -147,9 +147,9 @@ def can_ask() -> bool:
 
 
 def confirm(question: str, answer: str) -> bool:
-    """Ask for a word to be typed, and tell whether it was; Ctrl-C is a no."""
-    put(f"{clean(question)} ", sys.stderr)
+    """Ask for a word to be typed, and tell whether it was; Ctrl-C is a no, however early."""
     try:
+        put(f"{clean(question)} ", sys.stderr)
         return sys.stdin.readline().strip() == answer
     except (KeyboardInterrupt, UnicodeDecodeError):
         say("")  # the answer to come stands on a line of its own

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from tests.chaos.trial import REJECTED, Scenario, Trial, event
 from tests.support.amqp import Upstream, wait_until
@@ -166,14 +165,8 @@ async def intake_deleted(trial: Trial) -> None:
     ids = await trial.publish(EVENTS)
     await trial.imported(trial.dice.randrange(1, EVENTS - 20))
     await _delete(trial.environment, INTAKE_QUEUE)
-    await wait_until(lambda: _bound(trial.environment), what="a new intake queue")
+    await trial.environment.wait_intake()
     await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
-
-
-def _bound(environment: Environment) -> bool:
-    """Tell whether the intake exchange leads to a queue again."""
-    exchange = f"exchanges/{quote(environment.vhost, safe='')}/crm.items"
-    return bool(environment.broker.api("GET", f"{exchange}/bindings/source"))
 
 
 async def _delete(environment: Environment, queue: str) -> None:

@@ -1,7 +1,5 @@
 """Proves that faults show where people look: in metrics and in the results themselves."""
 
-import asyncio
-
 from tests.chaos.trial import ADMIN, SLOW
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
@@ -36,8 +34,7 @@ async def test_deleted_queues_are_counted(broker: Broker, vhost: str) -> None:
             await environment.publish(deals("first"))
             await environment.settle(["first"])
             await (await upstream.queue(INTAKE_QUEUE)).delete(if_unused=False, if_empty=False)
-            await wait_until(lambda: upstream.exists(INTAKE_QUEUE), what="a new intake queue")
-        await asyncio.to_thread(service.wait_ready)
+        await environment.wait_intake()
         await environment.publish(deals("after"))
         await environment.settle(["after"])
         metrics = service.metrics()

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
 from tests.support.processes import ServiceProcess
@@ -85,10 +86,12 @@ async def test_a_new_password_of_the_broker_is_used_at_the_next_dial(
         broker.api("PUT", f"users/{own_user}", {"password": "second-password", "tags": ""})
         await environment.publish(deals("one"))
         await environment.settle(["one"])
-        for connection in broker.api("GET", f"vhosts/{vhost}/connections"):
-            if connection["user"] == own_user:
-                broker.api("DELETE", f"connections/{connection['name'].replace(' ', '%20')}")
-        await said(service, "broker connection lost")
+
+        def is_cut() -> bool:
+            broker.close_connections(vhost)
+            return "broker connection lost" in service.stderr()
+
+        await wait_until(is_cut, what="the loss of the broker's connection")
         secret.change(url("second-password") + "\n")
         await environment.publish(deals("two"))
         await environment.settle(["one", "two"], 40)

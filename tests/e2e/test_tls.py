@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.amqp import wait_until
 from tests.support.certificates import Authority, Files
 from tests.support.environment import Environment, deals
 from tests.support.node import RabbitNode
@@ -32,6 +33,12 @@ def certified(files: Files) -> dict[str, str]:
     return {f"IMPORTER_{name}": value for name, value in files.settings.items()}
 
 
+def _encrypted(node: RabbitNode) -> list[bool]:
+    """Tell of each connection to the virtual host whether it is encrypted."""
+    lines = node.ctl("list_connections", "vhost", "ssl").splitlines()
+    return [line.endswith("true") for line in lines if line.startswith("tls\t")]
+
+
 async def test_events_are_imported_over_tls(tls_node: RabbitNode, tmp_path: Path) -> None:
     """Declare, consume, publish and check with certificates, through a lost connection."""
     files = Files.write(tmp_path, OURS, OURS.issue("importer@portal.example"))
@@ -48,10 +55,9 @@ async def test_events_are_imported_over_tls(tls_node: RabbitNode, tmp_path: Path
         await environment.publish(deals(*ids[30:]))
         await environment.settle(ids)
         environment.assert_effectively_once(ids)
-        connections = await asyncio.to_thread(tls_node.ctl, "list_connections", "vhost", "ssl")
-        assert ["tls\ttrue"] * 3 == [
-            line for line in connections.splitlines() if line.startswith("tls\t")
-        ]
+        await wait_until(
+            lambda: _encrypted(tls_node) == [True] * 3, what="three connections, all with TLS"
+        )
         settings = {
             "IMPORTER_RABBIT__URL": url,
             "IMPORTER_BITRIX__WEBHOOK_URL": environment.portal.webhook_url,

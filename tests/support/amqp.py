@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -17,11 +16,13 @@ from aio_pika.abc import (
     AbstractQueue,
 )
 
+from tests.support.patience import Deadline, patient
+
 INTAKE = "crm.items"
 STRUCTURED = "application/cloudevents+json"
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
-"""Longest wait for what comes in a moment; half of the longest time of a test."""
+"""Longest wait for what comes in a moment, on an idle machine."""
 
 
 class Upstream:
@@ -130,7 +131,7 @@ class Upstream:
         got: list[AbstractIncomingMessage] = []
         queue = await self.queue(name)
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patient(timeout)):
                 while len(got) < count:
                     message = await queue.get(fail=False)
                     if message is None:
@@ -155,13 +156,13 @@ async def wait_until(
     what: str = "it",
 ) -> None:
     """Wait until a predicate holds, without sleeping longer than a moment at a time."""
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     while True:
         answer = predicate()
         if answer if isinstance(answer, bool) else await answer:
             return
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {timeout} s")
+        if deadline.passed:
+            raise AssertionError(f"{what} did not happen within {deadline}")
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -4,6 +4,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -86,6 +87,20 @@ class Broker(ABC):
     def purge(self, vhost: str, queue: str) -> None:
         """Drop what a queue holds ready."""
         self.api("DELETE", f"queues/{quote(vhost, safe='')}/{quote(queue, safe='')}/contents")
+
+    def is_bound(self, vhost: str, exchange: str) -> bool:
+        """Tell whether an exchange leads to a queue; a new queue is made first, then bound."""
+        path = f"exchanges/{quote(vhost, safe='')}/{quote(exchange, safe='')}/bindings/source"
+        return bool(self.api("GET", path))
+
+    def close_connections(self, vhost: str) -> None:
+        """Close the AMQP connections that the management plugin knows of.
+
+        It learns of one a moment after it was made: so repeat this until it shows.
+        """
+        for row in self.api("GET", f"vhosts/{quote(vhost, safe='')}/connections"):
+            with suppress(BrokerError):  # it has ended meanwhile
+                self.api("DELETE", f"connections/{quote(row['name'], safe='')}")
 
     @abstractmethod
     def queues(self, vhost: str) -> dict[str, Depth]:

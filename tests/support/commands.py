@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.support.patience import Deadline, patient
 from tests.support.processes import PASSED_ON, ROOT
 
 COMMAND_SECONDS = 60.0
+READ_SECONDS = 0.05
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -60,7 +62,9 @@ class Commands:
     async def run(self, *args: str, stdin: bytes = b"") -> Done:
         """Run a command with pipes to its end."""
         with self.start(*args) as process:
-            out, err = await asyncio.to_thread(process.communicate, stdin, COMMAND_SECONDS)
+            out, err = await asyncio.to_thread(
+                process.communicate, stdin, patient(COMMAND_SECONDS)
+            )
         return Done(process.returncode, out.decode(), err.decode())
 
     def terminal(self, *args: str, columns: int = 100) -> "Terminal":
@@ -76,6 +80,7 @@ class Terminal:
         self._screen, there = pty.openpty()
         os.set_blocking(self._screen, False)
         self._shown = b""
+        self._ended = False
         self._process = subprocess.Popen(
             command,
             env=dict(env),
@@ -100,6 +105,7 @@ class Terminal:
         """End the command, if it still runs."""
         self._process.kill()
         self._process.wait()
+        self._read_to_the_end()
         os.close(self._screen)
 
     @property
@@ -122,30 +128,39 @@ class Terminal:
 
     def wait_for(self, text: str, timeout: float = COMMAND_SECONDS) -> None:
         """Wait until something is shown."""
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while text not in self.text:
-            assert time.monotonic() < deadline, f"not shown: {text}\n{self.text}"
-            if not self._read() and self._process.poll() is not None:
-                self._read()
+            assert not deadline.passed, f"not shown: {text}\n{self.text}"
+            if self._process.poll() is not None:
+                self._read_to_the_end()
                 assert text in self.text, f"not shown: {text}\n{self.text}"
+            self._read()
 
     def wait(self, timeout: float = COMMAND_SECONDS) -> int:
         """Wait for the end and return the exit code."""
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while self._process.poll() is None:
-            assert time.monotonic() < deadline, f"still runs:\n{self.text}"
+            assert not deadline.passed, f"still runs:\n{self.text}"
             self._read()
-        self._read()
+        self._read_to_the_end()
         return self._process.returncode
 
-    def _read(self) -> bool:
-        """Take what is shown; False when there was nothing for a moment."""
-        ready, _, _ = select.select([self._screen], [], [], 0.05)
+    def _read(self) -> None:
+        """Take what is shown within a moment."""
+        if self._ended:
+            time.sleep(READ_SECONDS)
+            return
+        ready, _, _ = select.select([self._screen], [], [], READ_SECONDS)
         if not ready:
-            return False
+            return
         try:
             self._shown += os.read(self._screen, 65536)
-        except OSError:  # the other side is closed
-            time.sleep(0.01)
-            return False
-        return True
+        except OSError:  # everything is read, and nobody has the other side open any more
+            self._ended = True
+
+    def _read_to_the_end(self) -> None:
+        """Take all that a command that has ended did show: the kernel hands it on in pieces."""
+        deadline = Deadline(COMMAND_SECONDS)
+        while not self._ended:
+            assert not deadline.passed, f"somebody keeps the terminal open:\n{self.text}"
+            self._read()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -13,8 +12,9 @@ from typing import Any, Self
 import aio_pika
 from aio_pika.exceptions import AMQPError
 
-from tests.support.amqp import POLL_SECONDS, Upstream, wait_until
+from tests.support.amqp import INTAKE, POLL_SECONDS, Upstream, wait_until
 from tests.support.broker import Broker
+from tests.support.patience import Deadline
 from tests.support.processes import PortalProcess, ServiceProcess
 
 SUCCEEDED, FAILED = "crm.items.succeeded", "crm.items.failed"
@@ -157,6 +157,12 @@ class Environment:
         await asyncio.to_thread(service.wait_ready)
         return service
 
+    async def wait_intake(self) -> None:
+        """Wait until a deleted intake queue is there again, and bound: else a publish returns."""
+        await wait_until(
+            lambda: self.broker.is_bound(self.vhost, INTAKE), what="a new intake queue, bound"
+        )
+
     async def publish(self, bodies: Iterable[Mapping[str, Any] | bytes], **more: Any) -> None:
         """Publish item events, plain JSON unless bytes are given."""
         async with Upstream(self.broker.url(self.vhost)) as upstream:
@@ -185,16 +191,16 @@ class Environment:
     async def settle(self, event_ids: Iterable[str], timeout: float = 60.0) -> Books:
         """Wait until every event has an outcome, then until the intake is empty; read all."""
         wanted = set(event_ids)
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while missing := wanted - set(self.books.outcomes()):
             some = sorted(missing)[:5]
-            assert time.monotonic() < deadline, f"{len(missing)} without outcome, such as {some}"
+            assert not deadline.passed, f"{len(missing)} without outcome, such as {some}"
             try:
                 if not await self.read():
                     await asyncio.sleep(POLL_SECONDS)
             except (AMQPError, OSError):
                 await asyncio.sleep(0.5)
-        await self.wait_idle(max(5.0, deadline - time.monotonic()))
+        await self.wait_idle(max(5.0, deadline.left))
         await self.read()
         return self.books
 
@@ -233,10 +239,10 @@ class Environment:
 
     async def wait_balanced(self, timeout: float = 10.0) -> None:
         """Wait until every living service accounts for each of its deliveries and holds none."""
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         for service in self.survivors():
             while not ((flow := self.flow(service)).balanced and flow.held == 0):
-                assert time.monotonic() < deadline, f"the books do not balance: {flow}"
+                assert not deadline.passed, f"the books do not balance: {flow}"
                 await asyncio.sleep(POLL_SECONDS)
 
     def external_ids(self) -> Counter[str]:

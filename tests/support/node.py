@@ -17,6 +17,7 @@ from urllib.parse import quote
 from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker
 from tests.support.certificates import Authority, Files
 from tests.support.child_process import ChildProcess, Scratch
+from tests.support.patience import Deadline, patient
 from tests.support.ports import free_ports
 
 BOOT_SECONDS = 90.0
@@ -217,7 +218,7 @@ class RabbitNode(Broker):
             capture_output=True,
             text=True,
             env=self._env(),
-            timeout=CTL_SECONDS,
+            timeout=patient(CTL_SECONDS),
         )
         if done.returncode:
             raise BrokerError(f"{program} {' '.join(args)}: {done.stdout}{done.stderr}")
@@ -237,12 +238,12 @@ class RabbitNode(Broker):
 
         After a restart that waits until each quorum queue has elected its leader.
         """
-        deadline = time.monotonic() + ELECTION_SECONDS
+        deadline = Deadline(ELECTION_SECONDS)
         while True:
             try:
                 rows = DEPTH.findall(self.ctl("eval", DEPTHS.format(vhost=vhost)))
             except BrokerError:
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise
             else:
                 return {name: Depth(int(ready), int(out)) for name, ready, out in rows}
@@ -316,9 +317,9 @@ class RabbitNode(Broker):
         (self.folder / "node.out").unlink(missing_ok=True)
         command = self._there.command(self._program("rabbitmq-server"))
         self._vm = ChildProcess(command, env=self._env(), cwd=self.folder, name="node")
-        deadline = time.monotonic() + BOOT_SECONDS
+        deadline = Deadline(BOOT_SECONDS)
         while not (_has_booted(self._vm) and _greets(self._ports["amqp"])):
-            if self._vm.exit_code is not None or time.monotonic() > deadline:
+            if self._vm.exit_code is not None or deadline.passed:
                 raise BrokerError(f"the RabbitMQ node did not start:\n{self._vm.tail()}")
             time.sleep(0.05)
 

@@ -13,11 +13,13 @@ from typing import Any, Self
 import httpx
 
 from tests.support.child_process import ChildProcess, Scratch
+from tests.support.patience import Deadline
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 POLL_SECONDS = 0.05
+ANSWER_SECONDS = 30.0
 START_SECONDS = 60.0
 """A busy machine takes half a minute to load Python a few times at once."""
 
@@ -34,7 +36,7 @@ class Program(ABC):
         self._env = {**_environment(), **(env or {})}
         self._scratch = Scratch.make(module)
         self._process: ChildProcess | None = None
-        self._http = httpx.Client(timeout=10.0, trust_env=False, verify=False)  # noqa: S501 - plain HTTP to ourselves; spares loading authorities
+        self._http = httpx.Client(timeout=ANSWER_SECONDS, trust_env=False, verify=False)  # noqa: S501 - plain HTTP to ourselves; spares loading authorities
 
     @property
     @abstractmethod
@@ -102,9 +104,9 @@ class Program(ABC):
         self, check: Callable[[], bool], what: str, timeout: float, *, ended: bool = False
     ) -> None:
         """Wait until a check passes; fail at once if the process ends before (unless `ended`)."""
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while not check():
-            if time.monotonic() > deadline or not (ended or self.alive):
+            if deadline.passed or not (ended or self.alive):
                 state = "still runs" if self.alive else f"ended with {self.process.exit_code}"
                 raise ProcessError(f"waited for {what}; it {state}:\n{self.process.tail()}")
             time.sleep(POLL_SECONDS)
@@ -160,7 +162,8 @@ class ServiceProcess(Program):
 
     def logs(self, **wanted: object) -> list[dict[str, Any]]:
         """Return its JSON log lines so far, or only those with the members asked for."""
-        records = [json.loads(line) for line in self.stderr().splitlines() if line[:1] == "{"]
+        lines = _whole(self.stderr()).splitlines()
+        records = [json.loads(line) for line in lines if line[:1] == "{"]
         return [record for record in records if wanted.items() <= record.items()]
 
 
@@ -186,9 +189,12 @@ class PortalProcess(Program):
 
     def start(self) -> Self:
         """Start it and wait until it listens; a second start uses the same port."""
+        before = 0 if self._process is None else len(self.stdout())
         super().start()
-        self.until(lambda: "listening " in self.stdout(), "its address", START_SECONDS)
-        self._url = self.stdout().rpartition("listening ")[2].split()[0]
+        self.until(
+            lambda: "listening " in _whole(self.stdout()[before:]), "its address", START_SECONDS
+        )
+        self._url = _whole(self.stdout()).rpartition("listening ")[2].split()[0]
         return self
 
     def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
@@ -224,6 +230,11 @@ class PortalProcess(Program):
     def change_items(self, **fields: Any) -> None:
         """Change fields of every item, as people do who hand items over."""
         self.control("POST", "items", {"fields": fields})
+
+
+def _whole(text: str) -> str:
+    """Return the lines that have ended: who reads what is being written may see half a line."""
+    return text[: text.rfind("\n") + 1]
 
 
 def _environment() -> dict[str, str]:

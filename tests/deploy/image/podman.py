@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 
 from tests.deploy.tools import tool
+from tests.support.patience import Deadline
 
 ROOT = Path(__file__).parents[3]
 INSTALLER = "tests/tools/containers.sh"
@@ -176,9 +177,9 @@ class Container:
 
     def wait_until_answers(self, path: str, wanted: int, timeout: float = 30.0) -> str:
         """Wait until a path answers as wanted; return the body."""
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while (answer := self.ask(path))[0] != wanted:
-            if time.monotonic() > deadline:
+            if deadline.passed:
                 raise ContainerError(f"{path}: {answer}\n{self.logs()[-3000:]}")
             time.sleep(POLL_SECONDS)
         return answer[1]

@@ -15,6 +15,7 @@ import yaml
 from tests.deploy.tools import tool
 from tests.support.child_process import ChildProcess, Scratch
 from tests.support.node import RabbitNode
+from tests.support.patience import Deadline
 from tests.support.ports import free_port
 
 START_SECONDS = 20.0
@@ -210,9 +211,9 @@ class WatchedNode(RabbitNode):
 
 def wait_for(check: Callable[[], object], timeout: float, words: Callable[[], str]) -> None:
     """Wait until a check passes; the words say what did not happen."""
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     while not check():
-        assert time.monotonic() < deadline, words()
+        assert not deadline.passed, words()
         time.sleep(POLL_SECONDS)
 
 

@@ -17,6 +17,7 @@ from tests.deploy.stack.pods import Pod
 from tests.support.broker import BrokerError, ExistingBroker
 from tests.support.child_process import Scratch
 from tests.support.environment import Environment
+from tests.support.patience import Deadline
 from tests.support.ports import free_ports
 from tests.support.processes import PortalProcess
 
@@ -103,14 +104,14 @@ def open_containers() -> Iterator[Containers]:
 
 def wait_for(check: Callable[[], bool], what: str, timeout: float = START_SECONDS) -> None:
     """Wait until a check passes, also where it cannot be made yet."""
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     while True:
         try:
             if check():
                 return
         except (httpx.HTTPError, BrokerError, OSError):
             pass
-        assert time.monotonic() < deadline, f"waited for {what}"
+        assert not deadline.passed, f"waited for {what}"
         time.sleep(0.2)
 
 

@@ -127,7 +127,9 @@ def test_streams_that_are_closed_or_full_are_no_traceback(
     assert len(done.stderr.splitlines()) == bool(says)
 
 
-def test_interrupt_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever presses the keys before the service can drain had nothing done."""
 
     def interrupted(_: object) -> int:
@@ -135,6 +137,7 @@ def test_interrupt_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli, "_run", interrupted)
     assert 1 == cli.main(["run"])
+    assert "error: interrupted\n" == capsys.readouterr().err
 
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\u2028x"

@@ -58,6 +58,23 @@ def test_only_the_exact_word_confirms(
     assert "Type 12: " * 3 == capsys.readouterr().err
 
 
+class Hasty(io.StringIO):
+    """A terminal whose user presses Ctrl-C as soon as something is shown."""
+
+    def flush(self) -> None:
+        """Be interrupted at the first time."""
+        if self.getvalue().strip() and not self.getvalue().endswith("\n"):
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_while_the_question_is_written_is_a_no(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The caller says what that means; nobody is left without a word."""
+    monkeypatch.setattr(sys, "stderr", Hasty())
+    assert not terminal.confirm("Type 12:", "12")
+
+
 def test_output_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk ends a command with the reason; notes that nobody can read do not."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
