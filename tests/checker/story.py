@@ -1,0 +1,107 @@
+"""Sorts the lines of a log by the event that they speak of."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tests.checker.log import Line, Log
+
+SUCCEEDED, FAILED, DEAD_LETTER = "succeeded", "failed", "dead_letter"
+RESULTS = frozenset({SUCCEEDED, FAILED})
+WAITING = ("intake", "parked")
+"""Kinds of queues whose messages have not ended."""
+
+
+@dataclass(slots=True)
+class Event:
+    """Everything that a log tells of one event; `told`: when its first outcome was out."""
+
+    may_end: list[frozenset[str]] = field(default_factory=list)
+    accepted: bool = False
+    results: list[Line] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)
+    committed: list[int] = field(default_factory=list)
+    most_at_once: int = 0
+    lost_items: bool = False
+    told: float | None = None
+
+    @property
+    def outcomes(self) -> frozenset[str]:
+        """Return what its results say: `succeeded`, or the kind of the failure."""
+        return frozenset(line["outcome"] for line in self.results)
+
+    @property
+    def items(self) -> set[int]:
+        """Return the items that its results name."""
+        return {line["item"] for line in self.results if line["outcome"] == SUCCEEDED}
+
+
+class Story:
+    """Holds one run, event by event."""
+
+    def __init__(self, log: Log) -> None:
+        """Read the log once, in the order of time."""
+        self.log = log
+        self.events: defaultdict[str, Event] = defaultdict(Event)
+        self.allowed: defaultdict[str, set[str]] = defaultdict(set)
+        self.left: dict[str, int] = {}
+        self._living: dict[int, str] = {}
+        for line in log.lines:
+            if (take := getattr(self, f"_{line['op']}", None)) is not None:
+                take(line)
+        for event_id, _, at in confirmed(log.lines, RESULTS):
+            self.events[event_id].told = min(at, self.events[event_id].told or at)
+
+    def of(self, *operations: str) -> Iterator[Line]:
+        """Yield the lines of some operations."""
+        return (line for line in self.log.lines if line["op"] in operations)
+
+    def expected(self) -> Iterator[tuple[str, Event]]:
+        """Yield the events that upstream published."""
+        return ((name, event) for name, event in self.events.items() if event.may_end)
+
+    def _publish(self, line: Line) -> None:
+        self.events[line["event"]].may_end = [frozenset(one) for one in line["may_end"]]
+
+    def _accept(self, line: Line) -> None:
+        self.events[line["event"]].accepted = True
+
+    def _allow(self, line: Line) -> None:
+        self.allowed[line["what"]].add(line["event"])
+
+    def _commit(self, line: Line) -> None:
+        event = self.events[line["event"]]
+        event.committed.append(line["item"])
+        self._living[line["item"]] = line["event"]
+        alive = sum(owner == line["event"] for owner in self._living.values())
+        event.most_at_once = max(event.most_at_once, alive)
+
+    def _gone(self, line: Line) -> None:
+        owner = self._living.pop(line["item"], None)
+        if owner is not None:
+            self.events[owner].lost_items = True
+
+    def _result(self, line: Line) -> None:
+        event = self.events[line["event"]]
+        event.results.append(line)
+        event.told = line["at"] if event.told is None else event.told
+
+    def _letter(self, line: Line) -> None:
+        self.events[line["event"]].letters.append(line["kind"])
+
+    def _depth(self, line: Line) -> None:
+        self.left[line["queue"]] = line["ready"] + line["unacked"]
+
+
+def confirmed(
+    lines: Iterable[Line], to: frozenset[str] | Sequence[str]
+) -> Iterator[tuple[str, str, float]]:
+    """Yield event, target and time of each message to certain targets when it is confirmed."""
+    open_sends: dict[tuple[int, int, int], Line] = {}
+    for line in lines:
+        if line["op"] == "send" and line["to"] in to:
+            open_sends[line["line"], line["channel"], line["number"]] = line
+        elif line["op"] == "confirm":
+            sent = open_sends.pop((line["line"], line["channel"], line["number"]), None)
+            if sent is not None:
+                yield sent["event"], sent["to"], line["at"]
