@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from tests.support.amqp import INTAKE, POLL_SECONDS, Upstream, wait_until
@@ -105,7 +105,9 @@ class Environment:
         settings: Mapping[str, str] | None = None,
         portal: Mapping[str, Any] | None = None,
         amqp_url: str | None = None,
+        watch: Callable[[str, AbstractIncomingMessage], None] | None = None,
     ) -> None:
+        """Prepare; `watch` is told of every message that is read, and of its queue."""
         self.broker = broker
         self.vhost = vhost
         self.portal = PortalProcess(portal)
@@ -114,6 +116,7 @@ class Environment:
         self._service_url = amqp_url or broker.url(vhost)
         self._stack = AsyncExitStack()
         self._services: list[ServiceProcess] = []
+        self._watch = watch or (lambda _, __: None)
 
     async def __aenter__(self) -> Self:
         """Start the portal; the service is started by `start_service`."""
@@ -178,12 +181,15 @@ class Environment:
         count = 0
         async with Upstream(self.broker.url(self.vhost)) as upstream:
             async for message in _taken(upstream, SUCCEEDED):
+                self._watch(SUCCEEDED, message)
                 self.books.succeeded.append(json.loads(message.body))
                 count += 1
             async for message in _taken(upstream, FAILED):
+                self._watch(FAILED, message)
                 self.books.failed.append(json.loads(message.body))
                 count += 1
             async for message in _taken(upstream, DEAD_LETTERS):
+                self._watch(DEAD_LETTERS, message)
                 self.books.dead.append(Dead(message.body, message.headers))
                 count += 1
         return count
@@ -207,8 +213,9 @@ class Environment:
     async def wait_idle(self, timeout: float = 30.0) -> None:
         """Wait until nothing is in the intake queue, ready or unacknowledged."""
 
-        def idle() -> bool:
-            depth = self.broker.queues(self.vhost).get(INTAKE_QUEUE)
+        async def idle() -> bool:
+            depths = await asyncio.to_thread(self.broker.queues, self.vhost)
+            depth = depths.get(INTAKE_QUEUE)
             return depth is not None and depth.ready == 0 and depth.unacked == 0
 
         await wait_until(idle, timeout, what="an empty intake queue")
@@ -284,9 +291,7 @@ def deals(*event_ids: str, entity_type: int = 2) -> list[dict[str, Any]]:
     ]
 
 
-async def _taken(
-    upstream: Upstream, name: str
-) -> AsyncIterator[aio_pika.abc.AbstractIncomingMessage]:
+async def _taken(upstream: Upstream, name: str) -> AsyncIterator[AbstractIncomingMessage]:
     """Yield what a queue holds; each is acknowledged after it was looked at."""
     if not await upstream.exists(name):
         return

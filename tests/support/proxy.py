@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.wiretap import Wiretap
+
 GREETING_BYTES = 8
 HEADER = struct.Struct(">BHI")
 METHOD = struct.Struct(">HH")
@@ -46,11 +48,12 @@ class Proxy:
 
     `cut` aborts what is connected; `set_trap` does so when a frame comes by; `hold` stops
     forwarding without closing anything, as a dead network does; `slow` lets every answer of the
-    broker come late.
+    broker come late. A wiretap is told of every frame that passes.
     """
 
-    def __init__(self, amqp_url: str) -> None:
+    def __init__(self, amqp_url: str, tap: Wiretap | None = None) -> None:
         self._parts = urlsplit(amqp_url)
+        self._tap = tap
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
@@ -127,19 +130,26 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, back}
+        line = self._tap.connected() if self._tap else 0
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
                 back.write(await reader.readexactly(GREETING_BYTES))
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._pass_on(reader, back, "client"))
-                    tasks.create_task(self._pass_on(there, writer, "broker"))
+                    tasks.create_task(self._pass_on(reader, back, "client", line))
+                    tasks.create_task(self._pass_on(there, writer, "broker", line))
         finally:
+            if self._tap:
+                self._tap.hung_up(line)
             self._writers -= {writer, back}
             writer.transport.abort()
             back.transport.abort()
 
     async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sender: str
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        sender: str,
+        line: int,
     ) -> None:
         """Forward frame by frame until the connection ends."""
         sprung: Trap | None = None
@@ -155,6 +165,8 @@ class Proxy:
                 if sprung is not None and not sprung.passing:
                     self.cut()
                     return
+                if self._tap:
+                    self._tap.frame(line, sender, header, rest)
                 if sender == "broker" and self._delay[1]:
                     due = max(due + ORDER_SECONDS, loop.time() + random.uniform(*self._delay))
                     loop.call_at(due, writer.write, header + rest)
