@@ -2,110 +2,163 @@
 
 import argparse
 import asyncio
+import os
 import random
-import statistics
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
+from tests.chaos import kept
+from tests.chaos.cells import FORM, MIXES, Cell, version_of
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.screen import Screen
-from tests.chaos.trial import Audit, Scenario, run_trial
+from tests.chaos.trial import Audit, run_trial
+from tests.checker.judge import judge
+from tests.checker.log import read
 from tests.support.broker import Broker, BrokerError
 from tests.support.node import RabbitNode, open_broker
 
-TRIAL_SECONDS = 240.0
+TRIAL_SECONDS = 600.0
+SEEDS = 1_000_000
+LOGS = kept.FOLDER / "logs"
 
 
-@dataclass(slots=True)
-class Tally:
-    """Adds up the runs of one scenario."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for."""
 
-    audits: list[Audit] = field(default_factory=list)
-
-    def row(self, name: str) -> tuple[str, ...]:
-        """Return the scenario's line of the table."""
-        audits = self.audits
-        return (
-            name,
-            str(len(audits)),
-            str(sum(audit.events for audit in audits)),
-            str(sum(len(audit.lost) for audit in audits)),
-            str(sum(len(audit.doubled) for audit in audits)),
-            f"{statistics.median(audit.seconds for audit in audits):.1f}",
-        )
+    seconds: float
+    seed: int
+    cell: Cell | None
+    only: str
+    mix: str
+    keep: Path | None
+    logs: Path
 
 
 def main() -> int:
     """Read the command line and run until the time is up."""
+    options = _options()
+    if options.cell is not None:
+        os.environ["RABBITMQ"] = options.cell.broker
+    screen = Screen(options.seconds)
+    with open_broker() as broker:
+        chosen = [name for name in SCENARIOS if _fits(name, broker, options)]
+        if not chosen:
+            raise SystemExit(f"no scenario is named like that; there are: {', '.join(SCENARIOS)}")
+        runs = _run(broker, chosen, options, screen)
+    _print_table(runs, options, screen)
+    return int(not runs or any(run["why"] for run in runs))
+
+
+def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long to start new runs")
     parser.add_argument("--seed", type=int, help="repeat the order and the dice of an earlier run")
     parser.add_argument("--only", default="", help="only scenarios whose name contains this")
-    options = parser.parse_args()
-    seed = random.randrange(1_000_000) if options.seed is None else options.seed
-    chosen = [each for name, each in SCENARIOS.items() if options.only in name]
-    if not chosen:
-        parser.error(f"no scenario is named like that; there are: {', '.join(SCENARIOS)}")
-    screen = Screen(options.minutes * 60)
-    with open_broker() as broker:
-        chosen = [each for each in chosen if isinstance(broker, RabbitNode) or not each.own_node]
-        tallies = _run(broker, chosen, seed=seed, seconds=options.minutes * 60, screen=screen)
-    return _judge(tallies, seed, screen)
+    parser.add_argument("--cell", help=f"one run of one cell, {FORM}, with the seed as its own")
+    parser.add_argument("--mix", choices=MIXES, default="none", help="what else goes on")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        nargs="?",
+        const=kept.RUNS,
+        help="add each run to those kept; cells with the fewest runs come first",
+    )
+    parser.add_argument("--logs", type=Path, default=LOGS, help="folder of the operation logs")
+    given = parser.parse_args()
+    try:
+        cell = Cell.parse(given.cell) if given.cell else None
+    except ValueError as error:
+        parser.error(str(error))
+    return Options(
+        seconds=given.minutes * 60,
+        seed=random.randrange(SEEDS) if given.seed is None else given.seed,
+        cell=cell,
+        only=given.only,
+        mix=cell.mix if cell else given.mix,
+        keep=given.keep,
+        logs=given.logs,
+    )
+
+
+def _fits(name: str, broker: Broker, options: Options) -> bool:
+    """Tell whether a scenario is asked for, and can be run on this broker."""
+    asked = name == options.cell.fault if options.cell else options.only in name
+    return asked and (isinstance(broker, RabbitNode) or not SCENARIOS[name].own_node)
 
 
 def _run(
-    broker: Broker, chosen: Sequence[Scenario], *, seed: int, seconds: float, screen: Screen
-) -> dict[str, Tally]:
+    broker: Broker, chosen: Sequence[str], options: Options, screen: Screen
+) -> list[kept.Run]:
     """Run scenario after scenario until the time is up; each at least once if there is time."""
-    tallies: dict[str, Tally] = {}
-    deadline = time.monotonic() + seconds
+    runs: list[kept.Run] = []
+    deadline = time.monotonic() + options.seconds
+    version = version_of(broker.api("GET", "overview"))
     with screen.progress():
-        for scenario, own_seed in _lots(chosen, seed):
+        for name, seed in _lots(chosen, version, options):
             if time.monotonic() > deadline:
                 break
-            screen.starts(scenario.name)
-            audit = asyncio.run(_trial(scenario, broker, own_seed))
-            tallies.setdefault(scenario.name, Tally()).audits.append(audit)
-            screen.ended(scenario.name, own_seed, audit)
-    return tallies
+            cell = Cell(name, version, 1, options.mix)
+            screen.starts(str(cell))
+            audit = asyncio.run(_trial(cell, broker, seed, options.logs / cell.file_name(seed)))
+            run = kept.entry(cell, seed, audit.verdict, complaints=audit.complaints)
+            runs.append(run)
+            if options.keep:
+                kept.add(run, options.keep)
+            screen.ended(cell, seed, audit)
+    return runs
 
 
-def _lots(chosen: Sequence[Scenario], seed: int) -> Iterator[tuple[Scenario, int]]:
-    """Draw the order of the scenarios and the seed of each run, for ever."""
-    dice = random.Random(seed)
+def _lots(chosen: Sequence[str], version: str, options: Options) -> Iterator[tuple[str, int]]:
+    """Draw the order of the scenarios and the seed of each run, for ever; or the one of a cell."""
+    if options.cell:
+        yield options.cell.fault, options.seed
+        return
+    dice = random.Random(options.seed)
+    done = _counted(options, version)
     while True:
-        for scenario in dice.sample(chosen, len(chosen)):
-            yield scenario, dice.randrange(1_000_000)
+        least = min(done[name] for name in chosen)
+        for name in dice.sample(chosen, len(chosen)):
+            if done[name] == least:
+                done[name] += 1
+                yield name, dice.randrange(SEEDS)
 
 
-async def _trial(scenario: Scenario, broker: Broker, seed: int) -> Audit:
+def _counted(options: Options, version: str) -> Counter[str]:
+    """Count the runs that are kept of each fault, here and amid this."""
+    runs = kept.load(options.keep) if options.keep else []
+    here = [version, 1, options.mix]
+    return Counter(run["fault"] for run in runs if [*kept.surroundings(run)] == here)
+
+
+async def _trial(cell: Cell, broker: Broker, seed: int, to: Path) -> Audit:
     """Run one scenario in a virtual host of its own; a run that breaks is a finding."""
     vhost = f"chaos-{uuid.uuid4().hex[:12]}"
     broker.create_vhost(vhost)
     try:
         async with asyncio.timeout(TRIAL_SECONDS):
-            return await run_trial(scenario, broker, vhost, seed)
+            return await run_trial(SCENARIOS[cell.fault], broker, vhost, cell, seed, to=to)
     except (AssertionError, TimeoutError, BrokerError) as broken:
         notes = "\n".join(getattr(broken, "__notes__", ()))
-        return Audit(other=[f"{type(broken).__name__}: {broken}"], log=notes)
+        return Audit(judge(read(to)), log=notes)
     finally:
         broker.heal()
         with suppress(BrokerError):
             broker.delete_vhost(vhost)
 
 
-def _judge(tallies: dict[str, Tally], seed: int, screen: Screen) -> int:
-    """Print the table; return 1 if any promise was broken."""
-    names = [name for name in SCENARIOS if name in tallies]
-    rows = [tallies[name].row(name) for name in names]
-    audits = [audit for tally in tallies.values() for audit in tally.audits]
-    total = Tally(audits).row("all") if audits else ("all", "0", "0", "0", "0", "-")
-    screen.table([*rows, total], seed)
-    return int(not audits or any(not audit.clean for audit in audits))
+def _print_table(runs: Sequence[Mapping[str, object]], options: Options, screen: Screen) -> None:
+    names = [name for name in SCENARIOS if any(run["fault"] == name for run in runs)]
+    rows = [(name, *kept.figures([run for run in runs if run["fault"] == name])) for name in names]
+    screen.table([*rows, ("all", *kept.figures(runs))], options.seed)
+    if options.keep == kept.RUNS:
+        kept.main()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tests.chaos.trial import REJECTED, Scenario, Trial, event
+from tests.chaos.trial import REJECTED, Scenario, Trial, by_hand, event
 from tests.support.amqp import Upstream, wait_until
 from tests.support.environment import DEAD_LETTERS, FAILED, INTAKE_QUEUE, SUCCEEDED, Environment
 from tests.support.processes import ServiceProcess
@@ -27,7 +27,8 @@ def under_load(harm: Harm, *, times: int = 1, events: int = EVENTS) -> Harm:
         for number in range(times):
             floor = number * events // (times + 1)
             await trial.imported(floor + trial.dice.randrange(1, events // (times + 1)))
-            await harm(trial)
+            async with trial.fault(harm.__name__):
+                await harm(trial)
 
     return act
 
@@ -44,6 +45,7 @@ def cut_at(moment: Moment, *, passing: bool = False) -> Harm:
             # A broker may confirm many publishes with one frame: then fewer pass than we chose.
             trial.proxy.cut()
 
+    harm.__name__ = f"cut at {moment.name}"
     return harm
 
 
@@ -75,14 +77,15 @@ async def failed_full(trial: Trial) -> None:
     await trial.start()
     await trial.publish(40, types=(2,), may_end=REJECTED)
     await trial.publish(EVENTS // 4, types=(128,))
-    await asyncio.sleep(FULL_SECONDS)
+    async with trial.fault("failed queue full"):
+        await asyncio.sleep(FULL_SECONDS)
 
 
 async def kill_broker(trial: Trial) -> None:
     """Kill the broker as a lost machine does, and start it again."""
-    trial.node.kill()
+    await by_hand(trial.node.kill)
     await asyncio.sleep(trial.dice.uniform(0.0, 2.0))
-    trial.node.restart()
+    await by_hand(trial.node.restart)
 
 
 async def freeze_broker(trial: Trial) -> None:
@@ -99,14 +102,14 @@ async def freeze_broker(trial: Trial) -> None:
 
 async def alarm(trial: Trial) -> None:
     """Raise the broker's memory alarm for a while: it takes no publishes."""
-    await asyncio.to_thread(trial.node.memory_alarm, on=True)
+    await by_hand(trial.node.memory_alarm, on=True)
     await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
-    await asyncio.to_thread(trial.node.memory_alarm, on=False)
+    await by_hand(trial.node.memory_alarm, on=False)
 
 
 async def close_connections(trial: Trial) -> None:
     """Close every connection, as an operator does."""
-    await asyncio.to_thread(trial.node.close_connections, trial.environment.vhost)
+    await by_hand(trial.node.close_connections, trial.environment.vhost)
 
 
 async def cut_line(trial: Trial) -> None:
@@ -136,16 +139,18 @@ async def replicas(trial: Trial) -> None:
     await trial.publish(EVENTS)
     for number in range(2):
         await trial.imported(EVENTS * number // 2 + trial.dice.randrange(1, EVENTS // 2))
-        _active(trial.environment).kill()
-        await trial.publish(10)
-        await trial.start()
+        async with trial.fault("SIGKILL service"):
+            _active(trial.environment).kill()
+            await trial.publish(10)
+            await trial.start()
 
 
 async def results_deleted(trial: Trial) -> None:
     """Delete the queue of results: they wait until it is there again."""
     await trial.start()
     await trial.environment.settle(await trial.publish(EVENTS // 3))
-    await _delete(trial.environment, SUCCEEDED)
+    async with trial.fault("result queue deleted"):
+        await _delete(trial.environment, SUCCEEDED)
     await trial.publish(EVENTS // 2)
 
 
@@ -154,7 +159,8 @@ async def dead_letters_deleted(trial: Trial) -> None:
     trial.environment.portal.settings({"required": {"2": ["comments"]}})
     await trial.start()
     await trial.environment.settle(await trial.publish(5, types=(2,), may_end=REJECTED))
-    await _delete(trial.environment, DEAD_LETTERS)
+    async with trial.fault("dead-letter queue deleted"):
+        await _delete(trial.environment, DEAD_LETTERS)
     await trial.publish(15, types=(2,), may_end=REJECTED)
     await trial.publish(EVENTS // 2, types=(128,))
 
@@ -164,9 +170,10 @@ async def intake_deleted(trial: Trial) -> None:
     await trial.start()
     ids = await trial.publish(EVENTS)
     await trial.imported(trial.dice.randrange(1, EVENTS - 20))
-    await _delete(trial.environment, INTAKE_QUEUE)
-    await trial.environment.wait_intake()
-    await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
+    async with trial.fault("intake queue deleted"):
+        await _delete(trial.environment, INTAKE_QUEUE)
+        await trial.environment.wait_intake()
+        await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
 
 
 async def _delete(environment: Environment, queue: str) -> None:
@@ -202,7 +209,7 @@ SCENARIOS = (
         Scenario(name=name, act=under_load(harm), own_node=True, patience=90)
         for name, harm in OWN_NODE.items()
     ),
-    *(Scenario(name=name, act=under_load(harm), proxied=True) for name, harm in PROXIED.items()),
+    *(Scenario(name=name, act=under_load(harm)) for name, harm in PROXIED.items()),
     Scenario(name="SIGSTOP service", act=under_load(suspend_service), patience=90),
     Scenario(name="failed queue full", act=failed_full, patience=90),
     Scenario(name="two replicas, kills", act=replicas),

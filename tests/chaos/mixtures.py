@@ -68,7 +68,9 @@ def mixture(harms: Sequence[Harm]) -> Harm:
             await trial.publish(WAVE)
             await trial.publish(3, types=(1,), may_end=REJECTED)
             await asyncio.sleep(trial.dice.uniform(0.2, 1.5))
-            await trial.dice.choice(harms)(trial)
+            harm = trial.dice.choice(harms)
+            async with trial.fault(harm.__name__):
+                await harm(trial)
 
     return act
 
@@ -79,14 +81,12 @@ SCENARIOS = (
         name="mixture: line, service, portal",
         act=mixture(LINE),
         settings=SETTINGS,
-        proxied=True,
         patience=120,
     ),
     Scenario(
         name="mixture: broker, line, service, portal",
         act=mixture((*LINE, *NODE)),
         settings=SETTINGS,
-        proxied=True,
         own_node=True,
         patience=120,
     ),

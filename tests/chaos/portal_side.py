@@ -15,7 +15,7 @@ from tests.chaos.trial import (
     Outcomes,
     Scenario,
     Trial,
-    count_by_kind,
+    by_hand,
     event,
 )
 from tests.support.amqp import wait_until
@@ -70,10 +70,11 @@ def shut(state: str, name: str) -> Scenario:
         await trial.start()
         await trial.publish(EVENTS)
         await trial.imported(trial.dice.randrange(1, 30))
-        trial.environment.portal.settings({"state": state})
-        await trial.publish(EVENTS // 2)
-        await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
-        trial.environment.portal.settings({"state": "ok"})
+        async with trial.fault(name):
+            trial.environment.portal.settings({"state": state})
+            await trial.publish(EVENTS // 2)
+            await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
+            trial.environment.portal.settings({"state": "ok"})
 
     return Scenario(name=name, act=act)
 
@@ -88,7 +89,7 @@ def without_external_id(name: str, fault: Mapping[str, Any], *, resend: bool) ->
         await trial.start()
         ids = await trial.publish(50, types=(NO_EXTERNAL_ID,), may_end=may_end)
         if doubled:
-            trial.may_double |= set(ids)
+            trial.allow("double", ids)
 
     settings = {"IMPORTER_AMBIGUOUS": "resend" if resend else "dead_letter"}
     return Scenario(name=name, act=act, portal=ADMIN, settings=settings)
@@ -100,7 +101,7 @@ async def reading_is_forbidden(trial: Trial) -> None:
     await trial.start()
     ids = await trial.publish(EVENTS, may_end=NOT_TWICE)
     books = await trial.environment.settle(ids)
-    ambiguous = count_by_kind(books.outcomes())["ambiguous"]
+    ambiguous = sum("ambiguous" in ended for ended in books.outcomes().values())
     assert 0 < ambiguous < len(ids), f"{ambiguous} of {len(ids)} are ambiguous"
 
 
@@ -136,9 +137,10 @@ async def port_closed(trial: Trial) -> None:
         await trial.publish(EVENTS)
         for _ in range(2):
             await trial.imported(trial.dice.randrange(1, EVENTS // 2))
-            await listener.close()
-            await asyncio.sleep(trial.dice.uniform(0.5, 4.0))
-            await listener.open()
+            async with trial.fault("portal port closed"):
+                await listener.close()
+                await asyncio.sleep(trial.dice.uniform(0.5, 4.0))
+                await listener.open()
         await trial.environment.settle(trial.expected)
 
 
@@ -149,10 +151,12 @@ async def portal_killed(trial: Trial) -> None:
     """
     portal = trial.environment.portal
     await trial.start()
-    portal.kill()
-    await trial.publish(EVENTS)
-    await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
-    portal.start()
+    async with trial.fault("portal killed"):
+        trial.portal.killed()
+        portal.kill()
+        await trial.publish(EVENTS)
+        await asyncio.sleep(trial.dice.uniform(1.0, 4.0))
+        await by_hand(portal.start)
     await wait_until(lambda: _answers(trial), what="the portal")
 
 

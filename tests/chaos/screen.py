@@ -9,11 +9,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tests.chaos.cells import Cell
+from tests.chaos.kept import HEADS
 from tests.chaos.trial import Audit
 
 WIDEST = 100
 LOG_LINES = 25
-HEADS = ("fault", "runs", "events", "lost", "doubled", "seconds")
+ALL_HEADS = ("fault", *HEADS)
 
 
 class Screen:
@@ -48,14 +50,14 @@ class Screen:
             spent = min(time.monotonic() - self._since, self._seconds)
             self._progress.update(self._task, completed=spent, description=escape(name))
 
-    def ended(self, name: str, seed: int, audit: Audit) -> None:
+    def ended(self, cell: Cell, seed: int, audit: Audit) -> None:
         """Say what came of a run; a terminal shows only what went wrong."""
         spent = time.monotonic() - self._since
         if self._progress is None or not audit.clean:
-            mark = "ok" if audit.clean else "BROKEN"
-            figures = f"{audit.events:4} events {audit.seconds:6.1f} s"
+            mark = "ok" if audit.clean else "void" if audit.verdict.void else "BROKEN"
+            figures = f"{audit.verdict.events:4} events {audit.seconds:6.1f} s"
             self._console.print(
-                f"{spent:6.0f} s  {escape(name):42} {figures}  seed {seed:6}  {mark}"
+                f"{spent:6.0f} s  {escape(str(cell)):50} {figures}  seed {seed:6}  {mark}"
             )
         if not audit.clean:
             self._console.print(escape(audit.complaint()), style="red")
@@ -64,16 +66,17 @@ class Screen:
     def table(self, rows: Sequence[Sequence[str]], seed: int) -> None:
         """Print the result."""
         if self._console.is_terminal:
-            table = Table(*HEADS)
+            table = Table(*ALL_HEADS)
             for column in table.columns[1:]:
                 column.justify = "right"
             for row in rows:
                 table.add_row(*(escape(cell) for cell in row))
             self._console.print(table)
         else:
-            self._console.print(f"| {' | '.join(HEADS)} |")
-            self._console.print(f"|---|{'---:|' * (len(HEADS) - 1)}")
+            self._console.print(f"| {' | '.join(ALL_HEADS)} |")
+            self._console.print(f"|---|{'---:|' * (len(HEADS))}")
             for row in rows:
                 self._console.print(f"| {escape(' | '.join(row))} |")
-        self._console.print("seconds: median from the first publish to the last event settled")
+        self._console.print("heals in: median from the last fault's end to the last result")
+        self._console.print("at most: share of runs that may break a promise, by 95 % confidence")
         self._console.print(f"seed: {seed}")

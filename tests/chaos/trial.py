@@ -1,28 +1,42 @@
-"""Runs one fault in a whole environment, and audits what became of every event."""
+"""Runs one fault in a whole environment, keeps its log, and has the log judged."""
 
+import asyncio
 import json
 import random
 import time
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from tests.support.amqp import wait_until
+from aio_pika.exceptions import AMQPError
+
+from tests.chaos.cells import Cell
+from tests.chaos.oplog import OperationLog, PortalWatch
+from tests.checker.judge import Verdict, judge
+from tests.checker.log import parse
+from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
-from tests.support.environment import Environment
+from tests.support.environment import INTAKE_QUEUE, QUICK, Environment
 from tests.support.node import RabbitNode
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Proxy
+from tests.support.wiretap import Wiretap, event_of
 
 Outcomes = Sequence[frozenset[str]]
+Result = TypeVar("Result")
 SUCCEEDED: Outcomes = (frozenset({"succeeded"}),)
 REJECTED: Outcomes = (frozenset({"rejected"}),)
+MALFORMED: Outcomes = (frozenset({"malformed"}),)
 NOT_TWICE: Outcomes = (frozenset({"succeeded"}), frozenset({"ambiguous"}))
-REFUSED = frozenset({"malformed", "rejected", "unsupported"})
 SOME = 5
 LOG_BYTES = 8000
+AT_ONCE = 200
+PUBLISH_SECONDS = 60.0
+SETTLE = "IMPORTER_BITRIX__SETTLE_SECONDS"
+PARKED = "crm.items.parked."
 
 BRIEF: Mapping[str, str] = {
     "IMPORTER_BITRIX__TIMEOUT_SECONDS": "2",
@@ -32,47 +46,52 @@ BRIEF: Mapping[str, str] = {
 ADMIN: Mapping[str, Any] = {"admin": True}
 SLOW: Mapping[str, Any] = {"admin": True, "default_item_seconds": 0.01}
 
+# A broker's node ends with the thread that started it: these live as long as the program.
+_HANDS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="hand")
+
+
+async def by_hand(work: Callable[..., Result], *args: Any, **named: Any) -> Result:
+    """Do what blocks in a thread of its own: the proxies of this process go on."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_HANDS, lambda: work(*args, **named))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One fault: what the environment is like, and what is done to it.
 
     `act` starts services, publishes and does the harm; what it published is then settled and
-    audited. `proxied`: the service reaches the broker through a proxy; `own_node`: the broker is
-    killed, frozen or starved, so it must be ours; `patience`: seconds for everything to settle.
+    audited. `own_node`: the broker is killed, frozen or starved, so it must be ours; `patience`:
+    seconds for everything to settle.
     """
 
     name: str
     act: "Act"
     portal: Mapping[str, Any] = field(default_factory=lambda: SLOW)
     settings: Mapping[str, str] = field(default_factory=dict)
-    proxied: bool = False
     own_node: bool = False
     patience: float = 60.0
 
 
 @dataclass(slots=True)
 class Audit:
-    """What a trial found: event ids that were lost or doubled, and whatever else is wrong."""
+    """What came of a run: the verdict on its log, and what the processes say of themselves."""
 
-    events: int = 0
+    verdict: Verdict
     seconds: float = 0.0
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
     log: str = ""
 
     @property
     def clean(self) -> bool:
         """Tell whether every promise was kept."""
-        return not (self.lost or self.doubled or self.other)
+        return self.verdict.clean and not self.complaints
 
     def complaint(self) -> str:
         """Return what is wrong, in a few lines."""
-        parts = (("lost", self.lost), ("doubled", self.doubled), ("other", self.other))
-        return "\n".join(
-            f"{name}: {len(found)}: {'; '.join(found[:SOME])}" for name, found in parts if found
-        )
+        found = [*self.complaints, *map(str, self.verdict.findings)]
+        more = [f"and {len(found) - SOME} more"] if len(found) > SOME else []
+        return "\n".join([*found[:SOME], *more])
 
 
 class Trial:
@@ -83,25 +102,19 @@ class Trial:
         environment: Environment,
         dice: random.Random,
         *,
-        proxy: Proxy | None,
+        log: OperationLog,
+        proxy: Proxy,
         patience: float,
     ) -> None:
         """Begin with nothing published."""
         self.environment = environment
         self.dice = dice
+        self.proxy = proxy
+        self.log = log
+        self.portal = PortalWatch(log, environment.portal)
         self.expected: dict[str, Outcomes] = {}
-        self.may_double: set[str] = set()
-        self.may_repeat: set[str] = set()
-        self._proxy = proxy
         self._patience = patience
-        self._started: float | None = None
-
-    @property
-    def proxy(self) -> Proxy:
-        """Return the proxy between the service and the broker."""
-        if self._proxy is None:
-            raise RuntimeError("the scenario must say that it is proxied")
-        return self._proxy
+        self._messages = 0
 
     @property
     def node(self) -> RabbitNode:
@@ -115,6 +128,15 @@ class Trial:
     async def start(self, **settings: str) -> ServiceProcess:
         """Start a service and wait until it is ready."""
         return await self.environment.start_service(**settings)
+
+    @asynccontextmanager
+    async def fault(self, what: str) -> AsyncIterator[None]:
+        """Note when a fault begins and ends."""
+        self.log.note("fault", what=what, state="begin")
+        try:
+            yield
+        finally:
+            self.log.note("fault", what=what, state="end")
 
     async def publish(
         self,
@@ -136,15 +158,60 @@ class Trial:
 
     async def send(
         self,
-        bodies: Sequence[Mapping[str, Any]],
+        bodies: Sequence[Mapping[str, Any] | bytes],
         *,
         may_end: Outcomes = SUCCEEDED,
         **properties: Any,
     ) -> None:
-        """Publish bodies; each event is then expected to end as said."""
-        self._started = self._started or time.monotonic()
-        self.expected |= {body["id"]: may_end for body in bodies}
-        await self.environment.publish(bodies, **properties)
+        """Publish bodies until each is accepted; each event is then expected to end as said."""
+        waiting = [
+            each if isinstance(each, bytes) else json.dumps(dict(each)).encode() for each in bodies
+        ]
+        self.expected |= {event_of({}, body): may_end for body in waiting}
+        deadline = time.monotonic() + PUBLISH_SECONDS
+        while waiting:
+            try:
+                waiting = await self._publish_once(waiting, may_end, properties)
+            except (AMQPError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+            if waiting:
+                await asyncio.sleep(0.2)
+
+    async def _publish_once(
+        self, bodies: Sequence[bytes], may_end: Outcomes, properties: Mapping[str, Any]
+    ) -> list[bytes]:
+        """Publish each body once; return those that the broker did not accept."""
+        environment = self.environment
+        async with Upstream(environment.broker.url(environment.vhost)) as upstream:
+
+            async def publish(body: bytes) -> bool:
+                self._messages += 1
+                message, name = self._messages, event_of({}, body)
+                self.log.note(
+                    "publish",
+                    message=message,
+                    event=name,
+                    type=_type_of(body),
+                    may_end=[sorted(one) for one in may_end],
+                )
+                try:
+                    await upstream.publish(body, **properties)
+                except (AMQPError, OSError):
+                    return False
+                self.log.note("accept", message=message, event=name)
+                return True
+
+            accepted: list[bool] = []
+            for start in range(0, len(bodies), AT_ONCE):
+                part = bodies[start : start + AT_ONCE]
+                accepted += await asyncio.gather(*map(publish, part))
+            return [body for body, there in zip(bodies, accepted, strict=True) if not there]
+
+    def allow(self, what: str, event_ids: Sequence[str]) -> None:
+        """Allow some events what is else a fault: to `double`, or to `repeat` with other ids."""
+        for event_id in event_ids:
+            self.log.note("allow", event=event_id, what=what)
 
     async def imported(self, count: int) -> None:
         """Wait until the CRM has so many items: then calls are in full swing."""
@@ -154,70 +221,35 @@ class Trial:
 
     # ---- what comes of it ----
 
-    async def settle(self) -> Audit:
-        """Wait until everything has settled, and audit it; never raises for what it finds."""
-        audit = Audit(events=len(self.expected))
-        for step in (self._settled, self.environment.wait_balanced):
+    async def settle(self) -> list[str]:
+        """Wait until everything has settled and note what is left; return what did not."""
+        complaints = []
+        for step in (self._settled, self._empty, self.environment.wait_balanced):
             try:
                 await step()
             except AssertionError as broken:
-                audit.other.append(str(broken).splitlines()[0])
-        audit.seconds = time.monotonic() - (self._started or time.monotonic())
-        self._examine(audit)
-        return audit
+                complaints.append(str(broken).splitlines()[0])
+        self.portal.collect()
+        depths = await by_hand(self.environment.broker.queues, self.environment.vhost)
+        for queue, depth in depths.items():
+            self.log.note("depth", queue=queue, ready=depth.ready, unacked=depth.unacked)
+        return complaints
 
     async def _settled(self) -> None:
         await self.environment.settle(self.expected, timeout=self._patience)
 
-    def _examine(self, audit: Audit) -> None:
-        stored: defaultdict[str, list[int]] = defaultdict(list)
-        for item in self.environment.portal.ledger()["items"]:
-            stored[str(item["fields"]["title"]).removeprefix("Deal ")].append(item["id"])
-        outcomes = self.environment.books.outcomes()
-        for event_id, may_end in self.expected.items():
-            ended = frozenset(outcomes.get(event_id, ()))
-            self._examine_event(event_id, ended, stored[event_id], audit)
-            if ended and ended not in may_end:
-                audit.other.append(f"{event_id} ended as {', '.join(sorted(ended))}")
-        audit.other += self._wrong_results()
-        audit.other += self._wrong_dead_letters(outcomes)
+    async def _empty(self) -> None:
+        """Wait until nothing is left in the intake and in the queues for what waits."""
 
-    def _examine_event(
-        self, event_id: str, ended: frozenset[str], stored: list[int], audit: Audit
-    ) -> None:
-        """Compare what was said of an event with what the CRM has."""
-        if not ended or ("succeeded" in ended and not stored):
-            audit.lost.append(event_id)
-        if len(stored) > 1 and event_id not in self.may_double:
-            audit.doubled.append(event_id)
-        if ended and ended <= REFUSED and stored:
-            audit.other.append(f"{event_id} was refused and is in the CRM")
-        told = self.environment.books.item_ids().get(event_id, set())
-        if len(told) > 1 or not told <= set(stored):
-            audit.other.append(f"{event_id} is item {stored}, and was said to be {told}")
+        async def empty() -> bool:
+            depths = await by_hand(self.environment.broker.queues, self.environment.vhost)
+            return not any(
+                depth.ready + depth.unacked
+                for name, depth in depths.items()
+                if name == INTAKE_QUEUE or name.startswith(PARKED)
+            )
 
-    def _wrong_results(self) -> Iterable[str]:
-        """Find events whose repeated results could not be told to be repeats."""
-        books = self.environment.books
-        for kind, events in (("succeeded", books.succeeded), ("failed", books.failed)):
-            ids: defaultdict[str, set[str]] = defaultdict(set)
-            for result in events:
-                ids[result["data"]["eventId"]].add(result["id"])
-            for event_id, different in ids.items():
-                if len(different) > 1 and event_id not in self.may_repeat:
-                    yield f"{event_id} {kind} under {len(different)} result ids"
-
-    def _wrong_dead_letters(self, outcomes: Mapping[str, set[str]]) -> Iterable[str]:
-        """Find dead letters without a failed event, and failed events without a dead letter."""
-        buried: defaultdict[str, set[str]] = defaultdict(set)
-        for letter in self.environment.books.dead:
-            kind = str(letter.headers.get("import_error_kind", "undelivered"))
-            event_id = letter.headers.get("import_event_id") or json.loads(letter.body)["id"]
-            buried[str(event_id)].add(kind)
-        for event_id in self.expected:
-            failed = outcomes.get(event_id, set()) - {"succeeded"}
-            if failed != buried[event_id]:
-                yield f"{event_id} failed as {failed}, its dead letters say {buried[event_id]}"
+        await wait_until(empty, what="empty queues")
 
 
 Act = Callable[[Trial], Awaitable[None]]
@@ -229,29 +261,42 @@ def event(event_id: str, entity_type: int = 2, **fields: Any) -> dict[str, Any]:
     return {"entityTypeId": entity_type, "id": event_id, "fields": named}
 
 
-async def run_trial(scenario: Scenario, broker: Broker, vhost: str, seed: int) -> Audit:
-    """Run a scenario in an empty virtual host and return what the audit found."""
+async def run_trial(
+    scenario: Scenario, broker: Broker, vhost: str, cell: Cell, seed: int, *, to: Path
+) -> Audit:
+    """Run a scenario in an empty virtual host, write its log, and return what came of it."""
+    settings = {**QUICK, **BRIEF, **scenario.settings}
+    log = OperationLog(**cell.members(), seed=seed, settle=float(settings[SETTLE]))
+    started = time.monotonic()
     async with AsyncExitStack() as stack:
-        proxy = Proxy(broker.url(vhost)) if scenario.proxied else None
-        if proxy is not None:
-            await stack.enter_async_context(proxy)
+        proxy = await stack.enter_async_context(Proxy(broker.url(vhost), Wiretap(log.note)))
         environment = Environment(
             broker,
             vhost,
-            settings={**BRIEF, **scenario.settings},
+            settings=settings,
             portal=scenario.portal,
-            amqp_url=proxy.url if proxy else None,
+            amqp_url=proxy.url,
+            watch=log.read_message,
         )
         await stack.enter_async_context(environment)
         dice = random.Random(f"{scenario.name} {seed}")
-        trial = Trial(environment, dice, proxy=proxy, patience=scenario.patience)
-        await scenario.act(trial)
-        audit = await trial.settle()
+        trial = Trial(environment, dice, log=log, proxy=proxy, patience=scenario.patience)
+        try:
+            await scenario.act(trial)
+            complaints = await trial.settle()
+        except BaseException as error:
+            log.note("broken", why=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            log.write(to)
+        audit = Audit(judge(parse(log.text())), time.monotonic() - started, complaints)
         if not audit.clean:
             audit.log = environment.logs()[-LOG_BYTES:]
         return audit
 
 
-def count_by_kind(outcomes: Mapping[str, set[str]]) -> Counter[str]:
-    """Count the events by what they ended as."""
-    return Counter(kind for ended in outcomes.values() for kind in ended)
+def _type_of(body: bytes) -> int | None:
+    try:
+        return int(json.loads(body)["entityTypeId"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None

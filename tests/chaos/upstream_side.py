@@ -52,7 +52,7 @@ async def redriven(trial: Trial) -> None:
     service.kill()
     portal.settings({"required": {"1": ["comments"]}})
     await trial.start()
-    trial.may_repeat |= {body["id"] for body in still}
+    trial.allow("repeat", [body["id"] for body in still])
     both = (frozenset({"rejected", "succeeded"}),)
     for body in (*there, *refused, *still):
         may_end = both if body in refused else trial.expected[body["id"]]

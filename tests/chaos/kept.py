@@ -1,0 +1,126 @@
+"""Keeps what came of every run, and makes the tables of the pages from it."""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.cells import ROOT, Cell
+from tests.checker.bounds import upper_bound
+from tests.checker.judge import Verdict
+
+FOLDER = ROOT / "tests" / "chaos"
+RUNS = FOLDER / "kept.jsonl"
+CELLS = FOLDER / "kept.md"
+PAGES = (FOLDER / "README.md", ROOT / "README.md")
+Run = Mapping[str, Any]
+HEADS = ("runs", "events", "accepted", "lost", "doubled", "other", "void", "heals in", "at most")
+RULE = "---:"
+TITLE = (
+    "# Every cell of the fault table\n\nMade from `kept.jsonl` by `python -m tests.chaos.kept`.\n"
+)
+
+
+def entry(cell: Cell, seed: int, verdict: Verdict, *, complaints: Sequence[str] = ()) -> Run:
+    """Return what is kept of a run."""
+    lost, doubled = verdict.count("lost"), verdict.count("doubled")
+    return {
+        **cell.members(),
+        "seed": seed,
+        "date": datetime.now(UTC).date().isoformat(),
+        "events": verdict.events,
+        "accepted": verdict.accepted,
+        "lost": lost,
+        "doubled": doubled,
+        "other": len(verdict.findings) - lost - doubled + len(complaints),
+        "void": verdict.void,
+        "heal": round(verdict.heal, 1),
+        "why": "; ".join([*complaints, *map(str, verdict.findings)])[:300],
+    }
+
+
+def load(path: Path = RUNS) -> list[Run]:
+    """Read the runs that are kept."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def add(run: Run, path: Path = RUNS) -> None:
+    """Keep one more run."""
+    with path.open("a") as file:
+        file.write(json.dumps(run, separators=(",", ":")) + "\n")
+
+
+def cell_of(run: Run) -> Cell:
+    """Return the cell that a run belongs to."""
+    return Cell(run["fault"], run["broker"], run["nodes"], run["mix"])
+
+
+def figures(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return one row: sums over what is no void run, and how often a run may break a promise."""
+    valid = [run for run in runs if not run["void"]]
+    sums = [sum(run[name] for run in valid) for name in HEADS[1:6]]
+    broken = sum(bool(run["lost"] or run["doubled"] or run["other"]) for run in valid)
+    heal = f"{statistics.median(run['heal'] for run in valid):.1f} s" if valid else "-"
+    bound = f"{upper_bound(broken, len(valid)):.1%}" if valid else "-"
+    return (str(len(valid)), *map(str, sums), str(len(runs) - len(valid)), heal, bound)
+
+
+def table(head: Sequence[str], runs: Iterable[Run], key: Callable[[Run], Sequence[Any]]) -> str:
+    """Return a table with a row for each value of a key."""
+    groups: defaultdict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[tuple(key(run))].append(run)
+    rows = [(*map(str, name), *figures(groups[name])) for name in sorted(groups)]
+    everything = [run for group in groups.values() for run in group]
+    rows.append(("all", *[""] * (len(head) - 1), *figures(everything)))
+    lines = [
+        [*head, *HEADS],
+        ["---"] * len(head) + [RULE] * len(HEADS),
+        *rows,
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def surroundings(run: Run) -> Sequence[Any]:
+    """Return what a fault happened amid."""
+    return [run["broker"], run["nodes"], run["mix"]]
+
+
+def tables(runs: Sequence[Run]) -> Mapping[str, str]:
+    """Return every generated table, by the name of its place in the pages."""
+    return {
+        "surroundings": table(("RabbitMQ", "nodes", "amid"), runs, surroundings),
+        "faults": table(("fault",), runs, lambda run: [run["fault"]]),
+    }
+
+
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """Put the tables into the places of a page: `<!-- kept: NAME -->` until `<!-- end -->`."""
+    for name, text in made.items():
+        start, end = f"<!-- kept: {name} -->\n", "<!-- end -->"
+        before, found, after = page.partition(start)
+        if found:
+            _, ending, rest = after.partition(end)
+            page = f"{before}{start}{text}{ending}{rest}"
+    return page
+
+
+def cells_page(runs: Sequence[Run]) -> str:
+    """Return the page with a row for every cell."""
+    head = ("fault", "RabbitMQ", "nodes", "amid")
+    return f"{TITLE}\n{table(head, runs, lambda run: [run['fault'], *surroundings(run)])}"
+
+
+def main() -> None:
+    """Write every generated table anew."""
+    runs = load()
+    for page in PAGES:
+        page.write_text(filled(page.read_text(), tables(runs)))
+    CELLS.write_text(cells_page(runs))
+
+
+if __name__ == "__main__":
+    main()

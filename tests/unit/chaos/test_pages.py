@@ -1,0 +1,29 @@
+"""Tests that the pages say of log, checker and kept runs what the code does."""
+
+from tests.chaos import kept
+from tests.checker.judge import RULES
+from tests.checker.log import MEMBERS
+
+PAGE = (kept.FOLDER / "README.md").read_text()
+
+
+def rows(heading: str) -> dict[str, str]:
+    """Return the rows of a section's first table, by what stands in their first cell."""
+    _, _, section = PAGE.partition(f"## {heading}\n")
+    section = section.partition("\n## ")[0]
+    cells = (line.strip("| ").split(" | ", 1) for line in section.splitlines() if line[:1] == "|")
+    return {cell[0]: cell[1] for cell in cells if len(cell) == 2}
+
+
+def test_every_rule_of_the_checker_stands_on_the_page() -> None:
+    """In the checker's own words."""
+    told = rows("What is judged")
+    assert {f"`{name}`": meaning for name, meaning in RULES.items()}.items() <= told.items()
+
+
+def test_every_operation_and_every_member_stands_on_the_page() -> None:
+    """Who writes a checker of his own needs no code of ours."""
+    told = rows("The operation log")
+    for operation, members in MEMBERS.items():
+        [text] = [text for first, text in told.items() if f"`{operation}`" in first.split(", ")]
+        assert [] == [name for name in members if f"`{name}`" not in text], operation
