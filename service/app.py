@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import uvloop
 
@@ -17,11 +18,10 @@ from service.factories import (
     address,
     auth,
     brokers,
-    decoder,
+    built_broker,
     limits,
     portal,
     portal_host,
-    topology,
     tracer,
     virtual_host,
 )
@@ -29,7 +29,6 @@ from service.health import HealthPort, Status, cannot_listen
 from service.importer.pipeline import Pipeline
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
-from service.rabbit.encoding import Encoder
 from service.rabbit.memory import Memory
 from service.rabbit.notes import Note, NoteKind, Owner
 from service.secret_rotation import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
@@ -68,7 +67,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
     loop = asyncio.get_running_loop()
     credentials, there = auth(settings), address(settings.rabbit, metrics)
     async with portal(settings, metrics, credentials) as remote:
-        broker = _broker(settings, there, metrics)
+        broker = built_broker(settings, there, metrics)
         pipeline = Pipeline(
             portal=remote,
             intake=broker,
@@ -77,7 +76,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
             metrics=metrics,
             clock=loop.time,
         )
-        memory = _memory(settings, there, pipeline)
+        memory = _memory(settings, there, pipeline, broker)
         pipeline.tracer = remote.tracer = traced = tracer(settings)
         _tell_config(settings, metrics)
         catch_strays(loop, metrics)
@@ -245,20 +244,10 @@ def _health_port(settings: Settings, beat: _Beat) -> HealthPort:
         raise CannotStart(cannot_listen(http.host, http.port, error)) from None
 
 
-def _broker(settings: Settings, there: Address, metrics: Metrics) -> Broker:
-    names = topology(settings.rabbit)
-    return Broker(
-        address=there,
-        topology=names,
-        decoder=decoder(settings),
-        encoder=Encoder(names, portal_host=portal_host(settings)),
-        early=settings.prefetch,
-        metrics=metrics,
-    )
-
-
-def _memory(settings: Settings, there: Address, pipeline: Pipeline) -> Memory | None:
-    """Build the memory of all processes, and have the pipeline use it."""
+def _memory(
+    settings: Settings, there: Address, pipeline: Pipeline, broker: Broker
+) -> Memory | None:
+    """Build the memory of all processes, and have the pipeline and the inner queues use it."""
     name = settings.rabbit.memory_name
     if not name:
         return None
@@ -266,6 +255,8 @@ def _memory(settings: Settings, there: Address, pipeline: Pipeline) -> Memory | 
     def noted(note: Note) -> None:
         if note.kind is NoteKind.SET_BACK and note.writer != memory.writer:
             pipeline.claims.set_back()
+        elif note.kind is NoteKind.LANE_MADE:
+            broker.roster.ask([note.number])
 
     memory = Memory(
         address=there,
@@ -276,4 +267,5 @@ def _memory(settings: Settings, there: Address, pipeline: Pipeline) -> Memory | 
         on_note=noted,
     )
     pipeline.notes.memory = memory
+    broker.roster.note = partial(memory.tell, NoteKind.LANE_MADE)
     return memory

@@ -18,12 +18,15 @@ from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.decisions import Rules
 from service.domain.external_id import ExternalIds
+from service.domain.inner_queue import Asking
 from service.domain.limits import Limits
 from service.domain.network import Peer
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.domain.retry import RetryPolicy
 from service.rabbit.address import Address, Certificates, CertificatesUnusable, split
+from service.rabbit.broker import Broker
 from service.rabbit.decoding import Decoder
+from service.rabbit.encoding import Encoder
 from service.rabbit.topology import Topology
 from service.settings.tree import Bitrix, Rabbit, Settings
 from service.telemetry.logs import mask
@@ -180,7 +183,26 @@ def topology(rabbit: Rabbit) -> Topology:
         dead_letter_queue=rabbit.dead_letter_queue,
         delivery_limit=rabbit.delivery_limit,
         declare=rabbit.topology == "declare",
+        parked=rabbit.parked_name,
     )
+
+
+def built_broker(settings: Settings, there: Address, metrics: Metrics) -> Broker:
+    """Return the connections to the broker; the memory, if any, is given to them later."""
+    names, pause = topology(settings.rabbit), settings.pause
+    broker = Broker(
+        address=there,
+        topology=names,
+        decoder=decoder(settings),
+        encoder=Encoder(names, portal_host=portal_host(settings)),
+        early=settings.prefetch,
+        metrics=metrics,
+    )
+    broker.roster.asking = Asking(
+        pause.after_seconds, pause.probe_seconds, pause.probe_cap_seconds
+    )
+    broker.roster.ask(settings.bitrix.external_id_fields)
+    return broker
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -39,6 +39,7 @@ from service.domain.outcomes import (
     Report,
     Verdict,
 )
+from service.domain.parking import Stay
 from service.domain.witnessing import Oneself, Seen
 from service.importer.results import Confirmed, Delivery
 from service.rabbit.delivery_counts import deliveries_before
@@ -139,6 +140,7 @@ class FakeDelivery:
     early: bool = False
     live: bool = True
     times: int = 0
+    stay: Stay | None = None
     acked: int = 0
     flushed: int = 0
     returned: int = 0
@@ -212,6 +214,7 @@ class BrokerDelivery:
     size: int = 100
     perhaps_sent: bool = False
     redriven: bool = False
+    stay: Stay | None = None
 
     @property
     def times(self) -> int:

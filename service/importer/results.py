@@ -9,6 +9,7 @@ from service.domain.claims import Claim, Settlement, message_digest
 from service.domain.events import ItemEvent, Malformed
 from service.domain.history import History
 from service.domain.outcomes import Failed, Outcome
+from service.domain.parking import Stay
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import struck
 
@@ -25,6 +26,7 @@ class Delivery(Protocol):
     redriven: bool
     early: bool
     times: int
+    stay: Stay | None
 
     @property
     def live(self) -> bool:

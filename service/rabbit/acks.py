@@ -1,6 +1,7 @@
 """Combines acknowledgements: one frame for a run of messages that are all settled."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiormq import Channel
@@ -23,6 +24,7 @@ class AckBatcher:
         self._open: dict[int, None] = {}
         self._acked: set[int] = set()
         self._flushing = False
+        self._singly = 0
 
     @property
     def live(self) -> bool:
@@ -31,7 +33,22 @@ class AckBatcher:
 
     def add(self, tag: int) -> None:
         """Note a message that was delivered."""
+        behind = bool(self._open) and tag < next(reversed(self._open))
         self._open[tag] = None
+        if behind:
+            self._open = dict.fromkeys(sorted(self._open))
+
+    @contextmanager
+    def one_by_one(self) -> Iterator[None]:
+        """Confirm nothing in runs meanwhile: a message that was asked for is added late.
+
+        One that came after it may be settled first, and its run would take the other along.
+        """
+        self._singly += 1
+        try:
+            yield
+        finally:
+            self._singly -= 1
 
     def ack(self, tag: int) -> None:
         """Acknowledge a message with the next flush."""
@@ -65,7 +82,7 @@ class AckBatcher:
         acked, self._acked = self._acked, set()
         run: list[int] = []
         for tag in self._open:
-            if tag not in acked:
+            if tag not in acked or self._singly:
                 break
             run.append(tag)
         if run:

@@ -72,7 +72,9 @@ class Blockage:
             self._since = None
 
     def answered(self, target: str, result: PublishResult, now: float) -> None:
-        """Note what the broker said of one publish."""
+        """Note what the broker said of one publish; of inner queues, their owner tells."""
+        if target not in self._queues:
+            return
         refusal = self._refusals[target]
         queue = self._queues[target]
         if result is PublishResult.CONFIRMED:

@@ -12,6 +12,8 @@ from service.rabbit.consumer import Consumer
 from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
 from service.rabbit.encoding import Encoder
+from service.rabbit.inner_queues import InnerQueues
+from service.rabbit.inner_roster import InnerNames, Roster
 from service.rabbit.publishing import Publisher
 from service.rabbit.topology import Topology, ensure
 from service.telemetry.metrics import Metrics
@@ -77,6 +79,15 @@ class Broker:
                 "dead_letter": topology.dead_letter_queue,
             },
         )
+        self.roster = Roster(
+            names=InnerNames(topology.parked, topology.dead_letter_exchange, encoder.portal_host),
+            address=address,
+            connection=self._publish,
+            metrics=metrics,
+        )
+        self.inner = InnerQueues(
+            self.roster, publisher=self.publisher, consumer=self.consumer, metrics=metrics
+        )
 
     @property
     def connected(self) -> bool:
@@ -120,6 +131,7 @@ class Broker:
                 ("link publish", self._publish.run),
                 ("watch consumer", lambda: self.consumer.watch(every)),
                 ("watch publisher", lambda: self.publisher.watch(every)),
+                ("inner queues", self.roster.run),
             ):
                 tasks.create_task(endless(work, name, self._metrics), name=name)
 

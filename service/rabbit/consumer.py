@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -11,19 +10,17 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from service.domain.hearing import Hearing
+from service.rabbit import taking
 from service.rabbit.acks import AckBatcher
 from service.rabbit.connection import ANSWER_SECONDS, Connection, ConnectionLost, broker_errors
-from service.rabbit.decoding import Decoder, Incoming
+from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
+from service.rabbit.receiving import Receiver
 from service.telemetry.clock import awake
 from service.telemetry.metrics import Metrics
-from service.telemetry.supervision import contained
 
 FLUSH_SECONDS = 5.0
 HELD_BACK_SECONDS = 0.1
-STRUCK_SECONDS = 60.0
-"""How long a message is held when a bug keeps it from being read. The queue's delivery limit ends
-the repetition."""
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +47,8 @@ class Consumer:
         `silence`: seconds after which a broker counts as not heard.
         """
         self._queue = queue
-        self._decoder = decoder
+        self._receiver = Receiver(decoder, metrics)
         self._metrics = metrics
-        self.accept: Callable[[Delivery], None] | None = None
         self._early = early
         self._connection: Connection | None = None
         self._prefetch: int | None = None
@@ -60,16 +56,19 @@ class Consumer:
         self._acks: AckBatcher | None = None
         self._tag: str | None = None
         self._seen = self._early_until = 0
-        self._received = {
-            redelivered: metrics.received.labels(str(redelivered).lower())
-            for redelivered in (True, False)
-        }
-        self._spent = metrics.spent["receive"]
         self._changing = asyncio.Lock()
-        self._struck: set[asyncio.Task[None]] = set()
         self._hearing = Hearing(silence)
         self.received = 0
         """Messages received since the start."""
+
+    @property
+    def accept(self) -> Callable[[Delivery], None] | None:
+        """What takes each delivery."""
+        return self._receiver.accept
+
+    @accept.setter
+    def accept(self, accept: Callable[[Delivery], None]) -> None:
+        self._receiver.accept = accept
 
     @property
     def attached(self) -> bool:
@@ -174,6 +173,30 @@ class Consumer:
             except ConnectionLost:
                 log.warning("acknowledgements not sent: no connection")
 
+    async def take(
+        self, name: str, most: int, *, queue: str, ours: Callable[[DeliveredMessage], bool]
+    ) -> tuple[int, int, int]:
+        """Take messages of an inner queue over our channel; returns what `taking.take` does.
+
+        Only while intake messages come to us. Raises ConnectionLost; our channel has ended then.
+        """
+        channel, acks, tag = self._channel, self._acks, self._tag
+        if channel is None or acks is None or not self.active:
+            return 0, 0, 0
+
+        def hand(message: DeliveredMessage) -> bool | None:
+            self._hearing.heard(awake())
+            if tag != self._tag:
+                return None
+            if not ours(message):
+                return False
+            self._receiver.receive(acks, message, queue=queue)
+            return True
+
+        return await taking.take(
+            channel, acks, name, most, hand=hand, seconds=self._answer_seconds
+        )
+
     @property
     def _answer_seconds(self) -> float:
         return ANSWER_SECONDS * (1 if self._connection is None else self._connection.patience)
@@ -211,50 +234,10 @@ class Consumer:
 
     def _receive(self, acks: AckBatcher, message: DeliveredMessage) -> None:
         """Decode a message and hand it over; runs in the library's task, so it only passes on."""
-        now = asyncio.get_running_loop().time()
         self._hearing.heard(awake())
         self._seen += 1
         self.received += 1
-        with contained(self._metrics, "receive") as work:
-            self._take(acks, message, now)
-        if work.struck:
-            # Not at once: it would come again at once, and be struck again.
-            back = asyncio.create_task(self._give_back_later(acks, message.delivery_tag or 0))
-            self._struck.add(back)
-            back.add_done_callback(self._struck.discard)
-        self._spent.inc(asyncio.get_running_loop().time() - now)
-
-    async def _give_back_later(self, acks: AckBatcher, tag: int) -> None:
-        acks.add(tag)
-        await asyncio.sleep(STRUCK_SECONDS)
-        await acks.give_back(tag)
-
-    def _take(self, acks: AckBatcher, message: DeliveredMessage, now: float) -> None:
-        properties = message.header.properties
-        event = self._decoder.decode(
-            Incoming(
-                body=message.body,
-                headers=properties.headers or {},
-                content_type=properties.content_type,
-                content_encoding=properties.content_encoding,
-                message_id=properties.message_id,
-                correlation_id=properties.correlation_id,
-            )
-        )
-        delivery = Delivery(
-            message,
-            event,
-            acks=acks,
-            received_at=now,
-            early=self.received <= self._early_until,
-        )
-        self._received[bool(message.redelivered)].inc()
-        self._metrics.last_delivery.set(time.time())
-        self._metrics.consumer_active.set(1)
-        if event.event_id.startswith("sha256:"):
-            self._metrics.without_id.inc()
-        if self.accept is not None:
-            self.accept(delivery)
+        self._receiver.receive(acks, message, early=self.received <= self._early_until)
 
     async def _cancelled(self, frame: Basic.Cancel) -> None:
         """Answer the broker's cancel: the queue was deleted or moved."""

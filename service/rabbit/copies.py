@@ -18,6 +18,10 @@ MAX_HEADER_BYTES: Final = 100_000
 DROPPED: Final = "import_dropped_headers"
 DROPPED_BYTES: Final = 1000
 """Most bytes of the list of dropped headers."""
+ROUTING_COPIES: Final = "CC"
+"""The broker takes it for more routing keys: at the default exchange, for names of queues."""
+KEPT_COPIES: Final = "import_original_cc"
+"""The name of that header while it must not route."""
 BODY: Final = "body"
 """The name of the body in the list of what was dropped."""
 _LEFT_OUT = frozenset({"headers", "delivery_mode", "message_id", "expiration", "user_id"})
@@ -58,6 +62,14 @@ class Copy(Basic.Properties):
         for header in self._original.table:
             if wanted(header.name):
                 self._add(header)
+
+    def add_renamed(self, old: str, new: str) -> None:
+        """Copy the original's headers of one name under another one."""
+        name = encode.short_string(new)
+        for header in self._original.table:
+            if header.name == old and header.written:
+                written = name + header.written[1 + header.written[0] :]
+                self._add(header._replace(name=new, written=written))
 
     def add_ours(self, headers: Mapping[str, Any]) -> None:
         """Add headers of our own."""
@@ -127,6 +139,12 @@ class Copy(Basic.Properties):
     def _put(self, name: str, value: object, written: bytes) -> None:
         self._table.append((name, written))
         self.values.setdefault(name, value)
+
+
+def dropped(headers: Mapping[str, Any]) -> list[str]:
+    """Return what earlier copies of a message could not carry over."""
+    told = headers.get(DROPPED)
+    return told.split(", ") if isinstance(told, str) and told else []
 
 
 def received(original: Basic.Properties) -> Received:

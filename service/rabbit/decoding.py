@@ -95,7 +95,9 @@ class Decoder:
         if not isinstance(fields, dict) or not fields:
             raise _wrong("fields must be an object with at least one member")
         digest = reading.digest
-        event_id = reading.event_id or f"sha256:{digest}"
+        # What waited is named by its header, but has no more id than when it came.
+        nameless = f"sha256:{digest}"
+        event_id = reading.event_id or nameless
         stamped = self._external_ids.stamp(
             entity_type_id, event_id, fields, original_names=original_names
         )
@@ -108,7 +110,7 @@ class Decoder:
             external_id=stamped.external_id,
             stamp=stamped.stamp,
             origin=_origin(message, reading.attributes),
-            notes=reading.notes if reading.event_id else (*reading.notes, NO_ID),
+            notes=reading.notes if event_id != nameless else (*reading.notes, NO_ID),
             asks=profile_of(fields),
         )
 

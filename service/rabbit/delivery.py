@@ -1,6 +1,8 @@
 """Wraps one message that was handed over, until it is acknowledged or given back."""
 
+import asyncio
 import time
+from datetime import UTC, datetime
 
 from aiormq.abc import DeliveredMessage
 
@@ -9,6 +11,7 @@ from service.domain.events import ItemEvent, Malformed
 from service.rabbit.acks import AckBatcher
 from service.rabbit.delivery_counts import deliveries_before
 from service.rabbit.letters import perhaps_sent
+from service.rabbit.waiting import Waiting, origin_of, stay_of, waiting_of
 
 
 class Delivery:
@@ -17,7 +20,9 @@ class Delivery:
     `copy` tells that it says it was delivered before, `redriven` that it was redriven or
     dead-lettered once, `perhaps_sent` that its item may be in the CRM, `early` that it is among
     the first after its consumer attached. `born_at` is the event's own time, by the clock of
-    `received_at`.
+    `received_at`. `stay` tells of its waiting in an inner queue; there the broker's flag and
+    counts say nothing, because everybody who looks raises them. `exchange`, `routing_key` and
+    `message_id` are those of the message that came to the intake first.
     """
 
     __slots__ = (
@@ -26,11 +31,15 @@ class Delivery:
         "copy",
         "early",
         "event",
+        "exchange",
         "message",
+        "message_id",
         "perhaps_sent",
         "received_at",
         "redriven",
+        "routing_key",
         "size",
+        "stay",
         "times",
     )
 
@@ -42,21 +51,34 @@ class Delivery:
         acks: AckBatcher,
         received_at: float,
         early: bool,
+        queue: str = "",
     ) -> None:
-        """Wrap a message of a channel."""
-        headers = message.header.properties.headers or {}
+        """Wrap a message of a channel; `queue`: last part of the inner queue's name, if any."""
+        properties = message.header.properties
+        headers = properties.headers or {}
+        waiting = waiting_of(properties)
         self.message = message
         self.event = event
         self.received_at = received_at
-        self.born_at = received_at - _age(message, event)
+        self.born_at = received_at - _age(message, event, waiting)
         self.size = len(message.body)
-        self.early = early
-        self.copy = bool(message.redelivered)
+        self.early = early and not queue
+        self.copy = bool(message.redelivered) and not queue
         self.times = deliveries_before(headers, redelivered=self.copy)
         self.perhaps_sent = perhaps_sent(headers)
         self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
+        self.stay = stay_of(properties, queue)
+        self.exchange, self.routing_key, self.message_id = origin_of(message, waiting)
         self._acks = acks
         acks.add(self._tag)
+
+    def first_received(self) -> datetime:
+        """Return when its event came to the intake first."""
+        waiting = waiting_of(self.message.header.properties)
+        if waiting is not None:
+            return waiting.received_at
+        held = asyncio.get_running_loop().time() - self.received_at
+        return datetime.fromtimestamp(time.time() - held, tz=UTC)
 
     @property
     def live(self) -> bool:
@@ -80,9 +102,13 @@ class Delivery:
         return self.message.delivery_tag or 0
 
 
-def _age(message: DeliveredMessage, event: ItemEvent | Malformed) -> float:
+def _age(
+    message: DeliveredMessage, event: ItemEvent | Malformed, waiting: Waiting | None
+) -> float:
     """Return how old the event was when its message came; one sent back begins anew."""
+    now = time.time()
+    since = now if waiting is None else min(now, waiting.received_at.timestamp())
     origin = event.origin
     if origin.redrive_count:
-        return 0.0
-    return age_at_receipt(origin.time, message.header.properties.timestamp, time.time())
+        return now - since
+    return now - since + age_at_receipt(origin.time, message.header.properties.timestamp, since)

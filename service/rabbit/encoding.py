@@ -15,7 +15,16 @@ from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import shorten
 from service.domain.outcomes import Failed, FailureKind, Imported
-from service.rabbit.copies import BODY, DROPPED_BYTES, SHORT_STRING, Copy, shortened
+from service.rabbit.copies import (
+    BODY,
+    DROPPED_BYTES,
+    KEPT_COPIES,
+    ROUTING_COPIES,
+    SHORT_STRING,
+    Copy,
+    dropped,
+    shortened,
+)
 from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.result_events import (
     TEXT_LIMIT,
@@ -67,6 +76,7 @@ class Encoder:
     def __init__(self, topology: Topology, *, portal_host: str) -> None:
         """Take the names to publish to, and the portal's host for the events' `source`."""
         self._topology = topology
+        self.portal_host = portal_host
         self._source = f"/crm-importer/{portal_host}"
 
     def result(self, settlement: Settled, now: datetime) -> Outgoing:
@@ -154,13 +164,16 @@ class Encoder:
 
     def dead_letter(self, settlement: Settled, now: datetime) -> Outgoing:
         """Return the original message of a failed event with the reason in its headers."""
-        message = settlement.delivery.message
-        exchange, routing_key = message.exchange or "", message.routing_key or ""
+        delivery, message = settlement.delivery, settlement.delivery.message
+        exchange, routing_key = delivery.exchange, delivery.routing_key
         copy = Copy(message.header.properties, uuid.uuid4().hex, readable=True)
         for name, place in (("exchange", exchange), ("routing_key", routing_key)):
             if isinstance(place, Escaped):
                 copy.drop(name)
         copy.add_theirs(lambda name: not (is_ours(name) or name in COUNTS))
+        if delivery.stay is not None:
+            copy.add_renamed(KEPT_COPIES, ROUTING_COPIES)
+            copy.drop(*dropped(message.header.properties.headers or {}))
         copy.add_ours(_reason(settlement, now))
         copy.fit(is_ours)
         return Outgoing(
@@ -202,7 +215,7 @@ def _warnings(settlement: Settled) -> list[str]:
 
 def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:
     """Return our headers, together small; what is null is absent."""
-    event, message, outcome = settlement.event, settlement.delivery.message, settlement.outcome
+    event, delivery, outcome = settlement.event, settlement.delivery, settlement.outcome
     if isinstance(outcome, Imported):
         raise TypeError("an imported event has no dead letter")
     reason = DeadLetterHeaders(
@@ -215,9 +228,9 @@ def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:
         import_event_id=event.event_id if len(event.event_id.encode()) <= ID_BYTES else UNSET,
         import_batch_id=_given(settlement.batch_id),
         import_warnings="\n".join(_warnings(settlement))[:WARNINGS_LIMIT] or UNSET,
-        import_original_exchange=shortened(message.exchange or "", SHORT_STRING),
-        import_original_routing_key=shortened(message.routing_key or "", SHORT_STRING),
-        import_original_message_id=_cut(message.header.properties.message_id),
+        import_original_exchange=shortened(delivery.exchange, SHORT_STRING),
+        import_original_routing_key=shortened(delivery.routing_key, SHORT_STRING),
+        import_original_message_id=_cut(delivery.message_id),
         import_redrive_count=event.origin.redrive_count,
     )
     headers = {

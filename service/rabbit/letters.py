@@ -22,7 +22,7 @@ _RESEND: Final = "import_resend"
 """The header that orders a new send although the item may exist."""
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
-_MAX_REDRIVES = 2**31 - 1
+MAX_REDRIVES = 2**31 - 1
 PERHAPS_SENT = frozenset({"ambiguous", UNDELIVERED})
 """Kinds of letters whose item may exist. The broker puts aside what was delivered too often."""
 
@@ -156,7 +156,7 @@ def redriven(letter: Letter, exchange: str, body: bytes, *, resend: bool = False
     if len(letter.event_id.encode()) <= ID_BYTES:
         copy.add_ours({"import_event_id": letter.event_id})
     copy.add_ours({_KIND: letter.kind})
-    copy.add_ours({"import_redrive_count": min(letter.redrives + 1, _MAX_REDRIVES)})
+    copy.add_ours({"import_redrive_count": min(letter.redrives + 1, MAX_REDRIVES)})
     if resend and letter.kind in PERHAPS_SENT:
         copy.add_ours({_RESEND: datetime.now(UTC).isoformat(timespec="seconds")})
     copy.fit(is_ours)

@@ -18,7 +18,7 @@ from service.rabbit.confirms import PublishResult, published
 from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
 from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page, within
-from service.rabbit.notes import Note, NoteKind, Owner
+from service.rabbit.notes import Heard, Note, NoteKind, Owner
 
 WAIT_SECONDS = 5.0
 """Nothing waits for the memory longer; after one such wait nothing waits until it has answered."""
@@ -74,7 +74,7 @@ class Memory:
         self._remember = remember
         self._hold = hold
         self._read = asyncio.Event()
-        self._on_note = on_note
+        self._heard = Heard(on_note)
         self._reading: Reading | None = None
         self._ids = 0
         self._mark: asyncio.Task[bool] | None = None
@@ -150,6 +150,9 @@ class Memory:
         if reading is None or not await self.catch_up():
             return False
         upto = reading.offset + 1
+        # Who starts at the page reads nothing that stands before it.
+        for lane in list(self._heard.lanes):
+            await self.tell(NoteKind.LANE_MADE, lane)
         words = list(islice(self.words.newest_first(), MAX_PAGE_BYTES // RECORD_BYTES))
         step = PART_BYTES // RECORD_BYTES
         cut = [words[at : at + step] for at in range(0, len(words), step)] or [[]]
@@ -248,7 +251,7 @@ class Memory:
 
     async def _read_from(self, channel: Channel, page: int | None) -> Reading:
         words = LastWords(self._remember)
-        reading = Reading(channel, self._queue, self._owner, words, self._on_note, page)
+        reading = Reading(channel, self._queue, self._owner, words, self._heard, page)
         await reading.start("first" if page is None else page)
         if await self._add(reading, self._note(NoteKind.MARK), read_back=True) is None:
             raise UnusableError(f"queue {self._queue} takes no notes")

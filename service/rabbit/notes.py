@@ -1,6 +1,6 @@
 """Writes and reads the notes of the memory: one AMQP message each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ FORMAT = 1
 PAGE_HEADER = "page"
 """Names the offset from which a reader misses nothing; no later format changes it."""
 MAX_NUMBER = 2**63 - 1
+MAX_LANES = 1_000
 
 
 class NoteKind(StrEnum):
@@ -63,6 +64,24 @@ class Read:
     page: int | None
     message_id: str | None
     note: Note | None = field(default=None)
+
+
+class Heard:
+    """Passes on the notes that say no word on an event, and keeps what the next page must repeat.
+
+    `lanes`: entity types with a queue of their own.
+    """
+
+    def __init__(self, on_note: Callable[[Note], None]) -> None:
+        """Pass every note on."""
+        self.lanes: dict[int, None] = {}
+        self._on_note = on_note
+
+    def __call__(self, note: Note) -> None:
+        """Take a note."""
+        if note.kind is NoteKind.LANE_MADE and len(self.lanes) < MAX_LANES:
+            self.lanes[note.number] = None
+        self._on_note(note)
 
 
 def properties(note: Note, owner: Owner, *, page: int | None, message_id: str) -> Basic.Properties:

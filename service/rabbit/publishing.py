@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Publisher:
         self._now = now
         self._limit = BodyLimit()
         self._in_flight: dict[str, _Pending] = {}
-        self._refusals = {target: Refusals() for target in TARGETS}
+        self._refusals: defaultdict[str, Refusals] = defaultdict(Refusals)
         self._published = {
             (target, result): metrics.published.labels(target, result)
             for target in TARGETS
@@ -88,6 +88,18 @@ class Publisher:
     async def dead_letters(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
         """Publish the originals of failed events, as `results` does."""
         return await self._try(settlements, self._encoder.dead_letter)
+
+    async def parked(self, messages: Sequence[Outgoing]) -> list[PublishResult | Exception]:
+        """Publish copies for inner queues, one try; return what the broker made of each.
+
+        Waits for no connection. A bug in writing one is returned in its place.
+        """
+        results: list[PublishResult | Exception] = [PublishResult.LOST] * len(messages)
+        if self._connection.is_up:
+            channel = await self._connection.channel()
+            with suppress(ConnectionLost):
+                await unless_lost(channel, self._all(channel, messages, results))
+        return results
 
     async def _try(
         self, settlements: Sequence[Settled], write: Callable[[Settled, datetime], Outgoing]
@@ -184,7 +196,10 @@ class Publisher:
         self._published[message.target, result].inc()
         now = _now()
         self.blockage.answered(message.target, result, now)
-        refusals = self._refusals[message.target]
+        # Each inner queue refuses for itself.
+        refusals = self._refusals[
+            message.routing_key if message.exchange == "" else message.target
+        ]
         if result is PublishResult.CONFIRMED:
             self._confirm_seconds[message.target].observe(now - pending.since)
             refusals.confirmed()

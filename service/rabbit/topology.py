@@ -40,7 +40,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Every exchange and queue the importer needs; `declare`: create what is missing."""
+    """Every exchange and queue the importer needs; `declare`: create what is missing.
+
+    `parked`: what names of inner queues begin with; empty where there are none.
+    """
 
     intake_exchange: str
     intake_queue: str
@@ -51,6 +54,7 @@ class Topology:
     dead_letter_queue: str
     delivery_limit: int
     declare: bool = True
+    parked: str = ""
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:

@@ -1,5 +1,6 @@
 """Writes and reads messages of the inner queues: events that wait, for a lane, a link, a proof."""
 
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,19 +9,27 @@ from typing import Final
 from aiormq.abc import DeliveredMessage, FieldValue
 from pamqp.commands import Basic
 
-from service.rabbit.copies import SHORT_STRING, Copy, shortened
+from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS, Stay
+from service.rabbit.copies import (
+    KEPT_COPIES,
+    ROUTING_COPIES,
+    SHORT_STRING,
+    Copy,
+    dropped,
+    received,
+    shortened,
+)
 from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
-from service.rabbit.letters import count, moment, text
+from service.rabbit.letters import MAX_REDRIVES, count, moment, text
+from service.rabbit.wire import Escaped
 
 REASON: Final = "import_parked_reason"
 """The header that only messages of inner queues have."""
-ROUTING_COPIES: Final = "CC"
-"""The broker takes it for more routing keys: at the default exchange, for names of queues."""
-KEPT_COPIES: Final = "import_original_cc"
 DELIVERY_LIMIT: Final = 2_000_000_000
 """None, in effect: whoever looks at a queue returns what he took, and every return counts."""
 MAX_WAITED: Final = 1e9
+_REASONS: Final = {DOUBTFUL: DOUBT, LINKS: LINK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +88,34 @@ def queue_arguments(dead_letter_exchange: str) -> dict[str, FieldValue]:
 
 def parked(message: DeliveredMessage, waiting: Waiting, queue: str) -> Outgoing:
     """Return a message as it waits in an inner queue, whether it came from there or the intake."""
-    copy = Copy(message.header.properties, uuid.uuid4().hex, readable=False)
+    properties = message.header.properties
+    copy = Copy(properties, uuid.uuid4().hex, readable=False)
+    copy.drop(*_lost(message))
     copy.add_theirs(_is_theirs)
-    headers = message.header.properties.headers or {}
-    copies = headers.get(ROUTING_COPIES, headers.get(KEPT_COPIES))
-    if copies is not None:
-        copy.add_ours({KEPT_COPIES: copies})
+    held = ROUTING_COPIES if ROUTING_COPIES in (properties.headers or {}) else KEPT_COPIES
+    copy.add_renamed(held, KEPT_COPIES)
     copy.add_ours(waiting.headers())
     copy.fit(is_ours)
     return Outgoing("parked", "", queue, message.body, copy)
+
+
+def sent_back(message: DeliveredMessage, intake_queue: str) -> Outgoing:
+    """Return a message of an inner queue as it goes to the intake queue, all headers kept.
+
+    Whoever gets it there goes on with it as if he had taken it from the inner queue. What may
+    have been sent counts as redriven once more, so that an older version looks it up first.
+    """
+    properties = message.header.properties
+    headers = properties.headers or {}
+    copy = Copy(properties, properties.message_id or uuid.uuid4().hex, readable=False)
+    counted = "import_perhaps_sent" in headers
+    copy.add_theirs(
+        lambda name: not (name in COUNTS or (counted and name == "import_redrive_count"))
+    )
+    if counted:
+        redriven = count(headers.get("import_redrive_count")) + 1
+        copy.add_ours({"import_redrive_count": min(redriven, MAX_REDRIVES)})
+    return Outgoing("intake", "", intake_queue, message.body, copy)
 
 
 def unparked(message: DeliveredMessage, waiting: Waiting, exchange: str) -> Outgoing:
@@ -113,6 +141,9 @@ def waiting_of(properties: Basic.Properties) -> Waiting | None:
     if REASON not in headers:
         return None
     parked_at = moment(headers.get("import_parked_at"))
+    perhaps_sent = moment(headers.get("import_perhaps_sent"))
+    if "import_perhaps_sent" in headers and perhaps_sent is None:
+        perhaps_sent = parked_at or _now()
     return Waiting(
         reason=text(headers[REASON]),
         portal=text(headers.get("import_portal")),
@@ -125,8 +156,44 @@ def waiting_of(properties: Basic.Properties) -> Waiting | None:
         message_id=text(headers.get("import_original_message_id")) or None,
         redrive_count=count(headers.get("import_redrive_count")),
         attempts=count(headers.get("import_attempts")),
-        perhaps_sent=moment(headers.get("import_perhaps_sent")),
+        perhaps_sent=perhaps_sent,
     )
+
+
+def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
+    """Return what the importer needs to know of a message's waiting; None where it never waited.
+
+    `queue`: last part of the name of the inner queue that it was taken from. What somebody has
+    put there by hand began to wait just now.
+    """
+    waiting = waiting_of(properties)
+    if waiting is None:
+        return Stay(queue, _REASONS.get(queue, ""), 0.0, time.time(), None, 0) if queue else None
+    sent = waiting.perhaps_sent
+    return Stay(
+        queue,
+        waiting.reason,
+        waiting.waited,
+        waiting.parked_at.timestamp(),
+        None if sent is None else sent.timestamp(),
+        waiting.attempts,
+    )
+
+
+def origin_of(message: DeliveredMessage, waiting: Waiting | None) -> tuple[str, str, str | None]:
+    """Return exchange, routing key and message id of the original of a message."""
+    if waiting is not None:
+        return waiting.exchange, waiting.routing_key, waiting.message_id
+    return message.exchange or "", message.routing_key or "", message.header.properties.message_id
+
+
+def _lost(message: DeliveredMessage) -> list[str]:
+    """Return what a copy in an inner queue does not carry as it came."""
+    properties = message.header.properties
+    bent = ["message_id"] if "message_id" in received(properties).bent else []
+    places = (("exchange", message.exchange), ("routing_key", message.routing_key))
+    bent += [name for name, place in places if isinstance(place, Escaped)]
+    return [*dropped(properties.headers or {}), *bent]
 
 
 def _is_theirs(name: str) -> bool:

@@ -20,7 +20,7 @@ _INJECTED = re.compile(
 )
 _INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 """Kubernetes sets a bare `…_PORT` to such an address. A number there is a misspelt setting."""
-MAY_BE_EMPTY = frozenset({PREFIX + "RABBIT__MEMORY_QUEUE"})
+MAY_BE_EMPTY = frozenset({PREFIX + "RABBIT__MEMORY_QUEUE", PREFIX + "RABBIT__PARKED_QUEUE"})
 """Without a name the memory is off."""
 
 

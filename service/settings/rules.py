@@ -16,8 +16,14 @@ NEITHER = (
     "is missing: give the portal's incoming webhook address "
     f"(or an OAuth application: {PREFIX}BITRIX__CLIENT_ID and its others)"
 )
+LONGEST_PREFIX = 244
+"""Bytes of a queue's name that leave room for a point and an entity type."""
 OPTIONAL = ("OAUTH_URL", "REFRESH_TOKEN")
 
+_TOO_LONG = (
+    f"must be given, with {LONGEST_PREFIX} bytes at most: what is made of RABBIT__INTAKE_QUEUE "
+    "leaves no room for an entity type behind it"
+)
 _HOLD = (
     "BATCH__WINDOW_SECONDS + BITRIX__TIMEOUT_SECONDS + BITRIX__SETTLE_SECONDS "
     "must be less than RABBIT__HOLD_SECONDS"
@@ -65,6 +71,10 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
                 ("CERT_FILE", rabbit.cert_file),
                 ("KEY_FILE", rabbit.key_file),
             )
+        ),
+        (
+            len(rabbit.parked_name.encode()) <= LONGEST_PREFIX,
+            f"RABBIT__PARKED_QUEUE {_TOO_LONG}",
         ),
         *_protection(bitrix),
     ]

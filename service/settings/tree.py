@@ -64,6 +64,13 @@ class Rabbit(Section):
         "recognised after a restart; unset: the intake queue's name with its last part replaced "
         "by `memory`; empty: off",
     )
+    parked_queue: Annotated[str, Field(max_length=244)] | None = Field(
+        None,
+        description="what the names of the queues begin with in which events wait for their lane, "
+        "for other items or for a proof: `<prefix>.<entityTypeId>`, `.doubtful`, `.links`; unset: "
+        "the intake queue's name with its last part replaced by `parked`; empty: none, so that a "
+        "closed lane pauses the whole intake",
+    )
     topology: Literal["declare", "check"] = Field(
         "declare", description="declare: create what is missing; check: only verify"
     )
@@ -77,9 +84,15 @@ class Rabbit(Section):
     @property
     def memory_name(self) -> str:
         """The name of the memory; empty where there is none."""
-        if self.memory_queue is not None:
-            return self.memory_queue
-        return ".".join([*self.intake_queue.split(".")[:-1], "memory"])
+        return self._beside("memory") if self.memory_queue is None else self.memory_queue
+
+    @property
+    def parked_name(self) -> str:
+        """What names of inner queues begin with; empty where there are none."""
+        return self._beside("parked") if self.parked_queue is None else self.parked_queue
+
+    def _beside(self, name: str) -> str:
+        return ".".join([*self.intake_queue.split(".")[:-1], name])
 
 
 class Bitrix(Section):

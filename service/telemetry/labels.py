@@ -13,7 +13,7 @@ AGES = (*LATENCIES, 7200, 21600, 86400, 604800)
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
 METHODS = ("import", "list", "fields", "probe")
 CALL_RESULTS = ("ok", *CallKind)
-TARGETS = ("succeeded", "failed", "dead_letter")
+TARGETS = ("succeeded", "failed", "dead_letter", "parked")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
 ALL_LANES = "all"
 """The lane label of a pause that stops the whole intake."""

@@ -215,3 +215,19 @@ async def test_nothing_waits_for_a_silent_memory_twice(
             node.thaw()
         await until(lambda: memory.state is MemoryState.FOLLOWING, 60)
         assert memory.words.of(event(1)) is not None
+
+
+async def test_a_reader_of_a_page_learns_which_lanes_have_queues(amqp_url: str) -> None:
+    """The notes of that stand before the page, where nobody reads any more."""
+    async with attached(amqp_url) as one:
+        assert await one.tell(NoteKind.LANE_MADE, 128)
+        assert await one.tell(NoteKind.LANE_MADE, 2)
+        assert await one.add_page()
+    async with attached(amqp_url) as two:
+        assert await two.add_page()
+    heard: list[Note] = []
+    async with attached(amqp_url, on_note=heard.append) as third:
+        reading = third._reading  # noqa: SLF001 - how it was read is the point
+        assert reading is not None
+        assert reading.met_page
+    assert {128, 2} == {note.number for note in heard if note.kind is NoteKind.LANE_MADE}

@@ -12,8 +12,9 @@ from pamqp.header import ContentHeader
 from service.domain.external_id import ExternalIds
 from service.importer.results import Delivery
 from service.rabbit.acks import AckBatcher
-from service.rabbit.consumer import STRUCK_SECONDS, Consumer
+from service.rabbit.consumer import Consumer
 from service.rabbit.decoding import Decoder, Incoming
+from service.rabbit.receiving import STRUCK_SECONDS
 from service.telemetry.metrics import Metrics
 from tests.fakes import value
 from tests.virtual_time import run

@@ -13,6 +13,7 @@ from pamqp.header import ContentHeader
 from service.domain.claims import Settlement
 from service.domain.events import ItemEvent, Malformed, Origin
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.domain.parking import Stay
 from service.rabbit.encoding import Encoder, Outgoing
 from service.rabbit.result_events import WARNINGS_LIMIT
 from service.rabbit.topology import Topology
@@ -43,6 +44,19 @@ class Delivered:
     """A delivery of a message."""
 
     message: Message = field(default_factory=Message)
+    stay: Stay | None = None
+
+    @property
+    def exchange(self) -> str:
+        return self.message.exchange
+
+    @property
+    def routing_key(self) -> str:
+        return self.message.routing_key
+
+    @property
+    def message_id(self) -> str | None:
+        return self.message.properties.message_id
 
 
 def written(encoder: Encoder, settlement: Settlement[Any]) -> list[Outgoing]:
