@@ -73,11 +73,7 @@ class Broker:
             encoder=encoder,
             metrics=metrics,
             repair=self._ensure,
-            queues={
-                "succeeded": topology.succeeded_queue,
-                "failed": topology.failed_queue,
-                "dead_letter": topology.dead_letter_queue,
-            },
+            queues=topology.results,
         )
         self.roster = Roster(
             names=InnerNames(topology.parked, topology.dead_letter_exchange, encoder.portal_host),

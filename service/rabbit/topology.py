@@ -57,6 +57,15 @@ class Topology:
     parked: str = ""
 
     @property
+    def results(self) -> dict[str, str]:
+        """The queues of results and dead letters, by what is published to them."""
+        return {
+            "succeeded": self.succeeded_queue,
+            "failed": self.failed_queue,
+            "dead_letter": self.dead_letter_queue,
+        }
+
+    @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The exchanges, before the queues that name them."""
         return (

@@ -72,11 +72,8 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
                 ("KEY_FILE", rabbit.key_file),
             )
         ),
-        (
-            len(rabbit.parked_name.encode()) <= LONGEST_PREFIX,
-            f"RABBIT__PARKED_QUEUE {_TOO_LONG}",
-        ),
         *_protection(bitrix),
+        (len(rabbit.parked_name.encode()) <= LONGEST_PREFIX, f"RABBIT__PARKED_QUEUE {_TOO_LONG}"),
     ]
     return [_rule(text) for holds, text in rules if not holds]
 
