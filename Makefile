@@ -41,7 +41,7 @@ e2e: .venv/.stamp broker ## the process as a black box
 	$(PYTEST) -m e2e
 
 chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of what was lost (CELL=... SEED=...: one run again)
-	@$(OURS) -m tests.chaos $(if $(CELL),--cell '$(CELL)') $(if $(SEED),--seed $(SEED))
+	@$(OURS) -m tests.chaos $(if $(CELL),--cell '$(CELL)') $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES))
 
 bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside peers; ten minutes (BENCH=--quick: one)
 	@$(OURS) -m tests.benchmarks $(BENCH)

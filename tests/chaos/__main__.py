@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -9,19 +10,20 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import kept
 from tests.chaos.cells import FORM, MIXES, Cell, version_of
-from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.scenarios import BROKER_SIDE, SCENARIOS
 from tests.chaos.screen import Screen
 from tests.chaos.trial import Audit, run_trial
 from tests.checker.judge import judge
 from tests.checker.log import read
-from tests.support.broker import Broker, BrokerError
-from tests.support.node import RabbitNode, open_broker
+from tests.support.broker import Broker, BrokerError, OwnBroker
+from tests.support.cluster import SIZE, Cluster, running_cluster
+from tests.support.node import open_broker
 
 TRIAL_SECONDS = 600.0
 SEEDS = 1_000_000
@@ -37,6 +39,7 @@ class Options:
     cell: Cell | None
     only: str
     mix: str
+    nodes: int
     keep: Path | None
     logs: Path
 
@@ -44,10 +47,11 @@ class Options:
 def main() -> int:
     """Read the command line and run until the time is up."""
     options = _options()
+    logging.disable()  # of the libraries here: brokers that are killed refuse connections
     if options.cell is not None:
         os.environ["RABBITMQ"] = options.cell.broker
     screen = Screen(options.seconds)
-    with open_broker() as broker:
+    with _broker(options.nodes) as broker:
         chosen = [name for name in SCENARIOS if _fits(name, broker, options)]
         if not chosen:
             raise SystemExit(f"no scenario is named like that; there are: {', '.join(SCENARIOS)}")
@@ -62,6 +66,7 @@ def _options() -> Options:
     parser.add_argument("--seed", type=int, help="repeat the order and the dice of an earlier run")
     parser.add_argument("--only", default="", help="only scenarios whose name contains this")
     parser.add_argument("--cell", help=f"one run of one cell, {FORM}, with the seed as its own")
+    parser.add_argument("--nodes", type=int, choices=(1, SIZE), default=1, help="of the broker")
     parser.add_argument("--mix", choices=MIXES, default="none", help="what else goes on")
     parser.add_argument(
         "--keep",
@@ -82,15 +87,33 @@ def _options() -> Options:
         cell=cell,
         only=given.only,
         mix=cell.mix if cell else given.mix,
+        nodes=cell.nodes if cell else given.nodes,
         keep=given.keep,
         logs=given.logs,
     )
 
 
+@contextmanager
+def _broker(nodes: int) -> Iterator[Broker]:
+    """Lend one node, or a cluster."""
+    if nodes == 1:
+        with open_broker() as broker:
+            yield broker
+        return
+    with running_cluster() as members:
+        yield Cluster(members)
+
+
 def _fits(name: str, broker: Broker, options: Options) -> bool:
     """Tell whether a scenario is asked for, and can be run on this broker."""
-    asked = name == options.cell.fault if options.cell else options.only in name
-    return asked and (isinstance(broker, RabbitNode) or not SCENARIOS[name].own_node)
+    scenario = SCENARIOS[name]
+    if options.cell:
+        return name == options.cell.fault
+    # What the portal does has nothing to do with the number of nodes.
+    fit = scenario.nodes <= options.nodes and (options.nodes == 1 or name in BROKER_SIDE)
+    return (
+        fit and options.only in name and (isinstance(broker, OwnBroker) or not scenario.own_node)
+    )
 
 
 def _run(
@@ -104,7 +127,7 @@ def _run(
         for name, seed in _lots(chosen, version, options):
             if time.monotonic() > deadline:
                 break
-            cell = Cell(name, version, 1, options.mix)
+            cell = Cell(name, version, options.nodes, options.mix)
             screen.starts(str(cell))
             audit = asyncio.run(_trial(cell, broker, seed, options.logs / cell.file_name(seed)))
             run = kept.entry(cell, seed, audit.verdict, complaints=audit.complaints)
@@ -133,7 +156,7 @@ def _lots(chosen: Sequence[str], version: str, options: Options) -> Iterator[tup
 def _counted(options: Options, version: str) -> Counter[str]:
     """Count the runs that are kept of each fault, here and amid this."""
     runs = kept.load(options.keep) if options.keep else []
-    here = [version, 1, options.mix]
+    here = [version, options.nodes, options.mix]
     return Counter(run["fault"] for run in runs if [*kept.surroundings(run)] == here)
 
 

@@ -88,6 +88,13 @@ async def kill_broker(trial: Trial) -> None:
     await by_hand(trial.node.restart)
 
 
+async def part_leader(trial: Trial) -> None:
+    """Cut the node that leads the intake off from the other two; clients still reach it."""
+    await by_hand(trial.cluster.part)
+    await asyncio.sleep(trial.dice.uniform(1.0, 8.0))
+    await by_hand(trial.cluster.join)
+
+
 async def freeze_broker(trial: Trial) -> None:
     """Stop the broker where it stands: it says nothing, and soon no call is made any more."""
     seconds = trial.dice.uniform(1.0, 9.0)
@@ -210,6 +217,13 @@ SCENARIOS = (
         for name, harm in OWN_NODE.items()
     ),
     *(Scenario(name=name, act=under_load(harm)) for name, harm in PROXIED.items()),
+    Scenario(
+        name="leader cut off",
+        act=under_load(part_leader),
+        own_node=True,
+        nodes=3,
+        patience=90,
+    ),
     Scenario(name="SIGSTOP service", act=under_load(suspend_service), patience=90),
     Scenario(name="failed queue full", act=failed_full, patience=90),
     Scenario(name="two replicas, kills", act=replicas),

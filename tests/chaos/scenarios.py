@@ -10,3 +10,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     for side in (broker_side, portal_side, upstream_side, mixtures)
     for scenario in side.SCENARIOS
 }
+BROKER_SIDE = frozenset(
+    scenario.name for side in (broker_side, mixtures) for scenario in side.SCENARIOS
+)

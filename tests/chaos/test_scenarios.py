@@ -1,5 +1,6 @@
 """Proves "effectively once" under every fault, one short run each; `make chaos` runs long."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,20 +8,37 @@ import pytest
 from tests.chaos.cells import Cell, version_of
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.trial import run_trial
-from tests.support.broker import Broker
-from tests.support.node import RabbitNode
+from tests.support.broker import Broker, OwnBroker
+from tests.support.cluster import SIZE, Cluster, running_cluster
 
 SEED = 3
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [each for each in SCENARIOS if SCENARIOS[each].nodes == 1])
 async def test_nothing_is_lost_and_nothing_doubled(
     broker: Broker, vhost: str, name: str, tmp_path: Path
 ) -> None:
     """Every event has one outcome, every imported one is in the CRM once, the books balance."""
     scenario = SCENARIOS[name]
-    if scenario.own_node and not isinstance(broker, RabbitNode):
+    if scenario.own_node and not isinstance(broker, OwnBroker):
         pytest.skip("needs a broker that may be killed, and TEST_RABBIT_URL names a foreign one")
     cell = Cell(name, version_of(broker.api("GET", "overview")))
     audit = await run_trial(scenario, broker, vhost, cell, SEED, to=tmp_path / "log.jsonl")
     assert audit.clean, f"{audit.complaint()}\n{audit.log}"
+
+
+# Three nodes start, meet, and are hurt: minutes where other tests run beside it.
+@pytest.mark.timeout(400)
+async def test_nothing_is_lost_or_doubled_in_a_cluster(tmp_path: Path) -> None:
+    """The node that leads the intake is cut off from the others, and is killed."""
+    if os.environ.get("TEST_RABBIT_URL"):
+        pytest.skip("needs a cluster that may be hurt, and TEST_RABBIT_URL names a foreign broker")
+    with running_cluster() as members:
+        broker = Cluster(members)
+        version = version_of(broker.api("GET", "overview"))
+        for name in ("leader cut off", "SIGKILL broker"):
+            broker.create_vhost(name)
+            cell = Cell(name, version, SIZE)
+            to = tmp_path / cell.file_name(SEED)
+            audit = await run_trial(SCENARIOS[name], broker, name, cell, SEED, to=to)
+            assert audit.clean, f"{audit.complaint()}\n{audit.log}"

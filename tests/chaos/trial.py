@@ -18,9 +18,10 @@ from tests.chaos.oplog import OperationLog, PortalWatch
 from tests.checker.judge import Verdict, judge
 from tests.checker.log import parse
 from tests.support.amqp import Upstream, wait_until
-from tests.support.broker import Broker
+from tests.support.broker import Broker, Depth, OwnBroker
+from tests.support.cluster import Cluster
 from tests.support.environment import INTAKE_QUEUE, QUICK, Environment
-from tests.support.node import RabbitNode
+from tests.support.patience import Deadline
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Proxy
 from tests.support.wiretap import Wiretap, event_of
@@ -61,8 +62,8 @@ class Scenario:
     """One fault: what the environment is like, and what is done to it.
 
     `act` starts services, publishes and does the harm; what it published is then settled and
-    audited. `own_node`: the broker is killed, frozen or starved, so it must be ours; `patience`:
-    seconds for everything to settle.
+    audited. `own_node`: the broker is killed, frozen or starved, so it must be ours; `nodes`: how
+    many it needs at least; `patience`: seconds for everything to settle.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Scenario:
     portal: Mapping[str, Any] = field(default_factory=lambda: SLOW)
     settings: Mapping[str, str] = field(default_factory=dict)
     own_node: bool = False
+    nodes: int = 1
     patience: float = 60.0
 
 
@@ -115,12 +117,20 @@ class Trial:
         self.expected: dict[str, Outcomes] = {}
         self._patience = patience
         self._messages = 0
+        self._depths: Mapping[str, Depth] = {}
 
     @property
-    def node(self) -> RabbitNode:
+    def node(self) -> OwnBroker:
         """Return the broker as one that may be hurt."""
-        if not isinstance(self.environment.broker, RabbitNode):
+        if not isinstance(self.environment.broker, OwnBroker):
             raise TypeError("the scenario must say that it needs a node of our own")
+        return self.environment.broker
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the broker as one of several nodes."""
+        if not isinstance(self.environment.broker, Cluster):
+            raise TypeError("the scenario must say that it needs several nodes")
         return self.environment.broker
 
     # ---- what acts are made of ----
@@ -230,26 +240,27 @@ class Trial:
             except AssertionError as broken:
                 complaints.append(str(broken).splitlines()[0])
         self.portal.collect()
-        depths = await by_hand(self.environment.broker.queues, self.environment.vhost)
-        for queue, depth in depths.items():
+        for queue, depth in self._depths.items():
             self.log.note("depth", queue=queue, ready=depth.ready, unacked=depth.unacked)
         return complaints
 
     async def _settled(self) -> None:
-        await self.environment.settle(self.expected, timeout=self._patience)
+        await self.environment.wait_outcomes(self.expected, Deadline(self._patience))
 
     async def _empty(self) -> None:
         """Wait until nothing is left in the intake and in the queues for what waits."""
+        environment = self.environment
 
         async def empty() -> bool:
-            depths = await by_hand(self.environment.broker.queues, self.environment.vhost)
+            self._depths = await by_hand(environment.broker.queues, environment.vhost)
             return not any(
                 depth.ready + depth.unacked
-                for name, depth in depths.items()
+                for name, depth in self._depths.items()
                 if name == INTAKE_QUEUE or name.startswith(PARKED)
             )
 
         await wait_until(empty, what="empty queues")
+        await environment.read()
 
 
 Act = Callable[[Trial], Awaitable[None]]
@@ -269,7 +280,9 @@ async def run_trial(
     log = OperationLog(**cell.members(), seed=seed, settle=float(settings[SETTLE]))
     started = time.monotonic()
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(Proxy(broker.url(vhost), Wiretap(log.note)))
+        first, *others = broker.urls(vhost)
+        proxy = Proxy(first, Wiretap(log.note), others=others)
+        await stack.enter_async_context(proxy)
         environment = Environment(
             broker,
             vhost,

@@ -3,7 +3,7 @@
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +77,10 @@ class Broker(ABC):
         """Delete a virtual host with all it holds; its connections are closed."""
         self.api("DELETE", f"vhosts/{quote(name, safe='')}")
 
+    def urls(self, vhost: str = "/") -> Sequence[str]:
+        """Return the AMQP address at every node."""
+        return [self.url(vhost)]
+
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Ask the management plugin; `path` comes after `/api/`."""
         answer = self._http.request(method, f"/api/{path}", json=body)
@@ -116,6 +120,30 @@ class Broker(ABC):
     @property
     def _credentials(self) -> str:
         return f"{quote(self.address.user, safe='')}:{quote(self.address.password, safe='')}"
+
+
+class OwnBroker(Broker):
+    """A broker that is ours alone, and may be hurt."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Kill a node as a lost machine does; `restart` brings it back with its data."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Start again what was killed."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Stop a node where it stands: connections stay open and say nothing."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let what is frozen go on."""
+
+    @abstractmethod
+    def memory_alarm(self, *, on: bool) -> None:
+        """Raise or clear the memory alarm, which blocks every connection that publishes."""
 
 
 class ExistingBroker(Broker):

@@ -196,8 +196,15 @@ class Environment:
 
     async def settle(self, event_ids: Iterable[str], timeout: float = 60.0) -> Books:
         """Wait until every event has an outcome, then until the intake is empty; read all."""
-        wanted = set(event_ids)
         deadline = Deadline(timeout)
+        await self.wait_outcomes(event_ids, deadline)
+        await self.wait_idle(max(5.0, deadline.left))
+        await self.read()
+        return self.books
+
+    async def wait_outcomes(self, event_ids: Iterable[str], deadline: Deadline) -> None:
+        """Read results until every event has an outcome."""
+        wanted = set(event_ids)
         while missing := wanted - set(self.books.outcomes()):
             some = sorted(missing)[:5]
             assert not deadline.passed, f"{len(missing)} without outcome, such as {some}"
@@ -206,9 +213,6 @@ class Environment:
                     await asyncio.sleep(POLL_SECONDS)
             except (AMQPError, OSError):
                 await asyncio.sleep(0.5)
-        await self.wait_idle(max(5.0, deadline.left))
-        await self.read()
-        return self.books
 
     async def wait_idle(self, timeout: float = 30.0) -> None:
         """Wait until nothing is in the intake queue, ready or unacknowledged."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker
+from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker, OwnBroker
 from tests.support.certificates import Authority, Files
 from tests.support.child_process import ChildProcess, Scratch
 from tests.support.patience import Deadline, patient
@@ -98,7 +98,7 @@ class Installation:
         return Scratch.make("rabbit", None if self.is_host else self.root / "tmp")
 
 
-class RabbitNode(Broker):
+class RabbitNode(OwnBroker):
     """Runs one private node: own ports, cookie, data, and port mapper; nothing outlives us.
 
     Starting takes 3 to 6 seconds. Kill it rather than stop it: the disk is removed anyway.
@@ -198,6 +198,11 @@ class RabbitNode(Broker):
     def running(self) -> bool:
         """Tell whether the node's process is there, frozen or not."""
         return self._vm is not None and self._vm.exit_code is None
+
+    @property
+    def serves(self) -> bool:
+        """Tell whether it takes connections."""
+        return self.running and _greets(self._ports["amqp"])
 
     @property
     def pids(self) -> list[int]:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -51,8 +52,12 @@ class Proxy:
     broker come late. A wiretap is told of every frame that passes.
     """
 
-    def __init__(self, amqp_url: str, tap: Wiretap | None = None) -> None:
+    def __init__(
+        self, amqp_url: str, tap: Wiretap | None = None, *, others: Sequence[str] = ()
+    ) -> None:
+        """Lead to a broker, or to the nodes of a cluster in turn, as a balancer does."""
         self._parts = urlsplit(amqp_url)
+        self._targets = [urlsplit(url) for url in (amqp_url, *others)]
         self._tap = tap
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -122,13 +127,11 @@ class Proxy:
         if (task := asyncio.current_task()) is not None:
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
-        try:
-            there, back = await asyncio.open_connection(
-                self._parts.hostname, self._parts.port or 5672
-            )
-        except OSError:
+        found = await self._dial()
+        if found is None:
             writer.transport.abort()
             return
+        there, back = found
         self._writers |= {writer, back}
         line = self._tap.connected() if self._tap else 0
         try:
@@ -143,6 +146,15 @@ class Proxy:
             self._writers -= {writer, back}
             writer.transport.abort()
             back.transport.abort()
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Connect to the next node that listens."""
+        for _ in self._targets:
+            self._targets.append(self._targets.pop(0))
+            with suppress(OSError):
+                target = self._targets[-1]
+                return await asyncio.open_connection(target.hostname, target.port or 5672)
+        return None
 
     async def _pass_on(
         self,
