@@ -71,6 +71,7 @@ def _field(told: object) -> Field:
         told.get("isMultiple") is True,
         _choices(told),
         told.get("isReadOnly") is True,
+        told.get("isRequired") is True,
     )
 
 

@@ -110,6 +110,12 @@ def _publish(commands: Parsers) -> None:
         metavar="ID",
         help="skip everything up to and with this event id: goes on where an earlier run ended",
     )
+    publish.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="publish nothing and import nothing: judge every line as the importer and the portal "
+        "will, and tell how long the import will take (needs the portal's settings, no broker)",
+    )
 
 
 def _dead_letters(commands: Parsers) -> None:

@@ -15,6 +15,7 @@ examples:
   crm-importer publish leads.csv --entity-type 1 --id-column order
   crm-importer publish old.csv --entity-type 1 --encoding windows-1251
   generate | crm-importer publish -
+  crm-importer publish --rehearse deals.jsonl
 
 JSON: an item event on each line, or a list of them, on one line or many:
   {"entityTypeId": 2, "id": "order-1", "fields": {"title": "Order 1"}}
@@ -39,6 +40,19 @@ becomes a second item.
 Bad lines are named with their number; the others are published. When a run
 ends early, it says after which event to go on (--after). An event that is
 published again does no harm: it is imported once.
+
+--rehearse publishes nothing and imports nothing. It asks the portal for its
+fields, and for the ids that are in the CRM already, at the pace of its limits,
+and tells of every line what would become of it:
+  would fail   it would not be imported; with the code that its result would have
+  may fail     only the import itself will show it
+  not judged   the portal could not be asked
+  loss         imported, and the portal keeps less than was sent
+  note         imported; something to know
+What the portal shows only to an import it cannot foresee: a missing right, an
+unknown pipeline or currency, a field that a stage demands. It needs the
+settings of the portal (IMPORTER_BITRIX__*) and no broker. Exits 1 if a line
+would fail or could not be judged.
 """
 DLQ = """\
 examples:

@@ -30,12 +30,16 @@ _NO_MULTIFIELDS = "send it to a lead, contact or company, and link that"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field as the portal describes it; `choices` are the ids of an enumeration, if told."""
+    """A field as the portal describes it; `choices` are the ids of an enumeration, if told.
+
+    `required`: the portal says that an item needs it.
+    """
 
     kind: str
     multiple: bool = False
     choices: frozenset[str] | None = None
     read_only: bool = False
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

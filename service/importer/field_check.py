@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -76,7 +76,7 @@ class Validator(Generic[D]):
         if known is None:
             return
         for claim in fresh:
-            fields = _read(bytes(claim.event.fields))
+            fields = read_item(bytes(claim.event.fields))
             found = complaints(fields, known, original_names=batch.key.original_names)
             self._count(found)
             claim.known.warnings = tuple(map(str, found))
@@ -85,7 +85,7 @@ class Validator(Generic[D]):
         """Return the claims that may not be sent, with why."""
         if self._policy != "reject":
             return []
-        return [(c, _failed(c.known.warnings)) for c in batch.claims if c.known.warnings]
+        return [(c, validation_failed(c.known.warnings)) for c in batch.claims if c.known.warnings]
 
     async def _fields(self, key: BatchKey) -> Mapping[str, Field] | None:
         """Return the fields of a type; asked for only where none are known, or they are old."""
@@ -140,7 +140,7 @@ class Validator(Generic[D]):
             self._metrics.field_complaints.labels(each.flaw).inc()
 
 
-def _read(fields: bytes) -> Mapping[str, object]:
+def read_item(fields: bytes) -> Mapping[str, object]:
     """Return the fields with every digit of their numbers."""
     read: Mapping[str, object]
     try:
@@ -151,7 +151,8 @@ def _read(fields: bytes) -> Mapping[str, object]:
     return read
 
 
-def _failed(warnings: tuple[str, ...] | None) -> Failed:
-    text = "; ".join(warnings or ())
+def validation_failed(warnings: Sequence[str]) -> Failed:
+    """Return how an item ends that may not be sent for what the portal would lose of it."""
+    text = "; ".join(warnings)
     told = f"the portal would lose data without a word (VALIDATION=reject): {text}"
     return Failed(FailureKind.REJECTED, VALIDATION_FAILED, told)

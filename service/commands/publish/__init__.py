@@ -1,10 +1,9 @@
-"""Publishes item events from a file into the intake, each confirmed, and refuses bad lines."""
+"""Publishes item events from a file, each confirmed, and refuses bad lines; or rehearses that."""
 
 import argparse
 import asyncio
 import os
 import shlex
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from functools import partial
 from service.commands import terminal
 from service.commands.publish.findings import Findings
 from service.commands.publish.handover import Handover
+from service.commands.publish.pace import Pace
 from service.commands.publish.reading import Wanted, reads
 from service.commands.publish.records import Note, Read, Record, Refused
 from service.commands.publish.repeats import Repeats
@@ -23,8 +23,6 @@ from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.reasons import why_ended
-
-_TELL_SECONDS = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +58,8 @@ class Feed:
 
     def _warn(self, record: Record) -> None:
         repeated = self.repeats.warning(record)
-        warnings = [*record.warnings, *([repeated] if repeated else [])]
+        told = (*record.warnings, *record.documented)
+        warnings = [*told, *([repeated] if repeated else [])]
         for warning in warnings:
             self.findings.warn(record.place, warning)
         self.findings.warned += bool(warnings)
@@ -109,6 +108,11 @@ def main(options: argparse.Namespace) -> int:
     with opened(options.file) as descriptor:
         if os.isatty(descriptor):
             terminal.say("reading item events, a line each, until Ctrl-D")
+        if options.rehearse:
+            # Only who rehearses needs the portal, and all that asks it.
+            from service.commands.publish.rehearsal import rehearse  # noqa: PLC0415 - as said
+
+            return rehearse(options, descriptor)
         return run(_publish(options, descriptor))
 
 
@@ -144,13 +148,13 @@ async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None
     """Take what is read until somebody asks us to stop; say how to go on after an early end."""
     try:
         with terminal.progress("publishing", size_of(source.descriptor), unit="bytes") as progress:
-            pace = _Pace(feed.sender, source, progress)
+            pace = Pace(source, progress)
             async with aclosing(found):
                 async for read in found:
                     if source.is_stopped():
                         break
                     await feed.take(read)
-                    pace.show()
+                    pace.show(feed.sender.confirmed, "event")
             await feed.sender.finish()
     except (Exception, asyncio.CancelledError) as error:
         feed.sender.abandon()
@@ -165,26 +169,3 @@ async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None
         raise
     finally:
         source.is_closed = True
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Shows, not too often, how far the run has come and how fast it is."""
-
-    sender: Sender
-    source: Source
-    progress: terminal.Progress
-    begun: float = field(default_factory=time.monotonic)
-    told: float = 0.0
-    position: int = 0
-
-    def show(self) -> None:
-        """Show it, if the last time is long enough ago."""
-        now = time.monotonic()
-        if now - self.told < _TELL_SECONDS:
-            return
-        confirmed = self.sender.confirmed
-        rate = confirmed / max(now - self.begun, _TELL_SECONDS)
-        self.progress.tell(f"{terminal.many(confirmed, 'event')}, {rate:,.0f}/s")
-        self.progress.advance(self.source.position - self.position)
-        self.told, self.position = now, self.source.position

@@ -57,13 +57,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An item event of the file; `warnings` tell what is likely not meant so."""
+    """An item event of the file; `warnings` tell what is likely not meant so.
+
+    `documented` does so of its values, by the portal's documentation instead of the portal.
+    """
 
     place: Place
     body: bytes
     content_type: str
     event: ItemEvent
     warnings: tuple[str, ...] = ()
+    documented: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def judged(
     if isinstance(event, Malformed):
         return Refused(place, f"{event.code}: {in_plain_words(event.message, place, body)}")
     values = value_warnings(event.entity_type_id, event.fields)
-    return Record(place, body, content_type, event, (*warnings, *values, *event.notes))
+    return Record(place, body, content_type, event, (*warnings, *event.notes), values)
 
 
 def in_plain_words(message: str, place: Place, body: bytes) -> str:

@@ -29,6 +29,11 @@ class Found:
     notes: Sequence[str]
 
 
+def told(record: Record) -> tuple[str, ...]:
+    """Return every warning of an event."""
+    return (*record.warnings, *record.documented)
+
+
 def read(content: bytes, entity_type: int = 2, id_column: str | None = "order") -> Found:
     """Read CSV."""
     lines = Lines(iter([content]), LONGEST)
@@ -39,7 +44,7 @@ def read(content: bytes, entity_type: int = 2, id_column: str | None = "order") 
         [body["fields"] for body in bodies],
         [body.get("id") for body in bodies],
         [f"{each.place}: {each.reason}" for each in found if isinstance(each, Refused)],
-        [f"{each.place}: {warning}" for each in events for warning in each.warnings],
+        [f"{each.place}: {warning}" for each in events for warning in told(each)],
         [each.text for each in found if isinstance(each, Note)],
     )
 

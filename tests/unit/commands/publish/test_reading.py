@@ -51,6 +51,11 @@ class Found:
         return [each.event.event_id for each in self.events]
 
 
+def told(record: Record) -> tuple[str, ...]:
+    """Return every warning of an event."""
+    return (*record.warnings, *record.documented)
+
+
 def read(folder: Path, content: bytes, wanted: Wanted = DEALS, name: str = "file") -> Found:
     """Read a file."""
     file = folder / name
@@ -61,7 +66,7 @@ def read(folder: Path, content: bytes, wanted: Wanted = DEALS, name: str = "file
     return Found(
         events,
         [f"{each.place}: {each.reason}" for each in found if isinstance(each, Refused)],
-        [f"{each.place}: {warning}" for each in events for warning in each.warnings],
+        [f"{each.place}: {warning}" for each in events for warning in told(each)],
         [each.text for each in found if isinstance(each, Note)],
     )
 

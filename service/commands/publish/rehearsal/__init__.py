@@ -1,0 +1,167 @@
+"""Rehearses a file: judges every line as the importer and the portal will, and sends nothing."""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from service import factories
+from service.commands import terminal
+from service.commands.publish.handover import Handover
+from service.commands.publish.pace import Pace
+from service.commands.publish.reading import Wanted, reads
+from service.commands.publish.records import Note, Read, Record, Refused
+from service.commands.publish.rehearsal import report
+from service.commands.publish.rehearsal.asking import Asking
+from service.commands.publish.rehearsal.identities import Identities
+from service.commands.publish.rehearsal.judging import Judge
+from service.commands.publish.rehearsal.learning import Learnt, learnt
+from service.commands.publish.rehearsal.look_ups import LookUps
+from service.commands.publish.rehearsal.tally import Tally
+from service.commands.publish.rehearsal.verdicts import Level, of_refused, worst
+from service.commands.publish.source import STANDARD_INPUT, STDIN, Source, size_of
+from service.commands.runtime import run, stoppable
+from service.domain.events import BatchKey
+from service.domain.forecast import Limits, forecast
+from service.factories import CannotStart
+from service.settings.environment import load
+from service.settings.tree import Settings
+from service.telemetry.metrics import Metrics
+
+
+@dataclass(slots=True, eq=False)
+class Rehearsal:
+    """One run over a file."""
+
+    judge: Judge
+    look_ups: LookUps
+    tally: Tally
+    identities: Identities = field(default_factory=Identities)
+    events: Counter[BatchKey] = field(default_factory=Counter)
+
+    async def take(self, read: Read) -> None:
+        """Judge what was read."""
+        match read:
+            case Note():
+                terminal.say(terminal.clean(f"warning: {read.text}"))
+            case Refused():
+                self.tally.line(read.place, [of_refused(read)])
+            case Record():
+                await self._judge(read)
+
+    async def finish(self) -> None:
+        """Ask what is left to ask."""
+        await self.look_ups.finish()
+
+    async def _judge(self, record: Record) -> None:
+        findings = await self.judge.findings(record)
+        is_good = worst(findings) < Level.FAIL
+        if is_good:
+            findings += self.identities.findings(record)
+        level = self.tally.line(record.place, findings)
+        if is_good and self.identities.is_new(record):
+            self.events[record.event.batch_key] += 1
+            await self.look_ups.add(record, level)
+
+
+def rehearse(options: argparse.Namespace, descriptor: int) -> int:
+    """Rehearse a file and return the exit code."""
+    return run(_rehearse(options, descriptor, load()))
+
+
+async def _rehearse(options: argparse.Namespace, descriptor: int, settings: Settings) -> int:
+    wanted = Wanted(options.format, options.entity_type, options.id_column, options.encoding)
+    name = STANDARD_INPUT if options.file == STDIN else options.file
+    async with factories.portal(settings, Metrics()) as portal:
+        asking = Asking(portal)
+        tally = Tally(report.tell)
+        judge = Judge(
+            asking, factories.external_ids(settings.bitrix), settings.validation == "reject"
+        )
+        rehearsal = Rehearsal(judge, LookUps(asking, settings.lookup, tally.late), tally)
+        with stoppable() as stop:
+            source = Source(name, descriptor, stop.is_set)
+            longest = settings.rabbit.max_message_bytes + 1
+            found = reads(source, wanted, factories.decoder(settings), longest)
+            broken: CannotStart | None = None
+            try:
+                await _walk(rehearsal, source, Handover(asyncio.get_running_loop()).reads(found))
+            except CannotStart as reason:
+                broken = reason
+    known = await learnt(settings.status_url)
+    if broken is not None and not tally.lines:
+        raise broken
+    code = _told(rehearsal, settings, known, name, stopped=stop.is_set())
+    if broken is not None:
+        raise broken
+    return code
+
+
+async def _walk(rehearsal: Rehearsal, source: Source, found: AsyncGenerator[Read]) -> None:
+    """Take what is read until somebody asks us to stop."""
+    try:
+        with terminal.progress("rehearsing", size_of(source.descriptor), unit="bytes") as progress:
+            pace = Pace(source, progress)
+            async with aclosing(found):
+                async for read in found:
+                    if source.is_stopped():
+                        return
+                    await rehearsal.take(read)
+                    pace.show(rehearsal.tally.lines.total(), "line")
+            await rehearsal.finish()
+    finally:
+        source.is_closed = True
+
+
+def _told(
+    rehearsal: Rehearsal, settings: Settings, known: Learnt, name: str, *, stopped: bool
+) -> int:
+    """Say what was found, and return the exit code."""
+    tally, gone = rehearsal.tally, rehearsal.judge.asking.gone
+    report.show(tally)
+    if not tally.lines.total():
+        terminal.say(f"warning: {name} is empty: there was nothing to rehearse")
+        return 1 if stopped else 0
+    terminal.paragraph(report.summary(tally))
+    events = rehearsal.events.total()
+    told = forecast(
+        rehearsal.events,
+        _limits(settings, known),
+        known.costs,
+        look_ups=_look_ups(rehearsal, settings),
+    )
+    terminal.paragraph(report.time(told, events))
+    if gone is not None:
+        terminal.say(
+            terminal.clean(
+                f"error: {gone.cause}: {gone.remedy}. The shape of every line was judged; fields, "
+                f"links, and what is in the CRM already were not, for "
+                f"{terminal.many(tally.lines[Level.UNJUDGED], 'line')}"
+            )
+        )
+    if stopped:
+        terminal.say("ended early: what follows was not rehearsed")
+    bad = tally.lines[Level.FAIL] + tally.lines[Level.UNJUDGED]
+    return 1 if bad or stopped or gone is not None else 0
+
+
+def _limits(settings: Settings, known: Learnt) -> Limits:
+    bitrix, batch = settings.bitrix, settings.batch
+    return Limits(
+        slots=batch.slots,
+        items=batch.max_items,
+        rate=bitrix.requests_per_second,
+        burst=bitrix.burst,
+        budget=bitrix.operating_limit_seconds,
+        window=bitrix.operating_window_seconds,
+        used=known.used,
+    )
+
+
+def _look_ups(rehearsal: Rehearsal, settings: Settings) -> int:
+    """Return how many requests the importer will make beside its imports."""
+    if settings.lookup != "always":
+        return 0
+    return sum(-(-count // settings.batch.max_items) for count in rehearsal.events.values())
