@@ -1,18 +1,14 @@
 """Declares the command line: commands, options and their help."""
 
 import argparse
-import codecs
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeAlias
 
 from service import __version__
-from service.commands import help_texts
+from service.commands import help_texts, option_values
 from service.commands.terminal import clean, put
 
 _DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - typeshed
 
@@ -47,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
     _check(commands)
     _publish(commands)
     _dead_letters(commands)
+    commands.add_parser(
+        "console",
+        help="serve a web page for operators",
+        description="Serve a web page for operators until SIGTERM or SIGINT: how it goes, dead "
+        "letters, what waits. It needs the extra `console` and listens on "
+        "IMPORTER_CONSOLE__HOST and __PORT (127.0.0.1:8081). Exits as `run`.",
+    )
     _settings(commands)
     commands.add_parser(
         "asyncapi",
@@ -90,13 +93,13 @@ def _publish(commands: Parsers) -> None:
     )
     publish.add_argument(
         "--encoding",
-        type=_encoding,
+        type=option_values.encoding,
         metavar="NAME",
         help="encoding of the file, such as windows-1251; UTF-8 and UTF-16 are recognised",
     )
     publish.add_argument(
         "--entity-type",
-        type=_entity_type,
+        type=option_values.entity_type,
         metavar="N",
         help="entity type of every row of CSV, and of plain JSON lines without entityTypeId",
     )
@@ -139,7 +142,9 @@ def _dead_letters(commands: Parsers) -> None:
     _redrive(actions)
     purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
     _filters(purge)
-    purge.add_argument("--older-than", type=_ago, metavar="AGE", help="older than 12h, 30d, 4w")
+    purge.add_argument(
+        "--older-than", type=option_values.ago, metavar="AGE", help="older than 12h, 30d, 4w"
+    )
     purge.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
     purge.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
@@ -152,7 +157,9 @@ def _redrive(actions: Parsers) -> None:
         "--kind or --id names them or --set mends them",
     )
     _filters(redrive)
-    redrive.add_argument("--limit", type=_positive, metavar="N", help="at most so many")
+    redrive.add_argument(
+        "--limit", type=option_values.positive, metavar="N", help="at most so many"
+    )
     redrive.add_argument("--dry-run", action="store_true", help="only tell what would be sent")
     redrive.add_argument(
         "--yes", action="store_true", help="do not ask before more than 100 letters go"
@@ -161,7 +168,7 @@ def _redrive(actions: Parsers) -> None:
         "--set",
         action="append",
         default=[],
-        type=_assignment,
+        type=option_values.assignment,
         metavar="FIELD=VALUE",
         dest="patch",
         help="set a field of every item first (VALUE is JSON, else a string); repeatable",
@@ -203,81 +210,13 @@ def _filters(command: argparse.ArgumentParser) -> None:
         help="malformed, rejected, unsupported, ambiguous or undelivered",
     )
     select.add_argument("--code", metavar="CODE", help="code of the failure")
-    select.add_argument("--type", type=_entity_type, metavar="N", help="entity type")
+    select.add_argument("--type", type=option_values.entity_type, metavar="N", help="entity type")
     select.add_argument(
         "--since",
-        type=_since,
+        type=option_values.since,
         metavar="TIME",
         help="failed after 2026-03-01T12:00Z, or within 2h, 30m, 7d",
     )
     select.add_argument(
         "--id", action="append", default=[], metavar="ID", help="event id; repeatable"
     )
-
-
-def _checked(meaning: str) -> Callable[[Callable[[str], object]], Callable[[str], object]]:
-    """Turn whatever a reader of an option raises into a sentence with what was meant."""
-
-    def decorate(read: Callable[[str], object]) -> Callable[[str], object]:
-        def reader(text: str) -> object:
-            try:
-                return read(text)
-            except (ValueError, LookupError, OverflowError):
-                raise argparse.ArgumentTypeError(f"{text!r} is not {meaning}") from None
-
-        return reader
-
-    return decorate
-
-
-@_checked("an entity type: a number from 1 to 2147483647")
-def _entity_type(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 2_147_483_647:  # noqa: PLR2004 - the largest there is
-        raise ValueError
-    return number
-
-
-@_checked("an encoding, such as windows-1251")
-def _encoding(text: str) -> str:
-    name = codecs.lookup(text).name
-    ";".encode(name)
-    return "utf-8" if name == "utf-8-sig" else name
-
-
-@_checked("a number of at least 1")
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-@_checked("a time, such as 2026-03-01T12:00Z, nor an age, such as 2h")
-def _since(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return _age(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@_checked("an age: a number and one of s, m, h, d, w, such as 12h")
-def _ago(text: str) -> datetime:
-    return _age(text)
-
-
-def _age(text: str) -> datetime:
-    number = text.removesuffix("ago").strip()
-    age = timedelta(seconds=float(number[:-1]) * _UNITS[number[-1]])
-    if age < timedelta():
-        raise ValueError(text)
-    return datetime.now(UTC) - age
-
-
-@_checked("FIELD=VALUE")
-def _assignment(text: str) -> tuple[str, str]:
-    field, equals, value = text.partition("=")
-    if not field or not equals:
-        raise ValueError
-    return field, value

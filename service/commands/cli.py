@@ -21,6 +21,7 @@ _COMMANDS = {
     "check": "service.commands.check",
     "publish": "service.commands.publish",
     "dlq": "service.commands.dlq",
+    "console": "service.commands.console",
     "asyncapi": "service.commands.asyncapi",
 }
 """Commands beside the service. Each module has `main(options)`, which returns the exit code.

@@ -19,6 +19,8 @@ ASK_SECONDS = 3.0
 """Longest time until an answer is whole."""
 MAX_ADDRESSES = 16
 MAX_BYTES = 2_000_000
+_OBJECTS = ("slots", "held", "bucket", "budget", "item_cost_seconds", "outcomes", "codes")
+_LISTS = ("lanes", "parked", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,22 @@ def _understood(address: str, body: bytes) -> Process:
         told = None
     if not isinstance(told, dict) or "state" not in told:
         return Process(address, problem="what answers there is no importer")
-    return Process(address, told)
+    return Process(address, _in_shape(told))
+
+
+def _in_shape(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a status without members of a shape that nobody expects."""
+    status = {
+        name: value
+        for name, value in told.items()
+        if not (name in _OBJECTS and not isinstance(value, dict))
+    }
+    for name in _LISTS:
+        value = told.get(name)
+        rows = value if isinstance(value, list) else []
+        status[name] = [each for each in rows if isinstance(each, dict)]
+    budget = status.get("budget", {}).items()
+    return {**status, "budget": {name: each for name, each in budget if isinstance(each, dict)}}
 
 
 def _why(error: Exception) -> str:

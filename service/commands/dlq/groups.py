@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.commands import terminal
-from service.rabbit.letters import Letter
+from service.commands.dlq.selection import Described
 
 _TYPES_SHOWN = 4
+OTHER = "other"
 
 
 @dataclass(slots=True)
@@ -24,7 +25,7 @@ class Group:
     sample: str = ""
     types: dict[int | None, int] = field(default_factory=dict)
 
-    def add(self, letter: Letter) -> None:
+    def add(self, letter: Described) -> None:
         """Count a letter in; the oldest one is the sample."""
         moment = letter.failed_at
         self.count += 1
@@ -55,9 +56,11 @@ class Groups:
         """Begin with none."""
         self._groups: dict[tuple[str, str, str], Group] = {}
 
-    def add(self, letter: Letter, fate: str = "") -> None:
-        """Count a letter in."""
+    def add(self, letter: Described, fate: str = "", most: int | None = None) -> None:
+        """Count a letter in; beyond `most` groups, those of other codes make one together."""
         key = (letter.kind, letter.code, fate)
+        if most is not None and key not in self._groups and len(self._groups) >= most:
+            key = (letter.kind, OTHER, fate)
         group = self._groups.setdefault(key, Group(*key))
         group.add(letter)
 

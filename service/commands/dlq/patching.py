@@ -3,7 +3,8 @@
 import base64
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
@@ -29,30 +30,65 @@ def patched(letter: Letter, patch: Patch) -> bytes:
     """Return the letter's body with the fields set; raises Unpatchable."""
     if not patch:
         return letter.body
+    with _readable(letter):
+        body = _unpacked(letter)
+        plain = _envelope(body, patch) if _is_inside(letter, body) else _item(body, patch)
+    return gzip.compress(plain, mtime=0) if _is_packed(letter) else plain
+
+
+def fields_of(letter: Letter) -> Mapping[str, bytes]:
+    """Return the fields that a patch could set, each value as JSON; raises Unpatchable."""
+    with _readable(letter):
+        body = _unpacked(letter)
+        item = _data(body) if _is_inside(letter, body) else body
+        members = _members(item)
+        fields = _members(bytes(members["fields"])) if "fields" in members else {}
+    return {name: bytes(value) for name, value in fields.items()}
+
+
+@contextmanager
+def _readable(letter: Letter) -> Iterator[None]:
+    """Say of a body that cannot be taken apart that it has no fields; raises Unpatchable."""
     event = letter.event
     if isinstance(event, Malformed) and event.code is not MalformedCode.WRONG_SHAPE:
         raise Unpatchable(event.message)
-    is_packed = encoding_of(letter.properties.content_encoding) == GZIP
-    kind = media_type(letter.properties.content_type)
-    body = gzip.decompress(letter.body) if is_packed else letter.body
     try:
-        body = body.removeprefix(BOM)
-        is_inside = kind == STRUCTURED or is_envelope(_members(body))
-        plain = _envelope(body, patch) if is_inside else _item(body, patch)
+        yield
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unpatchable("it has no fields that could be set") from None
-    return gzip.compress(plain, mtime=0) if is_packed else plain
+
+
+def _is_packed(letter: Letter) -> bool:
+    return encoding_of(letter.properties.content_encoding) == GZIP
+
+
+def _unpacked(letter: Letter) -> bytes:
+    body = gzip.decompress(letter.body) if _is_packed(letter) else letter.body
+    return body.removeprefix(BOM)
+
+
+def _is_inside(letter: Letter, body: bytes) -> bool:
+    """Tell whether the item event is the data of an envelope."""
+    kind = media_type(letter.properties.content_type)
+    return kind == STRUCTURED or is_envelope(_members(body))
+
+
+def _data(body: bytes) -> bytes:
+    """Return the item event in a CloudEvents envelope, plain or in Base64."""
+    members = _members(body)
+    if "data" in members:
+        return bytes(members["data"])
+    if "data_base64" not in members:
+        raise Unpatchable("its envelope has no data")
+    encoded = msgspec.json.decode(members["data_base64"], type=str)
+    return base64.b64decode(encoded, validate=True).removeprefix(BOM)
 
 
 def _envelope(body: bytes, patch: Patch) -> bytes:
     """Patch the item event in a CloudEvents envelope, plain or in Base64."""
-    members = _members(body)
+    members, item = _members(body), _item(_data(body), patch)
     if "data" in members:
-        return _object({**members, "data": msgspec.Raw(_item(bytes(members["data"]), patch))})
-    if "data_base64" not in members:
-        raise Unpatchable("its envelope has no data")
-    encoded = msgspec.json.decode(members["data_base64"], type=str)
-    item = _item(base64.b64decode(encoded, validate=True).removeprefix(BOM), patch)
+        return _object({**members, "data": msgspec.Raw(item)})
     again = msgspec.json.encode(base64.b64encode(item).decode())
     return _object({**members, "data_base64": msgspec.Raw(again)})
 

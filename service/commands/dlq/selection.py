@@ -3,9 +3,31 @@
 import argparse
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Protocol, Self
 
-from service.rabbit.letters import Letter
+
+class Described(Protocol):
+    """What is known of a letter without its body."""
+
+    @property
+    def event_id(self) -> str:
+        """The id that `--id` takes."""
+
+    @property
+    def entity_type_id(self) -> int | None:
+        """The entity type; None where it cannot be read."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the failure."""
+
+    @property
+    def code(self) -> str:
+        """The code of the failure."""
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When the event failed, as far as the letter says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +56,7 @@ class Selection:
             ids=frozenset(options.id),
         )
 
-    def holds(self, letter: Letter) -> bool:
+    def holds(self, letter: Described) -> bool:
         """Tell whether a letter is one of them."""
         return (
             self.kind in {None, letter.kind}

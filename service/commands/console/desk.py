@@ -1,0 +1,70 @@
+"""Opens the dead letters for the console, one reading at a time, and follows it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+from service.commands.dlq.opening import Reading, Walk, opened
+from service.commands.runtime import CommandRuntime, command_runtime
+from service.settings.tree import Settings
+
+MAX_NOTES = 20
+
+
+@dataclass(slots=True, eq=False)
+class Follow:
+    """How far a walk through the dead letters has come, for a page; a page may stop it.
+
+    `waits`: it waits for its turn, since another reading of ours holds the letters.
+    """
+
+    passed: int = 0
+    total: int = 0
+    waits: bool = False
+    stopped: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def watching(self, what: str, depth: int) -> Iterator[Walk]:  # noqa: ARG002 - pages have words of their own
+        """Follow a walk through so many letters."""
+        self.passed, self.total = 0, depth
+        yield self
+
+    def advance(self, steps: int) -> None:
+        """Count letters as passed."""
+        self.passed += steps
+
+    def note(self, text: str) -> None:
+        """Keep a note for the page."""
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(text)
+
+
+class Desk:
+    """The queue of dead letters, as far as this console reads it.
+
+    Whoever reads holds what he has passed, so two readings of ours at once would each see a part.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Work with the broker of these settings."""
+        self.settings = settings
+        self._turn = asyncio.Lock()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a reading of ours holds letters now."""
+        return self._turn.locked()
+
+    @asynccontextmanager
+    async def reading(self, follow: Follow) -> AsyncIterator[tuple[CommandRuntime, Reading]]:
+        """Open the dead letters when it is our turn; raises what `runtime.ENDS` names."""
+        follow.waits = True
+        async with self._turn:
+            follow.waits = False
+            async with (
+                command_runtime("console", self.settings, follow.note) as work,
+                opened(work, follow) as reading,
+            ):
+                yield work, reading

@@ -1,0 +1,75 @@
+"""Reads which letters a page is about from its address, and writes such addresses."""
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode
+
+from service.commands import option_values
+from service.commands.dlq.selection import Selection
+
+NAMES: Final = ("kind", "code", "type", "since", "id")
+KINDS: Final = ("rejected", "unsupported", "ambiguous", "malformed", "undelivered")
+MAX_TEXT: Final = 1_000
+_UNSAFE: Final = (".", "..")
+"""Parts that browsers and proxies take out of a path, escaped or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What stands in the address: as text, as a selection, and what could not be read of it."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    selection: Selection = field(default_factory=Selection)
+    mistakes: tuple[str, ...] = ()
+
+    @property
+    def query(self) -> str:
+        """The filters as they stand in an address, with its question mark; empty without any."""
+        return f"?{urlencode(self.texts)}" if self.texts else ""
+
+
+def read_filters(given: Mapping[str, str]) -> Filters:
+    """Read filters; one that cannot be read is named, and matches as if it were not there."""
+    texts = {
+        name: value
+        for name in NAMES
+        if (value := given.get(name, "").strip()) and len(value) <= MAX_TEXT
+    }
+    mistakes: list[str] = []
+
+    def read(name: str, reader: Callable[[str], Any]) -> Any:  # noqa: ANN401 - what the reader returns
+        try:
+            return reader(texts[name]) if name in texts else None
+        except ArgumentTypeError as wrong:
+            mistakes.append(f"{name}: {wrong}")
+            return None
+
+    since = cast("datetime | None", read("since", option_values.since))
+    kind = texts.get("kind")
+    if kind is not None and kind not in KINDS:
+        mistakes.append(f"kind: {kind!r} is none of {', '.join(KINDS)}")
+    selection = Selection(
+        kind=kind if kind in KINDS else None,
+        code=texts.get("code"),
+        entity_type_id=read("type", option_values.entity_type),
+        # Whole minutes: pages that are asked for one after another mean the same letters.
+        since=since.replace(second=0, microsecond=0) if since else None,
+        ids=frozenset([texts["id"]]) if "id" in texts else frozenset(),
+    )
+    return Filters(texts, selection, tuple(mistakes))
+
+
+def address(**filters: object) -> str:
+    """Return the address of the list with filters; those without a value are left out."""
+    texts = {name: text for name, value in filters.items() if value and (text := str(value))}
+    return f"/dead-letters?{urlencode(texts)}" if texts else "/dead-letters"
+
+
+def letter_address(event_id: str) -> str:
+    """Return the address of one event's letters."""
+    if not event_id or any(part in _UNSAFE for part in event_id.split("/")):
+        return f"/dead-letter?{urlencode({'id': event_id})}"
+    return f"/dead-letters/{quote(event_id, safe='')}"

@@ -1,0 +1,59 @@
+"""Remembers who did what and why; the log line of each is the record."""
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+MAX_RECORDS = 1_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that an operator did; `which`: the letters; `ids`: those of single events."""
+
+    at: datetime
+    who: str
+    what: str
+    which: str
+    reason: str
+    outcome: str
+    task: int
+    ids: frozenset[str] = frozenset()
+
+
+class History:
+    """The last records of this process."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._records: deque[Record] = deque(maxlen=MAX_RECORDS)
+
+    @property
+    def newest_first(self) -> list[Record]:
+        """Every record that is kept."""
+        return list(reversed(self._records))
+
+    def add(self, record: Record) -> None:
+        """Keep a record, and write it to the log."""
+        self._records.append(record)
+        shown = {
+            "who": record.who,
+            "what": record.what,
+            "which": record.which,
+            "reason": record.reason,
+            "outcome": record.outcome,
+            "task": record.task,
+        }
+        log.info("operator acted", extra=shown)
+
+    def of(self, event_id: str) -> list[Record]:
+        """Return what was done with one event by its id, newest first."""
+        return [each for each in self.newest_first if event_id in each.ids]
+
+
+def now() -> datetime:
+    """Return the time that records bear."""
+    return datetime.now(UTC)

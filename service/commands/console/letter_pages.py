@@ -1,0 +1,121 @@
+"""Shows dead letters: their groups, a list, and one of them whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from service.commands.console.editing import NEW, changes, editable
+from service.commands.console.filters import KINDS, Filters, letter_address, read_filters
+from service.commands.console.overview_pages import is_held_by_others
+from service.commands.console.parts import Parts, parts_of
+from service.commands.console.rendering import page, problem
+from service.commands.console.scans import FIRST_LOOK, MAX_ROWS, Scan
+from service.commands.console.tasks import Action, Order
+from service.commands.dlq.doubling import may_double
+from service.commands.dlq.patching import patch_of
+from service.commands.dlq.selection import Selection
+from service.commands.dlq.showing import as_json
+from service.rabbit.letters import Letter
+
+ROWS = 50
+EVERY = 10**9
+
+
+async def letters(request: Request) -> Response:
+    """Show the groups, then the letters, that the filters in the address select."""
+    parts, filters = parts_of(request), read_filters(request.query_params)
+    scan = await parts.scans.look(filters.selection)
+    number = request.query_params.get("page", "1")
+    at = max(1, int(number)) if number.isdecimal() and len(number) < 6 else 1  # noqa: PLR2004 - far beyond the last page
+    return page(request, "letters.html", _list(parts, scan, filters, at))
+
+
+async def look_again(request: Request) -> Response:
+    """Read the letters anew, all of them if that is asked for."""
+    form = request.state.form
+    filters = read_filters(form)
+    parts = parts_of(request)
+    await parts.scans.look(filters.selection, anew=EVERY if form.get("all") else FIRST_LOOK)
+    return RedirectResponse(f"/dead-letters{filters.query}", 303)
+
+
+async def one(request: Request) -> Response:
+    """Show every letter of one event."""
+    event_id = _event_id(request)
+    if not event_id:
+        return problem(request, 404, "No event is named", "Open an event from the list.")
+    parts = parts_of(request)
+    scan = await parts.scans.look(Selection(ids=frozenset([event_id])), whole=True)
+    most, can_look_up = parts.settings.rabbit.max_message_bytes, parts.settings.lookup != "never"
+    told = {
+        "event_id": event_id,
+        "scan": scan,
+        "held": is_held_by_others(parts),
+        "done": parts.history.of(event_id),
+        "letters": [
+            {
+                "told": as_json(letter, most, can_look_up=can_look_up),
+                "fields": editable(letter),
+                "bodyless": letter.is_bodyless,
+                "doubtful": may_double(letter, can_look_up=can_look_up),
+                "type": letter.entity_type_id,
+                "size": len(letter.body),
+            }
+            for letter in scan.letters
+        ],
+        "new": range(NEW),
+        "alone": len(_types(scan.letters)) == len(scan.letters),
+    }
+    is_there = scan.letters or scan.ended is None or scan.problem
+    return page(request, "letter.html", told, 200 if is_there else 404)
+
+
+async def act_on_one(request: Request) -> Response:
+    """Send the letters of one event back, with fields set, or remove them."""
+    parts, form = parts_of(request), request.state.form
+    event_id = form.get("id", "")
+    name = form.get("who", "").strip() or request.state.session.name
+    if not event_id or form.get("action") not in set(Action):
+        return problem(request, 400, "This form lacks what it is about", "Load the page again.")
+    if not name:
+        return problem(request, 400, "Your name is missing", "Go back and fill it in.")
+    request.state.session = request.state.session.named(name)
+    if parts.tasks.is_full:
+        return problem(request, 503, "Too many tasks are at work", "Try again in a moment.")
+    filters = read_filters({"id": event_id, "type": form.get("type", "")})
+    order = Order(
+        Action(form["action"]),
+        Selection(ids=frozenset([event_id]), entity_type_id=filters.selection.entity_type_id),
+        patch_of(changes(form)),
+        resend=bool(form.get("resend")),
+    )
+    task = await parts.tasks.at_once(order, request.state.session.name, form.get("reason", ""))
+    return RedirectResponse(f"/tasks/{task.number}", 303)
+
+
+def _event_id(request: Request) -> str:
+    return str(request.path_params.get("event_id") or request.query_params.get("id", ""))
+
+
+def _types(letters: list[Letter]) -> set[int | None]:
+    return {letter.entity_type_id for letter in letters}
+
+
+def _list(parts: Parts, scan: Scan, filters: Filters, at: int) -> Mapping[str, Any]:
+    pages = max(1, -(-len(scan.rows) // ROWS))
+    at = min(at, pages)
+    return {
+        "filters": filters,
+        "kinds": KINDS,
+        "scan": scan,
+        "groups": list(scan.groups),
+        "rows": scan.rows[(at - 1) * ROWS : at * ROWS],
+        "at": at,
+        "pages": pages,
+        "most_rows": MAX_ROWS,
+        "held": is_held_by_others(parts),
+        "queue": parts.settings.rabbit.dead_letter_queue,
+        "letter_address": letter_address,
+    }
