@@ -102,7 +102,7 @@ class Page(HTMLParser):
 
     def _box(self, told: dict[str, str | None]) -> None:
         self._named = told.get("name") or ""
-        if self.forms and self._named and not (told.get("type") == "checkbox"):
+        if self.forms and self._named and told.get("type") != "checkbox":
             self.forms[-1]["fields"][self._named] = told.get("value") or ""
         if told.get("type") != "hidden":
             self.boxes.append({**told, "inside": "yes" if self._label else None})
