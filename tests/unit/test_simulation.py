@@ -21,7 +21,7 @@ from service.domain.decisions import Rules
 from service.domain.events import NOTHING_ASKED, Identity, ItemEvent, Malformed, Profile
 from service.domain.fields import Policy
 from service.domain.limits import Limits
-from service.domain.outcomes import FailureKind, Imported
+from service.domain.outcomes import Failed, FailureKind, Imported
 from service.domain.retry import RetryPolicy
 from service.importer.pipeline import Pipeline
 from service.telemetry.metrics import Metrics
@@ -443,18 +443,35 @@ class World:
             }
             - self._blind()
             - self._lost()
+            - {result.identity for result, _ in self._unproved()}
         )
 
     def _lost(self) -> set[Identity]:
         """Return the events whose items were gone when the portal was set back."""
         return {item.identity for item in self.portal.lost}
 
+    def _unproved(self) -> list[tuple[Result, Failed]]:
+        """Return the failures of what may have been sent when no witness was left.
+
+        Such events wait for an item of ours that the portal shows. After the portal was set back
+        none is; and where everything is asked for, nothing new is sent that could become one
+        before it has waited as long itself.
+        """
+        if not self.portal.lost or self.history.ask != "always":
+            return []
+        return [
+            (result, failed)
+            for result, failed in failed_results(self.broker.results)
+            if failed.kind is FailureKind.AMBIGUOUS and self._excused(result)
+        ]
+
     def _judge_failures(self) -> None:
         """Only an item's own fault fails it."""
         events = {m.event.digest: m.event for m in self.broker.messages}
+        unproved = self._unproved()
         for result, failed in failed_results(self.broker.results):
             event = events[result.digest]
-            if isinstance(event, Malformed):
+            if isinstance(event, Malformed) or (result, failed) in unproved:
                 continue
             blind = event.identity in self._blind()
             own = nature_of(event) in FATAL or event.entity_type_id == CLOSED
