@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,7 +35,10 @@ class Done:
 class Commands:
     """Runs `crm-importer …` with the settings given, and no others."""
 
-    def __init__(self, amqp_url: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, amqp_url: str, settings: Mapping[str, str] | None = None, *, tree: Path = ROOT
+    ) -> None:
+        """Prepare the commands of this checkout, or of another tree."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -42,18 +46,19 @@ class Commands:
         }
         self._env = {
             **kept,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(tree),
             "PYTHONUNBUFFERED": "1",
             "IMPORTER_RABBIT__URL": amqp_url,
             **(settings or {}),
         }
+        self._tree = tree
 
     def start(self, *args: str) -> "subprocess.Popen[bytes]":
         """Start a command with pipes."""
         return subprocess.Popen(
             [sys.executable, "-m", "service", *args],
             env=self._env,
-            cwd=ROOT,
+            cwd=self._tree,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -140,8 +140,8 @@ class Environment:
         """Return the service started last."""
         return self._services[-1]
 
-    def prepare_service(self, **settings: str) -> ServiceProcess:
-        """Start a service without waiting for it."""
+    def settings(self, **settings: str) -> dict[str, str]:
+        """Return what a service is set with: broker, portal, quick times, and what is given."""
         env = {
             "IMPORTER_RABBIT__URL": self._service_url,
             "IMPORTER_BITRIX__WEBHOOK_URL": self.portal.webhook_url,
@@ -149,7 +149,14 @@ class Environment:
             **{f"IMPORTER_{name}": value for name, value in settings.items()},
         }
         as_files = [name.removesuffix("_FILE") for name in env if name.endswith("URL_FILE")]
-        service = ServiceProcess({name: env[name] for name in env if name not in as_files})
+        return {name: env[name] for name in env if name not in as_files}
+
+    def prepare_service(self, **settings: str) -> ServiceProcess:
+        """Start a service without waiting for it."""
+        return self.take(ServiceProcess(self.settings(**settings)))
+
+    def take(self, service: ServiceProcess) -> ServiceProcess:
+        """Start a service made elsewhere, and end it with the rest."""
         self._stack.enter_context(service)
         self._services.append(service)
         return service
