@@ -33,6 +33,8 @@ from service.telemetry.logs import mask
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
+ONE_IN = 10
+"""Of so many calls one may ask for items that events wait for."""
 SPARE_CONNECTIONS = 2
 """HTTP connections for look-ups and probes, beside the imports."""
 
@@ -242,6 +244,8 @@ def limits(settings: Settings) -> Limits:
             validation=settings.validation,
             unproved_after=settings.ambiguous_after_seconds,
             ask_again=(pause.probe_seconds, pause.probe_cap_seconds),
+            links_wait=settings.links.wait_seconds,
+            links_gap=ONE_IN / settings.bitrix.requests_per_second,
         ),
         slots=batch.slots,
         prefetch=settings.prefetch,

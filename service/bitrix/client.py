@@ -104,12 +104,13 @@ class Portal:
     ) -> dict[ExternalId, list[Seen]]:
         """Return the items that carry the external ids, those with the lowest ids first."""
         found: dict[ExternalId, list[Seen]] = {}
-        groups: dict[tuple[str, str | None], set[str]] = {}
+        groups: dict[str, list[ExternalId]] = {}
         for each in wanted:
-            groups.setdefault((each.field, each.originator), set()).add(each.value)
-        for (field, originator), values in groups.items():
-            for row in await self._rows(entity_type_id, field, originator, sorted(values)):
-                owner = None if originator is None else _shown(row.get("originatorId"))
+            groups.setdefault(each.field, []).append(each)
+        for field, several in groups.items():
+            for row in await self._rows(entity_type_id, field, several):
+                owned = several[0].originator is not None
+                owner = _shown(row.get("originatorId")) if owned else None
                 external = ExternalId(field, _shown(row.get(field)) or "", owner)
                 item_id = _item_id(row)
                 if external in wanted and item_id:
@@ -154,14 +155,18 @@ class Portal:
         return told
 
     async def _rows(
-        self, entity_type_id: int, field: str, originator: str | None, values: list[str]
+        self, entity_type_id: int, field: str, wanted: Sequence[ExternalId]
     ) -> list[dict[str, Any]]:
-        """Read every page of the items that carry one of the values."""
+        """Read every page of the items that may carry one of the external ids."""
         operator = "" if field.startswith("uf") else "@"
-        where: dict[str, Any] = {f"{operator}{field}": values}
+        where: dict[str, Any] = {f"{operator}{field}": sorted({each.value for each in wanted})}
         select = ["id", field, *_profile_fields(entity_type_id)]
-        if originator is not None:
-            where["=originatorId"] = originator
+        originators = sorted({each.originator for each in wanted if each.originator is not None})
+        if originators:
+            one = len(originators) == 1
+            where["=originatorId" if one else "@originatorId"] = (
+                originators[0] if one else originators
+            )
             select.append("originatorId")
         rows: list[dict[str, Any]] = []
         for _ in range(MAX_PAGES):
@@ -251,9 +256,10 @@ def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
 
 
 def _members(event: ItemEvent) -> bytes:
-    """Return what follows the opening brace of an item: the stamp, then its own fields."""
+    """Return what follows the opening brace of an item: stamp and links, then its own fields."""
     own = bytes(event.fields).lstrip()[1:].lstrip()
-    return (event.stamp.rstrip(b",") if own.startswith(b"}") else event.stamp) + own
+    added = event.stamp + event.linked
+    return (added.rstrip(b",") if own.startswith(b"}") else added) + own
 
 
 def _profile_fields(entity_type_id: int) -> list[str]:

@@ -144,6 +144,15 @@ class Batcher(Generic[D]):
             if batch.waits_since is not None and batch.key.entity_type_id in entity_types:
                 batch.due = min(batch.due, max(now, batch.waits_since + ASK_SECONDS))
 
+    def hasten_deferred(self, may_go_on: Callable[[Claim[D]], bool], now: float) -> None:
+        """Let claims that wait to join an open batch do so now."""
+        if any(until > now and may_go_on(claim) for until, _, claim in self._deferred):
+            self._deferred = [
+                (min(until, now) if may_go_on(claim) else until, ticket, claim)
+                for until, ticket, claim in self._deferred
+            ]
+            heapq.heapify(self._deferred)
+
     def take(
         self, now: float, *, pressure: bool = False, unsuspected_first: bool = False
     ) -> Batch[D] | None:

@@ -1,6 +1,6 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -24,7 +24,10 @@ Key = Identity | tuple[int, ExternalId]
 
 @dataclass(frozen=True, slots=True)
 class Settlement(Generic[D]):
-    """How the message of one delivery ended; `batch_id` None: no call was made for it."""
+    """How the message of one delivery ended; `batch_id` None: no call was made for it.
+
+    `links`: the numbers of the items that the event refers to, where they are known.
+    """
 
     event: ItemEvent | Malformed
     delivery: D
@@ -32,6 +35,7 @@ class Settlement(Generic[D]):
     attempts: int = 0
     batch_id: str | None = None
     warnings: Sequence[str] = ()
+    links: Mapping[str, int | list[int]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -185,6 +189,16 @@ class Claims(Generic[D]):
     def is_held(self, identity: Identity) -> bool:
         """Tell whether an event of this identity is being worked on."""
         return identity in self._holders
+
+    def item_of(self, identity: Identity) -> int | None:
+        """Return the item of an event that was imported here; None where that is no answer."""
+        imported = self._imported.get(digest_of(identity))
+        return imported >> CONTENT_BITS if imported is not None and imported > 0 else None
+
+    def forget(self, identity: Identity) -> None:
+        """Forget that an event was imported: its item is gone, as far as the portal shows."""
+        if self._imported.forget(digest_of(identity)):
+            self._doubts.put(digest_of(identity), (0.0, frozenset()))
 
     def holds(self, claim: Claim[D]) -> bool:
         """Tell whether a claim is being worked on: neither ended nor given up."""

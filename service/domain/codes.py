@@ -7,7 +7,7 @@ From here come the class of an error (`bitrix/errors.py`), the label of the metr
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from service.domain.outcomes import CallKind, FailureKind, PauseReason, RefusalKind
+from service.domain.outcomes import CallKind, FailureKind, Fault, PauseReason, RefusalKind
 
 _BARRED = CallKind.BARRED
 
@@ -90,6 +90,10 @@ OUR_CODES: Mapping[str, tuple[FailureKind, ...]] = MappingProxyType(
 )
 """Our own codes, lower case, with the failure kinds that they come with."""
 
+BAD_REQUEST = 400
+REFUSED_FOR_GOOD = frozenset({"invalid_arg_value", "error_argument"})
+"""Codes that say that a look-up asks for what is not there, such as a field."""
+
 UNCLEAR_CODES = ("0", "internal_server_error", "http_500", "http_502", "http_503", "http_504")
 """Codes of the portal, or of a server before it, that tell nothing about the item."""
 
@@ -99,6 +103,17 @@ _ENDS = {
     CallKind.SUSPECT: _REJECTED,
 }
 """How an item ends that was alone in a call which failed so."""
+
+
+def is_bad_request(fault: Fault) -> bool:
+    """Tell whether the portal itself refused a question as it stood."""
+    answered = fault.kind is CallKind.AMBIGUOUS and fault.answered
+    return answered and fault.http_status == BAD_REQUEST
+
+
+def is_refused_for_good(fault: Fault) -> bool:
+    """Tell whether a look-up was refused that will be refused whenever it is asked again."""
+    return is_bad_request(fault) and fault.code.lower() in REFUSED_FOR_GOOD
 
 
 def ends() -> Iterator[tuple[FailureKind, str]]:

@@ -48,7 +48,9 @@ class Rules:
     is looked up once more; `resend`: send again what may exist and cannot be asked for;
     `validation`: what follows when the portal would drop a part of an item without a word;
     `unproved_after`: how long an event waits for proof that its item would be shown; `ask_again`:
-    first and longest time between two look-ups meanwhile.
+    first and longest time between two look-ups meanwhile; `links_wait`: how long an event waits
+    for the items that it refers to; `links_gap`: between two look-ups of what waits, so that they
+    are one call in ten.
     """
 
     retry: RetryPolicy
@@ -58,19 +60,29 @@ class Rules:
     validation: Policy = "off"
     unproved_after: float = 3600.0
     ask_again: tuple[float, float] = (15.0, 300.0)
+    links_wait: float = 86400.0
+    links_gap: float = 5.0
 
 
 @dataclass(slots=True)
 class Decision(Generic[D]):
-    """What is to happen: events that ended, and batches that go again when they are due."""
+    """What is to happen: events that ended, and batches that go again when they are due.
+
+    `later`: claims that join an open batch at a loop time; `parked`: claims that are to wait in an
+    inner queue, with the last part of its name, and the reason.
+    """
 
     ended: list[tuple[Claim[D], Outcome]] = field(default_factory=list)
     again: list[Batch[D]] = field(default_factory=list)
+    later: list[tuple[Claim[D], float]] = field(default_factory=list)
+    parked: list[tuple[Claim[D], str, str]] = field(default_factory=list)
 
     def add(self, other: "Decision[D]") -> "Decision[D]":
         """Return itself with another sequel joined."""
         self.ended += other.ended
         self.again += other.again
+        self.later += other.later
+        self.parked += other.parked
         return self
 
     @property

@@ -67,6 +67,44 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """One event that another one refers to; `originator`: who imported it, None for ourselves.
+
+    `external_id` is what its item carries, by which the portal can be asked for it; None where
+    items of its type cannot be found by one.
+    """
+
+    entity_type_id: int
+    event_id: str
+    originator: str | None = None
+    external_id: ExternalId | None = field(default=None, compare=False)
+
+    @property
+    def identity(self) -> Identity:
+        """The pair that identifies the event."""
+        return Identity(self.entity_type_id, self.event_id)
+
+    @property
+    def said(self) -> tuple[str, str, str]:
+        """What the event said, as text."""
+        return str(self.entity_type_id), self.event_id, self.originator or ""
+
+    def __str__(self) -> str:
+        """Name it as people do."""
+        return f"{self.entity_type_id}/{self.event_id}"
+
+
+Target = Reference | tuple[Reference, ...]
+"""What one field refers to: one item, or a list of them."""
+Links = Mapping[str, Target]
+
+
+def several_of(target: Target) -> tuple[Reference, ...]:
+    """Return what a field refers to as a list, also where it is one."""
+    return (target,) if isinstance(target, Reference) else target
+
+
+@dataclass(frozen=True, slots=True)
 class ItemEvent:
     """One item to import, as it came.
 
@@ -74,7 +112,8 @@ class ItemEvent:
     external id where the event did not bring its own. `external_id` is None where the portal
     could not be asked. `digest` identifies the body: equal bodies have equal digests. `notes` say
     what of the event's own members is ignored, for the `warnings` of its result.
-    `asks` is what the fields say of who may see the item.
+    `asks` is what the fields say of who may see the item. `links` are the fields that are to hold
+    the items of other events; `linked` are these fields as JSON members, once they are known.
     """
 
     entity_type_id: int
@@ -87,6 +126,8 @@ class ItemEvent:
     origin: Origin = Origin()
     notes: tuple[str, ...] = ()
     asks: Profile = NOTHING_ASKED
+    links: Links = field(default_factory=dict, hash=False)
+    linked: bytes = b""
 
     @property
     def identity(self) -> Identity:
@@ -100,8 +141,12 @@ class ItemEvent:
 
     @property
     def content(self) -> int:
-        """What tells one item from another: 64 bits made of its fields, byte for byte."""
+        """What tells one item from another: 64 bits of its fields, byte for byte, and links."""
         made = hashlib.blake2b(self.fields, digest_size=CONTENT_BITS // 8)
+        for name, target in self.links.items():
+            several = "list" if isinstance(target, tuple) else "one"
+            parts = [name, several, *(part for each in several_of(target) for part in each.said)]
+            made.update("\0".join(["", *parts]).encode(errors="surrogatepass"))
         return int.from_bytes(made.digest(), "big")
 
     @property

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.domain.events import ExternalId
 
@@ -81,6 +81,16 @@ class ExternalIds:
         if entity_type_id in _WITH_XML_ID or entity_type_id >= _FIRST_SMART_PROCESS:
             return "xmlId"
         return None
+
+    def of(
+        self, entity_type_id: int, event_id: str, originator: str | None = None
+    ) -> ExternalId | None:
+        """Return what the item of an event carries that brings no external id of its own.
+
+        `originator`: who imported it, None for ourselves. None where its type has no such field.
+        """
+        ids = self if originator is None else replace(self, originator=originator)
+        return ids.stamp(entity_type_id, event_id, {}, original_names=False).external_id
 
     def stamp(
         self,

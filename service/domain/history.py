@@ -1,9 +1,10 @@
 """Decides how doubtful an event's fate is, and remembers what is known of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from service.domain.events import ItemEvent, Profile
+from service.domain.events import ItemEvent, Profile, Reference
 from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, Outcome
 
@@ -17,6 +18,26 @@ class Doubt(IntEnum):
     """Another process may have sent it: ask if asking is possible, else send."""
     STRONG = 2
     """It was perhaps sent: ask; where asking is impossible, the ambiguity policy decides."""
+
+
+@dataclass(slots=True)
+class Linking:
+    """What this process knows of the links of an unsettled event.
+
+    `values`: the numbers of the items that they refer to, once all are known, by field; `at`: when
+    that was, in seconds since the epoch; `waits`: one of them was not known already; `here_since`:
+    loop time from which it waits here, and in no inner queue; `expired_at`: loop time at which it
+    had waited long enough; `in_flight`: the references that were being imported while it waited;
+    `asked_again`: the portal has refused these numbers, and was asked for them.
+    """
+
+    values: Mapping[str, int | list[int]] | None = None
+    at: float = 0.0
+    waits: bool = False
+    here_since: float | None = None
+    expired_at: float | None = None
+    in_flight: frozenset[Reference] = frozenset()
+    asked_again: bool = False
 
 
 @dataclass(slots=True)
@@ -64,6 +85,9 @@ class History:
     asks: frozenset[Profile] = frozenset()
     """What other messages of the event asked for that were perhaps sent."""
     noted: bool = False
+    waited: float = 0.0
+    parked_at: float | None = None
+    links: Linking = field(default_factory=Linking)
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.

@@ -6,11 +6,15 @@ sets fields to the item numbers of other events. Until every one of them is know
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from service.domain.events import Identity
+from service.domain.events import ExternalId, Identity, Links, Reference, Target, several_of
+from service.domain.external_id import ExternalIds, original_name
+from service.domain.witnessing import PROFILE_FIELDS
 
+K = TypeVar("K", bound=Hashable)
 MAX_REFERENCES = 500
 """In one event: a batch of such events still fits into one look-up a type."""
 MAX_ENTITY_TYPE = 2_147_483_647
@@ -26,56 +30,72 @@ class LinksError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """One event that another one refers to; `originator`: who imported it, None for ourselves."""
+class Own:
+    """What an event is beside its links: they must not contradict it.
 
-    entity_type_id: int
-    event_id: str
-    originator: str | None = None
+    `fields`: what it sets itself; `external_id`: what its item will carry.
+    """
 
-    @property
-    def identity(self) -> Identity:
-        """The pair that identifies the event."""
-        return Identity(self.entity_type_id, self.event_id)
-
-    def __str__(self) -> str:
-        """Name it as people do."""
-        return f"{self.entity_type_id}/{self.event_id}"
+    identity: Identity
+    fields: Collection[str]
+    external_id: ExternalId | None = None
+    original_names: bool = False
 
 
-Target = Reference | tuple[Reference, ...]
-"""What one field refers to: one item, or a list of them."""
-Links = Mapping[str, Target]
-
-
-def links_of(value: object, fields: Mapping[str, object], own: Identity) -> Links:
+def links_of(value: object, own: Own, ids: ExternalIds) -> Links:
     """Return what an event refers to, in the order given; raises LinksError.
 
-    `fields`: what it sets itself; `own`: its identity, which it must not refer to.
+    `ids` tells which external id the item of each reference carries.
     """
     if value is None:
         return {}
     if not isinstance(value, dict) or not value:
         raise LinksError('links must be an object such as {"contactId": {"entityTypeId": 3, …}}')
-    found: dict[str, Target] = {}
-    for name, target in value.items():
-        if name in fields:
-            raise LinksError(f'"{name}" stands in fields and in links: set it in one of them')
-        if not name:
-            raise LinksError("a field of links has no name")
-        found[name] = _target(name, target)
+    found = {name: _target(name, target, ids) for name, target in value.items()}
+    _refuse_names(list(found), own, ids)
     every = list(references(found))
     if len(every) > MAX_REFERENCES:
         raise LinksError(f"links has more than {MAX_REFERENCES} references: split the event")
-    if any(each.originator is None and each.identity == own for each in every):
+    if any(_is_itself(each, own) for each in every):
         raise LinksError("the event refers to itself: nothing could ever resolve that")
     return found
+
+
+def _is_itself(each: Reference, own: Own) -> bool:
+    """Tell whether a reference means the event's own item, by its id or by its external id."""
+    if each.entity_type_id != own.identity.entity_type_id:
+        return False
+    same = each.external_id is not None and each.external_id == own.external_id
+    return same or (each.originator is None and each.identity == own.identity)
+
+
+def _refuse_names(names: Sequence[str], own: Own, ids: ExternalIds) -> None:
+    """Raise LinksError for a field that is set twice, or that holds no item of the CRM."""
+    taken = {_spelt(name, own): "fields" for name in own.fields}
+    external = ids.field_of(own.identity.entity_type_id)
+    identifying = {external, "originatorId"} if external == "originId" else {external}
+    for name in names:
+        if not name:
+            raise LinksError("a field of links has no name")
+        if {name, _spelt(name, own)} & {_spelt(each, own) for each in identifying if each}:
+            raise LinksError(f'links "{name}": this field carries the id of the event itself')
+        if name in PROFILE_FIELDS:
+            raise LinksError(f'links "{name}": it holds no item of the CRM: set it in fields')
+        if taken.get(_spelt(name, own)) == "fields":
+            raise LinksError(f'"{name}" stands in fields and in links: set it in one of them')
+        if taken.setdefault(_spelt(name, own), name) != name:
+            raise LinksError(f'links sets "{name}" in two spellings: use one of them')
+
+
+def _spelt(name: str, own: Own) -> str:
+    """Return a name in the one spelling that it is compared in; the portal reads both."""
+    return original_name(name) if own.original_names else name
 
 
 def references(links: Links) -> Iterator[Reference]:
     """Return every reference, in the order given."""
     for target in links.values():
-        yield from (target,) if isinstance(target, Reference) else target
+        yield from several_of(target)
 
 
 def missing(links: Links, items: Mapping[Reference, int]) -> list[Reference]:
@@ -98,20 +118,20 @@ def members(values: Mapping[str, int | Sequence[int]]) -> bytes:
     ).encode()
 
 
-def cycle(start: Identity, waits_for: Mapping[Identity, Sequence[Identity]]) -> list[Identity]:
+def cycle(start: K, waits_for: Callable[[K], Iterable[K]]) -> list[K]:
     """Return the events of a cycle that an event waits in, itself first; else nothing.
 
-    `waits_for`: what each waiting event still waits for, as far as it is known here.
+    `waits_for`: what a waiting event still waits for, as far as it is known here.
     """
-    path: list[Identity] = []
-    seen: set[Identity] = set()
+    path: list[K] = []
+    seen: set[K] = set()
 
-    def reaches(identity: Identity) -> bool:
-        if identity in seen or len(path) >= MAX_PATH:
+    def reaches(event: K) -> bool:
+        if event in seen or len(path) >= MAX_PATH:
             return False
-        seen.add(identity)
-        path.append(identity)
-        for each in waits_for.get(identity, ()):
+        seen.add(event)
+        path.append(event)
+        for each in waits_for(event):
             if each == start or reaches(each):
                 return True
         path.pop()
@@ -120,15 +140,15 @@ def cycle(start: Identity, waits_for: Mapping[Identity, Sequence[Identity]]) -> 
     return path if reaches(start) else []
 
 
-def _target(name: str, value: object) -> Target:
+def _target(name: str, value: object, ids: ExternalIds) -> Target:
     if isinstance(value, list):
         if not value:
             raise LinksError(f'links "{name}" is an empty list: leave it out')
-        return tuple(_reference(name, each) for each in value)
-    return _reference(name, value)
+        return tuple(_reference(name, each, ids) for each in value)
+    return _reference(name, value, ids)
 
 
-def _reference(name: str, value: object) -> Reference:
+def _reference(name: str, value: object, ids: ExternalIds) -> Reference:
     if not isinstance(value, dict):
         raise LinksError(
             f'links "{name}" must be {{"entityTypeId": …, "id": …}}, or a list of these'
@@ -143,7 +163,10 @@ def _reference(name: str, value: object) -> Reference:
     originator = value.get("originatorId")
     if originator is not None and (not isinstance(originator, str) or not originator):
         raise LinksError(f'links "{name}": originatorId must be a non-empty string')
-    return Reference(_entity_type(name, value.get("entityTypeId")), event_id, originator)
+    originator = None if originator == ids.originator else originator
+    entity_type_id = _entity_type(name, value.get("entityTypeId"))
+    external_id = ids.of(entity_type_id, event_id, originator)
+    return Reference(entity_type_id, event_id, originator, external_id)
 
 
 def _event_id(name: str, value: Mapping[str, object]) -> str:
@@ -152,6 +175,8 @@ def _event_id(name: str, value: Mapping[str, object]) -> str:
         raise LinksError(f'links "{name}": id must be a non-empty string or an integer')
     if source is not None and (not isinstance(source, str) or not source):
         raise LinksError(f'links "{name}": source must be a non-empty string')
+    if isinstance(given, int) and abs(given) >= 10**MAX_ID:
+        raise LinksError(f'links "{name}": the id has more than {MAX_ID:,} characters')
     found = str(given) if source is None else f"{source} {given}"
     if len(found) > MAX_ID:
         raise LinksError(f'links "{name}": the id has more than {MAX_ID:,} characters')

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from service.domain.nearest import nearest
 
-MEMBERS = frozenset({"entityTypeId", "fields", "useOriginalUfNames", "id"})
+MEMBERS = frozenset({"entityTypeId", "fields", "links", "useOriginalUfNames", "id"})
 """The members of an item event; all others are ignored."""
 MAX_NOTES = 20
 MAX_NAME = 100
@@ -36,7 +36,10 @@ def _hint(name: str) -> str:
     meant = _ALSO_MEANT.get(meant or "", meant)
     if meant is not None:
         return f": did you mean {meant}?"
-    return ": the importer knows entityTypeId, fields, useOriginalUfNames and id, and only creates"
+    return (
+        ": the importer knows entityTypeId, fields, links, useOriginalUfNames and id, and only "
+        "creates"
+    )
 
 
 def _shown(name: str) -> str:

@@ -25,17 +25,16 @@ from service.domain.outcomes import (
     Accepted,
     CallFailed,
     CallKind,
-    Failed,
-    FailureKind,
     Fault,
-    Imported,
     PauseReason,
     RefusalKind,
     Refused,
     Report,
 )
+from service.importer.batch_ends import tell
 from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
-from service.importer.field_check import VALIDATION_FAILED, Validator
+from service.importer.field_check import Validator
+from service.importer.link_resolution import LinkResolution, to_send
 from service.importer.lookup import Clocks, Recovery
 from service.importer.memory import CallNotes
 from service.importer.portal import NEVER_RAN, Portal, shown
@@ -84,6 +83,14 @@ class Importer(Generic[D]):
             metrics=metrics,
             clocks=Clocks(clock, lambda: breaker.open_seconds(clock())),
         )
+        self.links: LinkResolution[D] = LinkResolution(
+            portal=portal,
+            claims=claims,
+            rules=rules,
+            metrics=metrics,
+            notes=notes,
+            open_seconds=lambda: breaker.open_seconds(clock()),
+        )
         self._validator: Validator[D] = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
         )
@@ -92,28 +99,16 @@ class Importer(Generic[D]):
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
         started = self._clock()
         decision = await self._carry(batch)
+        with contained(self._metrics, "links"):
+            decision = await self.links.after(decision)
         # What has become of the items is known: a bug in counting must not have them sent again.
         with contained(self._metrics, "count"):
             self._metrics.spent["call"].inc(self._clock() - started)
-            self._count(batch, decision)
+            tell(self._breaker, batch, decision, self._clock())
             if self._recovery.set_back_seen:
                 self._recovery.set_back_seen = False
                 await self._notes.set_back()
         return decision
-
-    def _count(self, batch: Batch[D], decision: Decision[D]) -> None:
-        """Tell the gate how the events of a batch ended."""
-        ends = [outcome for _, outcome in decision.ended]
-        done = [end for end in ends if isinstance(end, Imported)]
-        imported = sum(not end.reconciled for end in done)
-        found = sum(end.reconciled and not end.duplicate for end in done)
-        refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
-        judged = sum(each.code == VALIDATION_FAILED for each in refused)
-        by_name = len(refused) - judged
-        kind = batch.key.entity_type_id
-        self._breaker.ended(
-            imported, by_name, self._clock(), entity_type_id=kind, found=found, judged=judged
-        )
 
     async def _carry(self, batch: Batch[D]) -> Decision[D]:
         decision: Decision[D] = Decision()
@@ -130,6 +125,11 @@ class Importer(Generic[D]):
             with contained(self._metrics, "note"):
                 await self._notes.after((), decision)
         ready = self._validated(ready, decision) if ready is not None else None
+        if ready is not None:
+            prepared = await self.links.prepare(ready, decision)
+            if prepared.kept is not None and prepared.fault is not None:
+                decision.add(self._look_up_failed(prepared.kept, prepared.fault))
+            ready = prepared.ready
         if ready is None:
             return decision
         if not self.may_send(ready):
@@ -175,9 +175,8 @@ class Importer(Generic[D]):
             claim.known.batch_id = batch_id
         try:
             with asked_before_sending(lambda: self.may_send(batch)):
-                report = await self._portal.import_items(
-                    batch.key, [c.event for c in batch.claims]
-                )
+                events = [to_send(claim) for claim in batch.claims]
+                report = await self._portal.import_items(batch.key, events)
             return self._answered(batch, report)
         except NotOurs:
             return self._withheld(batch)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from service.domain.batching import Batcher
 from service.domain.claim_making import claim_of, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat, Resolved
+from service.domain.decisions import Decision
 from service.domain.events import ItemEvent, Malformed
 from service.domain.last_words import LastWord
 from service.domain.limits import Limits
@@ -17,6 +18,8 @@ from service.importer.settlement import End, Settler
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
+LINK_SECONDS = 5.0
+"""Shortest time between two looks at what waits for links."""
 RETURNED = 4
 """Of so many times what can be held it is remembered what was known when it went back: that
 comes back first, unless another process took it."""
@@ -96,6 +99,19 @@ class Desk:
         """Tell whether a claim has not wholly ended."""
         held = self.settler.held
         return self.claims.holds(claim) or any(each in held for each in claim.deliveries)
+
+    def wait(
+        self, decision: Decision[Delivery], may_go_on: Callable[[Claim[Delivery]], bool]
+    ) -> None:
+        """Let claims wait for items; those go on that wait for what a batch has brought."""
+        now = self._notes.clock()
+        for claim, until in decision.later:
+            self.batcher.defer(claim, until)
+        for claim, _queue, _reason in decision.parked:
+            # Stands in for the inner queues: here they are to be parked.
+            self.batcher.defer(claim, now + LINK_SECONDS)
+        self.batcher.hasten(decision.imported_types, now)
+        self.batcher.hasten_deferred(may_go_on, now)
 
     def release(self, claims: Iterable[Claim[Delivery]]) -> None:
         """Give claims up unsettled; what is known of them is kept, their deliveries go back."""

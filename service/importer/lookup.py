@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.claims import Claim, Claims
+from service.domain.codes import is_bad_request, is_refused_for_good
 from service.domain.decisions import Cleared, Rules
 from service.domain.events import ExternalId, ItemEvent
 from service.domain.history import Doubt
@@ -23,10 +24,6 @@ from service.telemetry.metrics import Metrics
 
 D = TypeVar("D")
 Items = Mapping[ExternalId, Sequence[Seen]]
-BAD_REQUEST = 400
-# Codes that say that a look-up asks for what is not there, such as a field.
-REFUSED_FOR_GOOD = frozenset({"invalid_arg_value", "error_argument"})
-
 UNKNOWN_FATE = Failed(
     FailureKind.AMBIGUOUS,
     "CONNECTION_LOST",
@@ -228,11 +225,8 @@ class Recovery(Generic[D]):
         if fault.kind is CallKind.SUSPECT:
             await self._portal.probe()
             return
-        refused = fault.kind is CallKind.AMBIGUOUS and fault.answered
-        for_good = (
-            fault.code.lower() in REFUSED_FOR_GOOD or tries >= self._rules.retry.max_attempts
-        )
-        if not (refused and fault.http_status == BAD_REQUEST and for_good):
+        tired = tries >= self._rules.retry.max_attempts and is_bad_request(fault)
+        if not (is_refused_for_good(fault) or tired):
             raise failed
 
     def _reconciled(self, claim: Claim[D], item_id: int) -> Imported:

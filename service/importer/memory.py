@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from service.domain.batching import Batch
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
-from service.domain.events import ItemEvent
+from service.domain.events import Identity, ItemEvent
 from service.domain.history import Doubt
 from service.domain.last_words import (
     LastWord,
@@ -20,6 +20,8 @@ from service.domain.last_words import (
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
 D = TypeVar("D")
+LATER = 0.001
+"""Seconds by which a word comes after the one that it takes the place of."""
 
 
 class Memory(Protocol):
@@ -136,6 +138,21 @@ class CallNotes:
                 perhaps = claim.known.doubt is Doubt.STRONG
                 word = Word.UNKNOWN if perhaps else Word.NOT_THERE
                 words.append(_word(claim, word, at if perhaps else now, writer))
+        if words:
+            await self.memory.add(words)
+
+    async def gone(self, identities: Iterable[Identity]) -> None:
+        """Note that the items of imported events are not there any more, as far as it is shown.
+
+        A new publish of such an event is looked up at once, and sent if it is proved absent.
+        """
+        now = time.time()
+        known = [self.memory.words.of(event_digest(identity)) for identity in identities]
+        words = [
+            word._replace(word=Word.UNKNOWN, at=max(now - self._proof, word.at + LATER), item_id=0)
+            for word in known
+            if word is not None and word.word is Word.IMPORTED
+        ]
         if words:
             await self.memory.add(words)
 

@@ -180,7 +180,7 @@ class Pipeline:
             decision = await self._importer.carry(batch)
             with contained(self._metrics, "after a batch"):
                 self._intake_control.look()
-                self._desk.batcher.hasten(decision.imported_types, self._clock())
+                self._desk.wait(decision, self._importer.links.may_go_on)
             for again in decision.again:
                 self._again(again)
             with self.tracer.settle(len(decision.ended)):

@@ -87,6 +87,7 @@ class Ending:
             known.attempts,
             known.batch_id,
             known.warnings or (),
+            known.links.values,
         )
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
-from service.domain.events import ItemEvent, Malformed, MalformedCode, Origin
+from service.domain.events import Identity, ItemEvent, Links, Malformed, MalformedCode, Origin
 from service.domain.external_id import ExternalIds
 from service.domain.foreign import looks_like
+from service.domain.links import LinksError, Own, links_of
 from service.domain.members import NO_ID, notes_on
 from service.domain.witnessing import profile_of
 from service.rabbit.bodies import BOM, Unreadable, plain_body, strict_json, uncollected
@@ -101,6 +102,9 @@ class Decoder:
         stamped = self._external_ids.stamp(
             entity_type_id, event_id, fields, original_names=original_names
         )
+        own = Own(
+            Identity(entity_type_id, event_id), fields.keys(), stamped.external_id, original_names
+        )
         return ItemEvent(
             entity_type_id=entity_type_id,
             event_id=event_id,
@@ -112,7 +116,14 @@ class Decoder:
             origin=_origin(message, reading.attributes),
             notes=reading.notes if event_id != nameless else (*reading.notes, NO_ID),
             asks=profile_of(fields),
+            links=self._links(item.get("links"), own),
         )
+
+    def _links(self, value: object, own: Own) -> Links:
+        try:
+            return links_of(value, own, self._external_ids)
+        except LinksError as error:
+            raise _wrong(str(error)) from None
 
 
 def _item(message: Incoming, reading: _Reading) -> tuple[dict[str, Any], _Raw]:

@@ -99,6 +99,7 @@ class Encoder:
             reconciled=outcome.reconciled,
             duplicate=outcome.duplicate,
             warnings=_warnings(settlement) or UNSET,
+            links=dict(settlement.links) if settlement.links else UNSET,
         )
         result = SucceededEvent(
             id=_digest(event.entity_type_id, event.event_id, "succeeded"),

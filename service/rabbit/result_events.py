@@ -59,6 +59,16 @@ class SucceededData(Struct, kw_only=True, frozen=True, rename="camel"):
     ]
     duplicate: Annotated[bool, Meta(description="this event had been imported before")]
     warnings: Warnings = UNSET
+    links: (
+        Annotated[
+            dict[str, int | list[int]],
+            Meta(
+                description="the fields that the event's links have become, with the numbers of "
+                "their items. Absent where it has none, and in some repeats."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Failure(Struct, kw_only=True, frozen=True, rename="camel"):

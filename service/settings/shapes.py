@@ -97,6 +97,7 @@ def _kept(value: str) -> str:
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+LongWait = Annotated[float, Field(ge=0, le=2_592_000, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Originator = Annotated[Name, AfterValidator(_kept)]
 Host = Annotated[str, AfterValidator(_listening)]

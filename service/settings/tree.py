@@ -15,6 +15,7 @@ from service.settings.shapes import (
     Endpoint,
     FieldName,
     File,
+    LongWait,
     Management,
     Name,
     Originator,
@@ -211,6 +212,16 @@ class ClaimSettings(Section):
     )
 
 
+class LinkSettings(Section):
+    """Events that refer to the items of others."""
+
+    wait_seconds: LongWait = Field(
+        86_400,
+        description="how long an event waits for the items that it refers to, counted while the "
+        "importer runs, the portal takes imports, and the lanes of both types are open",
+    )
+
+
 class Settings(BaseSettings):
     """Every setting of the service."""
 
@@ -228,6 +239,7 @@ class Settings(BaseSettings):
     pause: Pause = Pause()
     brake: Brake = Brake()
     claims: ClaimSettings = ClaimSettings()
+    links: LinkSettings = LinkSettings()
     shutdown: Shutdown = Shutdown()
     http: Http = Http()
     log: Log = Log()

@@ -13,6 +13,7 @@ from service.telemetry.labels import (
     KNOWN_CODES,
     KNOWN_TYPES,
     LATENCIES,
+    LINK_RESULTS,
     METHODS,
     OTHER,
     OUTCOMES,
@@ -192,6 +193,17 @@ ALL = (
         "time that intake was shut for the reason; the lane is an entity type, or all",
         "its rate is the share of time shut, also of a pause that comes and goes",
         labels={"reason": tuple(PauseReason), "lane": (ALL_LANES,)},
+    ),
+    Declared(
+        "links_waiting",
+        "events that wait for the items that they refer to, as far as this process has seen them",
+        "grows: the events that they name fail or are never published; look at the dead letters",
+    ),
+    Declared(
+        "links_total",
+        "references resolved, by how the item was found; events given up for one, by why",
+        "timed_out, impossible: tell the upstream team; mostly looked_up: is the memory in use?",
+        labels={"result": LINK_RESULTS},
     ),
     Declared(
         "ambiguous_batches_total",

@@ -11,6 +11,7 @@ LATENCIES = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 AGES = (*LATENCIES, 7200, 21600, 86400, 604800)
 
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
+LINK_RESULTS = ("memory", "in_flight", "looked_up", "timed_out", "impossible")
 METHODS = ("import", "list", "fields", "probe")
 CALL_RESULTS = ("ok", *CallKind)
 TARGETS = ("succeeded", "failed", "dead_letter", "parked")

@@ -88,6 +88,8 @@ class Metrics:
         self.reconciled = self._counter("reconciled_items_total")
         self.memory_written = self._gauge("memory_written_timestamp_seconds")
         self.portal_set_back = self._counter("portal_set_back_total")
+        self.links_waiting = self._gauge("links_waiting")
+        self.links = self._counter("links_total")
         self.isolations = self._counter("isolation_requests_total")
 
     def _declare_rest(self) -> None:

@@ -180,6 +180,7 @@ def _messages() -> Part:
             "application/json",
             "ItemEvent",
             {"payload": examples.ITEM},
+            {"payload": examples.LINKED_ITEM},
         ),
         "itemCloudEvent": _message(
             "Item event, CloudEvents structured",
@@ -199,6 +200,7 @@ def _messages() -> Part:
             CLOUD_EVENTS,
             "SucceededEvent",
             {"payload": examples.SUCCEEDED},
+            {"payload": examples.LINKED_SUCCEEDED},
             described=_RESULT,
         ),
         "itemFailed": _message(
@@ -222,8 +224,7 @@ def _message(
     title: str,
     content_type: str,
     payload: str,
-    example: Part,
-    *,
+    *shown: Part,
     headers: str | None = None,
     described: str = _ITEM,
 ) -> Part:
@@ -233,7 +234,7 @@ def _message(
         "contentType": content_type,
         **({"headers": _ref("schemas", headers)} if headers else {}),
         "payload": _ref("schemas", payload),
-        "examples": [example],
+        "examples": list(shown),
     }
 
 

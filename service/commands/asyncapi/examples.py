@@ -21,6 +21,15 @@ ITEM: Example = {
     "id": "order-1017",
     "fields": {"title": "Order 1017", "opportunity": 129.9, "currencyId": "EUR"},
 }
+LINKED_ITEM: Example = {
+    "entityTypeId": 2,
+    "id": "order-1020",
+    "fields": {"title": "Order 1020"},
+    "links": {
+        "contactId": {"entityTypeId": 3, "id": "customer-77"},
+        "companyId": {"entityTypeId": 4, "id": "00-0001", "originatorId": "1c"},
+    },
+}
 CLOUD_ITEM: Example = {
     "specversion": "1.0",
     "id": "1018",
@@ -64,6 +73,24 @@ SUCCEEDED: Example = msgspec.to_builtins(
             duplicate=False,
         ),
         **_ENVELOPE,
+    )
+)
+LINKED_SUCCEEDED: Example = msgspec.to_builtins(
+    SucceededEvent(
+        id="7031831a3c6a0c91c16ada3081dcb88a010ccc1048b31d9d83209ae7f5375ffa",
+        type="crm.item.import.succeeded.v1",
+        data=SucceededData(
+            event_id="order-1020",
+            entity_type_id=2,
+            item_id=4712,
+            imported_at=_AT,
+            attempts=1,
+            batch_id=_BATCH,
+            reconciled=False,
+            duplicate=False,
+            links={"contactId": 815, "companyId": 9},
+        ),
+        **_ENVELOPE | {"subject": "2/order-1020"},
     )
 )
 FAILED: Example = msgspec.to_builtins(

@@ -18,6 +18,7 @@ def schemas() -> dict[str, Schema]:
     """Return every schema by its name among the components."""
     return {
         "ItemEvent": _item(),
+        "Reference": _reference(),
         "ItemCloudEvent": _cloud_item(),
         "ItemCloudEventHeaders": _cloud_headers(),
         **_written(),
@@ -42,19 +43,13 @@ def _item() -> Schema:
         "type": "object",
         "required": ["entityTypeId", "fields"],
         "properties": {
-            "entityTypeId": {
-                "description": "Entity type of the CRM: 1 lead, 2 deal, 3 contact, 4 company, "
-                "31 invoice, 128 and up smart processes.",
-                "oneOf": [
-                    {"type": "integer", "minimum": 1, "maximum": MAX_ENTITY_TYPE},
-                    {"type": "string", "pattern": f"^({_up_to(MAX_ENTITY_TYPE)})$"},
-                ],
-            },
+            "entityTypeId": _TYPE,
             "fields": {
                 "description": "The item's fields, handed to the portal as they are.",
                 "type": "object",
                 "minProperties": 1,
             },
+            "links": _links(),
             "useOriginalUfNames": {
                 "description": "Y or true: user fields are spelt UF_CRM_…; else ufCrm…",
                 "oneOf": [{"type": "string", "enum": ["Y", "N"]}, {"type": "boolean"}],
@@ -64,6 +59,49 @@ def _item() -> Schema:
                 "description": "The event's id: events of one type with one id are one event. "
                 "Without it the AMQP message_id, else a digest of the body.",
                 "oneOf": [_ID, {"type": "integer"}],
+            },
+        },
+    }
+
+
+def _links() -> Schema:
+    return {
+        "description": "Fields that are to hold the items of other events: each one of them, or a "
+        "list. Such an event waits until every item exists. A field stands here or in `fields`.",
+        "type": ["object", "null"],
+        "minProperties": 1,
+        "additionalProperties": {
+            "oneOf": [
+                _ref("Reference"),
+                {"type": "array", "minItems": 1, "items": _ref("Reference")},
+            ]
+        },
+    }
+
+
+def _reference() -> Schema:
+    return {
+        "title": "Reference to another event",
+        "description": "The event that imports the item, by its entity type and its id; an item "
+        "of somebody else by the external id that it carries.",
+        "type": "object",
+        "required": ["entityTypeId", "id"],
+        "additionalProperties": False,
+        "properties": {
+            "entityTypeId": _TYPE,
+            "id": {
+                "description": "The id of that event.",
+                "oneOf": [_ID, {"type": "integer"}],
+            },
+            "source": {
+                "description": "Its `source`, where it is a CloudEvent.",
+                "type": ["string", "null"],
+                "minLength": 1,
+            },
+            "originatorId": {
+                "description": "Who imported the item, where it was not this importer.",
+                "type": ["string", "null"],
+                "minLength": 1,
             },
         },
     }
@@ -115,3 +153,13 @@ def _up_to(largest: int) -> str:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+_TYPE: Schema = {
+    "description": "Entity type of the CRM: 1 lead, 2 deal, 3 contact, 4 company, 31 invoice, "
+    "128 and up smart processes.",
+    "oneOf": [
+        {"type": "integer", "minimum": 1, "maximum": MAX_ENTITY_TYPE},
+        {"type": "string", "pattern": f"^({_up_to(MAX_ENTITY_TYPE)})$"},
+    ],
+}

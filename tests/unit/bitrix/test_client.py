@@ -5,6 +5,7 @@ How it goes over the wire is tested against the simulated portal, in `tests/inte
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -82,6 +83,15 @@ def test_a_call_is_written_to_the_byte() -> None:
         b'{"entityTypeId":2,"useOriginalUfNames":"N","data":'
         b'{"m00":{"originId":"a","title":"x"},"m01":{"title":"y"}}}'
     ) == encode_import(DEALS, events)
+
+
+def test_what_links_have_become_stands_behind_the_stamp() -> None:
+    """The item's own fields stay as they are, also where there are none left."""
+    event = replace(sent(b'{"t": 1.10 }', b'"originId":"a",'), linked=b'"contactId":5,')
+    bare = replace(event, fields=memoryview(b"{}"))
+    assert (
+        b'{"m00":{"originId":"a","contactId":5,"t": 1.10 },"m01":{"originId":"a","contactId":5}}}'
+    ) == encode_import(DEALS, [event, bare])[-87:]
 
 
 def test_original_names_are_asked_for_with_a_letter() -> None:

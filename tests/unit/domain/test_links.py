@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.events import Identity
+from service.domain.events import ExternalId, Identity, Links, Reference
+from service.domain.external_id import ExternalIds
 from service.domain.links import (
     MAX_REFERENCES,
     LinksError,
-    Reference,
+    Own,
     cycle,
     links_of,
     members,
@@ -21,19 +22,25 @@ from service.domain.links import (
 )
 
 OWN = Identity(2, "order-1")
+IDS = ExternalIds("crm-importer", {7: "ufCrm_7"})
 CUSTOMER = {"entityTypeId": 3, "id": "customer-77"}
+
+
+def links_in(value: object, *fields: str, original_names: bool = False) -> Links:
+    """Return what an event refers to that is called as OWN and sets some fields."""
+    external = ExternalId("originId", OWN.event_id, "crm-importer")
+    return links_of(value, Own(OWN, fields, external, original_names), IDS)
 
 
 def test_a_field_refers_to_one_event_or_to_a_list() -> None:
     """Whole numbers are written in decimal, a type may be text, a source comes first."""
-    links = links_of(
+    links = links_in(
         {
             "contactId": CUSTOMER,
             "contactIds": [{"entityTypeId": "3", "id": 77}, CUSTOMER],
             "companyId": {"entityTypeId": 4, "id": "x", "source": "/shop", "originatorId": "1c"},
         },
-        {"title": "a"},
-        OWN,
+        "title",
     )
     customer = Reference(3, "customer-77")
     assert {
@@ -46,7 +53,7 @@ def test_a_field_refers_to_one_event_or_to_a_list() -> None:
 
 def test_no_links_is_none() -> None:
     """Absent or null."""
-    assert {} == links_of(None, {}, OWN)
+    assert {} == links_in(None)
 
 
 @pytest.mark.parametrize(
@@ -73,24 +80,78 @@ def test_no_links_is_none() -> None:
         ({"a": {**CUSTOMER, "source": 5}}, "source must be"),
         ({"a": {**CUSTOMER, "originatorId": ""}}, "originatorId must be"),
         ({"a": {**CUSTOMER, "field": "x"}}, 'has "field"'),
+        ({"a": {"entityTypeId": 3, "id": 10**1000}}, "more than 1,000 characters"),
+        ({"a": {"entityTypeId": 3, "id": -(10**9000)}}, "more than 1,000 characters"),
         ({"a": {"entityTypeId": 2, "id": "order-1"}}, "refers to itself"),
+        (
+            {"a": {"entityTypeId": 2, "id": "order-1", "originatorId": "crm-importer"}},
+            "refers to itself",
+        ),
+        ({"originId": CUSTOMER}, "the id of the event itself"),
+        ({"originatorId": CUSTOMER}, "the id of the event itself"),
+        ({"assignedById": CUSTOMER}, "no item of the CRM"),
+        ({"categoryId": CUSTOMER}, "no item of the CRM"),
+        ({"opened": CUSTOMER}, "no item of the CRM"),
         ({"a": [CUSTOMER] * (MAX_REFERENCES + 1)}, "more than"),
     ],
 )
 def test_what_cannot_be_referred_to_is_named(links: object, said: str) -> None:
     """With the remedy, for the event is malformed."""
     with pytest.raises(LinksError, match=said):
-        links_of(links, {"title": "a"}, OWN)
+        links_in(links, "title")
+
+
+def test_a_reference_knows_the_external_id_that_its_item_carries() -> None:
+    """As stamping gives it: of another importer with its name, of some types not at all."""
+    links = links_in(
+        {
+            "a": {"entityTypeId": 3, "id": "x"},
+            "b": {"entityTypeId": 3, "id": "x", "originatorId": "1c"},
+            "c": {"entityTypeId": 31, "id": "x", "originatorId": "1c"},
+            "d": {"entityTypeId": 128, "id": "x" * 256},
+            "e": {"entityTypeId": 7, "id": "x"},
+            "f": {"entityTypeId": 9, "id": "x"},
+        }
+    )
+    found = {name: each.external_id for name, each in links.items() if isinstance(each, Reference)}
+    assert {
+        "a": ExternalId("originId", "x", "crm-importer"),
+        "b": ExternalId("originId", "x", "1c"),
+        "c": ExternalId("xmlId", "x"),
+        "d": IDS.of(128, "x" * 256),
+        "e": ExternalId("ufCrm_7", "x"),
+        "f": None,
+    } == found
+    assert "sha256:" in str(found["d"])
+
+
+def test_a_field_has_two_spellings_where_original_names_are_used() -> None:
+    """The portal reads both, so it stands in fields or in links, and once."""
+    links_in({"UF_CRM_5": CUSTOMER}, "ufCrm_5")
+    for links, fields in (
+        ({"UF_CRM_5": CUSTOMER}, ["ufCrm_5"]),
+        ({"ufCrm_5": CUSTOMER}, ["UF_CRM_5"]),
+        ({"ufCrm_5": CUSTOMER, "UF_CRM_5": CUSTOMER}, []),
+    ):
+        with pytest.raises(LinksError):
+            links_in(links, *fields, original_names=True)
+
+
+def test_another_event_with_this_ones_external_id_is_itself() -> None:
+    """It could only be found as the item that waits for it."""
+    own = Own(Identity(2, "other"), (), ExternalId("originId", "order-1", "crm-importer"))
+    with pytest.raises(LinksError, match="refers to itself"):
+        links_of({"a": {"entityTypeId": 2, "id": "order-1"}}, own, IDS)
 
 
 def test_the_same_id_of_another_importer_is_another_item() -> None:
     """It may be referred to."""
-    assert links_of({"a": {"entityTypeId": 2, "id": "order-1", "originatorId": "1c"}}, {}, OWN)
+    assert links_in({"a": {"entityTypeId": 2, "id": "order-1", "originatorId": "1c"}})
 
 
 def test_resolved_fields_are_numbers_and_lists_of_numbers() -> None:
     """As members before the event's own; what is missing cannot be written."""
-    links = links_of({"contactId": CUSTOMER, 'q"': [CUSTOMER]}, {}, OWN)
+    links = links_in({"contactId": CUSTOMER, 'q"': [CUSTOMER]})
     items = {Reference(3, "customer-77"): 4711}
     values = resolved(links, items)
     assert {"contactId": 4711, 'q"': [4711]} == values
@@ -117,7 +178,8 @@ def test_a_cycle_is_named_from_the_event_that_waits_in_it(
         Identity(2, name): [Identity(2, each) for each in names]
         for name, names in waits_for.items()
     }
-    assert found == [identity.event_id for identity in cycle(Identity(2, "a"), graph)]
+    events = cycle(Identity(2, "a"), lambda each: graph.get(each, []))
+    assert found == [identity.event_id for identity in events]
 
 
 @given(
@@ -132,5 +194,5 @@ def test_a_cycle_is_named_from_the_event_that_waits_in_it(
 def test_nothing_that_json_can_hold_ends_in_another_error(value: object) -> None:
     """Links, or a sentence."""
     with suppress(LinksError):
-        links = links_of(value, {}, OWN)
+        links = links_in(value)
         assert links or not list(references(links))

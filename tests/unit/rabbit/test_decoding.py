@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.events import ItemEvent, Malformed, MalformedCode
+from service.domain.events import ExternalId, ItemEvent, Malformed, MalformedCode, Reference
 from service.domain.external_id import ExternalIds
 from service.rabbit.bodies import unpacked
 from service.rabbit.decoding import Decoder, Incoming
@@ -605,3 +605,81 @@ def test_notes_are_few_and_short_whatever_the_event() -> None:
     notes = good(f'{{"entityTypeId":2,{FIELDS},{members}}}').notes
     assert len(notes) <= 21
     assert all(len(note) < 300 for note in notes)
+
+
+CUSTOMER = '{"entityTypeId":3,"id":"customer-77"}'
+
+
+def linked(links: str, **more: Any) -> str:
+    """Write an event with links."""
+    fields = more.pop("fields", '{"title":"x"}')
+    rest = "".join(f',"{name}":{value}' for name, value in more.items())
+    return f'{{"entityTypeId":2,"id":"o","fields":{fields},"links":{links}{rest}}}'
+
+
+def test_links_are_read_whatever_the_envelope() -> None:
+    """With the external id that the item of each reference carries; they are no ignored member."""
+    found = Reference(
+        3, "customer-77", None, ExternalId("originId", "customer-77", "crm-importer")
+    )
+    body = linked(f'{{"contactId":{CUSTOMER},"contactIds":[{CUSTOMER}]}}')
+    for event in (
+        good(body),
+        good(f'{{"id":"1","source":"s","data":{body}}}', content_type=STRUCTURED),
+        good(body, {"cloudEvents_id": "1", "cloudEvents_source": "s"}),
+    ):
+        assert {"contactId": found, "contactIds": (found,)} == event.links
+        assert found.external_id == event.links["contactId"].external_id  # type: ignore[union-attr]
+        assert (b'{"title":"x"}', ()) == (bytes(event.fields), event.notes)
+
+
+def test_links_of_null_are_none() -> None:
+    """Writers put null for what is not there."""
+    assert {} == good(linked("null")).links == good(PLAIN).links
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (linked("[]"), "links must be an object"),
+        (linked("{}"), "links must be an object"),
+        (linked('{"contactId":77}'), 'links "contactId" must be'),
+        (linked(f'{{"title":{CUSTOMER}}}'), '"title" stands in fields and in links'),
+        (linked('{"dealId":{"entityTypeId":2,"id":"o"}}'), "refers to itself"),
+        (
+            linked('{"dealId":{"entityTypeId":"2","id":"o","originatorId":"crm-importer"}}'),
+            "refers to itself",
+        ),
+        (linked(f'{{"originId":{CUSTOMER}}}'), "the id of the event itself"),
+        (linked('{"a":{"entityTypeId":3,"id":"x","type":4}}'), 'has "type"'),
+        (
+            linked(f'{{"UF_CRM_5":{CUSTOMER}}}', fields='{"ufCrm_5":1}', useOriginalUfNames='"Y"'),
+            '"UF_CRM_5" stands in fields and in links',
+        ),
+    ],
+)
+def test_a_mistake_in_links_is_malformed_and_named(body: str, said: str) -> None:
+    """With the type, so that the result has a routing key."""
+    malformed = bad(body)
+    assert said in malformed.message
+    assert (MalformedCode.WRONG_SHAPE, 2, "o") == (
+        malformed.code,
+        malformed.entity_type_id,
+        malformed.event_id,
+    )
+
+
+def test_an_event_that_refers_to_itself_as_a_cloud_event_is_malformed() -> None:
+    """Its id there is made of source and id."""
+    itself = '{"dealId":{"entityTypeId":2,"id":"1","source":"s"}}'
+    body = f'{{"id":"1","source":"s","data":{linked(itself)}}}'
+    assert "refers to itself" in bad(body, content_type=STRUCTURED).message
+
+
+def test_other_links_make_another_content() -> None:
+    """So that a repeated id with other links is told; where there are none, nothing changes."""
+    one = good(linked(f'{{"contactId":{CUSTOMER}}}'))
+    several = good(linked(f'{{"contactId":[{CUSTOMER}]}}'))
+    plain = good(f'{{"entityTypeId":2,"id":"o",{FIELDS}}}')
+    assert 3 == len({one.content, several.content, plain.content})
+    assert plain.content == good(f'{{"entityTypeId":2,"id":"o",{FIELDS},"links":null}}').content

@@ -87,7 +87,8 @@ def written(event: ItemEvent | Malformed, outcome: Outcome, **more: Any) -> list
     """Write the messages of an outcome, as the importer does."""
     message = Message(body=json.dumps(examples.ITEM).encode())
     delivery: Any = Delivered(message)
-    settlement = Settlement(event, delivery, outcome, more.get("attempts", 1), more.get("batch"))
+    attempts, batch, links = more.get("attempts", 1), more.get("batch"), more.get("links")
+    settlement = Settlement(event, delivery, outcome, attempts, batch, links=links)
     writer = Encoder(TOPOLOGY, portal_host="portal.example")
     result = writer.result(settlement, NOW)
     if isinstance(outcome, Imported):
@@ -159,8 +160,14 @@ def test_examples_of_items_are_read_by_the_importer() -> None:
         decoded(examples.ITEM),
         decoded(examples.CLOUD_ITEM, content_type=cloud),
         decoded(examples.BINARY_ITEM, headers=examples.BINARY_HEADERS),
+        decoded(examples.LINKED_ITEM),
     ]
-    assert [(2, "order-1017"), (1, "/shop/orders 1018"), (1032, "/shop/orders 1019")] == [
+    assert [
+        (2, "order-1017"),
+        (1, "/shop/orders 1018"),
+        (1032, "/shop/orders 1019"),
+        (2, "order-1020"),
+    ] == [
         (event.entity_type_id, event.event_id) for event in found if isinstance(event, ItemEvent)
     ]
 
@@ -172,6 +179,9 @@ def test_examples_of_results_are_what_the_importer_writes() -> None:
     code, text = "CRM_FIELD_ERROR_REQUIRED", 'Field "Source" is required'
     failed, letter = written(event, Failed(FailureKind.REJECTED, code, text, 200), batch=BATCH)
     assert examples.SUCCEEDED == json.loads(succeeded.body)
+    links = {"contactId": 815, "companyId": 9}
+    (linked,) = written(decoded(examples.LINKED_ITEM), Imported(4712), batch=BATCH, links=links)
+    assert examples.LINKED_SUCCEEDED == json.loads(linked.body)
     assert examples.FAILED == json.loads(failed.body)
     assert examples.DEAD_LETTER_HEADERS == {
         **(letter.properties.headers or {}),

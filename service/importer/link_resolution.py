@@ -1,0 +1,257 @@
+"""Finds the items that events refer to, before they are sent; what is not found is waited for."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from service.domain.batching import Batch
+from service.domain.claims import Claim, Claims
+from service.domain.decisions import Decision, Rules
+from service.domain.events import ItemEvent, Reference, several_of
+from service.domain.link_waits import LinkWaits
+from service.domain.links import members, missing, references, resolved
+from service.domain.outcomes import Failed, Fault, Imported, Outcome
+from service.domain.parking import LINK, LINKS
+from service.importer.link_failures import NotFound, no_external_id, not_found, unknown_type
+from service.importer.link_numbers import Asked, ItemNumbers, Open
+from service.importer.link_refusals import LinkRefusals
+from service.importer.lookup import Lookup
+from service.importer.memory import CallNotes
+from service.telemetry.metrics import Metrics
+
+D = TypeVar("D")
+HERE_SECONDS = 5.0
+"""What waits for longer waits in an inner queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[D]):
+    """What of a batch may be sent, and what a failed look-up keeps back, with why."""
+
+    ready: Batch[D] | None
+    kept: Batch[D] | None = None
+    fault: Fault | None = None
+
+
+class LinkResolution(Generic[D]):
+    """Resolves the links of a batch: from memory, from what is in flight, else by asking."""
+
+    def __init__(
+        self,
+        *,
+        portal: Lookup,
+        claims: Claims[D],
+        rules: Rules,
+        metrics: Metrics,
+        notes: CallNotes,
+        open_seconds: Callable[[], float],
+    ) -> None:
+        """Ask the portal, by the rules; `open_seconds`: how long it has taken imports.
+
+        To be set before use: `lane_is_open` tells whether events of a type may leave, `may_hold`
+        whether there is room for what waits here for some seconds.
+        """
+        self.lane_is_open: Callable[[int], bool] = lambda _: True
+        self.may_hold: Callable[[], bool] = lambda: True
+        self._numbers = ItemNumbers(portal=portal, claims=claims, rules=rules, notes=notes)
+        self._refusals = LinkRefusals(self._numbers, rules, notes)
+        self._wait_seconds, self._metrics = rules.links_wait, metrics
+        self._clock, self._open_seconds = notes.clock, open_seconds
+        self._waits = LinkWaits()
+
+    async def prepare(self, batch: Batch[D], decision: Decision[D]) -> Prepared[D]:
+        """Return what of a batch may be sent.
+
+        The rest is put into the decision: it ends, joins a batch later, or waits elsewhere.
+        """
+        if not any(claim.event.links for claim in batch.claims):
+            return Prepared(batch)
+        self._numbers.heed_set_back()
+        left = [claim for claim in batch.claims if not self._is_impossible(claim, decision)]
+        waiting = [each for claim in left if (each := self._opened(claim)) is not None]
+        asked = await self._numbers.ask(waiting)
+        kept = [each.claim for each in waiting if not self._judged(each, asked, decision)]
+        self._metrics.links_waiting.set(len(self._waits))
+        ready = [claim for claim in left if not claim.event.links or claim.known.links.values]
+        if len(ready) == len(batch.claims):
+            return Prepared(batch)
+        return Prepared(
+            batch.part(ready, batch.due) if ready else None,
+            batch.part(kept, batch.due) if kept else None,
+            asked.fault,
+        )
+
+    async def after(self, decision: Decision[D]) -> Decision[D]:
+        """Return what follows for a batch, once numbers that the portal refused are looked up."""
+        decision = await self._refusals.look_again(decision)
+        for claim, outcome in decision.ended:
+            own = Reference(*claim.event.identity)
+            if isinstance(outcome, Imported) and self._waits.is_awaited(own.identity):
+                self._numbers.put(own, outcome.item_id)
+            if claim.event.links:
+                self._waits.end(own.identity)
+            if isinstance(outcome, Imported) and not claim.known.links.values:
+                # Found by a look-up: what it refers to is told where it is known, and not asked.
+                claim.known.links.values = self._values(claim)
+        self._metrics.links_waiting.set(len(self._waits))
+        return decision
+
+    def wakes(self, ended: Iterable[tuple[Claim[D], Outcome]]) -> bool:
+        """Tell whether an item is in the CRM now that something waits for."""
+        return any(
+            isinstance(outcome, Imported) and self._waits.is_awaited(claim.event.identity)
+            for claim, outcome in ended
+        )
+
+    def may_go_on(self, claim: Claim[D]) -> bool:
+        """Tell whether an item is known now that a claim has waited for here."""
+        links = claim.known.links
+        return links.here_since is not None and any(
+            self._numbers.of(each) is not None for each in links.in_flight
+        )
+
+    def _is_impossible(self, claim: Claim[D], decision: Decision[D]) -> bool:
+        """End a claim that refers to what nobody can find."""
+        for name, each in _named(claim.event):
+            if each.external_id is None:
+                self._fail(claim, no_external_id(name, each), "impossible", decision)
+                return True
+        return False
+
+    def _opened(self, claim: Claim[D]) -> Open[D] | None:
+        """Resolve a claim from memory, or return it with what is missing."""
+        links, set_back_at = claim.known.links, self._numbers.set_back_at
+        stale = set_back_at is not None and links.at < set_back_at
+        if not claim.event.links or (links.values and not stale):
+            return None
+        links.values = None
+        absent = self._missing(claim)
+        if not absent:
+            self._resolve(claim, ())
+            return None
+        self._count_waiting(claim, absent)
+        return Open(claim, absent, self._asked_last(claim, absent))
+
+    def _missing(self, claim: Claim[D]) -> list[Reference]:
+        every = references(claim.event.links)
+        known = {each: 0 for each in every if self._numbers.of(each) is not None}
+        return missing(claim.event.links, known)
+
+    def _resolve(self, claim: Claim[D], asked: Collection[Reference]) -> None:
+        """Note the numbers of all items that a claim refers to."""
+        links = claim.known.links
+        links.values, links.at = self._values(claim), time.time()
+        links.here_since = links.expired_at = None
+        for each in dict.fromkeys(references(claim.event.links)):
+            how = "looked_up" if each in asked else "memory"
+            self._metrics.links.labels("in_flight" if each in links.in_flight else how).inc()
+        links.in_flight = frozenset()
+        self._waits.end(claim.event.identity)
+
+    def _values(self, claim: Claim[D]) -> Mapping[str, int | list[int]] | None:
+        """Return what the links of a claim become; None while an item is not known."""
+        every = references(claim.event.links)
+        items = {each: number for each in every if (number := self._numbers.of(each)) is not None}
+        return None if missing(claim.event.links, items) else resolved(claim.event.links, items)
+
+    def _count_waiting(self, claim: Claim[D], absent: Sequence[Reference]) -> None:
+        """Count the time that a claim has waited; only while all that it needs might come."""
+        known, event = claim.known, claim.event
+        types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
+        counts = all(self.lane_is_open(each) for each in types)
+        seen, now = self._waits.knows(event.identity), self._open_seconds()
+        waits_for = [each.identity for each in absent]
+        since = self._waits.note(event.identity, waits_for, now, counts=counts)
+        if known.links.waits or known.parked_at is not None:
+            if known.parked_at is not None and not seen and counts:
+                # Parked by another process; what counted before that is in `waited` already.
+                since = min(now, max(0.0, time.time() - known.parked_at))
+            known.waited += since
+        known.links.waits = True
+
+    def _asked_last(self, claim: Claim[D], absent: Sequence[Reference]) -> list[Reference]:
+        """Return what a claim that has waited long enough was not asked for since then."""
+        links = claim.known.links
+        if claim.known.waited < self._wait_seconds:
+            return []
+        links.expired_at = self._clock() if links.expired_at is None else links.expired_at
+        return [e for e in absent if (self._numbers.asked_at(e) or 0.0) < links.expired_at]
+
+    def _judged(self, each: Open[D], asked: Asked, decision: Decision[D]) -> bool:
+        """Say what follows for a claim; False where a failed look-up keeps it back."""
+        claim, absent = each.claim, self._missing(each.claim)
+        if not absent:
+            self._resolve(claim, asked.references)
+            return True
+        for name, reference in _named(claim.event):
+            if reference in absent and reference.entity_type_id in asked.unknown_types:
+                self._fail(claim, unknown_type(name, reference), "impossible", decision)
+                return True
+        flying = [ref for ref in absent if self._numbers.flies(ref)]
+        unasked = [
+            ref
+            for ref in absent
+            if (self._numbers.asked_at(ref) is None and ref not in flying)
+            or (ref in each.last and ref not in asked.references)
+        ]
+        if unasked and asked.fault is not None:
+            return False
+        expired = claim.known.links.expired_at is not None
+        if expired and not unasked and not any(map(self._ends_soon, flying)):
+            self._time_out(claim, absent, decision)
+        else:
+            self._wait(claim, absent, unasked, decision)
+        return True
+
+    def _wait(
+        self,
+        claim: Claim[D],
+        absent: Sequence[Reference],
+        unasked: Sequence[Reference],
+        decision: Decision[D],
+    ) -> None:
+        """Let a claim wait: here, while that is short and there is room, else in its queue."""
+        links, now = claim.known.links, self._clock()
+        links.here_since = now if links.here_since is None else links.here_since
+        flying = [each for each in absent if self._numbers.flies(each)]
+        links.in_flight |= frozenset(flying)
+        until = float("inf")
+        if len(flying) == len(absent):
+            until = now + HERE_SECONDS
+        elif unasked:
+            until = max(now, *(self._numbers.may_ask_from(e.entity_type_id) for e in unasked))
+        if until <= links.here_since + HERE_SECONDS and self.may_hold():
+            decision.later.append((claim, until))
+            return
+        links.here_since = None
+        decision.parked.append((claim, LINKS, LINK))
+
+    def _time_out(
+        self, claim: Claim[D], absent: Sequence[Reference], decision: Decision[D]
+    ) -> None:
+        name = next(name for name, each in _named(claim.event) if each in absent)
+        circle = self._waits.circle(claim.event.identity)
+        found = NotFound(name, absent, self._wait_seconds, circle)
+        self._fail(claim, not_found(found), "timed_out", decision)
+
+    def _fail(self, claim: Claim[D], why: Failed, how: str, decision: Decision[D]) -> None:
+        self._metrics.links.labels(how).inc()
+        decision.ended.append((claim, why))
+
+    def _ends_soon(self, reference: Reference) -> bool:
+        """Tell whether an event that is held here waits for no link itself."""
+        return not self._waits.knows(reference.identity)
+
+
+def to_send(claim: Claim[D]) -> ItemEvent:
+    """Return the event of a claim with the fields that its links have become."""
+    values = claim.known.links.values
+    return replace(claim.event, linked=members(values)) if values else claim.event
+
+
+def _named(event: ItemEvent) -> Iterator[tuple[str, Reference]]:
+    """Yield every reference of an event with the field that it is for."""
+    for name, target in event.links.items():
+        for each in several_of(target):
+            yield name, each
