@@ -64,6 +64,12 @@ def change_items(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def delete_items(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Delete items, as people do."""
+    portal.ledger.delete(data["ids"])
+    return {}
+
+
 def change_tokens(portal: Portal, data: Mapping[str, Any]) -> dict[str, Any]:
     """Expire the access tokens or revoke the refresh token."""
     if data.get("expire"):

@@ -7,12 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.sandbox.catalogue import CUT_AT, SYSTEM_FIELDS, Catalogue, Field
+from tests.sandbox.catalogue import CUT_AT, SYSTEM_FIELDS, TITLES, Catalogue, Field
 from tests.sandbox.reply import refusal
 from tests.sandbox.settings import Settings
 from tests.sandbox.storing import converted, is_date, kept
 
 Newest = Callable[[], datetime | None]
+Exists = Callable[[int, int], bool]
+REFERRED = {
+    "leadId": 1,
+    "dealId": 2,
+    "contactId": 3,
+    "contactIds": 3,
+    "companyId": 4,
+    "companyIds": 4,
+    "mycompanyId": 4,
+    "quoteId": 7,
+}
+"""Fields that hold items, with their type; `parentId128` and the like say it themselves."""
 NOT_VALID = "CRM_FIELD_ERROR_VALUE_NOT_VALID"
 
 
@@ -47,13 +59,17 @@ class Clerk:
         self._settings = settings
         self._catalogue = catalogue
 
-    def draft(self, entity_type: int, entry: object, *, original: bool, newest: Newest) -> Draft:
+    def draft(
+        self, entity_type: int, entry: object, *, original: bool, newest: Newest, exists: Exists
+    ) -> Draft:
         """Return what would be stored; raises `EntryRefused` for what is refused unsaved."""
         fields, complaint = self._parsed(entity_type, entry, original=original)
         if entity_type in self._settings.import_denied:
             raise EntryRefused("ACCESS_DENIED", "Access denied.")
         self._check_required(entity_type, fields)
         self._check_values(entity_type, fields)
+        if self._settings.references == "checked":
+            _check_references(fields, exists)
         self._check_system_fields(fields, newest)
         if len(str(fields.get("xmlId", ""))) > CUT_AT:
             raise refusal(400, "400", "Mysql query error: (1406) Data too long for 'XML_ID'")
@@ -115,6 +131,26 @@ class Clerk:
             raise _not_valid("updatedTime")
         if "movedTime" in fields and not created <= moment(fields["movedTime"]) <= updated:
             raise _not_valid("movedTime")
+
+
+def _check_references(fields: Mapping[str, object], exists: Exists) -> None:
+    """Refuse the number of an item that the user cannot read; nothing and 0 are no number."""
+    for name, value in fields.items():
+        kind = REFERRED.get(name) or _parent(name)
+        for number in value if isinstance(value, list) else [value]:
+            if (
+                kind is not None
+                and isinstance(number, int)
+                and number
+                and not exists(kind, number)
+            ):
+                label = TITLES.get(kind, "Item")
+                raise EntryRefused(0, f'Access to "[{label} #{number}]" is denied')
+
+
+def _parent(name: str) -> int | None:
+    digits = name.removeprefix("parentId")
+    return int(digits) if digits != name and digits.isdecimal() else None
 
 
 def moment(text: str) -> datetime:

@@ -111,7 +111,11 @@ class Importer:
         try:
             newest = partial(self._newest, order.entity_type)
             draft = self._clerk.draft(
-                order.entity_type, entry, original=order.original, newest=newest
+                order.entity_type,
+                entry,
+                original=order.original,
+                newest=newest,
+                exists=self._exists,
             )
         except EntryRefused as refused:
             return refused.answer()
@@ -151,6 +155,10 @@ class Importer:
         )
         record.created.append(number)
         return number
+
+    def _exists(self, entity_type: int, number: int) -> bool:
+        readable = entity_type not in self._settings.read_denied
+        return readable and number in self._ledger.of_type(entity_type)
 
     def _newest(self, entity_type: int) -> datetime | None:
         """Return the creation time of the type's item with the highest id."""

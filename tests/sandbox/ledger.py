@@ -76,6 +76,7 @@ class Ledger:
         self.light = light
         self.calls: list[CallRecord] = []
         self.items: list[ItemRecord] = []
+        self._deleted = 0
         self._by_type: dict[int, dict[int, ItemRecord]] = {}
         self._by_value: dict[tuple[int, str, str], list[int]] = {}
         self._by_external: dict[ExternalId, list[int]] = {}
@@ -97,7 +98,7 @@ class Ledger:
 
     def next_id(self) -> int:
         """Return the id that the next item will get."""
-        return len(self.items) + 1
+        return len(self.items) + self._deleted + 1
 
     def add(self, item: ItemRecord) -> None:
         """Enter a created item."""
@@ -113,7 +114,17 @@ class Ledger:
 
     def set_back(self, kept: int) -> None:
         """Forget all but the oldest items: their numbers will be given out again."""
-        items = self.items[:kept]
+        self._deleted = 0
+        self._keep(self.items[:kept])
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """Delete items, as people do; their numbers are not given out again."""
+        gone = set(ids)
+        kept = [item for item in self.items if item.id not in gone]
+        self._deleted += len(self.items) - len(kept)
+        self._keep(kept)
+
+    def _keep(self, items: Iterable[ItemRecord]) -> None:
         self.items, self._by_type, self._by_value, self._by_external = [], {}, {}, {}
         for item in items:
             self.add(item)

@@ -48,6 +48,7 @@ def application(portal: Portal) -> web.Application:
             web.post("/control/tokens", _control_json(portal, control.change_tokens)),
             web.post("/control/set_back", _control_json(portal, control.set_back)),
             web.post("/control/items", _control_json(portal, control.change_items)),
+            web.post("/control/delete", _control_json(portal, control.delete_items)),
             web.post("/control/reset", _control(lambda _: portal.reset())),
         ]
     )

@@ -47,6 +47,9 @@ class Settings:
     read_pipelines: Sequence[int] | None = None
     read_only_open: bool = False
 
+    # a number of an item that is not there, or may not be read: kept as it came, or refused
+    references: Literal["kept", "checked"] = "kept"
+
     # what a column keeps of a text: utf8mb3 ends it before a character of four bytes
     columns: Literal["utf8mb4", "utf8mb3"] = "utf8mb4"
     trims: bool = False
