@@ -10,7 +10,7 @@ import jiter
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
-from service.domain.events import BatchKey, Links
+from service.domain.events import BatchKey, ItemEvent
 from service.domain.fields import Complaint, Field, Policy, complaints
 from service.domain.outcomes import CallFailed, Failed, FailureKind
 from service.telemetry.metrics import Metrics
@@ -76,7 +76,7 @@ class Validator(Generic[D]):
         if known is None:
             return
         for claim in fresh:
-            fields = {**read_item(bytes(claim.event.fields)), **stand_ins(claim.event.links)}
+            fields = read_item(claim.event)
             found = complaints(fields, known, original_names=batch.key.original_names)
             self._count(found)
             claim.known.warnings = tuple(map(str, found))
@@ -140,12 +140,13 @@ class Validator(Generic[D]):
             self._metrics.field_complaints.labels(each.flaw).inc()
 
 
-def stand_ins(links: Links) -> Mapping[str, object]:
-    """Return the fields that are to hold items, with some number for each."""
-    return {name: [1] if isinstance(each, tuple) else 1 for name, each in links.items()}
+def read_item(event: ItemEvent) -> Mapping[str, object]:
+    """Return the fields of an event as they will be sent; links have become some number."""
+    links = {name: [1] if isinstance(each, tuple) else 1 for name, each in event.links.items()}
+    return {**_read(bytes(event.fields)), **links}
 
 
-def read_item(fields: bytes) -> Mapping[str, object]:
+def _read(fields: bytes) -> Mapping[str, object]:
     """Return the fields with every digit of their numbers."""
     read: Mapping[str, object]
     try:

@@ -76,7 +76,7 @@ class Judge:
             return [_TOO_MANY]
         if isinstance(known, Fault):
             return [_of_fault(event.entity_type_id, known)]
-        item = read_item(bytes(event.fields))
+        item = read_item(event)
         lost = complaints(item, known, original_names=event.original_names)
         if lost and self.rejects:
             return [of_complaint(each, rejects=True) for each in lost]
