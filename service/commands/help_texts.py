@@ -42,8 +42,8 @@ ends early, it says after which event to go on (--after). An event that is
 published again does no harm: it is imported once.
 
 --rehearse publishes nothing and imports nothing. It asks the portal for its
-fields, and for the ids that are in the CRM already, at the pace of its limits,
-and tells of every line what would become of it:
+fields, for the ids that are in the CRM already, and for what links refer to, at
+the pace of its limits, and tells of every line what would become of it:
   would fail   it would not be imported; with the code that its result would have
   may fail     only the import itself will show it
   not judged   the portal could not be asked

@@ -189,3 +189,26 @@ def _entity_type(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_ENTITY_TYPE:
         raise LinksError(f'links "{name}": entityTypeId must be from 1 to {MAX_ENTITY_TYPE}')
     return value
+
+
+def stuck(waits_for: Mapping[K, Iterable[K | None]]) -> set[K]:
+    """Return the events that can never go on, since they wait for one another or for nothing.
+
+    `waits_for`: what each waiting event waits for; None stands for what nobody will ever make. An
+    event that is not named waits for nothing.
+    """
+    open_links: dict[K, int] = {}
+    awaited: dict[K, list[K]] = {}
+    for event, targets in waits_for.items():
+        several = {each for each in targets if each is None or each in waits_for}
+        open_links[event] = len(several)
+        for each in several:
+            if each is not None:
+                awaited.setdefault(each, []).append(event)
+    ready = [event for event, count in open_links.items() if not count]
+    while ready:
+        for event in awaited.pop(ready.pop(), ()):
+            open_links[event] -= 1
+            if not open_links[event]:
+                ready.append(event)
+    return {event for event, count in open_links.items() if count}

@@ -27,6 +27,13 @@ SAID = re.compile(
 )
 CODE = re.compile(r"(?P<code>[A-Z0-9_]+): ")
 FIRST = b'{"entityTypeId":2,"id":"first","fields":{"title":"so that no line begins a list"}}'
+OURS = {
+    "WRONG_SHAPE",
+    "VALIDATION_FAILED",
+    "MESSAGE_TOO_LARGE",
+    "LINK_NOT_FOUND",
+    "LINK_NOT_POSSIBLE",
+}
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -93,7 +100,7 @@ def disagreement(judged: tuple[str, str], result: Mapping[str, Any]) -> str | No
     if code is None or code["code"] != error["code"]:
         return f"{what}, and fails with {error['code']}: {error['message']}"
     words = what[code.end() :]
-    ours = error["code"] in {"WRONG_SHAPE", "VALIDATION_FAILED", "MESSAGE_TOO_LARGE"}
+    ours = error["code"] in OURS
     return (
         f"{words} is not in {error['message']}" if ours and words not in error["message"] else None
     )
@@ -126,6 +133,78 @@ async def test_rehearsal_and_import_agree_on_every_line(
     levels = Counter(level for level, _ in judged)
     assert len(bodies) / 3 < levels["good"] + levels["would fail"]
     assert len(bodies) / 10 > levels["may fail"] + levels["not judged"]
+
+
+def linked(event_id: str, kind: int = 2, **links: Any) -> bytes:
+    """Return the line of an event that refers to others."""
+    event = {"entityTypeId": kind, "id": event_id, "fields": {"comments": "x"}, "links": links}
+    return json.dumps(event).encode()
+
+
+def to(event_id: str, kind: int = 3, **more: str) -> dict[str, Any]:
+    """Return a reference."""
+    return {"entityTypeId": kind, "id": event_id, **more}
+
+
+def plain(event_id: str, kind: int = 3, **fields: Any) -> bytes:
+    """Return the line of an event that refers to nothing."""
+    fields = {"name" if kind == 3 else "comments": "x", **fields}
+    return json.dumps({"entityTypeId": kind, "id": event_id, "fields": fields}).encode()
+
+
+LINKED = (
+    plain("first"),
+    linked("to-a-later-line", contactId=to("later")),
+    linked("to-several", contactIds=[to("first"), to("later")]),
+    linked("to-the-crm", contactId=to("there")),
+    linked("to-nobody", contactId=to("nobody")),
+    linked("to-nobody-among-others", contactIds=[to("first"), to("nobody"), to("later")]),
+    linked("behind-one-that-fails", parentId2=to("to-nobody", 2)),
+    linked("to-a-bad-line", contactId=to("nameless")),
+    plain("nameless", name=""),
+    linked("circle-1", parentId2=to("circle-2", 2)),
+    linked("circle-2", parentId2=to("circle-1", 2)),
+    linked("behind-a-circle", parentId2=to("circle-1", 2)),
+    linked("to-an-estimate", quoteId=to("estimate", 7)),
+    plain("estimate", 7),
+    linked("to-no-type", parentId999=to("x", 999)),
+    linked("to-a-bad-type-of-the-file", parentId999=to("of-no-type", 999)),
+    plain("of-no-type", 999),
+    linked("to-itself", parentId2=to("to-itself", 2)),
+    linked("to-theirs", contactId=to("77", originatorId="shop")),
+    plain("theirs", originId="77", originatorId="shop"),
+    linked("to-a-stranger", contactId=to("77", originatorId="other")),
+    linked("sound-behind-sound", parentId2=to("to-a-later-line", 2)),
+    linked("odd", contactId="later"),
+    linked("empty", contactIds=[]),
+    linked("twice", comments=to("later")),
+    linked("lossy", contactNr=to("later")),
+    plain("later"),
+)
+LINKS_WAIT = "3"
+
+
+async def test_rehearsal_and_import_agree_on_links(broker: Broker, vhost: str) -> None:
+    """To other lines, to the CRM, to nothing, in circles, to what cannot be referred to."""
+    settings = {"LINKS__WAIT_SECONDS": LINKS_WAIT, "PAUSE__PROBE_SECONDS": "0.5"}
+    async with Environment(broker, vhost, portal=PORTAL) as environment:
+        await environment.start_service(BRAKE__SHARE="0", **settings)
+        await environment.publish([plain("there")])
+        await environment.settle(["there"])
+        done = await rehearsing(environment.portal, **settings).run(
+            "publish", "--rehearse", stdin=b"\n".join(LINKED)
+        )
+        bad = said(done)
+        results = await imported(environment, LINKED)
+    wrong = {
+        result["eventId"]: told
+        for at, result in enumerate(results, start=1)
+        if (told := disagreement(bad.get(at, ("good", "")), result)) is not None
+    }
+    assert {} == wrong
+    assert {"would fail"} == {level for level, _ in bad.values()}
+    circle = next(what for _, what in bad.values() if "→" in what)
+    assert "2/circle-1 → 2/circle-2 → 2/circle-1" in circle
 
 
 def deals(count: int, start: int = 0) -> bytes:

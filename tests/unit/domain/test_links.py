@@ -19,6 +19,7 @@ from service.domain.links import (
     missing,
     references,
     resolved,
+    stuck,
 )
 
 OWN = Identity(2, "order-1")
@@ -180,6 +181,25 @@ def test_a_cycle_is_named_from_the_event_that_waits_in_it(
     }
     events = cycle(Identity(2, "a"), lambda each: graph.get(each, []))
     assert found == [identity.event_id for identity in events]
+
+
+GRAPHS = st.dictionaries(
+    st.integers(0, 7), st.lists(st.none() | st.integers(0, 9), max_size=3), max_size=8
+)
+
+
+@given(GRAPHS)
+def test_stuck_is_what_never_goes_on(waits_for: dict[int, list[int | None]]) -> None:
+    """Let whoever can go on, again and again: the others are stuck."""
+    left = dict(waits_for)
+    while able := [
+        event
+        for event, targets in left.items()
+        if not any(each is None or each in left for each in targets)
+    ]:
+        for event in able:
+            del left[event]
+    assert set(left) == stuck(waits_for)
 
 
 @given(

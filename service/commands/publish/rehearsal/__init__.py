@@ -19,6 +19,7 @@ from service.commands.publish.rehearsal.identities import Identities
 from service.commands.publish.rehearsal.judging import Judge
 from service.commands.publish.rehearsal.learning import Learnt, learnt
 from service.commands.publish.rehearsal.look_ups import LookUps
+from service.commands.publish.rehearsal.references import References
 from service.commands.publish.rehearsal.tally import Tally
 from service.commands.publish.rehearsal.verdicts import Level, of_refused, worst
 from service.commands.publish.source import STANDARD_INPUT, STDIN, Source, size_of
@@ -37,8 +38,9 @@ class Rehearsal:
 
     judge: Judge
     look_ups: LookUps
+    references: References
     tally: Tally
-    identities: Identities = field(default_factory=Identities)
+    identities: Identities
     events: Counter[BatchKey] = field(default_factory=Counter)
 
     async def take(self, read: Read) -> None:
@@ -54,16 +56,21 @@ class Rehearsal:
     async def finish(self) -> None:
         """Ask what is left to ask."""
         await self.look_ups.finish()
+        await self.references.finish()
+        self.events -= self.references.failed
 
     async def _judge(self, record: Record) -> None:
         findings = await self.judge.findings(record)
+        if worst(findings) < Level.FAIL:
+            findings += self.references.findings(record.event)
         is_good = worst(findings) < Level.FAIL
         if is_good:
             findings += self.identities.findings(record)
-        level = self.tally.line(record.place, findings)
+        line = self.tally.line(record.place, findings)
         if is_good and self.identities.is_new(record):
             self.events[record.event.batch_key] += 1
-            await self.look_ups.add(record, level)
+            self.references.add(record, line)
+            await self.look_ups.add(record, line)
 
 
 def rehearse(options: argparse.Namespace, descriptor: int) -> int:
@@ -80,7 +87,14 @@ async def _rehearse(options: argparse.Namespace, descriptor: int, settings: Sett
         judge = Judge(
             asking, factories.external_ids(settings.bitrix), settings.validation == "reject"
         )
-        rehearsal = Rehearsal(judge, LookUps(asking, settings.lookup, tally.late), tally)
+        identities = Identities()
+        rehearsal = Rehearsal(
+            judge,
+            LookUps(asking, settings.lookup, tally.late),
+            References(asking, tally.late, identities, settings.links.wait_seconds),
+            tally,
+            identities,
+        )
         with stoppable() as stop:
             source = Source(name, descriptor, stop.is_set)
             longest = settings.rabbit.max_message_bytes + 1
@@ -162,6 +176,6 @@ def _limits(settings: Settings, known: Learnt) -> Limits:
 
 def _look_ups(rehearsal: Rehearsal, settings: Settings) -> int:
     """Return how many requests the importer will make beside its imports."""
-    if settings.lookup != "always":
-        return 0
-    return sum(-(-count // settings.batch.max_items) for count in rehearsal.events.values())
+    batches = sum(-(-count // settings.batch.max_items) for count in rehearsal.events.values())
+    always = batches if settings.lookup == "always" else 0
+    return always + -(-rehearsal.references.asked // settings.batch.max_items)

@@ -15,17 +15,17 @@ AT_ONCE = 200
 MAX_WAITING = 4_000
 """Events of all types that wait for their question; more types than this is asked for early."""
 
-Late = Callable[[Place, Level, Finding], None]
-"""Takes a finding of a line that was counted before, with the level that it was counted at."""
+Late = Callable[[Place, int, Finding], None]
+"""Takes a finding of a line that was counted before, by its number in the tally."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event that is to be looked up; `level`: the worst that was found of its line."""
+    """An event that is to be looked up; `line`: its number in the tally."""
 
     place: Place
     external_id: ExternalId
-    level: Level
+    line: int
 
 
 @dataclass(slots=True, eq=False)
@@ -42,13 +42,13 @@ class LookUps:
     _waiting: dict[int, list[Waiting]] = field(default_factory=dict)
     _refused: dict[int, str] = field(default_factory=dict)
 
-    async def add(self, record: Record, level: Level) -> None:
+    async def add(self, record: Record, line: int) -> None:
         """Have an event looked up, at once or with others."""
         event = record.event
         if event.external_id is None:
             return
         waiting = self._waiting.setdefault(event.entity_type_id, [])
-        waiting.append(Waiting(record.place, event.external_id, level))
+        waiting.append(Waiting(record.place, event.external_id, line))
         if len(waiting) >= AT_ONCE:
             await self._ask(event.entity_type_id)
         elif sum(map(len, self._waiting.values())) >= MAX_WAITING:
@@ -83,11 +83,11 @@ class LookUps:
             seen = items.get(each.external_id, ())
             if seen:
                 self.found += 1
-                self.late(each.place, each.level, self._there(len(seen)))
+                self.late(each.place, each.line, self._there(len(seen)))
 
     def _tell(self, waiting: Iterable[Waiting], finding: Finding) -> None:
         for each in waiting:
-            self.late(each.place, each.level, finding)
+            self.late(each.place, each.line, finding)
 
     def _there(self, items: int) -> Finding:
         """Return the finding of an event that is in the CRM already."""

@@ -54,21 +54,25 @@ class Tally:
 
     tell: Callable[[Place, Finding], None]
     lines: Counter[Level] = field(default_factory=Counter)
+    _levels: bytearray = field(default_factory=bytearray)
     _groups: dict[tuple[Level, str, str], Group] = field(default_factory=dict)
 
-    def line(self, place: Place, findings: Sequence[Finding]) -> Level:
-        """Count a line with all that was found of it; return the worst of that."""
+    def line(self, place: Place, findings: Sequence[Finding]) -> int:
+        """Count a line with all that was found of it; return its number here."""
         level = worst(findings)
         self.lines[level] += 1
+        self._levels.append(level)
         for each in sorted(findings, key=lambda one: -one.level):
             self._add(place, each)
-        return level
+        return len(self._levels) - 1
 
-    def late(self, place: Place, level: Level, finding: Finding) -> None:
-        """Add a finding to a line that was counted at a level."""
+    def late(self, place: Place, number: int, finding: Finding) -> None:
+        """Add a finding to a line that was counted already, by its number here."""
+        level = Level(self._levels[number])
         if finding.level > level:
             self.lines[level] -= 1
             self.lines[finding.level] += 1
+            self._levels[number] = finding.level
         self._add(place, finding)
 
     def groups(self) -> Iterator[Group]:

@@ -8,6 +8,7 @@ from service.commands.publish.records import Refused
 from service.domain.events import MalformedCode
 from service.domain.fields import Complaint
 from service.domain.foreseeing import Foreseen
+from service.domain.outcomes import Failed
 
 VALIDATION = "VALIDATION_FAILED"
 
@@ -80,6 +81,11 @@ def of_foreseen(foreseen: Foreseen) -> Finding:
     """Return the finding of what the portal will refuse, or may."""
     level = Level.FAIL if foreseen.sure else Level.MAY_FAIL
     return Finding(level, foreseen.code, f"{foreseen.field} {foreseen.text}", foreseen.remedy)
+
+
+def of_failed(failed: Failed) -> Finding:
+    """Return the finding of what the importer itself refuses."""
+    return Finding(Level.FAIL, failed.code, failed.message)
 
 
 def of_warning(warning: str) -> Finding:

@@ -36,13 +36,16 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
 def test_a_line_counts_once_by_its_worst_finding() -> None:
     """However much is found of it, and however late."""
     tally = Tally(Told())
-    level = tally.line(Place.at(1), [LOSS, NOTE])
-    tally.line(Place.at(2), [])
+    first = tally.line(Place.at(1), [LOSS, NOTE])
+    second = tally.line(Place.at(2), [])
     tally.line(Place.at(3), [LOSS, FAIL])
     assert {Level.LOSS: 1, Level.GOOD: 1, Level.FAIL: 1} == tally.lines
-    tally.late(Place.at(1), level, NOTE)
-    tally.late(Place.at(2), Level.GOOD, NOTE)
+    tally.late(Place.at(1), first, NOTE)
+    tally.late(Place.at(2), second, NOTE)
     assert (1, 1, 0) == (tally.lines[Level.LOSS], tally.lines[Level.NOTE], tally.lines[Level.GOOD])
+    tally.late(Place.at(2), second, FAIL)
+    tally.late(Place.at(2), second, LOSS)
+    assert (1, 0, 2) == (tally.lines[Level.LOSS], tally.lines[Level.NOTE], tally.lines[Level.FAIL])
     assert 3 == tally.lines.total()
 
 
