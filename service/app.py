@@ -257,6 +257,8 @@ def _memory(
             pipeline.claims.set_back()
         elif note.kind is NoteKind.LANE_MADE:
             broker.roster.ask([note.number])
+        elif note.kind is NoteKind.ACTIVE and note.writer != memory.writer:
+            broker.waker.heard()
 
     memory = Memory(
         address=there,
@@ -268,4 +270,5 @@ def _memory(
     )
     pipeline.notes.memory = memory
     broker.roster.note = partial(memory.tell, NoteKind.LANE_MADE)
+    broker.waker.tell = partial(memory.tell, NoteKind.ACTIVE)
     return memory

@@ -200,7 +200,7 @@ def built_broker(settings: Settings, there: Address, metrics: Metrics) -> Broker
         early=settings.prefetch,
         metrics=metrics,
     )
-    broker.roster.asking = Asking(
+    broker.roster.asking = broker.waker.activity.asking = Asking(
         pause.after_seconds, pause.probe_seconds, pause.probe_cap_seconds
     )
     broker.roster.ask(settings.bitrix.external_id_fields)

@@ -53,8 +53,7 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
             case None:
                 return
             case asyncio.CancelledError():
-                task = asyncio.current_task()
-                if task is None or not task.cancelling():
+                if not _cancelled():
                     raise ConnectionLost("the connection was closed") from None
             case PublishError():
                 raise Returned from None
@@ -67,6 +66,22 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
                 raise ConnectionLost("the channel was closed") from None
             case _:
                 return
+
+
+def _cancelled() -> bool:
+    """Tell whether our own task is to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def end_if_cancelled() -> None:
+    """Raise CancelledError if our own task is to end: for loops that ask the client library.
+
+    It waits with `asyncio.wait_for`, which loses a cancellation when the answer comes in the same
+    moment, and it may end a cancelled wait with an error of its own.
+    """
+    if _cancelled():
+        raise asyncio.CancelledError
 
 
 async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:

@@ -16,6 +16,7 @@ from service.rabbit.inner_queues import InnerQueues
 from service.rabbit.inner_roster import InnerNames, Roster
 from service.rabbit.publishing import Publisher
 from service.rabbit.topology import Topology, ensure
+from service.rabbit.waking import Waker
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import endless
 
@@ -75,14 +76,13 @@ class Broker:
             repair=self._ensure,
             queues=topology.results,
         )
-        self.roster = Roster(
-            names=InnerNames(topology.parked, topology.dead_letter_exchange, encoder.portal_host),
-            address=address,
-            connection=self._publish,
-            metrics=metrics,
-        )
+        names = InnerNames(topology.parked, topology.dead_letter_exchange, encoder.portal_host)
+        self.roster = Roster(names, address=address, connection=self._publish, metrics=metrics)
         self.inner = InnerQueues(
             self.roster, publisher=self.publisher, consumer=self.consumer, metrics=metrics
+        )
+        self.waker = Waker(
+            self.inner, address=address, intake_queue=topology.intake_queue, metrics=metrics
         )
 
     @property
@@ -128,6 +128,7 @@ class Broker:
                 ("watch consumer", lambda: self.consumer.watch(every)),
                 ("watch publisher", lambda: self.publisher.watch(every)),
                 ("inner queues", self.roster.run),
+                ("waker", self.waker.run),
             ):
                 tasks.create_task(endless(work, name, self._metrics), name=name)
 

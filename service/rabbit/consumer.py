@@ -12,6 +12,7 @@ from pamqp.commands import Basic
 from service.domain.hearing import Hearing
 from service.rabbit import taking
 from service.rabbit.acks import AckBatcher
+from service.rabbit.broken import end_if_cancelled
 from service.rabbit.connection import ANSWER_SECONDS, Connection, ConnectionLost, broker_errors
 from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
@@ -138,6 +139,7 @@ class Consumer:
     async def watch(self, every: float) -> None:
         """Ask the broker, for ever, whether our queue and consumer are still there."""
         while True:
+            end_if_cancelled()
             await asyncio.sleep(every)
             channel = self._channel
             if channel is None or self._connection is None or not self._connection.is_up:

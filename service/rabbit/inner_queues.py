@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from aiormq.abc import DeliveredMessage
@@ -38,7 +38,7 @@ class InnerQueues:
         """Publish as results are, and take as the intake does."""
         self.roster = roster
         self._publisher = publisher
-        self._consumer = consumer
+        self.consumer = consumer
         self._metrics = metrics
         self._strangers: dict[str, int] = {}
 
@@ -105,10 +105,19 @@ class InnerQueues:
         """Return the queues in which messages wait for other portals, and how many were seen."""
         return {queue: count for queue, count in self._strangers.items() if count}
 
+    def is_ours(self, message: DeliveredMessage) -> bool:
+        """Tell whether a message waits for this portal; who put it there by hand names none."""
+        waiting = waiting_of(message.header.properties)
+        return waiting is None or waiting.portal in {"", self.roster.names.portal}
+
+    def ask(self, types: Iterable[int]) -> None:
+        """Have the queues of these entity types asked for soon: they may be there."""
+        self.roster.ask(types)
+
     async def _take(self, queue: str, most: int) -> tuple[int, int]:
         try:
-            taken, left, strangers = await self._consumer.take(
-                self.roster.name(queue), most, queue=queue, ours=self._is_ours
+            taken, left, strangers = await self.consumer.take(
+                self.roster.name(queue), most, queue=queue, ours=self.is_ours
             )
         except ConnectionLost as lost:
             self.roster.strike(queue, str(lost))
@@ -123,10 +132,6 @@ class InnerQueues:
             )
         self._strangers[queue] = strangers
         return taken, left
-
-    def _is_ours(self, message: DeliveredMessage) -> bool:
-        waiting = waiting_of(message.header.properties)
-        return waiting is None or waiting.portal in {"", self.roster.names.portal}
 
     def _answered(self, queue: str, result: PublishResult | Exception, seconds: float) -> None:
         """Note what the broker made of a publish."""

@@ -9,6 +9,7 @@ from service.domain.inner_queue import Asking, InnerQueue
 from service.domain.parking import DOUBTFUL, LINKS
 from service.rabbit import inner_asking
 from service.rabbit.address import Address
+from service.rabbit.broken import end_if_cancelled
 from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.inner_asking import DeniedError, MissingError
 from service.rabbit.waiting import queue_arguments
@@ -42,7 +43,7 @@ class Roster:
     """
 
     def __init__(
-        self, *, names: InnerNames, address: Address, connection: Connection, metrics: Metrics
+        self, names: InnerNames, *, address: Address, connection: Connection, metrics: Metrics
     ) -> None:
         """Ask over the link's side channel, and what is broken over connections of their own."""
         self.names = names
@@ -96,12 +97,14 @@ class Roster:
         """Find, make and try queues until cancelled, however often the connection comes back."""
         attached = None
         while True:
+            end_if_cancelled()
             channel = await self._connection.channel()
             if channel is not attached and self.connected:
                 attached = channel
                 await self._attached()
             if attached is channel and self.connected:
                 await self._look()
+            end_if_cancelled()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self, queue: str, *, make: bool) -> int | None:

@@ -14,6 +14,7 @@ from aiormq import Channel
 
 from service.domain.last_words import RECORD_BYTES, LastWord, LastWords
 from service.rabbit import notes
+from service.rabbit.broken import end_if_cancelled
 from service.rabbit.confirms import PublishResult, published
 from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
 from service.rabbit.encoding import Outgoing
@@ -211,6 +212,7 @@ class Memory:
     async def _follow(self) -> None:
         """Read each new channel from the last page on, and follow it until it ends."""
         while True:
+            end_if_cancelled()
             channel = await self._link.channel()
             closing = channel.closing
             try:

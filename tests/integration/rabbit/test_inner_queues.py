@@ -162,3 +162,10 @@ async def test_what_is_taken_is_settled_on_the_intakes_channel(amqp_url: str) ->
 
 async def _is(upstream: Upstream, queue: str, count: int) -> bool:
     return count == await upstream.ready(queue)
+
+
+async def test_a_stop_ends_everything_also_while_queues_are_asked_for(amqp_url: str) -> None:
+    """The client library may lose a cancellation in the moment of an answer."""
+    for _ in range(5):
+        async with asyncio.timeout(60), process(amqp_url):
+            pass
