@@ -45,6 +45,7 @@ def test_every_secret_and_every_reference_is_its_own(name: str) -> None:
     assert {
         "Deployment/secret/secretName",
         "CronJob/secret/secretName",
+        "Job/secret/secretName",
         "ExternalSecret/target/name",
         "ExternalSecret/remoteRef/key",
         "TriggerAuthentication/secretTargetRef/name",

@@ -72,7 +72,7 @@ def everything_is_labelled(rendered: Rendered) -> Iterator[str]:
     for each in rendered.manifests:
         name, labels = each["metadata"]["name"], each["metadata"].get("labels")
         expected = SANDBOX if name == SANDBOX[NAME] else IMPORTER
-        expected = COMMAND if each["kind"] == "CronJob" else expected
+        expected = COMMAND if each["kind"] in {"CronJob", "Job"} else expected
         if each["kind"] != "Namespace" and _told(labels or {}) != expected:
             yield f"{each['kind']} {name}: {labels}"
 
