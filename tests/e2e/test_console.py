@@ -3,14 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.support.amqp import Upstream
+from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
+from tests.support.commands import Commands
 from tests.support.console import Browser, ConsoleProcess, Page
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
+from tests.support.ports import free_port
+from tests.support.processes import ROOT
 
 Start = Callable[..., ConsoleProcess]
 PAGES = ("/", "/lanes", "/lanes/128", "/dead-letters", "/parked", "/find", "/history")
@@ -59,6 +65,28 @@ async def intake(broker: Broker, vhost: str, count: int) -> list[dict[str, objec
         found = await upstream.drain(INTAKE_QUEUE, count)
         assert 0 == await upstream.ready(INTAKE_QUEUE)
     return [json.loads(message.body) for message in found]
+
+
+def logs(console: ConsoleProcess) -> list[dict[str, Any]]:
+    """Return the console's log lines."""
+    return [json.loads(line) for line in console.stderr().splitlines() if line[:1] == "{"]
+
+
+@asynccontextmanager
+async def serving(status: Mapping[str, object]) -> AsyncIterator[str]:
+    """Answer as an importer does that says this; yields the address."""
+    body = json.dumps(status).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/status"
 
 
 @pytest.mark.parametrize("address", PAGES)
@@ -125,3 +153,354 @@ async def test_many_are_sent_back_after_a_plan(
     assert "2 letters sent back, 1 letter stayed" in page.text
     assert "the field is back" in page.text
     assert {"a", "b"} == {each["id"] for each in await intake(broker, vhost, 2)}
+
+
+async def test_letters_are_removed_for_good_after_a_plan(
+    letters: Letters, browser: Browser, console: ConsoleProcess
+) -> None:
+    """Only those that the filters select; the log has who, what, which, why, and the outcome."""
+    await letters.put(letter("a"), letter("b"), letter("c", code="X"))
+    page = await settled(browser, "/dead-letters?code=X")
+    page = await browser.send(page, "/tasks", {"action": "remove"})
+    assert "cannot be undone" in page.text
+    await browser.send(page, "/tasks/1/start", {"who": "Ann", "reason": "a test of ours"})
+    page = await settled(browser, "/tasks/1")
+    assert "1 letter removed" in page.text
+    assert ["a", "b"] == await letters.ids()
+    [record] = [line for line in logs(console) if line["event"] == "operator acted"]
+    told = {name: record[name] for name in ("who", "what", "which", "reason", "outcome")}
+    assert {
+        "who": "Ann",
+        "what": "remove",
+        "which": "code X",
+        "reason": "a test of ours",
+        "outcome": "1 letter removed",
+    } == told
+
+
+# ---- who may come in ----
+
+SECRET = "open sesame, please"
+
+
+async def test_a_password_lets_in_and_a_cookie_lets_stay(start: Start) -> None:
+    """Without it every page is the login; scripts and other sites cannot reach the cookie."""
+    console = start({"IMPORTER_CONSOLE__PASSWORD": SECRET})
+    async with Browser(console) as browser:
+        for address in (*PAGES, "/tasks/1", "/nothing"):
+            assert "Log in" in (await browser.get(address)).title, address
+        page = await browser.get("/login")
+        assert [] == page.flaws()
+        assert 403 == (await browser.client.post("/tasks")).status_code
+        page = await browser.send(page, "/login", {"who": "Ann", "password": "wrong"}, 403)
+        assert "not the password" in page.text
+        page = await browser.send(
+            page, "/login", {"who": "Ann", "password": SECRET, "next": "/history"}
+        )
+        assert browser.last is not None
+        assert "/history" == browser.last.url.path
+        [*_, cookie] = [
+            each for step in browser.last.history for each in step.headers.get_list("set-cookie")
+        ]
+        for part in ("HttpOnly", "SameSite=Strict", "Max-Age=", "Path=/"):
+            assert part in cookie
+        page = await browser.send(page, "/leave")
+        assert "Log in" in page.title
+    assert SECRET not in console.stderr()
+
+
+async def test_passwords_cannot_be_tried_without_end(start: Start) -> None:
+    """After ten wrong ones even the right one has to wait."""
+    console = start({"IMPORTER_CONSOLE__PASSWORD": SECRET})
+    async with Browser(console) as browser:
+        page = await browser.get("/login")
+        token = page.forms[-1]["fields"]["token"]
+        tries = [
+            browser.client.post("/login", data={"token": token, "password": f"{n}", "who": "x"})
+            for n in range(12)
+        ]
+        codes = [answer.status_code for answer in await asyncio.gather(*tries)]
+        assert {403, 429} == set(codes)
+        late = await browser.client.post("/login", data={"token": token, "password": SECRET})
+    assert 429 == late.status_code
+    assert 0 < int(late.headers["retry-after"]) <= 30
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example:80"}, 421),
+        ({"Host": "10.0.0.1"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_other_sites_cannot_use_the_console(
+    browser: Browser, letters: Letters, headers: dict[str, str], code: int
+) -> None:
+    """Neither by a name of their own for our address, nor by a form of their own."""
+    await letters.put(letter("a"))
+    page = await settled(browser, "/dead-letters")
+    [form] = [each for each in page.forms if each["action"] == "/tasks"]
+    data = {**form["fields"], "action": "remove"}
+    answer = await browser.client.post("/tasks", data=data, headers=headers)
+    assert code == answer.status_code
+    assert 404 == (await browser.client.get("/tasks/1")).status_code
+
+
+async def test_a_form_needs_the_token_of_its_own_session(
+    console: ConsoleProcess, letters: Letters
+) -> None:
+    """None, a made-up one, or that of another browser does nothing, and says what to do."""
+    await letters.put(letter("a"))
+    async with Browser(console) as one, Browser(console) as other:
+        mine, theirs = await one.get("/dead-letters"), await other.get("/dead-letters")
+        assert "token" in mine.forms[-1]["fields"]
+        for token in ("", "0" * 64, theirs.forms[-1]["fields"]["token"]):
+            answer = await one.client.post("/tasks", data={"token": token, "action": "remove"})
+            assert 403 == answer.status_code
+            assert "Load the page again" in answer.text
+        json_form = await one.client.post("/tasks", json={"action": "remove"})
+        assert 415 == json_form.status_code
+        huge = await one.client.post("/tasks", data={"token": "x" * 9_000_000})
+        assert 413 == huge.status_code
+        assert 405 == (await one.client.delete("/dead-letters/a")).status_code
+    assert 1 == await letters.ready()
+
+
+async def test_every_answer_tells_browsers_what_they_may_not(browser: Browser) -> None:
+    """Pages, files, refusals: no foreign script, no frame, no copy kept, no referrer."""
+    for address in ("/", "/static/console.css", "/nothing", "/livez"):
+        answer = await browser.client.get(address)
+        headers = answer.headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "no-store" == headers["cache-control"]
+        assert "same-origin" == headers["referrer-policy"]
+        assert "nosniff" == headers["x-content-type-options"]
+        assert "server" not in headers
+    script = await browser.client.get("/static/console.js")
+    assert 20_000 > len(script.content)
+
+
+async def test_what_is_hostile_in_a_letter_stays_text(
+    browser: Browser, letters: Letters, console: ConsoleProcess
+) -> None:
+    """Scripts, escapes of terminals, line ends of headers, 2 MB: shown, and nothing else."""
+    hostile = "<script>alert(1)</script>\x1b[31m\r\nSet-Cookie: a=b\u202e'\"&../.."
+    body = json.dumps(
+        {"entityTypeId": 2, "id": hostile, "fields": {hostile: hostile, "big": "x" * 1_900_000}}
+    )
+    told = {"import_error_message": hostile, "import_error_code": "<b>X"}
+    await letters.put(letter(hostile, body=body.encode(), headers=told))
+    page = await settled(browser, "/dead-letters")
+    assert browser.last is not None
+    assert "<script>alert" not in browser.last.text
+    assert "<b>X" not in browser.last.text
+    [own] = [link for link in page.links if link.startswith(("/dead-letters/", "/dead-letter?"))]
+    page = await browser.get(own)
+    assert [] == page.flaws()
+    text = browser.last.text
+    assert "alert(1)" in text
+    assert not [sign for sign in ("<script>alert", "\x1b", "\u202e") if sign in text]
+    assert "a" not in browser.client.cookies
+    assert 2_000_000 > len(text)
+    page = await browser.send(
+        page, "/dead-letter", {"action": "send back", "who": hostile, "reason": hostile}
+    )
+    assert "1 letter sent back" in page.text
+    assert "\x1b" not in console.stderr()
+
+
+# ---- what may be away ----
+
+
+async def test_a_broker_that_is_away_is_told_of_and_comes_back(start: Start) -> None:
+    """Every page says so; nothing hangs, and the process ends at once when it is told to."""
+    console = start(url=f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    async with Browser(console) as browser:
+        for address in PAGES:
+            assert [] == (await browser.get(address)).flaws()
+        page = await settled(browser, "/dead-letters")
+        assert "cannot be read" in page.text
+        assert "There are no dead letters" not in page.text
+        page = await browser.get("/")
+        assert "broker" in page.text
+    console.terminate()
+    assert 0 == await asyncio.to_thread(console.wait)
+    assert "guest" not in console.stderr()
+
+
+STATUS: Mapping[str, object] = {
+    "version": "9.9",
+    "active": True,
+    "state": "flowing",
+    "reason": None,
+    "next_try_seconds": None,
+    "held": {"total": 3, "in_flight": 2, "waiting": 1, "settling": 0},
+    "oldest_held_seconds": 1.5,
+    "outcomes": {"imported": 10, "duplicate": 0, "failed": 1, "malformed": 0},
+    "bucket": {"limit": 46, "level": 2.0, "share": 1.0, "wait_seconds": 0.0},
+    "budget": {"import": {"limit_seconds": 420, "used_seconds": 42.0, "wait_seconds": 0.0}},
+    "item_cost_seconds": {"128": 0.2},
+    "lanes": [],
+    "parked": [],
+    "last": [
+        {
+            "id": "e-1",
+            "entity_type_id": 128,
+            "outcome": "failed",
+            "code": "X",
+            "age_seconds": 1.0,
+            "at": "2026-01-01T00:00:00+00:00",
+        }
+    ],
+}
+LANE = {
+    "entity_type": 128,
+    "state": "closed",
+    "reason": "scope",
+    "since": "2026-01-01T00:00:00+00:00",
+    "next_try_seconds": 12.0,
+    "parked": 17,
+}
+PARKED = {"queue": "crm.items.parked.128", "entity_type": 128, "reason": "lane", "messages": 17}
+
+
+async def test_what_the_importer_says_is_shown(start: Start, letters: Letters) -> None:
+    """A closed lane, what is parked, the limits, the last events; each page as far as it goes."""
+    _ = letters
+    shows = {
+        "/": ("of type 128 wait", "seconds of work: import", "The last 1 events"),
+        "/lanes": ("denies the right", "12 s"),
+        "/lanes/128": ("It is closed", "17 events wait", "portal's administrator", "e-1"),
+        "/lanes/2": ("It is open",),
+        "/parked": ("crm.items.parked.128", "its lane"),
+    }
+    async with (
+        serving({**STATUS, "lanes": [LANE], "parked": [PARKED]}) as url,
+        Browser(start({"IMPORTER_CONSOLE__STATUS_URL": url})) as browser,
+    ):
+        for address, says in shows.items():
+            page = await browser.get(address)
+            assert [] == [each for each in says if each not in page.text]
+            assert [] == page.flaws()
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"state": "paused", "reason": "credentials", "next_try_seconds": 75.0}, "try in 75 s"),
+        ({"lanes": 3, "held": [], "budget": "x", "last": [1], "outcomes": None}, "All is well"),
+    ],
+)
+async def test_a_pause_is_told_and_a_status_of_another_version_does_no_harm(
+    start: Start, letters: Letters, told: Mapping[str, object], says: str
+) -> None:
+    """Whatever an importer says, the pages can be read."""
+    _ = letters
+    async with (
+        serving({**STATUS, **told}) as url,
+        Browser(start({"IMPORTER_CONSOLE__STATUS_URL": url})) as browser,
+    ):
+        assert says in (await browser.get("/")).text
+        for address in PAGES:
+            assert [] == (await browser.get(address)).flaws()
+
+
+# ---- several at once ----
+
+
+async def test_a_letter_that_somebody_else_sent_back_says_so(
+    start: Start, letters: Letters
+) -> None:
+    """Two consoles show one letter: the second to act does nothing, and is told."""
+    await letters.put(letter("a"), letter("b"))
+    async with Browser(start()) as one, Browser(start()) as other:
+        first, second = (
+            await settled(one, "/dead-letters/a"),
+            await settled(other, "/dead-letters/a"),
+        )
+        order = {"action": "send back", "who": "Ann"}
+        assert "1 letter sent back" in (await one.send(first, "/dead-letter", order)).text
+        assert "the letter is gone" in (await other.send(second, "/dead-letter", order)).text
+        page = await settled(one, "/dead-letters/a", 404)
+        assert "There is no dead letter of this event" in page.text
+        assert "Ann" in page.text
+    assert 1 == await letters.ready()
+
+
+async def test_letters_that_others_read_are_not_called_gone(
+    start: Start, letters: Letters, broker: Broker, vhost: str
+) -> None:
+    """The page says that somebody reads them, and to look again."""
+    await letters.put(letter("a"))
+    console = start()
+    async with Browser(console) as browser:
+        await settled(browser, "/dead-letters")
+        await asyncio.sleep(6)  # the console looks at the queue every five seconds
+        async with Upstream(broker.url(vhost)) as reader:
+            await (await reader.queue("crm.items.dlq")).get()
+            page = await browser.send(
+                await browser.get("/dead-letters"), "/dead-letters/look-again"
+            )
+            for _ in range(100):
+                if "Somebody else" in page.text:
+                    break
+                await asyncio.sleep(0.2)
+                page = await browser.get("/dead-letters")
+        assert "Somebody else seems to read" in page.text
+    assert 1 == await letters.ready()
+
+
+async def test_a_console_that_is_killed_while_it_reads_returns_all(
+    start: Start, letters: Letters
+) -> None:
+    """Looking takes nothing away, however it ends."""
+    await letters.put(*(letter(f"e-{n}") for n in range(3000)))
+    console = start()
+    async with Browser(console) as browser:
+        looking = asyncio.create_task(browser.client.get("/dead-letters"))
+        await asyncio.sleep(0.7)
+        console.kill()
+        with suppress(httpx.TransportError):
+            await looking
+
+    async def are_back() -> bool:
+        return await letters.ready() == 3000
+
+    await wait_until(are_back, what="the return of every letter")
+
+
+# ---- how it starts and ends ----
+
+
+async def test_a_console_for_others_needs_a_password(amqp_url: str) -> None:
+    """One line, exit code 2."""
+    console = Commands(amqp_url, {"IMPORTER_CONSOLE__HOST": "::"})
+    done = await console.run("console")
+    assert (2, "") == (done.code, done.out)
+    [line] = done.err.splitlines()
+    assert "IMPORTER_CONSOLE__PASSWORD" in line
+
+
+async def test_a_console_that_is_not_installed_says_how_to(amqp_url: str, tmp_path: Path) -> None:
+    """One line, exit code 2, no traceback."""
+    (tmp_path / "starlette.py").write_text("raise ImportError('not here')")
+    bare = Commands(amqp_url, {"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    done = await bare.run("console")
+    assert (2, "") == (done.code, done.out)
+    [line] = done.err.splitlines()
+    assert "crm-importer[console]" in line
+
+
+async def test_a_port_that_is_taken_is_named(amqp_url: str, console: ConsoleProcess) -> None:
+    """One line, exit code 1."""
+    other = Commands(amqp_url, {"IMPORTER_CONSOLE__PORT": str(console.port)})
+    done = await other.run("console")
+    assert 1 == done.code
+    assert f"127.0.0.1:{console.port}" in done.err
+    assert "IMPORTER_CONSOLE__PORT" in done.err

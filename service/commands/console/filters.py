@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from service.commands import option_values
 from service.commands.dlq.selection import Selection
@@ -31,12 +31,15 @@ class Filters:
         return f"?{urlencode(self.texts)}" if self.texts else ""
 
 
-def read_filters(given: Mapping[str, str]) -> Filters:
-    """Read filters; one that cannot be read is named, and matches as if it were not there."""
+def read_filters(given: Mapping[str, str], *, typed: bool = True) -> Filters:
+    """Read filters; one that cannot be read is named, and matches as if it were not there.
+
+    `typed`: somebody may have pasted white space around them; an id of ours keeps it.
+    """
     texts = {
-        name: value
+        name: value.strip() if typed else value
         for name in NAMES
-        if (value := given.get(name, "").strip()) and len(value) <= MAX_TEXT
+        if (value := given.get(name, "")).strip() and len(value) <= MAX_TEXT
     }
     mistakes: list[str] = []
 
@@ -60,6 +63,14 @@ def read_filters(given: Mapping[str, str]) -> Filters:
         ids=frozenset([texts["id"]]) if "id" in texts else frozenset(),
     )
     return Filters(texts, selection, tuple(mistakes))
+
+
+def form_filters(form: Mapping[str, str]) -> Filters:
+    """Read filters out of a form, which carries them as they stand in an address.
+
+    Browsers change line ends in forms, and an id may hold any sign.
+    """
+    return read_filters(dict(parse_qsl(form.get("which", ""))), typed=False)
 
 
 def address(**filters: object) -> str:

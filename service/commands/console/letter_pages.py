@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from service.commands.console.editing import NEW, changes, editable
-from service.commands.console.filters import KINDS, Filters, letter_address, read_filters
+from service.commands.console.filters import (
+    KINDS,
+    Filters,
+    form_filters,
+    letter_address,
+    read_filters,
+)
 from service.commands.console.overview_pages import is_held_by_others
 from service.commands.console.parts import Parts, parts_of
 from service.commands.console.rendering import page, problem
@@ -35,7 +42,7 @@ async def letters(request: Request) -> Response:
 async def look_again(request: Request) -> Response:
     """Read the letters anew, all of them if that is asked for."""
     form = request.state.form
-    filters = read_filters(form)
+    filters = form_filters(form)
     parts = parts_of(request)
     await parts.scans.look(filters.selection, anew=EVERY if form.get("all") else FIRST_LOOK)
     return RedirectResponse(f"/dead-letters{filters.query}", 303)
@@ -61,6 +68,7 @@ async def one(request: Request) -> Response:
                 "bodyless": letter.is_bodyless,
                 "doubtful": may_double(letter, can_look_up=can_look_up),
                 "type": letter.entity_type_id,
+                "which": urlencode({"id": event_id, "type": letter.entity_type_id or ""}),
                 "size": len(letter.body),
             }
             for letter in scan.letters
@@ -73,21 +81,20 @@ async def one(request: Request) -> Response:
 
 
 async def act_on_one(request: Request) -> Response:
-    """Send the letters of one event back, with fields set, or remove them."""
+    """Send the letters of one event back, with fields set."""
     parts, form = parts_of(request), request.state.form
-    event_id = form.get("id", "")
+    filters = form_filters(form)
     name = form.get("who", "").strip() or request.state.session.name
-    if not event_id or form.get("action") not in set(Action):
+    if not filters.selection.ids or form.get("action") != Action.SEND_BACK:
         return problem(request, 400, "This form lacks what it is about", "Load the page again.")
     if not name:
         return problem(request, 400, "Your name is missing", "Go back and fill it in.")
     request.state.session = request.state.session.named(name)
     if parts.tasks.is_full:
         return problem(request, 503, "Too many tasks are at work", "Try again in a moment.")
-    filters = read_filters({"id": event_id, "type": form.get("type", "")})
     order = Order(
-        Action(form["action"]),
-        Selection(ids=frozenset([event_id]), entity_type_id=filters.selection.entity_type_id),
+        Action.SEND_BACK,
+        filters.selection,
         patch_of(changes(form)),
         resend=bool(form.get("resend")),
     )

@@ -20,7 +20,9 @@ from service.commands.runtime import ENDS, in_words
 from service.rabbit.letters import Letter
 
 FIRST_LOOK = 20_000
-"""So many letters are looked at without being asked for all: a few seconds."""
+"""So many letters are looked at without being asked for all."""
+FIRST_SECONDS = 8.0
+"""And for so long: meanwhile nobody else sees them."""
 MAX_ROWS = 2_000
 MAX_GROUPS = 500
 MAX_LETTERS, MAX_BYTES = 20, 16_000_000
@@ -130,7 +132,7 @@ class Scan:
                     for letter in window:
                         self._take(letter)
                     await reading.snapshot.keep(window)
-                    reading.enough = reading.looked + len(window) >= self.most
+                    reading.enough = self._is_enough(reading.looked + len(window))
         except ENDS as error:
             self.problem = in_words(error)
         except Exception:
@@ -138,6 +140,10 @@ class Scan:
             self.problem = "an unexpected error, see the console's log"
         finally:
             self.ended = monotonic()
+
+    def _is_enough(self, looked: int) -> bool:
+        is_late = self.most == FIRST_LOOK and monotonic() - self.began > FIRST_SECONDS
+        return looked >= self.most or is_late
 
     def _take(self, letter: Letter) -> None:
         self.add(letter, lambda: Row.of(letter))

@@ -7,7 +7,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from service.commands.console.filters import read_filters
+from service.commands.console.filters import form_filters
 from service.commands.console.parts import parts_of
 from service.commands.console.rendering import page, problem
 from service.commands.console.tasks import Action, Order, Stage, Task, outcome
@@ -20,7 +20,7 @@ WRONG_SECONDS = 0.5
 async def plan(request: Request) -> Response:
     """Count what would be sent back or removed; nothing is done yet."""
     parts, form = parts_of(request), request.state.form
-    filters = read_filters(form)
+    filters = form_filters(form)
     if filters.mistakes:
         return problem(request, 400, "A filter cannot be read", "; ".join(filters.mistakes))
     if form.get("action") not in set(Action):
