@@ -5,7 +5,7 @@ import sys
 from typing import Any, NoReturn, TypeAlias
 
 from service import __version__
-from service.commands import help_texts, option_values
+from service.commands import help_texts, option_values, waiting_options
 from service.commands.terminal import clean, put
 
 _DESCRIPTION = "Imports item events from RabbitMQ into one Bitrix24 portal, in batches."
@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     _check(commands)
     _publish(commands)
     _dead_letters(commands)
+    waiting_options.find(commands)
+    waiting_options.lanes(commands)
     commands.add_parser(
         "console",
         help="serve a web page for operators",

@@ -21,6 +21,8 @@ _COMMANDS = {
     "check": "service.commands.check",
     "publish": "service.commands.publish",
     "dlq": "service.commands.dlq",
+    "find": "service.commands.find",
+    "lanes": "service.commands.lanes",
     "console": "service.commands.console",
     "asyncapi": "service.commands.asyncapi",
 }

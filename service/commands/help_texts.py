@@ -63,3 +63,27 @@ examples:
 
 While a command reads, it holds the letters; they come back when it ends, however it ends.
 """
+FIND = """\
+examples:
+  crm-importer find order-1017
+  crm-importer find order-1017 --type 2 --json
+  crm-importer find '/shop order-1017'
+
+It asks the memory, the dead letters, the queues of what waits, and the portal by
+the external id that the event's item carries. Without --type the portal is asked
+for the types that are built in or configured, and for those that the others name.
+It cannot look into the intake queue: nobody but the importer gets messages there.
+"""
+LANES = """\
+examples:
+  crm-importer lanes
+  crm-importer lanes retry --type 128       # after the right was given
+  crm-importer lanes fail --type 128        # nobody wants these any more
+  crm-importer lanes return                 # before a roll-back, importer stopped
+
+A lane is the events of one entity type. A closed one waits in a queue of its own,
+is tried again by itself, and opens when the portal takes its items; the others
+flow meanwhile. Queues: NAME.<type> for lanes, NAME.doubtful for what is to be
+looked up first, NAME.links for what waits for the items that it refers to
+(IMPORTER_RABBIT__PARKED_QUEUE is the NAME).
+"""

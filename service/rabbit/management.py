@@ -103,6 +103,12 @@ class Management:
             vhost=vhost,
         )
 
+    def queue_names(self, vhost: str) -> list[str]:
+        """Return the names of all queues of a virtual host; raises ManagementFailed."""
+        told = self.get(f"queues/{quote(vhost, safe='')}?columns=name")
+        listed = told if isinstance(told, list) else []
+        return [str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each]
+
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
         """Return what an address below /api/ answers; None where there is nothing."""
         try:

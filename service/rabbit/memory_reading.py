@@ -179,11 +179,18 @@ async def last_page(channel: Channel, queue: str, owner: Owner) -> int | None:
 
     Raises ConnectionLost.
     """
-    pages: list[int | None] = []
+    found = await newest(channel, queue, owner)
+    return None if found is None else found.page
+
+
+async def newest(channel: Channel, queue: str, owner: Owner) -> notes.Read | None:
+    """Return the newest message of the stream; None where it is empty. Raises ConnectionLost."""
+    found: notes.Read | None = None
     came = asyncio.Event()
 
     async def receive(message: DeliveredMessage) -> None:
-        pages.append(notes.read(message, owner).page)
+        nonlocal found
+        found = notes.read(message, owner)
         came.set()
 
     tag = await _consume(channel, queue, receive, "last")
@@ -191,7 +198,7 @@ async def last_page(channel: Channel, queue: str, owner: Owner) -> int | None:
         came.clear()
     with broker_errors():
         await channel.basic_cancel(tag, timeout=RPC_SECONDS)
-    return pages[-1] if pages else None
+    return found
 
 
 async def _consume(

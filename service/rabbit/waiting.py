@@ -121,12 +121,15 @@ def sent_back(message: DeliveredMessage, intake_queue: str) -> Outgoing:
 def unparked(message: DeliveredMessage, waiting: Waiting, exchange: str) -> Outgoing:
     """Return a message of an inner queue as it goes back to the intake.
 
-    What may have been sent counts as redriven once more, so that any version looks it up first.
+    What may have been sent counts as redriven once more, so that any version looks it up first,
+    and says so, for those that know the word.
     """
     unique = waiting.message_id
     copy = Copy(message.header.properties, unique, readable=False)
     copy.add_theirs(_is_theirs)
     redriven = waiting.redrive_count + (waiting.perhaps_sent is not None)
+    if waiting.perhaps_sent is not None:
+        copy.add_ours({"import_perhaps_sent": _written(waiting.perhaps_sent)})
     copy.add_ours({"import_event_id": _whole(waiting.event_id)} if waiting.event_id else {})
     if redriven:
         copy.add_ours({"import_redrive_count": redriven})

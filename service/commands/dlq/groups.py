@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from service.commands import terminal
 from service.commands.dlq.selection import Described
+from service.commands.moments import age, written
 
 _TYPES_SHOWN = 4
 OTHER = "other"
@@ -90,22 +91,6 @@ class Groups:
             for group in self
         ]
         terminal.table(columns, rows)
-
-
-def written(moment: datetime) -> str:
-    """Write a time down as people and programs read it."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def age(moment: datetime | None) -> str:
-    """Write down how long ago something was."""
-    if moment is None:
-        return "unknown"
-    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit} ago"
-    return f"{seconds}s ago"
 
 
 def _types(types: dict[int | None, int]) -> str:

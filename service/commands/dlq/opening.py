@@ -1,64 +1,17 @@
 """Opens the dead letters for a command, and reads them with a look at how far it is."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
-from service.commands import terminal
-from service.commands.runtime import CommandRuntime, stoppable
+from service.commands.runtime import CommandRuntime
+from service.commands.watching import AtTerminal, Walk, Watcher
 from service.rabbit.letters import Letter
 from service.rabbit.snapshot import Snapshot, open_snapshot
 
+__all__ = ["AT_TERMINAL", "Reading", "Walk", "Watcher", "opened"]
 
-class Walk(Protocol):
-    """A walk through letters, as whoever waits for it sees it."""
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it is to end after the present window."""
-
-    def advance(self, steps: int) -> None:
-        """Count letters as passed."""
-
-
-class Watcher(Protocol):
-    """Whoever waits for a walk: a person at a terminal, or a page."""
-
-    def watching(self, what: str, depth: int) -> AbstractContextManager[Walk]:
-        """Follow a walk through so many letters to its end."""
-
-    def note(self, text: str) -> None:
-        """Take a note."""
-
-
-@dataclass(slots=True)
-class _WalkAtTerminal:
-    progress: terminal.Progress
-    stop: asyncio.Event
-
-    @property
-    def stopped(self) -> bool:
-        return self.stop.is_set()
-
-    def advance(self, steps: int) -> None:
-        self.progress.advance(steps)
-
-
-class _Terminal:
-    """Shows progress at the terminal; Ctrl-C ends the walk."""
-
-    @contextmanager
-    def watching(self, what: str, depth: int) -> Iterator[Walk]:
-        with stoppable() as stop, terminal.progress(what, depth, unit="letters") as progress:
-            yield _WalkAtTerminal(progress, stop)
-
-    def note(self, text: str) -> None:
-        terminal.say(text)
-
-
-AT_TERMINAL = _Terminal()
+AT_TERMINAL = AtTerminal("letters")
 
 
 @dataclass(slots=True, eq=False)

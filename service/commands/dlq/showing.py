@@ -12,8 +12,8 @@ import msgspec
 from service.commands import terminal
 from service.commands.dlq.advice import advice_on
 from service.commands.dlq.doubling import may_double
-from service.commands.dlq.groups import age, written
 from service.commands.dlq.opening import Reading, opened
+from service.commands.moments import age, written
 from service.commands.runtime import command_runtime
 from service.commands.text_layout import MARK
 from service.rabbit.bodies import GZIP, encoding_of, unpacked

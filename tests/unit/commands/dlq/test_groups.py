@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.commands.dlq.groups import Groups, age
+from service.commands.dlq.groups import Groups
+from service.commands.moments import age
 from tests.unit.commands.dlq.samples import FAILED_AT, body, letter, ours
 
 

@@ -1,0 +1,66 @@
+"""Sends what waits back to the intake queue: confirmed there first, acknowledged here after."""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+
+from service.commands import terminal
+from service.commands.lanes.moving import Move, Sender, Tally, Wanted, queues_of
+from service.commands.runtime import command_runtime, run
+from service.domain.parking import LINKS
+from service.rabbit.confirms import Confirmer
+from service.rabbit.parked import InnerDepth, Parked
+from service.rabbit.waiting import unparked
+from service.settings.environment import load
+from service.settings.tree import Settings
+
+_LOST = (
+    "A version that does not know `links` imports these events without them, and nobody is told. "
+    "Send them back only to a version that knows them, or where that is no harm."
+)
+
+
+def returning(options: argparse.Namespace) -> int:
+    """Send back what is selected; with links only after somebody at a terminal has said so."""
+    settings = load()
+    if options.links:
+        terminal.say(_LOST)
+        asks = not options.yes and terminal.can_ask()
+        if asks and not terminal.confirm("Type links to send them back as well:", "links"):
+            terminal.say("nothing was sent back")
+            return 1
+    return run(_return(options, settings))
+
+
+async def _return(options: argparse.Namespace, settings: Settings) -> int:
+    tally, wanted = Tally(), Wanted(options.type, links=options.links)
+    async with command_runtime("lanes return", settings) as work:
+        exchange = settings.rabbit.intake_exchange
+        await work.session.needs_exchange(exchange)
+        queues, _ = await queues_of(work, tally, options.type)
+        reopen = partial(work.session.channel, confirms=True)
+        sender = Sender(Confirmer(await reopen(), reopen), tally)
+
+        async def send(chosen: Sequence[Parked]) -> list[Parked]:
+            back = [unparked(each.message, each.waiting, exchange) for each in chosen]
+            confirmed = await sender.all_of(back)
+            return [each for each, sure in zip(chosen, confirmed, strict=True) if sure]
+
+        try:
+            await Move(work, wanted, tally).walk(queues, "sending back", send)
+        finally:
+            terminal.show(f"{terminal.many(tally.done, 'event')} sent back to the intake")
+            tally.tell("not sent back")
+    _tell_of_links(queues, wanted)
+    return tally.code
+
+
+def _tell_of_links(queues: Sequence[InnerDepth], wanted: Wanted) -> None:
+    """Say what waits for items still, and was not meant."""
+    for queue in queues:
+        if queue.part == LINKS and queue.messages and not wanted.links:
+            waits = "event waits" if queue.messages == 1 else "events wait"
+            terminal.say(
+                f"{queue.messages:,} {waits} for the items that they refer to, in {queue.name}: "
+                "--links sends them back as well"
+            )
