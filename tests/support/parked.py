@@ -16,12 +16,12 @@ PREFIX = "crm.items.parked"
 DOUBTFUL, LINKS = f"{PREFIX}.doubtful", f"{PREFIX}.links"
 RESULTS, FAILED_QUEUE = "crm.items.results", "crm.items.failed"
 MEMORY = "crm.items.memory"
-STREAM = {
+STREAM: dict[str, Any] = {
     "x-queue-type": "stream",
     "x-max-length-bytes": 32_000_000,
     "x-stream-max-segment-size-bytes": 4_000_000,
 }
-ARGUMENTS = {
+ARGUMENTS: dict[str, Any] = {
     "x-queue-type": "quorum",
     "x-delivery-limit": 2_000_000_000,
     "x-dead-letter-exchange": EXCHANGE,

@@ -14,7 +14,7 @@ from service import __version__
 from service.commands.console import filters, wording
 from service.commands.console.parts import parts_of
 from service.commands.console.verdict import REASONS, who_acts
-from service.commands.dlq.groups import written
+from service.commands.moments import written
 from service.commands.terminal import clean
 
 FOLDER = Path(__file__).parent

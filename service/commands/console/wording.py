@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from service.commands.dlq.groups import written
+from service.commands.moments import written
 from service.commands.dlq.selection import Selection
 from service.commands.terminal import many
 

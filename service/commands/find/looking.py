@@ -137,14 +137,15 @@ class _Look:
     async def intake(self) -> None:
         """Say what lies in the intake: nobody but the importer can look into it."""
         queue = self.work.settings.rabbit.intake_queue
-        channel = await self.work.session.channel()
+        place, channel = f"the intake queue {queue}", await self.work.session.channel()
         try:
             ready, _ = await depth(channel, queue)
         except Missing:
-            self.found.hidden.append(Hidden(f"the intake queue {queue}", "it is missing"))
+            self.found.hidden.append(Hidden(place, "it is missing"))
+        except ConnectionLost as lost:
+            self._refused(place, lost)
         else:
-            why = "only the importer can look into it"
-            self.found.hidden.append(Hidden(f"the intake queue {queue}", why, ready))
+            self.found.hidden.append(Hidden(place, "only the importer can look into it", ready))
 
 
 async def look(work: CommandRuntime, event_id: str, entity_type_id: int | None) -> Found:

@@ -145,7 +145,7 @@ def test_a_message_that_moves_between_inner_queues_says_only_the_newest() -> Non
 
 
 def test_what_goes_back_to_the_intake_is_the_original_again() -> None:
-    """With its name; what may have been sent counts as redriven once more."""
+    """With its name; what may have been sent says so, and counts as redriven once more."""
     waiting = arrived(parked(message(headers={"own": 1}, message_id="m-1"), WAITING, "q"))
     sent = unparked(waiting, WAITING, "crm.items")
     headers = sent.properties.headers or {}
@@ -154,7 +154,12 @@ def test_what_goes_back_to_the_intake_is_the_original_again() -> None:
         sent.routing_key,
         sent.properties.message_id,
     )
-    assert {"own": 1, "import_event_id": "order-1017", "import_redrive_count": 2} == headers
+    assert {
+        "own": 1,
+        "import_event_id": "order-1017",
+        "import_redrive_count": 2,
+        "import_perhaps_sent": "2026-03-01T12:00:00.250Z",
+    } == headers
     sure = unparked(waiting, replace(WAITING, perhaps_sent=None, redrive_count=0), "crm.items")
     assert "import_redrive_count" not in (sure.properties.headers or {})
 
