@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from service.commands.moments import written
 from service.commands.dlq.selection import Selection
+from service.commands.moments import written
 from service.commands.terminal import many
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
