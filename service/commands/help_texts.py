@@ -19,7 +19,8 @@ examples:
 
 JSON: an item event on each line, or a list of them, on one line or many:
   {"entityTypeId": 2, "id": "order-1", "fields": {"title": "Order 1"}}
-A CloudEvent goes as one.
+A CloudEvent goes as one. An item that refers to another one names its event:
+  {…, "links": {"contactId": {"entityTypeId": 3, "id": "customer-77"}}}
 
 CSV: the first row names the fields, every other row is an item:
   order;title;opportunity;PHONE;PHONE.MOBILE
@@ -28,7 +29,9 @@ Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An
 empty cell is left out. Values stay as they are: write numbers as 1200.50 and
 dates as 2026-01-31. PHONE, EMAIL, WEB and IM become the portal's phones and
 addresses, of kind WORK, or of the kind behind the dot. contactIds, companyIds
-and observers take several ids.
+and observers take several ids. A column contactId->3 holds the ids of other
+events: contactId becomes the contact (3 is the entity type) that such an event
+imports.
 
 Files may be UTF-8 or UTF-16, and packed with gzip. Name another encoding with
 --encoding.

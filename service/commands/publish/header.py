@@ -3,8 +3,8 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -16,6 +16,7 @@ from service.commands.publish.documented import (
     meant,
     type_name,
 )
+from service.commands.publish.link_columns import LinkColumn, link_column, plain
 from service.domain.nearest import nearest
 from service.factories import CannotStart
 
@@ -46,15 +47,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The names of the columns; an empty one has no name, and must have no values."""
+    """The names of the columns; an empty one has no name, and must have no values.
+
+    `links`: those of them that refer to the items of other events.
+    """
 
     names: Sequence[str]
     table: Table
+    links: Mapping[str, LinkColumn] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: Sequence[str], table: Table) -> "Header":
         """Read a header. Raises CannotStart where no items can be made of its rows."""
-        names = [name.strip() for name in row]
+        names = [plain(name) for name in row]
         while names and not names[-1]:
             names.pop()
         counts = Counter(names)
@@ -66,7 +71,8 @@ class Header:
             there = f"it has: {_some([*filter(None, names)])}"
             hint = f"did you mean {close}?" if close else there
             raise CannotStart(f"the CSV has no column {table.id_column}; {hint}")
-        header = cls(names, table)
+        links = {name: found for name in names if (found := link_column(name)) is not None}
+        header = cls(names, table, links)
         header.refuse_strangers()
         return header
 
@@ -110,13 +116,15 @@ class Header:
             )
 
     def _may_be_id(self, name: str) -> bool:
+        if name in self.links:
+            return False
         looks_so = _IS_ID.fullmatch(name) or _ENDS_AS_ID.fullmatch(name)
         known = fields_of(self.table.entity_type) or {}
         return looks_so is not None and name not in known and not may_be_own(name)
 
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
         """Tell whether a row is a header again: of its cells two, and half, are its names."""
-        given = [cell.strip() for cell in cells if cell.strip()]
+        given = [plain(cell) for cell in cells if cell.strip()]
         names = frozenset(self.names)
         same = sum(cell in names for cell in given)
         return given == [*filter(None, self.names)] or (same > 1 and same * 2 >= len(given))
@@ -129,16 +137,23 @@ class Header:
         values = [(name, cell) for name, cell in zip(self.names, cells, strict=False) if cell]
         event: dict[str, object] = {"entityTypeId": self.table.entity_type}
         fields: dict[str, object] = {}
+        links: dict[str, object] = {}
         for name, cell in values:
             if name == self.table.id_column:
                 event["id"] = cell
+            elif name in self.links:
+                wrong = self.links[name].add(links, cell) if cell.strip() else None
+                if wrong is not None:
+                    return wrong
             elif name.partition(".")[0] in MULTIFIELDS:
                 _add_values(fields, name, cell)
             else:
                 fields[name] = _APART.split(cell.strip()) if name in LISTS else cell
         if self.table.id_column is not None and "id" not in event:
             return f"it has no id in column {self.table.id_column}"
-        return msgspec.json.encode({**event, "fields": fields})
+        return msgspec.json.encode(
+            {**event, "fields": fields, **({"links": links} if links else {})}
+        )
 
     def warnings(self, cells: Sequence[str]) -> tuple[str, ...]:
         """Return what a spreadsheet is likely to have done to the values of a row."""
@@ -146,12 +161,15 @@ class Header:
         for name, cell in zip(self.names, cells, strict=False):
             if _ERROR.fullmatch(cell):
                 found.append(f"{name} is an error of the spreadsheet ({cell}): mend the formula")
-            elif _SHORTENED.fullmatch(cell) and (name == self.table.id_column or _is_multi(name)):
+            elif _SHORTENED.fullmatch(cell) and self._may_not_be_shortened(name):
                 found.append(
                     f"the spreadsheet has shortened the number in {name} ({cell}): format the "
                     "column as text, and save it again"
                 )
         return tuple(found)
+
+    def _may_not_be_shortened(self, name: str) -> bool:
+        return name == self.table.id_column or name in self.links or _is_multi(name)
 
     def _misplaced(self, cells: Sequence[str]) -> str | None:
         """Return what is wrong with a row that has values where the header has no name."""
@@ -173,12 +191,18 @@ class Header:
         return [
             name
             for name in self.columns
-            if not may_be_own(name) and (_base(name) if _is_multi(name) else name) not in known
+            if not may_be_own(name) and self._field_of(name) not in known
         ]
+
+    def _field_of(self, name: str) -> str:
+        if name in self.links:
+            return self.links[name].field
+        return _base(name) if _is_multi(name) else name
 
     def _suggestions(self, unknown: Sequence[str]) -> str:
         # Looking for what was meant takes long, and of many names only the first are shown.
-        found = [(name, meant(name, self.table.entity_type)) for name in unknown[:MAX_SHOWN]]
+        entity_type = self.table.entity_type
+        found = [(name, meant(self._field_of(name), entity_type)) for name in unknown[:MAX_SHOWN]]
         told = [f'"{name}" ({near}?)' if near else f'"{name}"' for name, near in found]
         return _some([*told, *unknown[MAX_SHOWN:]])
 

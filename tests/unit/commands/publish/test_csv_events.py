@@ -340,3 +340,69 @@ def test_a_number_in_local_notation_is_warned_of(column: str, cell: str, kept: s
 def test_a_date_that_the_portal_reads_rightly_is_not_complained_of(cell: str) -> None:
     """Spreadsheets write it as their locale does."""
     assert [] == read(f"order;title;begindate\no-1;A;{cell}\n".encode()).warnings
+
+
+# ---- columns that refer to other events ----
+
+
+def links_in(content: bytes) -> list[object]:
+    """Return the links of each row."""
+    lines = Lines(iter([content]), LONGEST)
+    found = of_csv(lines, DECODER, Table(2, "order"))
+    return [json.loads(each.body).get("links") for each in found if isinstance(each, Record)]
+
+
+@pytest.mark.parametrize("arrow", ["->", " -> ", "→"])
+def test_a_column_with_an_arrow_holds_the_ids_of_other_events(arrow: str) -> None:
+    """One, or several where the field takes several; an empty cell refers to nothing."""
+    content = (
+        f"order;title;contactId{arrow}3;contactIds{arrow}3;ufCrm_car{arrow}128\n"
+        '1;A;customer 7;"a, b c\n;d";\n2;B;;  ;car-1\n3;C\n'
+    )
+    assert [
+        {
+            "contactId": {"entityTypeId": 3, "id": "customer 7"},
+            "contactIds": [{"entityTypeId": 3, "id": each} for each in ("a", "b c", "d")],
+        },
+        {"ufCrm_car": {"entityTypeId": 128, "id": "car-1"}},
+        None,
+    ] == links_in(content.encode())
+
+
+def test_a_list_may_have_items_of_several_types() -> None:
+    """Each from its column; of a field that takes one item only one column may be filled in."""
+    content = (
+        b"order;title;contactIds->3;contactIds->1;dealId->2;dealId->3\n1;A;a;b;c\n2;B;;;c;d\n"
+    )
+    assert [
+        {
+            "contactIds": [{"entityTypeId": 3, "id": "a"}, {"entityTypeId": 1, "id": "b"}],
+            "dealId": {"entityTypeId": 2, "id": "c"},
+        }
+    ] == links_in(content)
+    assert ["line 3: two columns say what dealId refers to: fill in one of them"] == read(
+        content
+    ).refused
+
+
+@pytest.mark.parametrize("name", ["contactId->", "contactId->x", "->3", "a->0", "a->99999999999"])
+def test_half_an_arrow_is_told_before_anything_is_sent(name: str) -> None:
+    """With an example."""
+    with pytest.raises(CannotStart, match="such as contactId->3"):
+        read(f"order;title;{name}\n1;A;x\n".encode())
+
+
+def test_what_is_said_of_fields_is_said_of_those_that_refer() -> None:
+    """A misspelt name, a number that a spreadsheet has shortened, a value beside the reference."""
+    found = read(b"order;title;contactID->3\n1;A;1.23E+12\n")
+    assert '"contactID->3" (contactId?)' in found.notes[0]
+    assert "shortened the number in contactID->3" in found.warnings[0]
+    both = read(b"order;title;contactId;contactId->3\n1;A;5;x\n")
+    assert "contactId" in both.refused[0]
+    assert "stands in fields and in links" in both.refused[0]
+
+
+def test_a_column_that_refers_is_not_taken_for_the_id_of_its_rows() -> None:
+    """It is that of others."""
+    notes = read(b"title;contactId->3\nA;x\n", id_column=None).notes
+    assert any("no --id-column" in note and "contactId" not in note for note in notes)

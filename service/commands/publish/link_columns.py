@@ -1,0 +1,54 @@
+"""Reads columns of CSV such as `contactId->3`: their cells hold the ids of other events."""
+
+import re
+from dataclasses import dataclass
+
+from service.commands.publish.documented import LISTS
+from service.domain.links import MAX_ENTITY_TYPE
+from service.factories import CannotStart
+
+_ARROW = re.compile(r"\s*(?:->|→)\s*")
+_BETWEEN_IDS = re.compile(r"[,;\n]")
+MAX_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LinkColumn:
+    """A column that refers to items of a type, for a field."""
+
+    field: str
+    entity_type: int
+
+    def add(self, links: dict[str, object], cell: str) -> str | None:
+        """Add what a cell refers to; return what is wrong where the field has it already."""
+        several = self.field in LISTS
+        ids = [each.strip() for each in _BETWEEN_IDS.split(cell)] if several else [cell]
+        references = [{"entityTypeId": self.entity_type, "id": each} for each in ids if each]
+        if several:
+            known = links.setdefault(self.field, [])
+            assert isinstance(known, list)  # noqa: S101 - a column of this name makes nothing else
+            known += references
+        elif self.field in links:
+            return f"two columns say what {self.field} refers to: fill in one of them"
+        else:
+            links[self.field] = references[0]
+        return None
+
+
+def plain(name: str) -> str:
+    """Return a column's name as it is compared: without spaces around the arrow."""
+    return "->".join(_ARROW.split(name.strip()))
+
+
+def link_column(name: str) -> LinkColumn | None:
+    """Return what a column refers to; None for a field. Raises CannotStart for half a one."""
+    field, arrow, number = name.partition("->")
+    if not arrow:
+        return None
+    decimal = number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
+    if not field or not decimal or not 1 <= int(number) <= MAX_ENTITY_TYPE:
+        raise CannotStart(
+            f"the column {name} is no field and refers to nothing: before -> stands a field, "
+            "behind it the entity type of the items that it refers to, such as contactId->3"
+        )
+    return LinkColumn(field, int(number))
