@@ -81,7 +81,8 @@ _BREAKS = Advice(
 _LINK = Advice(
     "the item that it refers to in `links` was not found",
     UPSTREAM,
-    "see that the event it names is imported, then redrive; or correct `links` and publish anew",
+    "see that the event it names is imported, then redrive; or give the item's number instead",
+    (REDRIVE, f"{REDRIVE} --set FIELD=NUMBER"),
 )
 _TOO_LARGE = Advice(
     "the item is too large for the portal's server",
@@ -165,8 +166,8 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "link_not_possible": Advice(
             "items of the type that `links` names cannot be found by an external id",
             UPSTREAM,
-            "send the item's number in `fields` instead, and publish anew",
-            (PURGE,),
+            "give the item's number instead, now or in a new publish",
+            (f"{REDRIVE} --set FIELD=NUMBER", PURGE),
         ),
         "ended_by_operator": Advice(
             "an operator ended what was parked (`lanes fail`)",

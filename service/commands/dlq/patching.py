@@ -13,6 +13,8 @@ from service.rabbit.bodies import BOM, GZIP, encoding_of
 from service.rabbit.decoding import STRUCTURED, is_envelope, media_type
 from service.rabbit.letters import Letter
 
+_REFERENCE = frozenset({"entityTypeId", "id"})
+_Links = dict[str, msgspec.Raw] | None
 Patch = Mapping[str, bytes]
 """The new value of each field, as JSON."""
 
@@ -94,10 +96,33 @@ def _envelope(body: bytes, patch: Patch) -> bytes:
 
 
 def _item(body: bytes, patch: Patch) -> bytes:
+    """Patch an item event; a field that is set stands in `links` no more, and the other way."""
     members = _members(body)
     fields = _members(bytes(members["fields"])) if "fields" in members else {}
-    changed = {**fields, **{name: msgspec.Raw(value) for name, value in patch.items()}}
-    return _object({**members, "fields": msgspec.Raw(_object(changed))})
+    links = _links(members)
+    for name, value in patch.items():
+        place, other = (links, fields) if _refers(value) else (fields, links)
+        place[name] = msgspec.Raw(value)
+        other.pop(name, None)
+    members.pop("links", None)
+    changed = {**members, "fields": msgspec.Raw(_object(fields))}
+    return _object({**changed, "links": msgspec.Raw(_object(links))} if links else changed)
+
+
+def _links(members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    try:
+        return dict(msgspec.json.decode(members["links"], type=_Links) or {})
+    except KeyError:
+        return {}
+    except msgspec.ValidationError:
+        raise Unpatchable("its links are no object: mend the sender and publish it anew") from None
+
+
+def _refers(value: bytes) -> bool:
+    """Tell whether a value says which event's item a field is to hold."""
+    read = msgspec.json.decode(value)
+    several = read if isinstance(read, list) else [read]
+    return bool(several) and all(isinstance(e, dict) and e.keys() >= _REFERENCE for e in several)
 
 
 def _members(body: bytes) -> dict[str, msgspec.Raw]:

@@ -16,6 +16,7 @@ from service.commands.dlq.opening import Reading, opened
 from service.commands.moments import age, written
 from service.commands.runtime import command_runtime
 from service.commands.text_layout import MARK
+from service.domain.events import ItemEvent, several_of
 from service.rabbit.bodies import GZIP, encoding_of, unpacked
 from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.letters import Letter, text
@@ -25,7 +26,7 @@ MAX_SHOWN = 100_000
 MAX_FOUND = 100
 """Most letters of one id that are shown, and most ids that are listed when several match."""
 _OURS = "import_"
-_TEXTS = frozenset({"message", "warnings", "it means", "who must act", "what to do"})
+_TEXTS = frozenset({"message", "warnings", "refers to", "it means", "who must act", "what to do"})
 """Values that may be wrapped at a terminal; ids and headers are never wrapped."""
 
 
@@ -119,6 +120,7 @@ def described(letter: Letter, most: int, *, can_look_up: bool) -> Iterator[Line]
         "warnings": _warnings(letter),
         "http status": letter.headers.get("import_http_status"),
         "attempts": letter.headers.get("import_attempts"),
+        "refers to": "; ".join(referred(letter)) or None,
         "batch": letter.headers.get("import_batch_id"),
         "redriven": terminal.many(letter.redrives, "time") if letter.redrives else None,
         "it means": advice.meaning,
@@ -152,6 +154,7 @@ def as_json(letter: Letter, most: int, *, can_look_up: bool) -> dict[str, object
         "code": letter.code,
         "message": text(letter.headers.get("import_error_message")),
         "warnings": text(letter.headers.get("import_warnings")).splitlines(),
+        "refersTo": referred(letter),
         "redriveCount": letter.redrives,
         "means": advice.meaning,
         "whoMustAct": advice.who,
@@ -163,6 +166,19 @@ def as_json(letter: Letter, most: int, *, can_look_up: bool) -> dict[str, object
         "headers": {name: _plain(value) for name, value in letter.headers.items()},
         "body": "\n".join(body_lines(letter, most)),
     }
+
+
+def referred(letter: Letter) -> list[str]:
+    """Return what each field of `links` refers to."""
+    links = letter.event.links if isinstance(letter.event, ItemEvent) else {}
+    return [
+        f"{name}: "
+        + ", ".join(
+            f"{each} of {each.originator}" if each.originator else str(each)
+            for each in several_of(target)
+        )
+        for name, target in links.items()
+    ]
 
 
 def _warnings(letter: Letter) -> str | None:

@@ -102,3 +102,45 @@ def test_what_has_no_fields_cannot_be_patched(content: bytes, properties: dict[s
     """It says why, and touches nothing; nothing is unpacked without bounds."""
     with pytest.raises(Unpatchable):
         patched(letter(content, **properties), PATCH)
+
+
+LINKED = b'{"entityTypeId":2,"id":"e","fields":{"n":1.10},"links":%s}'
+CUSTOMER = '{"entityTypeId":3,"id":"c"}'
+
+
+@pytest.mark.parametrize(
+    ("links", "field", "value", "expected"),
+    [
+        # The number is known meanwhile: the field stands in links no more.
+        (
+            b'{"contactId":{"entityTypeId":3,"id":"x"}}',
+            "contactId",
+            "4711",
+            b'{"entityTypeId":2,"id":"e","fields":{"n":1.10,"contactId":4711}}',
+        ),
+        # Another event was meant; other links keep their bytes.
+        (
+            b'{"contactId":{"entityTypeId":3,"id":"x"},"b":{"id":1.0}}',
+            "contactId",
+            CUSTOMER,
+            LINKED % b'{"contactId":{"entityTypeId":3,"id":"c"},"b":{"id":1.0}}',
+        ),
+        # A value becomes a reference, or a list of them.
+        (
+            b"null",
+            "n",
+            f"[{CUSTOMER}]",
+            b'{"entityTypeId":2,"id":"e","fields":{},"links":{"n":[{"entityTypeId":3,"id":"c"}]}}',
+        ),
+        (b"{}", "m", "[]", b'{"entityTypeId":2,"id":"e","fields":{"n":1.10,"m":[]}}'),
+    ],
+)
+def test_links_are_mended(links: bytes, field: str, value: str, expected: bytes) -> None:
+    """A field stands in fields or in links, as its new value says."""
+    assert expected == patched(letter(LINKED % links), patch_of([(field, value)]))
+
+
+def test_links_that_are_no_object_cannot_be_mended() -> None:
+    """Nobody knows what was meant."""
+    with pytest.raises(Unpatchable, match="links are no object"):
+        patched(letter(LINKED % b"[1]"), PATCH)

@@ -1,11 +1,12 @@
 """Proves that showing a letter is bounded and safe, whatever lies in it."""
 
 import gzip
+import json
 import shlex
 
 import pytest
 
-from service.commands.dlq.showing import MAX_SHOWN, Found, body_lines, described, listed
+from service.commands.dlq.showing import MAX_SHOWN, Found, as_json, body_lines, described, listed
 from service.rabbit.letters import Letter
 from tests.unit.commands.dlq.samples import body, letter, ours
 
@@ -122,3 +123,18 @@ def test_letters_of_one_id_are_shown_up_to_a_bound() -> None:
     for _ in range(150):
         found.add(letter())
     assert ({"e": 150}, 100) == (found.ids, len(found.letters))
+
+
+def test_what_an_event_refers_to_is_shown() -> None:
+    """Field by field; of an event without links nothing is said."""
+    links = {
+        "contactIds": [{"entityTypeId": 3, "id": "a"}, {"entityTypeId": 3, "id": "b"}],
+        "companyId": {"entityTypeId": 4, "id": "c", "originatorId": "1c"},
+    }
+    body = json.dumps({"entityTypeId": 2, "id": "o", "fields": {"n": 1}, "links": links}).encode()
+    lines = list(described(letter(body), MOST, can_look_up=True))
+    assert 1 == sum("contactIds: 3/a, 3/b; companyId: 4/c of 1c" in text for _, text in lines)
+    shown = as_json(letter(body), MOST, can_look_up=True)
+    assert ["contactIds: 3/a, 3/b", "companyId: 4/c of 1c"] == shown["refersTo"]
+    plain = list(described(letter(), MOST, can_look_up=True))
+    assert not any(head.startswith("refers to") for head, _ in plain)
