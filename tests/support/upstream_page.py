@@ -19,6 +19,11 @@ PAGE = (ROOT / "deploy/upstream.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SUFFIXES = {"python": "py", "javascript": "js", "php": "php", "csharp": "cs", "sh": "sh"}
 QUEUE = "shop.results"
+WAITING = {
+    "python": re.compile(r"^waiting = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL),
+    "javascript": re.compile(r"^const waiting = \[\n.*?^\];\n", re.MULTILINE | re.DOTALL),
+}
+"""What a publisher of the page publishes; another example shows only that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,12 @@ class Example:
     def is_reader(self) -> bool:
         """Tell whether it reads results for as long as it runs."""
         return self.language != "sh" and QUEUE in self.text
+
+    @property
+    def is_fragment(self) -> bool:
+        """Tell whether it is only what a publisher of its language is to publish."""
+        waiting = WAITING.get(self.language)
+        return waiting is not None and waiting.match(self.text) is not None
 
     @property
     def is_runnable(self) -> bool:
@@ -57,6 +68,14 @@ class Example:
             QUEUE: queue,
         }
         text = self.text
+        if self.is_fragment:
+            whole = next(
+                each.text
+                for each in EXAMPLES
+                if each.language == self.language and not (each.is_fragment or each.is_reader)
+            )
+            text, found = WAITING[self.language].subn(lambda _: self.text, whole, count=1)
+            assert found, "the page's publisher has no events of its own"
         for there, here in replaced.items():
             text = text.replace(there, here)
         return text
