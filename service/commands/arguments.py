@@ -149,6 +149,7 @@ def _dead_letters(commands: Parsers) -> None:
     )
     purge.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
     purge.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    purge.add_argument("--json", action="store_true", help="print JSON; needs --yes or --dry-run")
 
 
 def _redrive(actions: Parsers) -> None:
@@ -165,6 +166,9 @@ def _redrive(actions: Parsers) -> None:
     redrive.add_argument("--dry-run", action="store_true", help="only tell what would be sent")
     redrive.add_argument(
         "--yes", action="store_true", help="do not ask before more than 100 letters go"
+    )
+    redrive.add_argument(
+        "--json", action="store_true", help="print JSON; at a terminal it needs --yes or --dry-run"
     )
     redrive.add_argument(
         "--set",

@@ -494,6 +494,29 @@ async def test_purge_without_a_terminal_needs_yes(letters: Letters, commands: Co
     assert 1 == await letters.ready()
 
 
+async def test_redrive_and_purge_as_json_are_for_programs(
+    letters: Letters, commands: Commands
+) -> None:
+    """What was done, what stays and why; nothing else stands on standard output."""
+    await letters.put(letter("a"), letter("b", code="OTHER"), letter("c", kind="malformed"))
+    planned = await commands.run("dlq", "redrive", "--dry-run", "--json")
+    document = json.loads(planned.out)
+    assert (True, 2, 0) == (document["dryRun"], document["sent"], document["untried"])
+    assert [1] == [each["letters"] for each in document["stays"]]
+    assert {"goes back", "stays: malformed"} == {each["outcome"] for each in document["groups"]}
+    done = await commands.run("dlq", "redrive", "--code", "OTHER", "--json")
+    assert (0, False, 1) == (done.code, *map(json.loads(done.out).get, ("dryRun", "sent")))
+    unsaid = await commands.run("dlq", "purge", "--json")
+    assert (1, "") == (unsaid.code, unsaid.out)
+    assert "--json asks nobody: it needs --yes" in unsaid.err
+    planned = await commands.run("dlq", "purge", "--json", "--dry-run")
+    assert (2, 0) == tuple(map(json.loads(planned.out).get, ("matching", "removed")))
+    done = await commands.run("dlq", "purge", "--json", "--yes")
+    assert (2, 2) == tuple(map(json.loads(done.out).get, ("matching", "removed")))
+    empty = json.loads((await commands.run("dlq", "purge", "--json", "--yes")).out)
+    assert {"dryRun": False, "matching": 0, "removed": 0, "groups": []} == empty
+
+
 async def test_purge_removes_what_is_selected(letters: Letters, commands: Commands) -> None:
     """By age, by id; the rest stays."""
     old = (datetime.now(UTC) - timedelta(days=40)).isoformat()

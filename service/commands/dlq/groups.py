@@ -38,8 +38,9 @@ class Group:
             self.newest = max(moment, self.newest or moment)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the group as `--json` shows it."""
+        """Return the group as `--json` shows it; with its fate, where a command has one."""
         return {
+            **({"outcome": self.fate} if self.fate else {}),
             "kind": self.kind,
             "code": self.code,
             "count": self.count,

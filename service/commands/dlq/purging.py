@@ -9,7 +9,7 @@ from service.commands import runtime, terminal
 from service.commands.dlq.groups import Groups
 from service.commands.dlq.listing import grouped
 from service.commands.dlq.opening import Reading, opened
-from service.commands.dlq.selection import Selection
+from service.commands.dlq.selection import JSON_ASKS_NOBODY, Selection
 from service.factories import CannotStart
 from service.rabbit.letters import Letter
 
@@ -47,23 +47,47 @@ class Purge:
 
 def purging(options: argparse.Namespace) -> int:
     """Count the selected letters, ask, and remove no more than were counted."""
-    if not (options.yes or options.dry_run or terminal.can_ask()):
-        raise CannotStart("nobody can be asked here: purge needs --yes (or --dry-run)")
+    if not (options.yes or options.dry_run):
+        _refuse_unasked(as_json=options.json)
     groups = Groups()
     if runtime.run(_count(Selection.of(options), groups)):
         return 1
-    if groups.count:
-        groups.show()
+    purge = Purge.of(Selection.of(options), groups)
+    if options.json:
+        code = 0 if options.dry_run or not groups.count else runtime.run(_remove(purge))
+        terminal.show_json(_document(purge, groups, dry_run=options.dry_run))
+        return code
     if not groups.count:
         terminal.show("nothing to remove")
         return 0
+    groups.show()
     if options.dry_run:
         terminal.show(f"{terminal.many(groups.count, 'dead letter')} would be removed")
         return 0
     if not options.yes and not _confirmed(groups.count):
         terminal.say("nothing was removed")
         return 1
-    return runtime.run(_remove(Purge.of(Selection.of(options), groups)))
+    code = runtime.run(_remove(purge))
+    terminal.show(f"{terminal.many(purge.removed, 'dead letter')} removed")
+    return code
+
+
+def _refuse_unasked(*, as_json: bool) -> None:
+    """Raise CannotStart where nobody can be asked."""
+    if as_json:
+        raise CannotStart(JSON_ASKS_NOBODY)
+    if not terminal.can_ask():
+        raise CannotStart("nobody can be asked here: purge needs --yes (or --dry-run)")
+
+
+def _document(purge: Purge, groups: Groups, *, dry_run: bool) -> dict[str, object]:
+    """Return what was removed, or would be, as `--json` shows it."""
+    return {
+        "dryRun": dry_run,
+        "matching": groups.count,
+        "removed": purge.removed,
+        "groups": [group.as_json() for group in groups],
+    }
 
 
 def _confirmed(count: int) -> bool:
@@ -84,7 +108,6 @@ async def _count(selection: Selection, groups: Groups) -> int:
 async def _remove(purge: Purge) -> int:
     async with runtime.command_runtime("dlq purge") as work, opened(work) as reading:
         await purge.walk(reading)
-    terminal.show(f"{terminal.many(purge.removed, 'dead letter')} removed")
     if reading.ended_early and purge.removed < purge.most:
         terminal.say(f"{reading.interrupted}; the rest stays where it is")
     return 0 if purge.removed == purge.most else 1

@@ -12,10 +12,11 @@ from service.commands.dlq.doubling import may_double
 from service.commands.dlq.groups import Groups
 from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.patching import Patch, Unpatchable, patch_of, patched
-from service.commands.dlq.selection import Selection
+from service.commands.dlq.selection import JSON_ASKS_NOBODY, Selection
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import FailureKind
+from service.factories import CannotStart
 from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.letters import Letter, decoded, redriven
@@ -172,9 +173,24 @@ class Redrive:
     def _is_at_limit(self) -> bool:
         return self.limit is not None and self.tally.sent >= self.limit
 
-    def report(self) -> None:
+    def document(self) -> dict[str, object]:
+        """Return what was done, and what was not, as `--json` shows it."""
+        tally = self.tally
+        return {
+            "dryRun": self.dry_run,
+            "sent": tally.sent,
+            "malformedSent": tally.hopeless,
+            "stays": [{"why": why, "letters": count} for why, count in tally.stays().items()],
+            "untried": self.untried,
+            "groups": [group.as_json() for group in tally.groups],
+        }
+
+    def report(self, *, as_json: bool = False) -> None:
         """Say what was done, and what was not, with the reason."""
         tally = self.tally
+        if as_json:
+            terminal.show_json(self.document())
+            return
         if self.dry_run and tally.groups.count:
             tally.groups.show("outcome")
         verb = "would go back" if self.dry_run else "sent back"
@@ -204,6 +220,8 @@ def _letters(count: int) -> str:
 def redriving(options: argparse.Namespace) -> int:
     """Send the selected letters back; many only after a person at a terminal has said so."""
     if not (options.yes or options.dry_run) and terminal.can_ask():
+        if options.json:
+            raise CannotStart(JSON_ASKS_NOBODY)
         plan = argparse.Namespace(**{**vars(options), "dry_run": True})
         counted = Tally()
         if code := run(_walk(plan, counted)):
@@ -251,9 +269,9 @@ async def _redrive(options: argparse.Namespace) -> int:
                 await redrive.walk(reading)
         except (Exception, asyncio.CancelledError):
             if redrive.tally.sent:
-                redrive.report()
+                redrive.report(as_json=options.json)
             raise
-    redrive.report()
+    redrive.report(as_json=options.json)
     if reading.ended_early:
         rest = "nothing was sent back" if options.dry_run else "the rest stays where it is"
         terminal.say(f"{reading.interrupted}; {rest}")

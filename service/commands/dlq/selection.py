@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
+JSON_ASKS_NOBODY = "--json asks nobody: it needs --yes (or --dry-run)"
+
 
 class Described(Protocol):
     """What is known of a letter without its body."""
