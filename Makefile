@@ -7,7 +7,7 @@ PYTEST := $(OURS) -m pytest
 export RABBITMQ ?= host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker programs containers run check fmt test unit integration e2e chaos bench demo deploy-test audit lock
+.PHONY: help setup broker programs containers run check fmt test unit simulation integration e2e chaos bench demo deploy-test audit lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ setup: .venv/.stamp ## build .venv from the hashed lock
 demo: .venv/.stamp broker ## the main job on real parts, in two minutes; KEEP=1 keeps all up after it
 	@$(OURS) -m tests.demo $(if $(KEEP),--keep)
 
-test: .venv/.stamp broker programs ## all tests: unit, integration, e2e, chaos in short
+test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, e2e, chaos in short
 	@$(OURS) -m tests.tools.run_tests --numprocesses 3 --dist loadscope
 
 check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothing
@@ -32,6 +32,9 @@ fmt: .venv/.stamp ## format, and mend what lint can mend
 
 unit: .venv/.stamp ## pure rules: no network, no sleeping
 	$(PYTEST) -m unit
+
+simulation: .venv/.stamp ## the whole core over made-up histories, in made-up time
+	$(PYTEST) -m simulation tests/unit
 
 integration: .venv/.stamp broker ## one real neighbour at a time
 	@tests/tools/php.sh || true
