@@ -31,7 +31,7 @@ fmt: .venv/.stamp ## format, and mend what lint can mend
 	.venv/bin/ruff format && .venv/bin/ruff check --fix
 
 unit: .venv/.stamp ## pure rules: no network, no sleeping
-	$(PYTEST) -m unit
+	$(PYTEST) -m unit tests/unit --numprocesses auto --dist loadscope
 
 simulation: .venv/.stamp ## the whole core over made-up histories, in made-up time
 	$(PYTEST) -m simulation tests/unit

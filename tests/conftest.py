@@ -15,16 +15,14 @@ TESTS = Path(__file__).parent
 SUITES = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
 STACK = ("deploy/image", "deploy/stack")
 """Folders whose tests need containers; only `make deploy-test` runs them."""
-SIMULATION = "test_simulation"
-"""Begins the names of modules that play whole histories: too long for every small change."""
 WATCHED = ("unit", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder or module, and run the quick suites first."""
+    """Mark tests by their folder, and run the quick suites first."""
     for item in items:
-        if (suite := _suite(item)) in SUITES:
-            item.add_marker(_mark(item, suite))
+        if (suite := _suite(item)) in SUITES and item.get_closest_marker("simulation") is None:
+            item.add_marker("stack" if _folder(item) in STACK else suite)
     items.sort(key=lambda item: SUITES.index(_suite(item)) if _suite(item) in SUITES else 0)
 
 
@@ -101,12 +99,6 @@ class _Watch(logging.Handler):
         # An error that tells a person what to do is no bug.
         if not record.__dict__.keys() & {"remedy", "who_acts"}:
             self.errors.append(f"{record.name}: {record.getMessage()}")
-
-
-def _mark(item: pytest.Item, suite: str) -> str:
-    if item.path.name.startswith(SIMULATION):
-        return "simulation"
-    return "stack" if _folder(item) in STACK else suite
 
 
 def _folder(item: pytest.Item) -> str:

@@ -32,6 +32,7 @@ from tests.fakes import (
 from tests.unit.importer.test_pipeline import LIMITS
 from tests.virtual_time import run
 
+pytestmark = pytest.mark.simulation
 MAX_AWAITS = 1_000
 ALL_SECONDS = 400.0
 BRISK = replace(

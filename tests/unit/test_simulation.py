@@ -50,6 +50,7 @@ from tests.fakes import (
 )
 from tests.virtual_time import Standstill, now, run
 
+pytestmark = pytest.mark.simulation
 HISTORIES = 500
 OTHER_BODIES = True
 """Whether upstream publishes one id with several bodies."""

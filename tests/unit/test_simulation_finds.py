@@ -17,6 +17,7 @@ from service.importer.settlement import Settler
 from tests.fakes import PortalView
 from tests.unit.test_simulation import violations_of
 
+pytestmark = pytest.mark.simulation
 MAX_SEEDS = 150
 OLD_CHECK_SEEDS = 20
 Patch = pytest.MonkeyPatch
