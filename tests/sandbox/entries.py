@@ -137,7 +137,8 @@ def _check_references(fields: Mapping[str, object], exists: Exists) -> None:
     """Refuse the number of an item that the user cannot read; nothing and 0 are no number."""
     for name, value in fields.items():
         kind = REFERRED.get(name) or _parent(name)
-        for number in value if isinstance(value, list) else [value]:
+        for each in value if isinstance(value, list) else [value]:
+            number = int(each) if isinstance(each, str) and each.isdecimal() else each
             if (
                 kind is not None
                 and isinstance(number, int)

@@ -417,3 +417,17 @@ def test_nothing_is_lost_doubled_oversized_or_late(steps: list[tuple[object, ...
     run.step(10.0)
     assert 0 == len(run.batcher)
     assert sorted(run.joined_at) == sorted(run.taken + run.pruned)
+
+
+def test_a_deferred_claim_that_need_not_wait_joins_the_open_batch_now(
+    batcher: Batcher[str],
+) -> None:
+    """The others keep their time."""
+    for name, until in (("a", 1010.0), ("b", 1005.0), ("c", 1001.0)):
+        batcher.defer(claim(name), until)
+    batcher.hasten_deferred(lambda each: each.event.event_id == "a", 1000.0)
+    assert 1000.0 == batcher.next_time()
+    assert batcher.take(1000.0) is None
+    assert ["a", "c"] == names(batcher.take(1002.0))
+    batcher.hasten_deferred(lambda _: False, 1002.0)
+    assert 1005.0 == batcher.next_time()

@@ -717,3 +717,27 @@ def test_a_message_inherits_with_a_doubt_what_the_doubtful_one_asked_for(
     if way != "waits":
         start(claims, other)
     assert (Doubt.STRONG, frozenset({asks})) == (other.known.doubt, other.known.asks)
+
+
+def test_an_imported_event_that_is_forgotten_is_looked_up_before_it_is_sent_anew() -> None:
+    """Its item is gone as far as the portal shows; perhaps it only may not be seen."""
+    claims: Claims[str] = Claims(remember=10)
+    first = claim("a")
+    claims.admit(first, copy=False)
+    claims.resolve(first, Imported(7))
+    assert (7, None) == (claims.item_of(first.event.identity), claims.item_of(Identity(2, "b")))
+    claims.forget(first.event.identity)
+    assert claims.item_of(first.event.identity) is None
+    again = claim("a")
+    assert again is claims.admit(again, copy=False)
+    assert Doubt.STRONG is again.known.doubt
+
+
+def test_what_was_imported_before_the_portal_was_set_back_has_no_number() -> None:
+    """It may be that of another item by now."""
+    claims: Claims[str] = Claims(remember=10)
+    first = claim("a")
+    claims.admit(first, copy=False)
+    claims.resolve(first, Imported(7))
+    claims.set_back()
+    assert claims.item_of(first.event.identity) is None

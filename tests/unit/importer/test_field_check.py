@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from service.domain.claims import Claim
-from service.domain.events import BatchKey
+from service.domain.events import BatchKey, Links, Reference
 from service.domain.fields import Field, Policy
 from service.domain.outcomes import CallKind, Failed, FailureKind
 from service.importer.field_check import (
@@ -236,3 +236,16 @@ async def test_many_types_are_not_asked_for_again_and_again() -> None:
     room.clock.now += FRESH_SECONDS
     await room.judge(claim(replace(event("a"), entity_type_id=MAX_KINDS + 99)))
     assert MAX_KINDS + 1 == len(room.portal.described)
+
+
+async def test_fields_that_links_set_are_checked_as_well() -> None:
+    """By their names, and whether they take one item or several."""
+    room = Room()
+    room.portal.known_fields |= {"contactIds": Field("crm_contact", multiple=True)}
+    several = (Reference(3, "a"),)
+    linked = item(title="x")
+    links: Links = {"titel": Reference(3, "a"), "contactIds": several, "title2": several}
+    linked.event = replace(linked.event, links=links)
+    await room.judge(linked)
+    assert linked.known.warnings is not None
+    assert ["titel is", "title2 i"] == [each[:8] for each in linked.known.warnings]

@@ -146,3 +146,20 @@ def test_an_estimate_that_was_in_no_call_is_sent_again() -> None:
     flags = {"redelivered": True, "perhaps_sent": False, "redriven": False}
     assert Doubt.NONE is doubt_by_word(one, None, ask="doubtful", **flags)
     assert Doubt.STRONG is doubt_by_word(one, theirs("a", Word.IN_CALL), ask="doubtful", **flags)
+
+
+async def test_an_item_that_is_gone_makes_a_new_publish_of_its_event_a_question() -> None:
+    """Asked at once: the word stands as long after its call as any call may be at work."""
+    notes, memory = setting()
+    memory.words.say(theirs("a", Word.IMPORTED, ago=1.0))
+    memory.words.say(theirs("b", Word.IMPORTED, ago=500.0))
+    memory.words.say(theirs("c", Word.NOT_THERE))
+    await notes.gone([event(each).identity for each in ("a", "b", "c", "never")])
+    words = [memory.words.of(event_digest(event(each).identity)) for each in ("a", "b", "c")]
+    assert [Word.UNKNOWN, Word.UNKNOWN, Word.NOT_THERE] == [each.word for each in words if each]
+    fresh, old = words[:2]
+    assert fresh is not None
+    assert old is not None
+    assert PROOF - 2.0 < notes.look_at(fresh) < PROOF
+    assert notes.look_at(old) < 1.0
+    assert 2 == len(memory.added)

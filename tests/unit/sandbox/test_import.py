@@ -273,3 +273,21 @@ async def test_a_column_of_three_byte_characters_ends_before_a_longer_one(
     portal.configure(columns="utf8mb3", trims=True)
     await imported(client, [{"title": " chat-😀-17"}])
     assert ["chat-"] == titles(portal)
+
+
+async def test_the_number_of_an_item_that_is_not_there_is_kept_or_refused(
+    portal: Portal, client: httpx.AsyncClient
+) -> None:
+    """As the settings say; nothing and 0 are no number."""
+    await imported(client, [{"title": "deal 1"}])
+    wrong = {"title": "x", "contactId": 77}
+    assert [{"item": {"id": 2}}] == entries(await imported(client, [wrong]))
+    portal.configure(references="checked")
+    right = {"title": "y", "parentId2": "1", "contactId": 0, "companyId": "", "contactIds": []}
+    data = [wrong, right, {"parentId2": 99}, {"contactIds": [1]}]
+    items = entries(await imported(client, data))
+    assert [0, None, 0, 0] == [each.get("error") for each in items]
+    assert "Contact #77" in items[0]["error_description"]
+    portal.ledger.delete([1])
+    assert [0] == [each["error"] for each in entries(await imported(client, [right]))]
+    assert 4 == portal.ledger.next_id()
