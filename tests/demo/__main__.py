@@ -26,11 +26,14 @@ def main() -> int:
     """Play the demo and say how it went."""
     options = argparse.ArgumentParser(prog="python -m tests.demo")
     options.add_argument("--keep", action="store_true", help="keep everything up until Ctrl-C")
-    is_kept = options.parse_args().keep
+    options.add_argument(
+        "--console", action="store_true", help="as --keep, with the operators' web page"
+    )
+    given = options.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     screen = Screen()
     try:
-        return _run(screen, is_kept=is_kept)
+        return _run(screen, is_kept=given.keep or given.console, with_console=given.console)
     except KeyboardInterrupt:
         screen.title("interrupted: every part has been stopped, nothing is left")
         return INTERRUPTED
@@ -40,7 +43,7 @@ def main() -> int:
         return 1
 
 
-def _run(screen: Screen, *, is_kept: bool) -> int:
+def _run(screen: Screen, *, is_kept: bool, with_console: bool) -> int:
     started = time.monotonic()
     events = samples.make()
     screen.title(
@@ -60,7 +63,7 @@ def _run(screen: Screen, *, is_kept: bool) -> int:
             closeup.show(screen, events, harvest)
         code = _verdict(screen, figures, harvest, time.monotonic() - started)
         if is_kept:
-            keep(screen, environment, events)
+            keep(screen, environment, events, with_console=with_console)
     return code
 
 

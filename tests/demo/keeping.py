@@ -3,21 +3,35 @@
 import asyncio
 import signal
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tests.demo.environment import Environment
 from tests.demo.samples import Sample
 from tests.demo.screen import Screen
 from tests.support.amqp import Upstream, wait_until
+from tests.support.console import ConsoleProcess
+from tests.support.processes import ServiceProcess
 
 FEW = 5
 """So many refused events are published once more: dead letters to look at."""
 
 
-def keep(screen: Screen, environment: Environment, samples: Sequence[Sample]) -> None:
+def keep(
+    screen: Screen,
+    environment: Environment,
+    samples: Sequence[Sample],
+    *,
+    with_console: bool = False,
+) -> None:
     """Start the importer again, leave some dead letters, say what to try, wait for Ctrl-C."""
     screen.title("Kept until Ctrl-C: the importer is started again")
-    with environment.importer() as service:
+    with ExitStack() as parts:
+        service = parts.enter_context(environment.importer())
         service.wait_ready()
+        if with_console:
+            console = parts.enter_context(_console(environment, service))
+            console.wait_ready()
+            screen.say("console", console.url)
         refused = [each for each in samples if each.fate == "refused" and not each.properties]
         asyncio.run(_publish(environment, refused[:FEW]))
         screen.say("metrics", f"{service.url}metrics   /readyz  /livez  /status")
@@ -45,6 +59,11 @@ def keep(screen: Screen, environment: Environment, samples: Sequence[Sample]) ->
             signal.pause()
         except KeyboardInterrupt:
             screen.title("stopping every part; nothing is left")
+
+
+def _console(environment: Environment, service: ServiceProcess) -> ConsoleProcess:
+    status = {"IMPORTER_CONSOLE__STATUS_URL": f"{service.url}status"}
+    return ConsoleProcess({**environment.settings, **status})
 
 
 async def _publish(environment: Environment, samples: Sequence[Sample]) -> None:

@@ -22,7 +22,7 @@ FILE = DEPLOY / "compose.yaml"
 COMPOSE = DEPLOY / "compose"
 DOCKERFILE = DEPLOY.parent / "Dockerfile"
 STAND_INS = DEPLOY.parent / "tests/tools/containers.sh"
-OURS = ("importer", "sandbox", "traffic", "where-to-look")
+OURS = ("console", "importer", "sandbox", "traffic", "where-to-look")
 PINNED = re.compile(r"^(docker\.io|localhost)/[\w./-]+:(?!latest$)[\w.-]+$")
 HEADER = re.compile(r"^#   http://localhost:(\d+) ", re.MULTILINE)
 SAMPLES = 700
@@ -117,7 +117,7 @@ def test_our_parts_run_as_strictly_as_in_a_cluster(name: str) -> None:
     assert expected == {key: services()[name].get(key) for key in expected}
 
 
-@pytest.mark.parametrize("name", ["importer", "traffic"])
+@pytest.mark.parametrize("name", ["console", "importer", "traffic"])
 def test_settings_are_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service would start with what it is given; addresses come as files."""
     given = dict(services()[name]["environment"])

@@ -12,6 +12,7 @@ from tests.deploy.static.manifests import Manifest, Rendered
 MADE_UP = {
     "rabbit_url": "amqp://importer:s3cret@rabbitmq:5672/",
     "webhook_url": "https://portal.example.com/rest/1/s3cret/",
+    "console_password": "s3cret, and long",
 }
 
 

@@ -10,6 +10,8 @@ NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 IMPORTER = {NAME: "crm-importer", COMPONENT: "importer"}
 SANDBOX = {NAME: "crm-importer-sandbox", COMPONENT: "portal"}
 COMMAND = {NAME: "crm-importer", COMPONENT: "command"}
+CONSOLE_NAME = "crm-importer-console"
+CONSOLE = {NAME: "crm-importer", COMPONENT: "console"}
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
 # What operators of the cluster create by hand, or an ExternalSecret does.
 FROM_OUTSIDE = {"crm-importer"}
@@ -44,7 +46,7 @@ def selectors_choose_their_pods(rendered: Rendered) -> Iterator[str]:
     for owner, selector in selectors.of(rendered):
         every = [labels for _, labels in rendered.workloads()]
         chosen = [_told(labels) for labels in every if selector.items() <= labels.items()]
-        expected = SANDBOX if owner.endswith(SANDBOX[NAME]) else IMPORTER
+        expected = _whose(owner)
         if chosen != [expected] and not owner.endswith("-to-sandbox"):
             yield f"{owner} chooses {chosen}"
         if rendered.name in OVERLAYS and INSTANCE not in selector:
@@ -71,7 +73,7 @@ def everything_is_labelled(rendered: Rendered) -> Iterator[str]:
     """Judge whether everything says what it belongs to: the importer, or the simulated portal."""
     for each in rendered.manifests:
         name, labels = each["metadata"]["name"], each["metadata"].get("labels")
-        expected = SANDBOX if name == SANDBOX[NAME] else IMPORTER
+        expected = _whose(name)
         expected = COMMAND if each["kind"] in {"CronJob", "Job"} else expected
         if each["kind"] != "Namespace" and _told(labels or {}) != expected:
             yield f"{each['kind']} {name}: {labels}"
@@ -86,6 +88,13 @@ def namespaces_are_restricted(rendered: Rendered) -> Iterator[str]:
     places = {each["metadata"].get("namespace", "") for each in others}
     if places != (_names(rendered, "Namespace") or {""}):
         yield f"namespaces {places}"
+
+
+def _whose(name: str) -> Manifest:
+    """Return the labels of what a manifest is named after."""
+    if name.endswith(CONSOLE_NAME):
+        return CONSOLE
+    return SANDBOX if name.endswith(SANDBOX[NAME]) else IMPORTER
 
 
 def _told(labels: Mapping[str, str]) -> Manifest:
