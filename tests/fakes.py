@@ -15,6 +15,7 @@ from service.domain import leave
 from service.domain.claims import Settlement
 from service.domain.events import (
     NOTHING_ASKED,
+    PRIORITY,
     BatchKey,
     ExternalId,
     Identity,
@@ -141,6 +142,7 @@ class FakeDelivery:
     live: bool = True
     times: int = 0
     stay: Stay | None = None
+    priority: int = PRIORITY
     acked: int = 0
     flushed: int = 0
     returned: int = 0
@@ -215,6 +217,7 @@ class BrokerDelivery:
     perhaps_sent: bool = False
     redriven: bool = False
     stay: Stay | None = None
+    priority: int = PRIORITY
 
     @property
     def times(self) -> int:
@@ -391,6 +394,11 @@ class FakeConnection:
         self._up = asyncio.Event()
         self._up.set()
         self._dead = False
+
+    @property
+    def active(self) -> bool | None:
+        """Whether messages come here."""
+        return self._consumer is not None
 
     def fit(self) -> bool:
         """Tell whether the connection is up."""

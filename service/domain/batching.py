@@ -154,19 +154,26 @@ class Batcher(Generic[D]):
             heapq.heapify(self._deferred)
 
     def take(
-        self, now: float, *, pressure: bool = False, unsuspected_first: bool = False
+        self,
+        now: float,
+        *,
+        pressure: bool = False,
+        unsuspected_first: bool = False,
+        may: Callable[[BatchKey], bool] = lambda _: True,
     ) -> Batch[D] | None:
         """Return the oldest batch that may leave now; under pressure the oldest open one.
 
-        `unsuspected_first`: batches without an item that was part of a broken call go first.
+        `unsuspected_first`: batches without an item that was part of a broken call go first;
+        `may`: whether a batch of a key may leave at all.
         """
         while self._deferred and self._deferred[0][0] <= now:
             self.add(heapq.heappop(self._deferred)[2], now)
         due = [batch for batch in self._batches if batch.due <= now]
         if unsuspected_first and due and all(batch.suspected for batch in due):
             due += [batch for batch in self._open.values() if not batch.suspected]
+        due = [batch for batch in due if may(batch.key)]
         if not due and pressure:
-            due = list(self._open.values())
+            due = [batch for batch in self._open.values() if may(batch.key)]
         if not due:
             return None
         batch = min(due, key=lambda each: (unsuspected_first and each.suspected, each.opened_at))
@@ -175,9 +182,12 @@ class Batcher(Generic[D]):
         self._batches.remove(batch)
         return self._fitting(batch, now)
 
-    def next_time(self) -> float | None:
-        """Return the loop time at which something becomes due; None when nothing waits."""
-        times = [batch.due for batch in self._batches]
+    def next_time(self, may: Callable[[BatchKey], bool] = lambda _: True) -> float | None:
+        """Return the loop time at which something may leave; None when nothing may.
+
+        `may`: whether a batch of a key may leave at all.
+        """
+        times = [batch.due for batch in self._batches if may(batch.key)]
         times += [until for until, _, _ in self._deferred[:1]]
         return min(times, default=None)
 

@@ -1,10 +1,8 @@
 """Decides when intake must pause, when to probe, and when to flow again."""
 
-from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.domain.events import Identity
 from service.domain.outcomes import Fault, PauseReason
 
 UNSURE_BORNE = 3
@@ -48,10 +46,6 @@ class CircuitBreaker:
         self._interval = policy.probe
         self._trouble_since: float | None = None
         self._unsure = 0
-        self._answers: deque[bool] = deque(maxlen=max(policy.brake_items, 1))
-        self._suspects: dict[str, set[Identity]] = {}
-        self._breakers: dict[int, set[Identity]] = {}
-        self._passed: dict[int, float] = {}
         self._opened_at: float | None = None
         self._open_seconds = 0.0
         self.mode = Mode.FLOWING
@@ -60,6 +54,11 @@ class CircuitBreaker:
         self.last_success: float | None = None
         self.fault: Fault | None = None
         """The last fault of the portal, shown to people."""
+
+    @property
+    def lasting(self) -> float:
+        """Trouble of so many seconds is no accident."""
+        return self._policy.after
 
     def record_failure(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
         """Note a call that failed for a portal-wide reason which may pass by itself.
@@ -96,21 +95,9 @@ class CircuitBreaker:
         else:
             self._pause(reason, now)
 
-    def suspect(self, code: str, identity: Identity) -> int:
-        """Note an item refused alone; return how many different ones were, since a success."""
-        refused = self._suspects.setdefault(code, set())
-        refused.add(identity)
-        return len(refused)
-
-    def broke_alone(self, identity: Identity) -> int:
-        """Note an item whose call broke alone; return how many of its type did so lately."""
-        breakers = self._breakers.setdefault(identity.entity_type_id, set())
-        breakers.add(identity)
-        return len(breakers)
-
-    def passed(self, entity_type_id: int) -> float | None:
-        """Return when an item of a type was last imported; None if none was."""
-        return self._passed.get(entity_type_id)
+    def healthy(self) -> None:
+        """Note that the portal answers a probe: what failed was not its fault as a whole."""
+        self._trouble_since, self._unsure = None, 0
 
     def open_seconds(self, now: float) -> float:
         """Return how long the portal has taken imports, as far as anybody knows."""
@@ -120,35 +107,19 @@ class CircuitBreaker:
         return self._open_seconds
 
     def ended(
-        self,
-        imported: int,
-        rejected: int,
-        now: float,
-        *,
-        entity_type_id: int = 0,
-        found: int = 0,
-        judged: int = 0,
+        self, imported: int, rejected: int, now: float, *, found: int = 0, judged: int = 0
     ) -> None:
-        """Note how many items of a type the portal has accepted and refused by name.
+        """Note how many items the portal has accepted and refused by name.
 
-        `found` were accepted by a call that broke: that shows whose fault a broken call may be,
-        but opens nothing. `judged` were refused here, before any call: they count for the brake,
-        and say nothing of the portal.
+        `found` were accepted by a call that broke: that opens nothing. `judged` were refused
+        here, before any call: that says nothing of the portal.
         """
-        self._answers.extend([False] * (imported + found) + [True] * (rejected + judged))
         if found or imported:
-            self.last_success = self._passed[entity_type_id] = now
-        if not imported and not rejected and not judged:
-            return
+            self.last_success = now
         if imported or rejected:
             self._trouble_since, self._unsure = None, 0
-        if imported:
-            self._suspects.clear()
-            self._breakers.pop(entity_type_id, None)
         if self.mode is Mode.HALF_OPEN:
             self._judge_half_open(imported, rejected + judged, now)
-        elif self.mode is Mode.FLOWING and self._brake_trips():
-            self._pause(PauseReason.FAILURE_SHARE, now)
 
     def probed(self, now: float, *, ok: bool, reason: PauseReason | None = None) -> None:
         """Note the answer to a probe."""
@@ -178,22 +149,14 @@ class CircuitBreaker:
         if mostly:
             self.mode, self.reason = Mode.FLOWING, None
             self._interval = self._policy.probe
-            self._answers.clear()
         elif self.reason is PauseReason.FAILURE_SHARE and rejected:
             self._pause(self.reason, now)
-
-    def _brake_trips(self) -> bool:
-        items, share = self._policy.brake_items, self._policy.brake_share
-        if not items or not share or len(self._answers) < items:
-            return False
-        return sum(self._answers) > share * items
 
     def _pause(self, reason: PauseReason, now: float) -> None:
         self._open_seconds, self._opened_at = self.open_seconds(now), None
         self.mode, self.reason = Mode.PAUSED, reason
         self.probe_at = now + self._interval
         self._trouble_since, self._unsure = None, 0
-        self._suspects.clear()
         self._grow()
 
     def _grow(self) -> None:

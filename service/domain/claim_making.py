@@ -1,11 +1,12 @@
 """Makes the claim of one delivery, in the doubt that its message and the memory raise."""
 
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from service.domain.claims import Claim
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt, History, doubt_by_word, doubt_of
 from service.domain.last_words import LastWord
+from service.domain.parking import DOUBT, LINK, Stay
 
 
 class Handed(Protocol):
@@ -18,51 +19,84 @@ class Handed(Protocol):
     redriven: bool
     early: bool
     times: int
+    stay: Stay | None
 
 
 H = TypeVar("H", bound=Handed)
 
 
-def noted_claim_of(
-    delivery: H, event: ItemEvent, word: LastWord | None, *, ask: str, look_at: float, own: bool
-) -> Claim[H]:
-    """Return the claim of one delivery, where the memory knows every call.
+class Noted(NamedTuple):
+    """What the memory says of an event.
 
-    `word`: the last word on its event; `look_at`: loop time from which a look-up proves something
-    of the call that it tells of; `own`: it is a word of this very process.
+    `word`: the last word on it; `own`: of this very process; `look_at`: loop time from which a
+    look-up proves something of the call that the word, or the message itself, tells of; `oldest`:
+    when the oldest word that is known was said, in seconds since the epoch.
     """
+
+    word: LastWord | None
+    own: bool
+    look_at: float
+    oldest: float | None
+
+
+def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> Claim[H]:
+    """Return the claim of one delivery, where the memory knows every call."""
+    word, stay = noted.word, delivery.stay
+    before = stay is not None and (noted.oldest is None or stay.parked_at < noted.oldest)
     doubt = doubt_by_word(
         event,
         word,
-        redelivered=delivery.copy,
         perhaps_sent=delivery.perhaps_sent,
-        redriven=delivery.redriven,
+        unsure=delivery.copy or delivery.redriven or (before and word is None),
         ask=ask,
     )
     told = word is not None and word.perhaps_sent and event.external_id is not None
     known = History(
         delivery.times,
         doubt=doubt,
-        look_at=look_at if told else delivery.received_at,
-        noted=told and not own,
+        look_at=noted.look_at if told or _sent(stay) else delivery.received_at,
+        noted=told and not noted.own,
         earlier=word is not None and word.stale,
     )
+    _carry_over(known, stay)
     return Claim(event, [delivery], delivery.received_at, delivery.size, known)
 
 
-def claim_of(delivery: H, event: ItemEvent, *, ask: str, settle: float) -> Claim[H]:
+def claim_of(
+    delivery: H, event: ItemEvent, *, ask: str, settle: float, look_at: float = 0.0
+) -> Claim[H]:
     """Return the claim of one delivery, in the doubt that its message raises.
 
-    `settle`: a message that was delivered before is not looked up earlier, in seconds.
+    `settle`: a message that was delivered before is not looked up earlier, in seconds; `look_at`:
+    nor before this loop time, where it says itself that it was perhaps sent.
     """
+    stay = delivery.stay
     doubt = doubt_of(
         event,
         copy=delivery.copy or delivery.perhaps_sent,
         redriven=delivery.redriven,
-        early=delivery.early,
+        # Nobody can tell what became of it while it waited.
+        early=delivery.early or stay is not None,
         ask=ask,
     )
     askable = doubt is Doubt.STRONG and event.external_id is not None
-    look_at = delivery.received_at + (settle if askable else 0.0)
+    if not _sent(stay):
+        look_at = delivery.received_at + (settle if askable else 0.0)
     known = History(delivery.times, doubt=doubt, look_at=look_at)
+    _carry_over(known, stay)
     return Claim(event, [delivery], delivery.received_at, delivery.size, known)
+
+
+def _sent(stay: Stay | None) -> bool:
+    return stay is not None and stay.perhaps_sent is not None
+
+
+def _carry_over(known: History, stay: Stay | None) -> None:
+    """Take over what a message that waited elsewhere says of the time before."""
+    if stay is None:
+        return
+    known.attempts = stay.attempts
+    if stay.reason == DOUBT:
+        known.doubt_waited = stay.waited
+    elif stay.reason == LINK:
+        known.link_waited = stay.waited

@@ -177,14 +177,22 @@ class Claims(Generic[D]):
         """Give a claim up unsettled; return its deliveries and those of its heirs."""
         deliveries: list[D] = []
         for each in (claim, *self._drop(claim)):
-            identity = digest_of(each.event.identity)
             self._released.put(message_digest(each.event), each.known)
             if each.known.doubt is Doubt.STRONG:
-                look_at, asks = self._doubts.get(identity) or (0.0, frozenset())
-                asks |= each.known.asks | {each.event.asks}
-                self._doubts.put(identity, (max(look_at, each.known.look_at), asks))
+                self._note_doubt(each)
             deliveries += each.deliveries
         return deliveries
+
+    def park(self, claim: Claim[D]) -> list[Claim[D]]:
+        """Give a claim up that waits elsewhere now; return those that waited for it.
+
+        What is known of it travels with its messages, but for what other messages of its id must
+        know: that it was perhaps sent.
+        """
+        waiters = self._drop(claim)
+        if claim.known.doubt is Doubt.STRONG:
+            self._note_doubt(claim)
+        return [each for each in waiters if self._start_or_join(each)]
 
     def is_held(self, identity: Identity) -> bool:
         """Tell whether an event of this identity is being worked on."""
@@ -240,6 +248,13 @@ class Claims(Generic[D]):
                 return False
         holder.waiters.append(claim)
         return False
+
+    def _note_doubt(self, claim: Claim[D]) -> None:
+        """Remember that an event was perhaps sent, for every message of its id."""
+        identity = digest_of(claim.event.identity)
+        look_at, asks = self._doubts.get(identity) or (0.0, frozenset())
+        asks |= claim.known.asks | {claim.event.asks}
+        self._doubts.put(identity, (max(look_at, claim.known.look_at), asks))
 
     def _drop(self, claim: Claim[D]) -> list[Claim[D]]:
         """Take a claim and its heirs out; return the heirs."""

@@ -52,6 +52,9 @@ CALL_CODES: Mapping[str, tuple[CallKind, PauseReason | None]] = MappingProxyType
 )
 """Codes that refuse a whole call, lower case, with the reason of the pause that they cause."""
 
+LANE_CODES = frozenset({"create_dynamic_item_restricted"})
+"""Codes of whole calls, lower case, that tell of one entity type only: not of the portal."""
+
 ITEM_CODES: Mapping[str, RefusalKind] = MappingProxyType(
     {
         "crm_field_error_required": RefusalKind.REJECTED,

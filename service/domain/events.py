@@ -12,6 +12,8 @@ DIGEST_BYTES = 16
 
 
 CONTENT_BITS = 64
+PRIORITY = 4
+"""Of an event that names none: the middle, as the broker has it."""
 
 
 class Identity(NamedTuple):

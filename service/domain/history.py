@@ -88,6 +88,8 @@ class History:
     waited: float = 0.0
     parked_at: float | None = None
     links: Linking = field(default_factory=Linking)
+    doubt_waited: float = 0.0
+    """Seconds that it has waited for a proof elsewhere, as far as they count."""
 
     def perhaps_sent(self, fault: Failed, look_at: float, *, stands: bool = False) -> None:
         """Note a call whose outcome for this event is unknown.
@@ -133,6 +135,7 @@ class History:
         """Note that the item does not exist."""
         self.doubt, self.absent_once, self.refusal = Doubt.NONE, False, None
         self.unproved_since, self.asked, self.asks = None, 0, frozenset()
+        self.doubt_waited = 0.0
 
     def nothing_proved(self, open_seconds: float) -> float:
         """Note an answered look-up that proves nothing; return how long such have been had.
@@ -140,7 +143,7 @@ class History:
         `open_seconds`: how long the portal has taken imports in the life of this process.
         """
         if self.unproved_since is None:
-            self.unproved_since = open_seconds
+            self.unproved_since = open_seconds - self.doubt_waited
         self.asked += 1
         return open_seconds - self.unproved_since
 
@@ -149,14 +152,14 @@ def doubt_by_word(
     event: ItemEvent,
     word: LastWord | None,
     *,
-    redelivered: bool,
     perhaps_sent: bool,
-    redriven: bool,
+    unsure: bool,
     ask: str,
 ) -> Doubt:
     """Return how doubtful the fate of a message is, where the memory knows every call.
 
-    `word`: the last word on its event; `perhaps_sent`: the message says so itself.
+    `word`: the last word on its event; `perhaps_sent`: the message says so itself; `unsure`: it
+    was delivered or redriven before, or waited since before the oldest word that is known.
     """
     askable = event.external_id is not None
     if askable and ask == "never":
@@ -168,7 +171,7 @@ def doubt_by_word(
         return Doubt.STRONG
     if not askable or (not_there and ask != "always"):
         return Doubt.NONE
-    return Doubt.WEAK if ask == "always" or redelivered or redriven else Doubt.NONE
+    return Doubt.WEAK if ask == "always" or unsure else Doubt.NONE
 
 
 def doubt_of(event: ItemEvent, *, copy: bool, redriven: bool, early: bool, ask: str) -> Doubt:

@@ -6,7 +6,7 @@
 
 A closed lane's events wait elsewhere and take neither prefetch nor slots; a lane on trial has one
 call in flight at most. Lanes know nothing of each other, and none of them ever pauses the intake:
-whether the portal itself is shut is told by a probe, and decided in `pausing`.
+whether the portal itself is shut is told by a probe, and decided in `circuit_breaker`.
 """
 
 from collections import deque
@@ -34,25 +34,17 @@ class LaneState(StrEnum):
     """One batch may leave; what becomes of it decides."""
 
 
-class Refusal(StrEnum):
-    """What follows for an item that was refused alone, by a code that may be its own fault."""
-
-    REJECT = "reject"
-    """Others of its type pass: the fault is its own."""
-    CLOSE = "close"
-    """A second item was refused so, or there is nothing to compare: it is the lane's."""
-    AGAIN = "again"
-    """Nobody can tell yet: try it again alone, later."""
-
-
 @dataclass(slots=True)
 class _Lane:
     """The mutable state of one lane; only `Lanes` changes it.
 
     `reason`, `since`, `next_try`: while it is not open; `interval`: seconds until the next try
     but one; `answers`: True for each rejected one of the newest answered items; `refused`: items
-    refused alone since one was accepted; `broken`: calls that broke since an answer;
-    `passed_at`: when an item was last accepted; `trying`: the trial's batch is under way.
+    refused alone since one was accepted, by code; `broke_alone`: items whose calls broke alone
+    since then; `broken`: calls that broke since an answer, `broken_since`: the first of them;
+    `passed_at`: when an item was last accepted; `trying`: the trial's batch is under way;
+    `from_queue`: the trial's batch is one that waited; `shut_seconds`: how long it was not
+    open, up to when it opened last.
     """
 
     interval: float
@@ -62,9 +54,13 @@ class _Lane:
     since: float = 0.0
     next_try: float = 0.0
     refused: dict[str, set[Identity]] = field(default_factory=dict)
+    broke_alone: set[Identity] = field(default_factory=set)
     broken: int = 0
+    broken_since: float = 0.0
     passed_at: float | None = None
     trying: bool = False
+    from_queue: bool = False
+    shut_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +77,9 @@ class ClosedLane:
 class Lanes:
     """The lanes of all entity types; every change is an explicit call with `now`."""
 
-    def __init__(self, policy: PausePolicy, *, max_attempts: int, fresh: float) -> None:
-        """Start with every lane open; `fresh`: seconds for which an accepted item tells."""
+    def __init__(self, policy: PausePolicy) -> None:
+        """Start with every lane open."""
         self._policy = policy
-        self._fresh = fresh
-        self._max_attempts = max_attempts
         self._lanes: dict[int, _Lane] = {}
 
     def state(self, entity_type_id: int) -> LaneState:
@@ -93,12 +87,35 @@ class Lanes:
         lane = self._lanes.get(entity_type_id)
         return LaneState.OPEN if lane is None else lane.state
 
+    def reason(self, entity_type_id: int) -> PauseReason | None:
+        """Return why a lane is not open; None where it is."""
+        lane = self._lanes.get(entity_type_id)
+        return None if lane is None else lane.reason
+
+    def admits(self, entity_type_id: int, *, waited: bool) -> bool:
+        """Tell whether an event that comes now may join a batch; `waited`: in the lane's queue.
+
+        On trial only what belongs to the trial may: what waited, or, where nothing did, what
+        comes before the batch has left.
+        """
+        lane = self._lanes.get(entity_type_id)
+        if lane is None or lane.state is LaneState.OPEN:
+            return True
+        if lane.state is LaneState.CLOSED:
+            return False
+        return waited if lane.from_queue else not lane.trying
+
     def may_leave(self, entity_type_id: int) -> bool:
-        """Tell whether a batch of this type may leave now."""
+        """Tell whether a call with items of this type may leave now."""
         lane = self._lanes.get(entity_type_id)
         if lane is None or lane.state is LaneState.OPEN:
             return True
         return lane.state is LaneState.TRIAL and not lane.trying
+
+    def is_ill(self, entity_type_id: int) -> bool:
+        """Tell whether a lane is not to take the slots that others need: one call at a time."""
+        lane = self._lanes.get(entity_type_id)
+        return lane is not None and (lane.state is not LaneState.OPEN or lane.broken > 0)
 
     def not_open(self) -> Iterator[ClosedLane]:
         """Return the lanes that are closed or on trial, the longest closed first."""
@@ -106,11 +123,26 @@ class Lanes:
             if lane.reason is not None:
                 yield ClosedLane(number, lane.state, lane.reason, lane.since, lane.next_try)
 
-    def passed_since(self, entity_type_id: int, since: float, now: float) -> bool:
-        """Tell whether an item of a type was accepted after a time, and not too long ago."""
+    def shut_seconds(self, entity_type_id: int, now: float) -> float:
+        """Return how long a lane was not open, in the life of this process."""
         lane = self._lanes.get(entity_type_id)
-        passed = None if lane is None else lane.passed_at
-        return passed is not None and passed > since and now - passed <= self._fresh
+        if lane is None:
+            return 0.0
+        return lane.shut_seconds + (now - lane.since if lane.reason is not None else 0.0)
+
+    def passed_at(self, entity_type_id: int) -> float | None:
+        """Return when an item of a type was last accepted; None if none was."""
+        lane = self._lanes.get(entity_type_id)
+        return None if lane is None else lane.passed_at
+
+    def others_passed(self, entity_type_id: int) -> bool:
+        """Tell whether an item of another type was accepted since calls of this one break."""
+        since = self._lane(entity_type_id).broken_since
+        return any(
+            each.passed_at is not None and each.passed_at >= since
+            for number, each in self._lanes.items()
+            if number != entity_type_id
+        )
 
     def left(self, entity_type_id: int) -> None:
         """Note that a batch of a type has left: on trial there is one at a time."""
@@ -125,55 +157,56 @@ class Lanes:
             lane.trying = False
 
     def answered(self, entity_type_id: int, *, accepted: int, rejected: int, now: float) -> bool:
-        """Note how many items of a type were accepted and refused; tell whether its lane changed.
+        """Note how many items of a type were accepted and refused; tell whether the brake trips.
 
-        An item that was found by a look-up counts as accepted: it was.
+        An item that was found by a look-up counts as accepted: it was. A trial is decided here;
+        an open lane is closed by the caller, who knows whether its events have where to wait.
         """
         lane = self._lane(entity_type_id)
-        before = lane.state
         lane.answers.extend([False] * accepted + [True] * rejected)
+        if accepted or rejected:
+            lane.broken = 0
         if accepted:
             lane.refused.clear()
-            lane.passed_at, lane.broken = now, 0
+            lane.broke_alone.clear()
+            lane.passed_at = now
         if lane.state is LaneState.TRIAL:
             self._judge_trial(lane, accepted, rejected, now)
-        elif lane.state is LaneState.OPEN and self._brakes(lane):
-            self._close(lane, PauseReason.FAILURE_SHARE, now)
-        return lane.state is not before
+        return lane.state is LaneState.OPEN and self._brakes(lane)
 
-    def refused_alone(
-        self, identity: Identity, code: str, *, attempts: int, since: float, now: float
-    ) -> Refusal:
-        """Judge an item that was refused alone by a code that may be its own fault.
-
-        `since`: when it was first refused; `attempts`: how often it was tried alone. Closing is
-        left to the caller, who asks the portal first.
-        """
-        lane = self._lane(identity.entity_type_id)
-        if self.passed_since(identity.entity_type_id, since, now):
-            return Refusal.REJECT
-        refused = lane.refused.setdefault(code, set())
+    def suspect(self, code: str, identity: Identity) -> int:
+        """Note an item refused alone by a code; return how many of its type were."""
+        refused = self._lane(identity.entity_type_id).refused.setdefault(code, set())
         if len(refused) < MAX_IDENTITIES:
             refused.add(identity)
-        if len(refused) > 1 or attempts >= self._max_attempts:
-            return Refusal.CLOSE
-        return Refusal.CLOSE if lane.state is LaneState.TRIAL else Refusal.AGAIN
+        return len(refused)
 
-    def broke(self, entity_type_id: int, *, others_pass: bool, now: float) -> bool:
-        """Note a call that broke with items of a type; tell whether its lane closed.
+    def broke_alone(self, identity: Identity) -> int:
+        """Note an item whose call broke alone; return how many of its type did so lately."""
+        broke = self._lane(identity.entity_type_id).broke_alone
+        if len(broke) < MAX_IDENTITIES:
+            broke.add(identity)
+        return len(broke)
 
-        It does when calls of it keep breaking while those of others pass.
-        """
+    def broke(self, entity_type_id: int, now: float) -> tuple[int, float]:
+        """Note a call that broke; return how many did since an answer, and for how long."""
         lane = self._lane(entity_type_id)
+        if not lane.broken:
+            lane.broken_since = now
         lane.broken += 1
-        if others_pass and lane.broken >= BROKEN_CALLS:
-            self._close(lane, PauseReason.UNAVAILABLE, now)
-            return True
-        return False
+        return lane.broken, now - lane.broken_since
 
     def close(self, entity_type_id: int, reason: PauseReason, now: float) -> None:
         """Close a lane, or close it again after a trial."""
         self._close(self._lane(entity_type_id), reason, now)
+
+    def forget(self, entity_type_id: int) -> None:
+        """Start anew with what was counted of a lane: the whole intake is paused for it."""
+        lane = self._lane(entity_type_id)
+        lane.answers.clear()
+        lane.refused.clear()
+        lane.broke_alone.clear()
+        lane.broken = 0
 
     def due(self, now: float) -> list[int]:
         """Return the closed lanes whose interval is over; each is on trial from now on."""
@@ -184,8 +217,22 @@ class Lanes:
         ]
         for number in ready:
             lane = self._lanes[number]
-            lane.state, lane.trying = LaneState.TRIAL, False
+            lane.state, lane.trying, lane.from_queue = LaneState.TRIAL, False, False
+            if lane.reason is PauseReason.FAILURE_SHARE:
+                lane.answers.clear()
         return ready
+
+    def on_trial(self) -> list[int]:
+        """Return the lanes on trial of which no batch is under way."""
+        return [
+            number
+            for number, lane in self._lanes.items()
+            if lane.state is LaneState.TRIAL and not lane.trying
+        ]
+
+    def trial_of(self, entity_type_id: int, *, waited: bool) -> None:
+        """Say whether the trial's batch is one that waited; else the next event is tried."""
+        self._lane(entity_type_id).from_queue = waited
 
     def next_try(self) -> float | None:
         """Return the time of the next trial; None when no lane is closed."""
@@ -211,14 +258,12 @@ class Lanes:
         brake = lane.reason is PauseReason.FAILURE_SHARE
         too_many = rejected > self._policy.brake_share * (accepted + rejected)
         if accepted and not (brake and too_many):
+            lane.shut_seconds += now - lane.since
             lane.state, lane.reason, lane.trying = LaneState.OPEN, None, False
             lane.interval, lane.broken = self._policy.probe, 0
             lane.answers.clear()
         elif brake and rejected:
             self._close(lane, PauseReason.FAILURE_SHARE, now)
-        else:
-            # Refused for its own content: that says nothing of the lane.
-            lane.trying = False
 
     def _brakes(self, lane: _Lane) -> bool:
         items, share = self._policy.brake_items, self._policy.brake_share
@@ -233,4 +278,5 @@ class Lanes:
         lane.next_try = now + lane.interval
         lane.interval = min(lane.interval * 2, self._policy.probe_cap)
         lane.refused.clear()
+        lane.broke_alone.clear()
         lane.broken = 0

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
-from service.domain.circuit_breaker import CircuitBreaker
 from service.domain.claims import Claims
+from service.domain.codes import LANE_CODES
 from service.domain.decisions import (
     UNFINISHED,
     Decision,
@@ -19,6 +19,7 @@ from service.domain.decisions import (
     after_look_up,
     after_report,
 )
+from service.domain.lanes import LaneState
 from service.domain.leave import NotOurs, asked_before_sending
 from service.domain.outcomes import (
     MISSING,
@@ -26,12 +27,11 @@ from service.domain.outcomes import (
     CallFailed,
     CallKind,
     Fault,
-    PauseReason,
     RefusalKind,
     Refused,
     Report,
 )
-from service.importer.batch_ends import tell
+from service.importer.evidence import Evidence
 from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
 from service.importer.field_check import Validator
 from service.importer.link_resolution import LinkResolution, to_send
@@ -57,10 +57,10 @@ class Importer(Generic[D]):
         *,
         portal: Portal,
         claims: Claims[D],
-        breaker: CircuitBreaker,
+        evidence: Evidence[D],
         rules: Rules,
-        metrics: Metrics,
         notes: CallNotes,
+        metrics: Metrics,
     ) -> None:
         """Call the portal by the rules, and note each call; the notes know the loop's time.
 
@@ -68,20 +68,25 @@ class Importer(Generic[D]):
         """
         self.may_send: Callable[[Batch[D]], bool] = lambda _: True
         self._portal = portal
-        self._breaker = breaker
+        self._evidence = evidence
         self._rules = rules
         self._metrics = metrics
         self._clock = clock = notes.clock
         self._notes = notes
         self._judge: FaultAttribution[D] = FaultAttribution(
-            portal=portal, breaker=breaker, rules=rules, clock=clock
+            portal=portal,
+            breaker=evidence.breaker,
+            lanes=evidence.lanes,
+            close=evidence.keeper.close,
+            rules=rules,
+            clock=clock,
         )
         self._recovery = Recovery(
             portal=portal,
             claims=claims,
             rules=rules,
             metrics=metrics,
-            clocks=Clocks(clock, lambda: breaker.open_seconds(clock())),
+            clocks=Clocks(clock, evidence.open_seconds),
         )
         self.links: LinkResolution[D] = LinkResolution(
             portal=portal,
@@ -89,7 +94,7 @@ class Importer(Generic[D]):
             rules=rules,
             metrics=metrics,
             notes=notes,
-            open_seconds=lambda: breaker.open_seconds(clock()),
+            open_seconds=lambda: evidence.open_seconds(0),
         )
         self._validator: Validator[D] = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
@@ -104,7 +109,7 @@ class Importer(Generic[D]):
         # What has become of the items is known: a bug in counting must not have them sent again.
         with contained(self._metrics, "count"):
             self._metrics.spent["call"].inc(self._clock() - started)
-            tell(self._breaker, batch, decision, self._clock())
+            await self._evidence.ended(batch.key.entity_type_id, decision)
             if self._recovery.set_back_seen:
                 self._recovery.set_back_seen = False
                 await self._notes.set_back()
@@ -132,11 +137,15 @@ class Importer(Generic[D]):
             ready = prepared.ready
         if ready is None:
             return decision
-        if not self.may_send(ready):
+        if not self.may_send(ready) or not self._may_import(ready):
             ready.due = self._clock()
             decision.again.append(ready)
             return decision
         return decision.add(await self._send(ready))
+
+    def _may_import(self, batch: Batch[D]) -> bool:
+        """Tell whether its lane lets a batch leave; it may have closed during the look-up."""
+        return self._evidence.lanes.state(batch.key.entity_type_id) is not LaneState.CLOSED
 
     async def _send(self, batch: Batch[D]) -> Decision[D]:
         """Note the call, make it, and note what became of it before anything is acknowledged."""
@@ -177,7 +186,7 @@ class Importer(Generic[D]):
             with asked_before_sending(lambda: self.may_send(batch)):
                 events = [to_send(claim) for claim in batch.claims]
                 report = await self._portal.import_items(batch.key, events)
-            return self._answered(batch, report)
+            return await self._answered(batch, report)
         except NotOurs:
             return self._withheld(batch)
         except CallFailed as failed:
@@ -195,7 +204,7 @@ class Importer(Generic[D]):
         batch.due = self._clock()
         return Decision(again=[batch])
 
-    def _answered(self, batch: Batch[D], report: Report) -> Decision[D]:
+    async def _answered(self, batch: Batch[D], report: Report) -> Decision[D]:
         now = self._clock()
         report = self._once(batch, report)
         verdicts = list(zip(batch.claims, report, strict=True))
@@ -206,11 +215,7 @@ class Importer(Generic[D]):
             for v in report
             if refusal_kind_of(v) in {None, RefusalKind.REJECTED} and _code(v) != "100"
         ]
-        decision.add(self._judge.denied(batch, verdicts, others=bool(passed)))
-        planless = [c for c, verdict in verdicts if refusal_kind_of(verdict) is RefusalKind.PLAN]
-        if planless:
-            self._breaker.trip(PauseReason.PLAN, now)
-            decision.again.append(batch.part(planless, now + self._rules.retry.cap))
+        decision.add(await self._judge.denied(batch, verdicts, others=bool(passed)))
         log.info(
             "batch answered",
             extra={
@@ -240,21 +245,26 @@ class Importer(Generic[D]):
         if fault.kind in NEVER_RAN:
             for claim in batch.claims:
                 claim.known.attempts -= 1
+        if fault.code.lower() in LANE_CODES:
+            return await self._judge.lane_refused(batch, fault)
         if fault.kind is CallKind.SUSPECT and len(batch.claims) == 1:
             return await self._judge.suspect(batch, fault)
         # First of all the doubt: whatever happens next, these claims were perhaps sent.
         decision = after_fault(batch, fault, rules=self._rules, now=now, chance=_chance())
-        its_own = False
-        if fault.kind is CallKind.AMBIGUOUS:
-            self._metrics.ambiguous.inc()
-            its_own = await self._judge.broken(batch)
+        if fault.kind is not CallKind.SUSPECT and not await self._is_not_the_portals(batch, fault):
+            self._judge.portal_failed(fault)
         if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
             for claim in batch.claims:
                 claim.known.first_failed_at = claim.known.first_failed_at or now
                 claim.known.refused_at = now if fault.kind is CallKind.SUSPECT else None
-        if fault.kind is not CallKind.SUSPECT and not its_own:
-            self._judge.portal_failed(fault)
         return decision
+
+    async def _is_not_the_portals(self, batch: Batch[D], fault: Fault) -> bool:
+        """Tell whether a broken call is the affair of its items, or of their type."""
+        if fault.kind is not CallKind.AMBIGUOUS:
+            return False
+        self._metrics.ambiguous.inc()
+        return await self._judge.broken(batch, fault)
 
     def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
         log.warning("look-up failed", extra=shown(batch, fault))

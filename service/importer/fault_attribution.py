@@ -1,13 +1,14 @@
-"""Judges whose fault a refusal is: the item's, or the portal's."""
+"""Judges whose fault a refusal is: the item's, its entity type's, or the portal's."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.batching import Batch
 from service.domain.circuit_breaker import CircuitBreaker
 from service.domain.claims import Claim
 from service.domain.decisions import Decision, Rules, refused_alone, rejected
+from service.domain.lanes import BROKEN_CALLS, Lanes, LaneState
 from service.domain.outcomes import (
     CallFailed,
     CallKind,
@@ -19,6 +20,8 @@ from service.domain.outcomes import (
 )
 
 D = TypeVar("D")
+Close = Callable[[int, PauseReason, Fault | None], Awaitable[None]]
+"""Closes the lane of an entity type, for a reason; pauses the intake where it cannot wait."""
 
 
 class Probe(Protocol):
@@ -29,18 +32,28 @@ class Probe(Protocol):
 
 
 class FaultAttribution(Generic[D]):
-    """Keeps one item from holding up the intake, and the portal's trouble from costing items.
+    """Keeps one item from holding up its lane, one lane the intake, and both from costing items.
 
-    A refusal that could be the item's own ends the item only while others pass, and pauses only
-    when a second, different item gets it too or a probe confirms it.
+    A refusal that could be the item's own ends the item only while others of its type pass. It
+    closes the lane when a second, different item gets it too, and pauses the intake only when a
+    probe of the portal fails.
     """
 
     def __init__(
-        self, *, portal: Probe, breaker: CircuitBreaker, rules: Rules, clock: Callable[[], float]
+        self,
+        *,
+        portal: Probe,
+        breaker: CircuitBreaker,
+        lanes: Lanes,
+        close: Close,
+        rules: Rules,
+        clock: Callable[[], float],
     ) -> None:
-        """Judge by what the gate has seen and what a probe of the portal says."""
+        """Judge by what the lanes have seen and what a probe of the portal says."""
         self._portal = portal
         self._breaker = breaker
+        self._lanes = lanes
+        self._close = close
         self._retry = rules.retry
         tries = rules.retry.max_attempts
         self._fresh = tries * (rules.settle + rules.recheck + rules.retry.delay(tries, 1.0))
@@ -63,50 +76,77 @@ class FaultAttribution(Generic[D]):
             reason = fault.pause or PauseReason.UNAVAILABLE
             self._breaker.left_alone(reason, fault.retry_after, now)
 
-    def denied(
+    async def denied(
         self, batch: Batch[D], verdicts: Sequence[tuple[Claim[D], object]], *, others: bool
     ) -> Decision[D]:
-        """Judge items that were denied: for their own sake, or for everybody's."""
-        denied = [
-            (claim, verdict)
-            for claim, verdict in verdicts
-            if isinstance(verdict, Refused) and verdict.refusal_kind is RefusalKind.DENIED
-        ]
+        """Judge items that were denied: for their own sake, or for their type's."""
+        denied = _with(verdicts, RefusalKind.DENIED)
         own = [c for c, _ in denied if others or self._passed_since(c, c.known.refused_at)]
         decision: Decision[D] = Decision(
             ended=[(c, rejected(why)) for c, why in denied if c in own]
         )
-        denied = [(claim, verdict) for claim, verdict in denied if claim not in own]
-        if not denied:
-            return decision
+        left = [(claim, why) for claim, why in denied if claim not in own]
+        await self._refused_by_name(batch, left, PauseReason.SCOPE, decision)
+        # Not for its own sake, whoever passes beside it: the plan may have ended in mid-call.
+        planless = _with(verdicts, RefusalKind.PLAN)
+        await self._refused_by_name(batch, planless, PauseReason.PLAN, decision)
+        return decision
+
+    async def _refused_by_name(
+        self,
+        batch: Batch[D],
+        refused: Sequence[tuple[Claim[D], Refused]],
+        reason: PauseReason,
+        decision: Decision[D],
+    ) -> None:
+        """Say what follows for items that were refused by a code which tells of all of a type."""
+        if not refused:
+            return
         now = self._clock()
-        again = batch.part([claim for claim, _ in denied], now)
-        if len(denied) > 1:
-            for claim, _ in denied:
-                claim.known.first_failed_at = claim.known.first_failed_at or now
-                claim.known.refused_at = now
-            self._breaker.fault = None
-            self._breaker.trip(PauseReason.SCOPE, now)
-            again.due = now + self._retry.cap
-            decision.again.append(again)
-            return decision
-        failure = rejected(denied[0][1])
-        return decision.add(self._lone_suspect(again, failure, PauseReason.SCOPE, own=False))
+        again = batch.part([claim for claim, _ in refused], now)
+        if len(refused) == 1:
+            failure = rejected(refused[0][1])
+            decision.add(await self._lone_suspect(again, failure, reason, None, own=False))
+            return
+        for claim, _ in refused:
+            claim.known.first_failed_at = claim.known.first_failed_at or now
+            claim.known.refused_at = now
+        await self._close(batch.key.entity_type_id, reason, None)
+        again.due = now + self._retry.cap
+        decision.again.append(again)
 
-    async def broken(self, batch: Batch[D]) -> bool:
-        """Count a broken call against an item tried alone, if the portal is otherwise healthy.
+    async def lane_refused(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+        """Close the lane of a type that the portal refuses as a whole: its plan has none of it."""
+        await self._close(batch.key.entity_type_id, fault.pause or PauseReason.PLAN, fault)
+        batch.due = self._clock() + self._retry.cap
+        return Decision(again=[batch])
 
-        It is when the portal answers a probe, and other items passed meanwhile or this is the
-        only one that breaks its calls. Tells whether it was counted.
+    async def broken(self, batch: Batch[D], fault: Fault) -> bool:
+        """Judge a broken call; tell whether it says nothing of the portal as a whole.
+
+        It counts against an item tried alone, if others of its type passed meanwhile or it is the
+        only one that breaks its calls. It closes the lane when several calls of it broke in a row
+        while other types pass, or for long. Both only while the portal answers a probe.
         """
-        if len(batch.claims) != 1:
+        kind, own = batch.key.entity_type_id, False
+        in_a_row, lasting = self._lanes.broke(kind, self._clock())
+        others_pass = self._lanes.others_passed(kind)
+        lane = in_a_row >= BROKEN_CALLS and (others_pass or lasting >= self._breaker.lasting)
+        if len(batch.claims) == 1:
+            claim = batch.claims[0]
+            several = self._lanes.broke_alone(claim.event.identity) > 1
+            own = self._passed_since(claim, claim.known.first_failed_at) or not several
+            lane = lane or not own
+        if not (own or lane):
+            return others_pass
+        shut = await self._probe()
+        if shut is not None:
             return False
-        claim = batch.claims[0]
-        others = self._breaker.broke_alone(claim.event.identity) > 1
-        healthy = self._passed_since(claim, claim.known.first_failed_at) or not others
-        if not healthy or await self._probe() is not None:
-            return False
-        claim.known.failures_alone += 1
+        self._breaker.healthy()
+        if own:
+            batch.claims[0].known.failures_alone += 1
+        else:
+            await self._close(kind, PauseReason.UNAVAILABLE, fault)
         return True
 
     async def suspect(self, batch: Batch[D], fault: Fault) -> Decision[D]:
@@ -117,16 +157,21 @@ class FaultAttribution(Generic[D]):
             self.portal_failed(shut)
             batch.due = self._clock() + self._retry.cap
             return Decision(again=[batch])
-        self._breaker.fault = fault
         # A code of credentials, scope or plan never ends an item on its own evidence.
         own = fault.pause is None
         failure = refused_alone(batch.claims[0], fault)
-        return self._lone_suspect(batch, failure, reason, own=own)
+        return await self._lone_suspect(batch, failure, reason, fault, own=own)
 
-    def _lone_suspect(
-        self, batch: Batch[D], failure: Failed, reason: PauseReason, *, own: bool
+    async def _lone_suspect(
+        self,
+        batch: Batch[D],
+        failure: Failed,
+        reason: PauseReason,
+        fault: Fault | None,
+        *,
+        own: bool,
     ) -> Decision[D]:
-        """End an item that is refused alone while others pass; pause when a second one is too.
+        """End an item that is refused alone while others pass; close its lane for a second one.
 
         `own`: nothing but the item can be the reason, so it ends after enough tries as well.
         """
@@ -148,11 +193,13 @@ class FaultAttribution(Generic[D]):
             return ended
         if (own or known.passed_by) and known.failures_alone >= self._retry.max_attempts:
             return ended
-        others = self._breaker.suspect(failure.code, claim.event.identity) > 1
-        if others or (
-            known.failures_alone >= self._retry.max_attempts and self._idle_since(claim)
-        ):
-            self._breaker.trip(reason, now)
+        others = self._lanes.suspect(failure.code, claim.event.identity) > 1
+        # On trial it counts how often it was tried before it waited: one call is enough.
+        trial = self._lanes.state(batch.key.entity_type_id) is LaneState.TRIAL
+        tried = max(known.failures_alone, known.attempts if trial else 0)
+        worn_out = tried >= self._retry.max_attempts
+        if others or (worn_out and not known.passed_by):
+            await self._close(batch.key.entity_type_id, reason, fault)
             batch.due = now + self._retry.cap
         else:
             batch.due = now + self._retry.delay(known.failures_alone, _chance())
@@ -163,15 +210,10 @@ class FaultAttribution(Generic[D]):
 
         An old success says nothing of the portal now; all tries of an item must fit, though.
         """
-        last = self._breaker.passed(claim.event.entity_type_id)
+        last = self._lanes.passed_at(claim.event.entity_type_id)
         if failed_at is None or last is None:
             return False
         return last > failed_at and self._clock() - last <= self._fresh
-
-    def _idle_since(self, claim: Claim[D]) -> bool:
-        """Tell whether nothing at all was imported since this item first failed."""
-        first, last = claim.known.first_failed_at, self._breaker.last_success
-        return last is None or first is None or last <= first
 
     async def _probe(self) -> Fault | None:
         """Return what keeps the portal from answering a cheap call; None when it answers."""
@@ -185,6 +227,13 @@ class FaultAttribution(Generic[D]):
 def refusal_kind_of(verdict: object) -> RefusalKind | None:
     """Return the standing of a refusal; None for anything else."""
     return verdict.refusal_kind if isinstance(verdict, Refused) else None
+
+
+def _with(
+    verdicts: Sequence[tuple[Claim[D], object]], kind: RefusalKind
+) -> list[tuple[Claim[D], Refused]]:
+    """Return the claims that were refused so."""
+    return [(c, v) for c, v in verdicts if isinstance(v, Refused) and v.refusal_kind is kind]
 
 
 def _chance() -> float:

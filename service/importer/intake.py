@@ -1,18 +1,23 @@
 """Takes deliveries in, keeps what waits, and lets every delivery out: settled, or given back."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
-from service.domain.claim_making import claim_of, noted_claim_of
+from service.domain.claim_making import Noted, claim_of, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat, Resolved
 from service.domain.decisions import Decision
 from service.domain.events import ItemEvent, Malformed
+from service.domain.history import Doubt
+from service.domain.lanes import Lanes
 from service.domain.last_words import LastWord
 from service.domain.limits import Limits
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.domain.parking import DOUBT, DOUBTFUL
 from service.importer.background import BackgroundTasks
 from service.importer.memory import CallNotes, NoMemory
+from service.importer.parking_lot import ParkingLot
 from service.importer.results import Delivery, Publisher
 from service.importer.settlement import End, Settler
 from service.telemetry.metrics import Metrics
@@ -59,6 +64,15 @@ class Desk:
             remember=RETURNED * limits.prefetch,
         )
         self.background = BackgroundTasks(on_end=wake, metrics=metrics)
+        self.lanes = Lanes(limits.pause)
+        self.lot = ParkingLot(
+            claims=self.claims,
+            settler=self.settler,
+            background=self.background,
+            metrics=metrics,
+            clock=notes.clock,
+            go_on=self._go_on,
+        )
 
     @property
     def full(self) -> bool:
@@ -67,8 +81,11 @@ class Desk:
 
     def accept(self, delivery: Delivery) -> None:
         """Take one delivery in; called for each, in order of arrival."""
-        event = delivery.event
+        event, stay = delivery.event, delivery.stay
         self.settler.held[delivery] = None
+        if stay is not None and stay.queue:
+            label = self._metrics.lane(event.entity_type_id)
+            self._metrics.unparked_total.labels(label, stay.reason).inc()
         with contained(self._metrics, "accept"):
             if isinstance(event, Malformed):
                 failed = Failed(FailureKind.MALFORMED, event.code, event.message)
@@ -167,17 +184,18 @@ class Desk:
     def _claim(
         self, delivery: Delivery, event: ItemEvent, word: LastWord | None
     ) -> Claim[Delivery]:
-        limits = self._limits
+        limits, stay, look_at = self._limits, delivery.stay, 0.0
+        if stay is not None and stay.perhaps_sent is not None:
+            look_at = self._notes.clock() + max(0.0, stay.perhaps_sent - time.time())
         if not self._notes.memory.reliable:
-            return claim_of(delivery, event, ask=limits.ask, settle=limits.rules.settle)
-        return noted_claim_of(
-            delivery,
-            event,
-            word,
-            ask=limits.ask,
-            look_at=0.0 if word is None else self._notes.look_at(word),
-            own=word is not None and word.writer == self._notes.memory.writer,
-        )
+            settle = limits.rules.settle
+            return claim_of(delivery, event, ask=limits.ask, settle=settle, look_at=look_at)
+        memory = self._notes.memory
+        if word is not None:
+            look_at = max(look_at, self._notes.look_at(word))
+        own = word is not None and word.writer == memory.writer
+        noted = Noted(word, own, look_at, memory.words.oldest_at())
+        return noted_claim_of(delivery, event, noted, ask=limits.ask)
 
     def _schedule(self, claim: Claim[Delivery]) -> None:
         """Let a claim go its way; one that a bug keeps from that is not left to itself."""
@@ -193,19 +211,39 @@ class Desk:
             self._schedule(claim)
 
     def _place(self, claim: Claim[Delivery]) -> None:
-        """Let a claim join an open batch, once a look-up of it can prove anything."""
-        now = self._notes.clock()
+        """Let a claim join an open batch, once a look-up of it can prove anything.
+
+        What must wait for that, or whose lane is closed, waits elsewhere.
+        """
+        now, kind = self._notes.clock(), claim.event.entity_type_id
         if claim.known.outcome is not None:
             outcome, claim.known.outcome = claim.known.outcome, None
             self.background.start(self.settle([(claim, outcome)]))
+        elif not self._is_admitted(claim):
+            self.lot.park([claim], str(kind), str(self.lanes.reason(kind)))
         elif claim.known.struck:
             self.batcher.alone(claim, max(now, claim.known.look_at), now)
             self._wake()
+        elif claim.known.doubt and self.lot.worth(claim, claim.known.look_at):
+            self.lot.park([claim], DOUBTFUL, DOUBT)
         elif claim.known.doubt and claim.known.look_at > now:
             self.batcher.defer(claim, claim.known.look_at)
             self._wake()
         elif self.batcher.add(claim, now):
             self._wake()
+
+    def _is_admitted(self, claim: Claim[Delivery]) -> bool:
+        """Tell whether a claim may join a batch; what was perhaps sent is looked up first."""
+        if claim.known.doubt is Doubt.STRONG:
+            return True
+        kind = claim.event.entity_type_id
+        waited = any(d.stay is not None and d.stay.queue == str(kind) for d in claim.deliveries)
+        return self.lanes.admits(kind, waited=waited)
+
+    def _go_on(self, waiters: Sequence[Claim[Delivery]]) -> None:
+        """Go on with what waited for a claim that waits elsewhere now."""
+        for waiter in waiters:
+            self._schedule(waiter)
 
     def _resolved(self, resolved: Resolved[Delivery], outcome: Outcome) -> None:
         """Go on with what waited for a claim that has ended."""

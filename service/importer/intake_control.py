@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 class Intake(Protocol):
     """The flow of deliveries from the broker."""
 
+    @property
+    def active(self) -> bool | None:
+        """Whether messages come to this process; None: it waits, first in line or not."""
+
     def fit(self) -> bool:
         """Tell whether the broker is there, so that a call's outcome can be published."""
 

@@ -51,10 +51,10 @@ class Lookup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Loop time, and the seconds that the portal has taken imports for."""
+    """Loop time, and the seconds that the portal has taken imports of a type for."""
 
     now: Callable[[], float]
-    open_seconds: Callable[[], float]
+    open_seconds: Callable[[int], float]
 
 
 @dataclass(slots=True)
@@ -252,7 +252,7 @@ class Recovery(Generic[D]):
         """Let an event wait for a proof, for so long as the rules say."""
         known = claim.known
         begins = known.unproved_since is None
-        waited = known.nothing_proved(self._clocks.open_seconds())
+        waited = known.nothing_proved(self._clocks.open_seconds(claim.event.entity_type_id))
         if waited >= self._rules.unproved_after:
             self._cannot_tell(claim, cleared)
             return

@@ -9,18 +9,24 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
 from service.domain.limits import Limits, Load
+from service.domain.outcomes import PauseReason
 from service.importer.batch_import import Importer
+from service.importer.draining import Drain
+from service.importer.evidence import Evidence
+from service.importer.holdings import Holdings
+from service.importer.inner_queues import InnerQueues
 from service.importer.intake import Desk, is_live
 from service.importer.intake_control import Intake, IntakeControl
+from service.importer.lane_control import LaneControl
 from service.importer.memory import CallNotes
 from service.importer.portal import Portal
 from service.importer.results import Delivery, Publisher
+from service.importer.slots import Slots
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained, endless
 from service.telemetry.tracing import UNTRACED, Tracer
 
 SWEEP_SECONDS = 1.0
-SOON = 0.9  # What is held for so much of the longest time goes back with what is overdue.
 MAX_BUGS = 5  # So many steps of the loop in a row may end by a bug; then only a start helps.
 
 log = logging.getLogger(__name__)
@@ -60,33 +66,64 @@ class Pipeline:
         )
         self.settler, self.claims = self._desk.settler, self._desk.claims
         self._portal = portal
-        self._importer = Importer(
-            portal=portal,
-            claims=self.claims,
-            breaker=self.breaker,
-            rules=limits.rules,
-            metrics=metrics,
-            notes=self.notes,
-        )
-        self._intake_control = IntakeControl(
-            breaker=self.breaker,
-            intake=intake,
-            portal=portal,
-            metrics=metrics,
-            room=self,
-            prefetch=limits.prefetch,
-        )
-        self._importer.may_send = self._may_send
-        self._flying: set[asyncio.Task[None]] = set()
+        self._slots = Slots(self._desk.lanes)
+        self._holdings = Holdings(self._desk, self._slots, limits, intake)
         self._wake = asyncio.Event()
         self.tracer: Tracer = UNTRACED
+        self._build_controls(limits)
+        self._drain = Drain(
+            desk=self._desk,
+            slots=self._slots,
+            intake=intake,
+            limits=limits,
+            breaker=self.breaker,
+            metrics=metrics,
+        )
         self._next_sweep, self._paced_until, self._paced_by = 0.0, 0.0, "bucket"
         self.stopping = self.broken = False
         self.load = Load(0, 0)
 
+    def _build_controls(self, limits: Limits) -> None:
+        """Join what decides whether events flow with what makes them flow."""
+        desk = self._desk
+        self.lane_control = LaneControl(
+            lanes=desk.lanes,
+            breaker=self.breaker,
+            lot=desk.lot,
+            limits=limits,
+            room=self._holdings,
+            metrics=self._metrics,
+        )
+        evidence: Evidence[Delivery] = Evidence(self.breaker, self.lane_control, self._clock)
+        self._importer = Importer(
+            portal=self._portal,
+            claims=self.claims,
+            evidence=evidence,
+            rules=limits.rules,
+            metrics=self._metrics,
+            notes=self.notes,
+        )
+        self._importer.may_send = self._may_send
+        self._intake_control = IntakeControl(
+            breaker=self.breaker,
+            intake=self._intake,
+            portal=self._portal,
+            metrics=self._metrics,
+            room=self._holdings,
+            prefetch=limits.prefetch,
+        )
+        desk.lot.unparkable = self._unparkable
+        desk.lot.on_parked = self.lane_control.parked
+        desk.lot.open_seconds = evidence.open_seconds
+
     def wake(self) -> None:
         """Let the loop look again: something outside has changed."""
         self._wake.set()
+
+    def use(self, queues: InnerQueues) -> None:
+        """Let events wait in these queues; to be called before the first one comes."""
+        self._desk.lot.queues = queues
+        self.lane_control.begin()
 
     def rekeyed(self) -> None:
         """Note that there are other credentials: a pause for them tries the portal at once."""
@@ -94,7 +131,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
-        self.stopping = True
+        self.stopping = self._holdings.stopping = True
         self._wake.set()
 
     def accept(self, delivery: Delivery) -> None:
@@ -110,6 +147,9 @@ class Pipeline:
             intake_control = tasks.create_task(
                 endless(self._intake_control.run, "warden", self._metrics), name="warden"
             )
+            lanes = tasks.create_task(
+                endless(self.lane_control.run, "lanes", self._metrics), name="lanes"
+            )
             bugs = 0
             while not self.stopping:
                 with contained(self._metrics, "loop") as step:
@@ -121,28 +161,38 @@ class Pipeline:
                 if bugs >= MAX_BUGS:
                     self.broken = self.stopping = True
             intake_control.cancel()
-            await self._drain()
+            lanes.cancel()
+            await self._drain.run(self._drain_step)
+
+    async def _drain_step(self, until: float) -> None:
+        self._start_due()
+        await self._sleep(min(until, self._next_sweep))
 
     def _start_due(self) -> None:
         """Start every batch that may leave while there are slots."""
         now = self._clock()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
-            self._sweep(now)
-        while len(self._flying) < self._slots() and not self._waits_for_portal(now):
+            self._holdings.sweep(now)
+        self._set_slots()
+        while not self._slots.full and not self._waits_for_portal(now):
             batch = self._desk.batcher.take(
                 now,
                 pressure=self._desk.full,
                 unsuspected_first=self.breaker.mode is Mode.HALF_OPEN,
+                may=self._slots.admit,
             )
             if batch is None:
                 break
             self._launch(batch, now)
-        self.load = Load(len(self._flying), len(self._desk.batcher))
+            self._set_slots()
+        self.load = Load(len(self._slots), len(self._desk.batcher))
 
-    def _slots(self) -> int:
-        """Return how many batches may be in flight; none while results could not be published."""
-        return self.breaker.limit(self._limits.slots) if self._intake.fit() else 0
+    def _set_slots(self) -> None:
+        """Say how many batches may be in flight; none while results could not be published."""
+        fit = self._intake.fit()
+        self._slots.limit = self.breaker.limit(self._limits.slots) if fit else 0
+        self._slots.aside = fit and self.breaker.mode is Mode.FLOWING
 
     def _waits_for_portal(self, now: float) -> bool:
         """Tell whether the portal's limits bar the next call; batches fill up meanwhile."""
@@ -163,11 +213,11 @@ class Pipeline:
             with contained(self._metrics, "count"):
                 self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled, waited)
         task = self._tasks.create_task(self._process(batch), name="batch")
-        self._flying.add(task)
+        self._slots.take(task, batch.key)
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
-        self._flying.discard(task)
+        self._slots.free(task)
         self._wake.set()
 
     async def _process(self, batch: Batch[Delivery]) -> None:
@@ -181,6 +231,9 @@ class Pipeline:
             with contained(self._metrics, "after a batch"):
                 self._intake_control.look()
                 self._desk.wait(decision, self._importer.links.may_go_on)
+                self.lane_control.hasten(decision.imported_types)
+                if self._importer.links.wakes(decision.ended):
+                    self.lane_control.referred_imported()
             for again in decision.again:
                 self._again(again)
             with self.tracer.settle(len(decision.ended)):
@@ -203,34 +256,20 @@ class Pipeline:
             if self._intake_control.shut:
                 self._desk.release(batch.claims)
             else:
-                self._desk.batcher.put(batch)
+                self._holdings.again(batch)
 
-    def busy(self) -> bool:
-        """Tell whether anything is held that may be sent: what waits for a proof may not."""
-        return bool(self._flying) or self._desk.batcher.sendable()
-
-    def return_all(self) -> None:
-        """Give up everything that waits."""
-        self._desk.release(self._desk.batcher.prune(lambda _claim, _due: False))
-
-    def _sweep(self, now: float) -> None:
-        """Give up what waits too long, or whose deliveries the broker has taken back."""
-        hold = self._limits.hold
-        # Soon due ones go along: each time, the consumer is cancelled.
-        hold *= SOON if self.settler.oldest_held() > hold else 1.0
-        late = self._desk.overdue(now - hold)
-        if late:
-            self._desk.background.start(self._give_back_late(late))
-
-    async def _give_back_late(self, late: list[Delivery]) -> None:
-        async with self._intake.cancelled():
-            await self.settler.give_back(late)
+    def _unparkable(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> None:
+        """Keep what cannot wait elsewhere; of a closed lane that stops everything."""
+        if self._holdings.unparkable(claims, queue, reason):
+            kind = claims[0].event.entity_type_id
+            self.lane_control.pause(kind, PauseReason(reason), None)
+            self._intake_control.look()
 
     async def _sleep(self, until: float) -> None:
         """Wait until something happens, or until something is due and may leave."""
-        due = self._desk.batcher.next_time()
         now = self._clock()
-        if due is not None and len(self._flying) < self._slots():
+        due = self._desk.batcher.next_time(self._slots.admit)
+        if due is not None:
             until = min(until, max(due, self._paced_until))
         timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)
         await self._wake.wait()
@@ -238,45 +277,3 @@ class Pipeline:
         self._wake.clear()
         if due is not None and due <= now < self._paced_until:
             self._metrics.pacer_wait.labels(self._paced_by).inc(self._clock() - now)
-
-    async def _drain(self) -> None:
-        """Finish what can be finished in time, return the rest; a stop classifies nothing."""
-        started = self._clock()
-        deadline = started + self._limits.deadline
-        log.info("draining", extra={"held": len(self.settler.held)})
-        with contained(self._metrics, "detach"):
-            await self._intake.detach()
-        with contained(self._metrics, "drain"):
-            await self._finish(deadline)
-        self._return_on_drain(float("-inf"))
-        for task in self._flying:
-            task.cancel()
-        with contained(self._metrics, "end"):
-            await self._desk.background.end()
-        with contained(self._metrics, "flush"):
-            await self._intake.flush()
-        seconds = self._clock() - started
-        self._metrics.drain_seconds.set(seconds)
-        log.info("drained", extra={"seconds": round(seconds, 3)})
-
-    async def _finish(self, deadline: float) -> None:
-        """Let what is held end, and return what cannot, until the deadline."""
-        while self._clock() < deadline and (
-            self.settler.held or self._flying or self._desk.background
-        ):
-            self._desk.batcher.drain(self._clock())
-            self._return_on_drain(float("-inf") if self.breaker.mode is Mode.PAUSED else deadline)
-            self._start_due()
-            await self._sleep(min(deadline, self._next_sweep))
-
-    def _return_on_drain(self, deadline: float) -> None:
-        """Return what is not due before the deadline."""
-        cut = self._clock() + self._limits.call > deadline
-
-        def in_time(claim: Claim[Delivery], due: float) -> bool:
-            # A call that the deadline may cut leaves doubt, which only asking can clear.
-            return due < deadline and not (cut and claim.event.external_id is None)
-
-        rest = self._desk.batcher.prune(in_time)
-        self._metrics.returned_on_drain.inc(len(rest))
-        self._desk.release(rest)

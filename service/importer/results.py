@@ -27,6 +27,7 @@ class Delivery(Protocol):
     early: bool
     times: int
     stay: Stay | None
+    priority: int
 
     @property
     def live(self) -> bool:

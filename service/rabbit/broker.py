@@ -90,6 +90,11 @@ class Broker:
         """Whether both connections are up."""
         return self._consume.is_up and self._publish.is_up
 
+    @property
+    def active(self) -> bool | None:
+        """Whether the intake's messages come to this process; None while nobody can know."""
+        return self.consumer.active
+
     def fit(self) -> bool:
         """Tell whether a call's outcome could be published: connected, and heard of lately."""
         return self.connected and self.consumer.heard()

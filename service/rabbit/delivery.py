@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from aiormq.abc import DeliveredMessage
 
 from service.domain.age import age_at_receipt
-from service.domain.events import ItemEvent, Malformed
+from service.domain.events import PRIORITY, ItemEvent, Malformed
 from service.rabbit.acks import AckBatcher
 from service.rabbit.delivery_counts import deliveries_before
 from service.rabbit.letters import perhaps_sent
@@ -35,6 +35,7 @@ class Delivery:
         "message",
         "message_id",
         "perhaps_sent",
+        "priority",
         "received_at",
         "redriven",
         "routing_key",
@@ -69,6 +70,8 @@ class Delivery:
         self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
         self.stay = stay_of(properties, queue)
         self.exchange, self.routing_key, self.message_id = origin_of(message, waiting)
+        told = properties.priority
+        self.priority = PRIORITY if told is None else told
         self._acks = acks
         acks.add(self._tag)
 

@@ -20,12 +20,14 @@ from service.telemetry.labels import (
     PACER_REASONS,
     PHASES,
 )
+from service.telemetry.waiting import WAITING
 
 ALL = (
     Declared(
         "messages_received_total",
         "messages delivered to this process",
-        "compare with items_total: received = settled + held + returned + lost",
+        "compare with items_total: received + unparked = settled + held + returned + "
+        "parked + lost",
         labels={"redelivered": ("true", "false")},
     ),
     Declared(
@@ -188,6 +190,7 @@ ALL = (
         "credentials, scope, plan, blocked: mend it in the portal; the rest passes",
         labels={"reason": tuple(PauseReason)},
     ),
+    *WAITING,
     Declared(
         "paused_seconds_total",
         "time that intake was shut for the reason; the lane is an entity type, or all",

@@ -1,7 +1,8 @@
 """Names every known label value: the sets are closed, so that series stay few."""
 
 from service.domain.codes import ends
-from service.domain.outcomes import CallKind
+from service.domain.outcomes import CallKind, PauseReason
+from service.domain.parking import DOUBT, LINK
 
 OTHER = "other"
 KNOWN_TYPES = ("1", "2", "3", "4", "7", "31")
@@ -18,6 +19,12 @@ TARGETS = ("succeeded", "failed", "dead_letter", "parked")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
 ALL_LANES = "all"
 """The lane label of a pause that stops the whole intake."""
+MAX_LANES = 50
+"""So many lanes have a label value of their own."""
+LANES = (*KNOWN_TYPES, OTHER)
+"""Some values of the lanes' label; every other entity type is its own number."""
+WAITS = (*PauseReason, DOUBT, LINK)
+"""Why an event waits in an inner queue."""
 PHASES = ("receive", "wait_slot", "call", "settle")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
 ENDS = tuple(dict.fromkeys((str(kind), code) for kind, code in ends()))

@@ -17,7 +17,7 @@ from prometheus_client import (
 from service import __version__
 from service.telemetry.catalogue import ALL
 from service.telemetry.declared import Declared
-from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MAX_TYPES, OTHER, PHASES
+from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MAX_LANES, MAX_TYPES, OTHER, PHASES
 from service.telemetry.memory import memory_limit
 from service.telemetry.revision import revision
 
@@ -35,6 +35,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library
         self.registry = registry or CollectorRegistry()
         self._types = set(KNOWN_TYPES)
+        self._lanes: set[int] = set()
         for collector in (ProcessCollector, GCCollector):
             collector(registry=self.registry)
         self._declare_flow()
@@ -84,6 +85,11 @@ class Metrics:
         self.item_cost = self._gauge("item_cost_seconds")
         self.paused = self._gauge("paused")
         self.paused_seconds = self._counter("paused_seconds_total")
+        self.lane_closed = self._gauge("lane_closed")
+        self.parked_messages = self._gauge("parked_messages")
+        self.oldest_parked = self._gauge("oldest_parked_seconds")
+        self.parked_total = self._counter("messages_parked_total")
+        self.unparked_total = self._counter("messages_unparked_total")
         self.ambiguous = self._counter("ambiguous_batches_total")
         self.reconciled = self._counter("reconciled_items_total")
         self.memory_written = self._gauge("memory_written_timestamp_seconds")
@@ -136,6 +142,14 @@ class Metrics:
         """Return the label value for an entity type: its own only if it has earned one."""
         label = str(entity_type_id)
         return label if label in self._types else OTHER
+
+    def lane(self, entity_type_id: int | None) -> str:
+        """Return the label value for a lane: its number, for the first fifty."""
+        if entity_type_id is None:
+            return OTHER
+        if len(self._lanes) < MAX_LANES:
+            self._lanes.add(entity_type_id)
+        return str(entity_type_id) if entity_type_id in self._lanes else OTHER
 
     @staticmethod
     def code(code: str) -> str:

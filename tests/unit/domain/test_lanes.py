@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import Identity
-from service.domain.lanes import BROKEN_CALLS, Lanes, LaneState, Refusal
+from service.domain.lanes import Lanes, LaneState
 from service.domain.outcomes import PauseReason
 
 POLICY = PausePolicy(after=60, probe=15, probe_cap=60, brake_share=0.5, brake_items=10)
@@ -13,47 +13,43 @@ POLICY = PausePolicy(after=60, probe=15, probe_cap=60, brake_share=0.5, brake_it
 
 def lanes() -> Lanes:
     """Return lanes that are all open."""
-    return Lanes(POLICY, max_attempts=5, fresh=100.0)
+    return Lanes(POLICY)
 
 
-def refused(kept: Lanes, number: int, *, attempts: int = 1, kind: int = 2) -> Refusal:
-    """Refuse an item of a number alone."""
-    identity = Identity(kind, str(number))
-    return kept.refused_alone(identity, "100", attempts=attempts, since=1.0, now=6.0)
+def refused(kept: Lanes, number: int, *, kind: int = 2) -> int:
+    """Refuse an item of a number alone; return how many were."""
+    return kept.suspect("100", Identity(kind, str(number)))
 
 
 def test_a_lane_is_open_until_something_closes_it() -> None:
     """Of a type that nobody has seen, too."""
     assert LaneState.OPEN is lanes().state(2)
     assert lanes().may_leave(2)
+    assert lanes().admits(2, waited=False)
+    assert lanes().reason(2) is None
 
 
-def test_a_lone_refusal_says_nothing_yet() -> None:
-    """It is tried again alone."""
+def test_different_items_of_a_type_that_were_refused_alone_are_counted() -> None:
+    """The same one again does not count, nor one of another type."""
     kept = lanes()
-    assert [Refusal.AGAIN] * 4 == [refused(kept, 1, attempts=n) for n in range(1, 5)]
+    assert [1, 1, 1, 2] == [
+        refused(kept, 1),
+        refused(kept, 1),
+        refused(kept, 2, kind=3),
+        refused(kept, 2),
+    ]
 
 
-def test_a_second_item_of_the_type_closes_the_lane() -> None:
-    """One of another type does not count."""
-    kept = lanes()
-    assert Refusal.AGAIN is refused(kept, 1)
-    assert Refusal.AGAIN is refused(kept, 2, kind=3)
-    assert Refusal.CLOSE is refused(kept, 2)
-
-
-def test_an_item_with_nothing_to_compare_closes_its_lane_after_all_its_attempts() -> None:
-    """It waits, and is never ended by its number of tries."""
-    assert Refusal.CLOSE is refused(lanes(), 1, attempts=5)
-
-
-def test_an_item_is_refused_for_its_own_sake_while_others_of_its_type_pass() -> None:
+def test_an_accepted_item_clears_its_type_of_suspicion() -> None:
     """Others of another type say nothing of it."""
     kept = lanes()
+    refused(kept, 1)
+    kept.broke_alone(Identity(2, "1"))
     kept.answered(3, accepted=1, rejected=0, now=5.0)
-    assert Refusal.AGAIN is refused(kept, 1)
-    kept.answered(2, accepted=1, rejected=0, now=5.0)
-    assert Refusal.REJECT is refused(kept, 1)
+    assert (2, 2) == (refused(kept, 2), kept.broke_alone(Identity(2, "2")))
+    kept.answered(2, accepted=1, rejected=0, now=6.0)
+    assert (1, 1) == (refused(kept, 2), kept.broke_alone(Identity(2, "2")))
+    assert (6.0, 5.0, None) == (kept.passed_at(2), kept.passed_at(3), kept.passed_at(4))
 
 
 def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_accepted() -> None:
@@ -69,7 +65,7 @@ def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_a
         assert kept.may_leave(2)
         kept.left(2)
         assert not kept.may_leave(2)
-    assert kept.answered(2, accepted=1, rejected=0, now=now)
+    kept.answered(2, accepted=1, rejected=0, now=now)
     assert LaneState.OPEN is kept.state(2)
     kept.close(2, PauseReason.SCOPE, now)
     assert now + 15 == kept.next_try()
@@ -93,32 +89,85 @@ def test_a_poison_item_at_the_head_does_not_keep_a_lane_closed() -> None:
     kept.due(15.0)
     kept.left(2)
     assert not kept.answered(2, accepted=0, rejected=1, now=16.0)
+    assert not kept.may_leave(2)
+    kept.back(2)
     assert kept.may_leave(2)
+    assert [2] == kept.on_trial()
+
+
+def test_on_trial_only_what_belongs_to_it_joins_a_batch() -> None:
+    """What waited; where nothing did, what comes before the batch has left."""
+    kept = lanes()
+    kept.close(2, PauseReason.SCOPE, 0.0)
+    assert not kept.admits(2, waited=True)
+    kept.due(15.0)
+    kept.trial_of(2, waited=True)
+    assert (True, False) == (kept.admits(2, waited=True), kept.admits(2, waited=False))
+    kept.trial_of(2, waited=False)
+    assert kept.admits(2, waited=False)
+    kept.left(2)
+    assert not kept.admits(2, waited=False)
 
 
 def test_the_brake_counts_by_type() -> None:
-    """More than the share of the last so many."""
+    """More than the share of the last so many; the caller closes."""
     kept = lanes()
     kept.answered(3, accepted=0, rejected=5, now=0.0)
     assert not kept.answered(2, accepted=5, rejected=5, now=0.0)
     assert kept.answered(2, accepted=0, rejected=6, now=1.0)
+    kept.close(2, PauseReason.FAILURE_SHARE, 1.0)
     assert (LaneState.CLOSED, LaneState.OPEN) == (kept.state(2), kept.state(3))
     kept.due(16.0)
-    assert kept.answered(2, accepted=1, rejected=2, now=17.0)
+    assert not kept.answered(2, accepted=1, rejected=2, now=17.0)
     assert LaneState.CLOSED is kept.state(2)
     kept.due(60.0)
-    assert kept.answered(2, accepted=2, rejected=1, now=61.0)
+    kept.answered(2, accepted=2, rejected=1, now=61.0)
+    assert LaneState.OPEN is kept.state(2)
     assert not kept.answered(2, accepted=0, rejected=9, now=62.0)
 
 
-def test_broken_calls_close_a_lane_only_while_others_pass() -> None:
-    """Else the portal itself is asked."""
+def test_what_was_counted_is_forgotten_when_the_whole_intake_is_paused_for_it() -> None:
+    """The brake begins to count anew."""
     kept = lanes()
-    assert not any(kept.broke(2, others_pass=False, now=0.0) for _ in range(9))
+    assert kept.answered(2, accepted=0, rejected=10, now=1.0)
+    refused(kept, 1)
+    kept.forget(2)
+    assert not kept.answered(2, accepted=0, rejected=9, now=2.0)
+    assert 1 == refused(kept, 2)
+
+
+def test_broken_calls_are_counted_until_an_answer() -> None:
+    """With the time since the first of them."""
     kept = lanes()
-    assert [False, False, True] == [
-        kept.broke(2, others_pass=True, now=0.0) for _ in range(BROKEN_CALLS)
-    ]
+    assert [(1, 0.0), (2, 5.0)] == [kept.broke(2, now) for now in (10.0, 15.0)]
+    assert kept.is_ill(2)
+    assert not kept.is_ill(3)
+    kept.answered(2, accepted=0, rejected=1, now=16.0)
+    assert not kept.is_ill(2)
+    assert (1, 0.0) == kept.broke(2, 20.0)
+
+
+def test_others_pass_where_another_type_was_accepted_since_the_first_broken_call() -> None:
+    """What passed before says nothing."""
+    kept = lanes()
+    kept.answered(3, accepted=1, rejected=0, now=9.0)
+    kept.broke(2, 10.0)
+    assert not kept.others_passed(2)
+    kept.answered(3, accepted=1, rejected=0, now=11.0)
+    assert kept.others_passed(2)
+
+
+def test_the_time_shut_counts_until_a_lane_opens() -> None:
+    """Through all its trials."""
+    kept = lanes()
+    assert 0.0 == kept.shut_seconds(2, 5.0)
+    kept.close(2, PauseReason.SCOPE, 10.0)
+    kept.due(25.0)
+    kept.close(2, PauseReason.SCOPE, 26.0)
+    assert 20.0 == kept.shut_seconds(2, 30.0)
+    kept.due(60.0)
+    kept.answered(2, accepted=1, rejected=0, now=61.0)
+    assert 51.0 == kept.shut_seconds(2, 99.0)
 
 
 def test_somebody_may_ask_for_a_trial_at_once() -> None:
@@ -148,9 +197,9 @@ def do(kept: Lanes, what: str, kind: int, now: float) -> None:
         case "reject":
             kept.answered(kind, accepted=0, rejected=1, now=now)
         case "refuse":
-            kept.refused_alone(Identity(kind, "a"), "100", attempts=1, since=0.0, now=now)
+            kept.suspect("100", Identity(kind, "a"))
         case "break":
-            kept.broke(kind, others_pass=True, now=now)
+            kept.broke(kind, now)
         case "close":
             kept.close(kind, PauseReason.PLAN, now)
         case "left":

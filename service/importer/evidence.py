@@ -1,0 +1,61 @@
+"""Tells the circuit breaker and the lanes how events ended: what opens and closes them."""
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from service.domain.circuit_breaker import CircuitBreaker
+from service.domain.decisions import Decision
+from service.domain.lanes import Lanes, LaneState
+from service.domain.outcomes import Failed, FailureKind, Fault, Imported, PauseReason
+from service.importer.field_check import VALIDATION_FAILED
+
+D = TypeVar("D")
+
+
+class LaneKeeper(Protocol):
+    """What follows when a lane closes or opens."""
+
+    lanes: Lanes
+
+    async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
+        """Close a lane; where its events cannot wait elsewhere, pause the whole intake."""
+
+    def opened(self, entity_type_id: int) -> None:
+        """Note that a lane is open again."""
+
+
+class Evidence(Generic[D]):
+    """What is known of the portal, and of each entity type, by how events ended."""
+
+    def __init__(
+        self, breaker: CircuitBreaker, keeper: LaneKeeper, clock: Callable[[], float]
+    ) -> None:
+        """Tell this breaker, and the lanes of this keeper."""
+        self.breaker = breaker
+        self.keeper = keeper
+        self.lanes = keeper.lanes
+        self._clock = clock
+
+    def open_seconds(self, entity_type_id: int) -> float:
+        """Return for how long items of a type could be imported, in the life of this process."""
+        now = self._clock()
+        shut = self.lanes.shut_seconds(entity_type_id, now)
+        return self.breaker.open_seconds(now) - shut
+
+    async def ended(self, kind: int, decision: Decision[D]) -> None:
+        """Tell the breaker and the lane how events of a type ended."""
+        ends = [outcome for _, outcome in decision.ended]
+        done = [end for end in ends if isinstance(end, Imported)]
+        imported = sum(not end.reconciled for end in done)
+        found = sum(end.reconciled and not end.duplicate for end in done)
+        refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
+        judged = sum(each.code == VALIDATION_FAILED for each in refused)
+        by_name = len(refused) - judged
+        now = self._clock()
+        self.breaker.ended(imported, by_name, now, found=found, judged=judged)
+        before = self.lanes.state(kind)
+        accepted, rejected = imported + found, by_name + judged
+        if self.lanes.answered(kind, accepted=accepted, rejected=rejected, now=now):
+            await self.keeper.close(kind, PauseReason.FAILURE_SHARE, None)
+        elif before is LaneState.TRIAL and self.lanes.state(kind) is LaneState.OPEN:
+            self.keeper.opened(kind)

@@ -1,0 +1,118 @@
+"""Knows what is held here, how much more may be, and where what must wait goes."""
+
+from dataclasses import replace
+
+from service.domain.batching import Batch
+from service.domain.claims import Claim
+from service.domain.history import Doubt
+from service.domain.lanes import LaneState
+from service.domain.limits import Limits
+from service.domain.outcomes import PauseReason
+from service.domain.parking import DOUBT, DOUBTFUL
+from service.importer.intake import Desk
+from service.importer.intake_control import Intake
+from service.importer.results import Delivery
+from service.importer.slots import Slots
+
+SOON = 0.9
+"""What is held for so much of the longest time goes back with what is overdue."""
+OTHERS = 9
+"""So many batches start for each one that may only ask for what waits."""
+
+
+class Holdings:
+    """What the controls of intake and lanes need to know of the work, and do to it."""
+
+    def __init__(self, desk: Desk, slots: Slots, limits: Limits, intake: Intake) -> None:
+        """Look at the desk, and at what is in flight."""
+        self._desk = desk
+        self._slots = slots
+        self._limits = limits
+        self._intake = intake
+        self._asked_at = 0
+        self.stopping = False
+
+    @property
+    def active(self) -> bool | None:
+        """Whether this is the process that gets the intake's messages; None: not known."""
+        return self._intake.active
+
+    def busy(self) -> bool:
+        """Tell whether anything is held that may be sent: what waits for a proof may not."""
+        return bool(len(self._slots)) or self._desk.batcher.sendable()
+
+    def return_all(self) -> None:
+        """Give up everything that waits."""
+        self._desk.release(self._desk.batcher.prune(lambda _claim, _due: False))
+
+    def sweep(self, now: float) -> None:
+        """Give up what waits too long, or whose deliveries the broker has taken back."""
+        hold = self._limits.hold
+        # Soon due ones go along: each time, the consumer is cancelled.
+        hold *= SOON if self._desk.settler.oldest_held() > hold else 1.0
+        late = self._desk.overdue(now - hold)
+        if late:
+            self._desk.background.start(self._give_back(late))
+
+    async def _give_back(self, late: list[Delivery]) -> None:
+        async with self._intake.cancelled():
+            await self._desk.settler.give_back(late)
+
+    def room(self) -> int:
+        """Return how many messages of inner queues may be taken now.
+
+        A full prefetch of new ones never keeps what waits out: one batch of it always fits.
+        """
+        held, batch = self._desk.settler.held, self._limits.batch.max_items
+        waited = sum(each.stay is not None and bool(each.stay.queue) for each in held)
+        return max(self._limits.prefetch - len(held), batch - waited, 0)
+
+    def at_leisure(self) -> bool:
+        """Tell whether one more batch may ask for what waits: at most one call in ten does."""
+        started = self._slots.started
+        if self._desk.batcher.sendable() and started - self._asked_at < OTHERS:
+            return False
+        self._asked_at = started
+        return True
+
+    def holds_type(self, entity_type_id: int) -> bool:
+        """Tell whether anything of a type is at work here."""
+        return any(each.event.entity_type_id == entity_type_id for each in self._desk.settler.held)
+
+    def set_aside(self, entity_type_id: int, reason: PauseReason) -> None:
+        """Let what waits here of a type wait in its lane's queue; doubt is cleared first."""
+
+        def stays(claim: Claim[Delivery], _: float) -> bool:
+            return claim.event.entity_type_id != entity_type_id or _is_doubtful(claim)
+
+        gone = self._desk.batcher.prune(stays)
+        self._desk.lot.park(gone, str(entity_type_id), str(reason))
+
+    def again(self, batch: Batch[Delivery]) -> None:
+        """Let a batch wait that goes again: here, or elsewhere if its lane is closed."""
+        kind, desk, reason = batch.key.entity_type_id, self._desk, None
+        if desk.lanes.state(kind) is LaneState.CLOSED:
+            reason = desk.lanes.reason(kind)
+        if reason is not None:
+            calm = [claim for claim in batch.claims if not _is_doubtful(claim)]
+            desk.lot.park(calm, str(kind), str(reason))
+        if batch.waits_since is not None and desk.lot.exists:
+            # Only a look-up can tell, and not soon: another item of the type must be seen first.
+            asked = [claim for claim in batch.claims if claim.event.external_id is not None]
+            desk.lot.park(asked, DOUBTFUL, DOUBT)
+        left = [claim for claim in batch.claims if claim not in desk.lot]
+        if left:
+            size = sum(claim.size for claim in left)
+            desk.batcher.put(replace(batch, claims=left, size=size))
+
+    def unparkable(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> bool:
+        """Keep claims that cannot wait elsewhere; tell whether their lane stands still."""
+        now = self._desk.lot.clock()
+        for claim in claims:
+            due = max(claim.known.look_at, now + self._limits.rules.ask_again[0])
+            self._desk.batcher.defer(claim, due)
+        return queue != DOUBTFUL and reason in set(PauseReason)
+
+
+def _is_doubtful(claim: Claim[Delivery]) -> bool:
+    return claim.known.doubt is Doubt.STRONG

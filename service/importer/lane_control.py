@@ -1,0 +1,253 @@
+"""Closes lanes, tries them, and reads back what waits: the active process only."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from service.domain.circuit_breaker import CircuitBreaker, Mode
+from service.domain.claims import Claim
+from service.domain.lanes import Lanes, LaneState
+from service.domain.limits import Limits
+from service.domain.outcomes import Fault, PauseReason
+from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
+from service.domain.passes import Passes
+from service.importer.intake_control import RUNBOOK
+from service.importer.parking_lot import ParkingLot
+from service.importer.results import Delivery
+from service.telemetry.metrics import Metrics
+from service.telemetry.supervision import contained
+
+LOOK_SECONDS = 0.1
+"""How often we look whether there is room for what waits, while something does."""
+IDLE_SECONDS = 1.0
+DEPTH_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Room(Protocol):
+    """What is held here, and whether anything may be read."""
+
+    stopping: bool
+
+    def room(self) -> int:
+        """Return how many messages of inner queues may be taken now."""
+
+    def at_leisure(self) -> bool:
+        """Tell whether few calls are made for what is new, so that some may be for what waits."""
+
+    def holds_type(self, entity_type_id: int) -> bool:
+        """Tell whether anything of a type is at work here."""
+
+    def set_aside(self, entity_type_id: int, reason: PauseReason) -> None:
+        """Let everything of a type that waits here wait in its lane's queue."""
+
+    @property
+    def active(self) -> bool | None:
+        """Whether this is the process that gets the intake's messages."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What people were told of a lane: the fault that closed it."""
+
+    faults: dict[int, Fault | None] = field(default_factory=dict)
+
+
+class LaneControl:
+    """Follows the lanes: their events wait in queues of their own, and come back from there."""
+
+    def __init__(
+        self,
+        *,
+        lanes: Lanes,
+        breaker: CircuitBreaker,
+        lot: ParkingLot,
+        limits: Limits,
+        room: Room,
+        metrics: Metrics,
+    ) -> None:
+        """Take the lanes to follow."""
+        self.lanes = lanes
+        self._breaker = breaker
+        self._lot = lot
+        self._batch = limits.batch.max_items
+        self._room = room
+        self._metrics = metrics
+        self._clock = lot.clock
+        self._passes = Passes(interval=limits.pause.probe, longest=limits.pause.probe_cap)
+        self._told = _Told()
+        self._wake = asyncio.Event()
+        self._depths_at = float("-inf")
+        self._shown: set[tuple[str, str]] = set()
+        self.depths: dict[str, int] = {}
+
+    async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
+        """Close a lane; where its events cannot wait elsewhere, pause the whole intake."""
+        now = self._clock()
+        if not await self._lot.queues.usable(str(entity_type_id)):
+            self.pause(entity_type_id, reason, fault)
+            return
+        was = self.lanes.state(entity_type_id)
+        self.lanes.close(entity_type_id, reason, now)
+        self._told.faults[entity_type_id] = fault
+        self._announce(entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried")
+        self._room.set_aside(entity_type_id, reason)
+
+    def pause(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
+        """Pause the intake for what is the trouble of one type: its events have no place."""
+        self.lanes.forget(entity_type_id)
+        self._breaker.fault = fault
+        self._breaker.trip(reason, self._clock())
+
+    def opened(self, entity_type_id: int) -> None:
+        """Note that a lane is open again: what waits flows."""
+        log.info("lane open", extra={"entity_type": entity_type_id})
+        self._told.faults.pop(entity_type_id, None)
+        self._passes.start(str(entity_type_id), self._clock())
+        self._wake.set()
+
+    def begin(self) -> None:
+        """Note that there are queues now."""
+        self._wake.set()
+
+    def try_now(self, entity_type_id: int) -> None:
+        """Have a closed lane tried at once."""
+        self.lanes.try_now(entity_type_id, self._clock())
+        self._wake.set()
+
+    def hasten(self, types: Iterable[int]) -> None:
+        """Note that items of these types were imported: what waits for that is asked for."""
+        if types:
+            now = self._clock()
+            self._passes.hasten(DOUBTFUL, now)
+
+    def referred_imported(self) -> None:
+        """Note that an item was imported which another event waits for."""
+        self._passes.hasten(LINKS, self._clock())
+
+    def parked(self, claim: Claim[Delivery], reason: str) -> None:
+        """Note that a claim waits elsewhere now; a doubtful one can be asked for from a time."""
+        if reason == DOUBT:
+            self._passes.by(DOUBTFUL, max(claim.known.look_at, self._clock()))
+        elif reason == LINK:
+            self._passes.known(LINKS, self._clock())
+
+    async def run(self) -> None:
+        """Try closed lanes and read back what waits, until cancelled."""
+        while not self._lot.exists:
+            # Without queues no lane ever closes.
+            await self._wake.wait()
+            self._wake.clear()
+        while True:
+            busy = False
+            with contained(self._metrics, "lanes"):
+                busy = await self._look()
+            await self._rest(LOOK_SECONDS if busy else IDLE_SECONDS)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _look(self) -> bool:
+        """Make one round; tell whether there is more to read."""
+        await self._measure()
+        reading = self._lot.exists and self._room.active is True and not self._room.stopping
+        if not reading:
+            self._passes.forget()
+            return False
+        if self._breaker.mode is not Mode.FLOWING:
+            return False
+        for queue in self._lot.queues.known():
+            self._passes.known(queue, self._clock())
+        await self._try_lanes()
+        return await self._read()
+
+    async def _try_lanes(self) -> None:
+        """Let each lane whose interval is over try one batch of what waits."""
+        self.lanes.due(self._clock())
+        for number in self.lanes.on_trial():
+            if self._room.holds_type(number):
+                continue
+            came, _ = await self._take(str(number), self._batch)
+            self.lanes.trial_of(number, waited=came > 0)
+
+    async def _read(self) -> bool:
+        """Take what there is room for of each queue whose turn it is."""
+        more = False
+        for queue in self._passes.due(self._clock()):
+            if not self._may_read(queue):
+                continue
+            room = self._room.room()
+            if room <= 0:
+                return True
+            most = room if queue.isdigit() else min(room, self._batch)
+            came, left = await self._take(queue, most)
+            self._passes.took(queue, came, left, self._clock())
+            more = more or self._passes.under_way(queue)
+        return more
+
+    def _may_read(self, queue: str) -> bool:
+        if queue.isdigit():
+            return self.lanes.state(int(queue)) is LaneState.OPEN
+        return self._room.at_leisure()
+
+    async def _take(self, queue: str, most: int) -> tuple[int, int]:
+        came, left = await self._lot.queues.take(queue, most)
+        self.depths[queue] = left
+        return came, left
+
+    async def _measure(self) -> None:
+        """Learn now and then how many events wait, and show what is not open."""
+        now = self._clock()
+        if self._lot.exists and now >= self._depths_at + DEPTH_SECONDS:
+            self._depths_at = now
+            self.depths = dict(await self._lot.queues.depths())
+        self._show()
+
+    def _show(self) -> None:
+        """Bring the lanes' metrics up to date."""
+        closed = {each.entity_type_id: each for each in self.lanes.not_open()}
+        gauge, shown = self._metrics.lane_closed, set[tuple[str, str]]()
+        for number, lane in closed.items():
+            labels = (self._metrics.lane(number), str(lane.reason))
+            gauge.labels(*labels).set(1)
+            shown.add(labels)
+        for labels in self._shown - shown:
+            gauge.labels(*labels).set(0)
+        self._shown = self._shown | shown
+        for queue, depth in self.depths.items():
+            label, reason = queue, "waiting"
+            if queue.isdigit():
+                label = self._metrics.lane(int(queue))
+                known = closed.get(int(queue))
+                reason = str(known.reason) if known is not None else "open"
+            else:
+                label, reason = "all", DOUBT if queue == DOUBTFUL else LINK
+            self._metrics.parked_messages.labels(label, reason).set(depth)
+
+    def _announce(self, entity_type_id: int, event: str) -> None:
+        """Tell people once for each change: why, until when, and who must act."""
+        lane = next(e for e in self.lanes.not_open() if e.entity_type_id == entity_type_id)
+        fault, wait = self._told.faults.get(entity_type_id), lane.next_try - self._clock()
+        at = datetime.fromtimestamp(time.time() + wait, UTC).isoformat(timespec="seconds")
+        shown: dict[str, object] = {
+            "entity_type": entity_type_id,
+            "reason": lane.reason,
+            "next_try_in": round(wait, 1),
+            "next_try": at,
+            "remedy": RUNBOOK,
+        }
+        if fault is not None:
+            shown |= {"code": fault.code, "http_status": fault.http_status, "cause": fault.cause}
+            shown["remedy"] = fault.remedy or RUNBOOK
+        level = logging.ERROR if lane.reason.needs_a_person else logging.WARNING
+        log.log(level if event == "lane closed" else logging.INFO, event, extra=shown)

@@ -1,0 +1,175 @@
+"""Lets events wait in inner queues: a confirmed copy there first, then the original is let go."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from service.domain.claims import Claim, Claims
+from service.domain.history import Doubt
+from service.domain.parking import DOUBT, LINK, Parking
+from service.domain.retry import RetryPolicy
+from service.importer.background import BackgroundTasks
+from service.importer.inner_queues import InnerQueues, NoInnerQueues
+from service.importer.results import Delivery
+from service.importer.settlement import Settler
+from service.telemetry.metrics import Metrics
+
+LONG_SECONDS = 5.0
+"""What waits no longer than this to be looked up waits here."""
+_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+
+GoOn = Callable[[Sequence[Claim[Delivery]]], None]
+
+
+class ParkingLot:
+    """Parks claims, and lets their deliveries go when the broker has the copies.
+
+    `queues` may be set until the first event comes; `go_on` takes the claims that have to wait
+    for another one no longer, `unparkable` those that cannot wait elsewhere, with the queue and
+    the reason. `open_seconds` tells how long a type could be imported so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        claims: Claims[Delivery],
+        settler: Settler,
+        background: BackgroundTasks,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        go_on: GoOn,
+    ) -> None:
+        """Park nothing until there are queues."""
+        self.queues: InnerQueues = NoInnerQueues()
+        self.unparkable: Callable[[list[Claim[Delivery]], str, str], None] = _nowhere
+        self.open_seconds: Callable[[int], float] = _none
+        self.on_parked: Callable[[Claim[Delivery], str], None] = _untold
+        self._claims = claims
+        self._settler = settler
+        self._background = background
+        self._metrics = metrics
+        self.clock = clock
+        self._go_on = go_on
+        self._leaving: set[Claim[Delivery]] = set()
+
+    @property
+    def exists(self) -> bool:
+        """Whether events may wait elsewhere at all."""
+        return not isinstance(self.queues, NoInnerQueues)
+
+    def __contains__(self, claim: Claim[Delivery]) -> bool:
+        """Tell whether a claim is being parked."""
+        return claim in self._leaving
+
+    def worth(self, claim: Claim[Delivery], until: float) -> bool:
+        """Tell whether a doubtful claim that waits until a time is better off elsewhere.
+
+        What this process has sent itself is looked up here: how its call broke tells whose fault
+        that was.
+        """
+        if not self.exists or claim.event.external_id is None or claim.known.fault is not None:
+            return False
+        return until - self.clock() > LONG_SECONDS
+
+    def park(self, claims: Iterable[Claim[Delivery]], queue: str, reason: str) -> None:
+        """Let claims wait in a queue, for a reason."""
+        going = [claim for claim in claims if claim not in self._leaving]
+        if going:
+            self._leaving.update(going)
+            self._background.start(self._park(going, queue, reason))
+
+    async def _park(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> None:
+        tries, confirmed = 0, set[Delivery]()
+        try:
+            while claims := self._still_ours(claims):
+                if not await self.queues.usable(queue):
+                    self._leaving.difference_update(claims)
+                    self.unparkable(claims, queue, reason)
+                    return
+                await self._publish(claims, queue, reason, confirmed)
+                await self._until(self.queues.ack_after(queue))
+                await self._let_go(claims, confirmed, reason)
+                claims = self._still_ours(claims)
+                if claims:
+                    await asyncio.sleep(_BACK_OFF.delay(tries, 1.0))
+                    tries += 1
+        finally:
+            self._leaving.difference_update(claims)
+
+    def _still_ours(self, claims: Iterable[Claim[Delivery]]) -> list[Claim[Delivery]]:
+        return [c for c in claims if self._claims.holds(c) and c in self._leaving]
+
+    async def _publish(
+        self,
+        claims: Sequence[Claim[Delivery]],
+        queue: str,
+        reason: str,
+        confirmed: set[Delivery],
+    ) -> None:
+        """Publish what is not confirmed yet; a copy may have joined a claim meanwhile."""
+        parkings = [
+            self._parking(claim, delivery, queue, reason)
+            for claim in claims
+            for delivery in claim.deliveries
+            if delivery.live and delivery not in confirmed
+        ]
+        if not parkings:
+            return
+        answers = await self.queues.park(parkings)
+        confirmed.update(p.delivery for p, ok in zip(parkings, answers, strict=True) if ok)
+
+    async def _until(self, at: float) -> None:
+        """Keep the originals while the queue is so young that a killed broker may lose it."""
+        left = at - self.clock()
+        if left > 0:
+            await asyncio.sleep(left)
+
+    async def _let_go(
+        self, claims: Sequence[Claim[Delivery]], confirmed: set[Delivery], reason: str
+    ) -> None:
+        """End the claims of which every message that is still ours waits elsewhere now."""
+        gone: list[Delivery] = []
+        for claim in claims:
+            if any(each.live and each not in confirmed for each in claim.deliveries):
+                continue
+            waiters = self._claims.park(claim)
+            self._leaving.discard(claim)
+            label = self._metrics.lane(claim.event.entity_type_id)
+            for delivery in self._settler.taken(claim.deliveries):
+                if delivery.live:
+                    self._metrics.parked_total.labels(label, reason).inc()
+                    delivery.ack()
+                    gone.append(delivery)
+                else:
+                    self._metrics.lost.inc()
+            self.on_parked(claim, reason)
+            self._go_on(waiters)
+        for delivery in gone:
+            await delivery.flush()
+
+    def _parking(
+        self, claim: Claim[Delivery], delivery: Delivery, queue: str, reason: str
+    ) -> Parking[Delivery]:
+        known, sent, waited = claim.known, None, 0.0
+        if known.doubt is Doubt.STRONG:
+            sent = time.time() + max(0.0, known.look_at - self.clock())
+        if reason == DOUBT:
+            waited = known.doubt_waited
+            if known.unproved_since is not None:
+                kind = claim.event.entity_type_id
+                waited = max(0.0, self.open_seconds(kind) - known.unproved_since)
+        elif reason == LINK:
+            waited = known.link_waited
+        return Parking(delivery, queue, reason, waited, sent, known.attempts)
+
+
+def _nowhere(_: list[Claim[Delivery]], __: str, ___: str) -> None:
+    """Do nothing: nobody listens yet."""
+
+
+def _none(_: int) -> float:
+    return 0.0
+
+
+def _untold(_: Claim[Delivery], __: str) -> None:
+    """Do nothing: nobody listens yet."""
