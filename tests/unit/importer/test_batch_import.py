@@ -16,6 +16,7 @@ from service.domain.claims import Claim, Claims
 from service.domain.decisions import UNFINISHED, Decision, Rules
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt
+from service.domain.lanes import Lanes
 from service.domain.outcomes import (
     MISSING,
     Accepted,
@@ -31,6 +32,7 @@ from service.domain.outcomes import (
     Verdict,
 )
 from service.importer.batch_import import Importer
+from service.importer.evidence import Evidence
 from service.importer.memory import CallNotes
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import Breaks, Clock, Says, ScriptedPortal
@@ -49,6 +51,25 @@ ARGUMENT = Refused(RefusalKind.REJECTED, "100", "no such value")
 PLAN = Refused(RefusalKind.PLAN, "CREATE_DYNAMIC_ITEM_RESTRICTED", "no plan")
 REQUIRED = Refused(RefusalKind.REJECTED, "CRM_FIELD_ERROR_REQUIRED", "no title")
 MAX_ROUNDS = 200
+
+
+class PausingKeeper:
+    """Has nowhere to let events of a closed lane wait: the intake pauses instead."""
+
+    def __init__(self, breaker: CircuitBreaker, clock: Clock) -> None:
+        """Pause with this breaker."""
+        self.lanes = Lanes(breaker._policy)  # noqa: SLF001 - the policy of both
+        self._breaker, self._clock = breaker, clock
+
+    async def close(self, kind: int, reason: PauseReason, fault: Fault | None) -> None:
+        """Pause."""
+        self.lanes.forget(kind)
+        self._breaker.fault = fault
+        self._breaker.trip(reason, self._clock.now)
+
+    def opened(self, _: int) -> None:
+        """Never happens."""
+        raise AssertionError
 
 
 class Bench:
@@ -75,7 +96,7 @@ class Bench:
         self._importer: Importer[str] = Importer(
             portal=self.portal,
             claims=self.claims,
-            breaker=self.breaker,
+            evidence=Evidence(self.breaker, PausingKeeper(self.breaker, self.clock), self.clock),
             rules=rules,
             metrics=self.metrics,
             notes=CallNotes(proof=135.0, clock=self.clock),
