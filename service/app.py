@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import uvloop
 
@@ -26,6 +27,7 @@ from service.factories import (
     virtual_host,
 )
 from service.health import HealthPort, Status, cannot_listen
+from service.importer.inner_queues import InnerQueues
 from service.importer.pipeline import Pipeline
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
@@ -77,6 +79,8 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
             clock=loop.time,
         )
         memory = _memory(settings, there, pipeline, broker)
+        if broker.roster.names.prefix:
+            pipeline.use(cast("InnerQueues", broker.inner))
         pipeline.tracer = remote.tracer = traced = tracer(settings)
         _tell_config(settings, metrics)
         catch_strays(loop, metrics)
@@ -180,12 +184,15 @@ class _Beat:
         status.draining = self.pipeline.stopping
         status.broker_blocked = self.broker.publisher.blockage.blocked
         status.refusing = self.broker.publisher.blockage.refusing()
+        closed = self.pipeline.lanes.not_open()
+        status.lanes = {str(each.entity_type_id): str(each.reason) for each in closed}
+        status.broken_queues = dict(self.broker.inner.broken())
         if status.ready() != before:
             status.since = time.time()
         status.overview = overview(
             status,
             self.pipeline,
-            self.broker.consumer,
+            self.broker,
             limits=self.portal.overview(),
             slots=self.slots,
             now=asyncio.get_running_loop().time(),
@@ -255,6 +262,8 @@ def _memory(
     def noted(note: Note) -> None:
         if note.kind is NoteKind.SET_BACK and note.writer != memory.writer:
             pipeline.claims.set_back()
+        elif note.kind is NoteKind.TRY_LANE:
+            pipeline.lane_control.try_now(note.number)
         elif note.kind is NoteKind.LANE_MADE:
             broker.roster.ask([note.number])
         elif note.kind is NoteKind.ACTIVE and note.writer != memory.writer:

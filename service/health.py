@@ -40,7 +40,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Status:
-    """What the loop last said about itself; written by the loop, read by the port's thread."""
+    """What the loop last said about itself; written by the loop, read by the port's thread.
+
+    `lanes` are not open, `broken_queues` are inner ones that are left alone, each with the reason.
+    """
 
     heartbeat: float = field(default_factory=time.monotonic)
     broker: str = "connecting"
@@ -49,16 +52,16 @@ class Status:
     draining: bool = False
     broker_blocked: bool = False
     refusing: Mapping[str, str] = field(default_factory=dict)
+    lanes: Mapping[str, str] = field(default_factory=dict)
+    broken_queues: Mapping[str, str] = field(default_factory=dict)
     since: float = field(default_factory=time.time)
     overview: Mapping[str, Any] = field(default_factory=dict)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether the loop runs, with the reason."""
         age = time.monotonic() - self.heartbeat
-        return age < STALE_SECONDS, {
-            "alive": age < STALE_SECONDS,
-            "heartbeat_age_seconds": round(age, 1),
-        }
+        alive = age < STALE_SECONDS
+        return alive, {"alive": alive, "heartbeat_age_seconds": round(age, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether messages flow or could, with the reason.
@@ -76,6 +79,8 @@ class Status:
             "draining": self.draining,
             "broker_blocked": self.broker_blocked,
             "refusing": dict(self.refusing),
+            "lanes": dict(self.lanes),
+            "broken_queues": dict(self.broken_queues),
             "since": datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds"),
         }
 

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from service import __version__
 from service.domain.circuit_breaker import CircuitBreaker, Mode
+from service.domain.lanes import ClosedLane, Lanes
 from service.domain.limits import Load
+from service.domain.parking import DOUBT, DOUBTFUL, LINK
 from service.domain.recent_events import History
 from service.health import Status
 from service.importer.settlement import Settler
@@ -19,16 +21,30 @@ from service.importer.settlement import Settler
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
 
 
+class Waiting(Protocol):
+    """What waits in inner queues, as far as known."""
+
+    depths: dict[str, int]
+
+
 class Work(Protocol):
     """What is being done."""
 
     breaker: CircuitBreaker
+    lanes: Lanes
     settler: Settler
     load: Load
 
+    @property
+    def lane_control(self) -> Waiting:
+        """What knows the inner queues."""
+
 
 class Consumer(Protocol):
-    """The intake's consumer."""
+    """The intake's consumer, and where events wait."""
+
+    def inner_name(self, queue: str) -> str:
+        """Return the whole name of an inner queue."""
 
     @property
     def active(self) -> bool | None:
@@ -59,7 +75,11 @@ def overview(
         ),
         "broker": status.broker,
         "intake": status.intake,
-        "lanes": [],
+        "lanes": [_lane(each, work.lane_control.depths, now) for each in work.lanes.not_open()],
+        "parked": [
+            {"queue": consumer.inner_name(queue), **_waiting(queue), "messages": depth}
+            for queue, depth in sorted(work.lane_control.depths.items())
+        ],
         "slots": {"limit": slots, "in_use": work.load.in_flight},
         "held": {
             "total": len(settler.held),
@@ -71,6 +91,23 @@ def overview(
         **limits,
         **_ended(settler.history),
     }
+
+
+def _lane(lane: ClosedLane, depths: Mapping[str, int], now: float) -> dict[str, Any]:
+    return {
+        "entity_type": lane.entity_type_id,
+        "state": lane.state,
+        "reason": lane.reason,
+        "since": _moment(time.time() - (now - lane.since)),
+        "next_try_seconds": round(max(0.0, lane.next_try - now), 1),
+        "parked": depths.get(str(lane.entity_type_id), 0),
+    }
+
+
+def _waiting(queue: str) -> dict[str, Any]:
+    if queue.isdigit():
+        return {"entity_type": int(queue), "reason": "lane"}
+    return {"entity_type": None, "reason": DOUBT if queue == DOUBTFUL else LINK}
 
 
 def _state(status: Status, mode: Mode) -> str:

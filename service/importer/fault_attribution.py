@@ -136,7 +136,6 @@ class FaultAttribution(Generic[D]):
             claim = batch.claims[0]
             several = self._lanes.broke_alone(claim.event.identity) > 1
             own = self._passed_since(claim, claim.known.first_failed_at) or not several
-            lane = lane or not own
         if not (own or lane):
             return others_pass
         shut = await self._probe()

@@ -84,6 +84,7 @@ class LaneControl:
         self._wake = asyncio.Event()
         self._depths_at = float("-inf")
         self._shown: set[tuple[str, str]] = set()
+        self._shown_at = 0.0
         self.depths: dict[str, int] = {}
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
@@ -217,9 +218,11 @@ class LaneControl:
         """Bring the lanes' metrics up to date."""
         closed = {each.entity_type_id: each for each in self.lanes.not_open()}
         gauge, shown = self._metrics.lane_closed, set[tuple[str, str]]()
+        passed, self._shown_at = self._clock() - self._shown_at, self._clock()
         for number, lane in closed.items():
             labels = (self._metrics.lane(number), str(lane.reason))
             gauge.labels(*labels).set(1)
+            self._metrics.paused_seconds.labels(labels[1], labels[0]).inc(passed)
             shown.add(labels)
         for labels in self._shown - shown:
             gauge.labels(*labels).set(0)

@@ -56,7 +56,7 @@ class Pipeline:
         self._clock = clock
         self.breaker = CircuitBreaker(limits.pause)
         self.notes = CallNotes(proof=limits.call + limits.rules.settle, clock=clock)
-        self._desk = Desk(
+        desk = self._desk = Desk(
             publisher=publisher,
             limits=limits,
             metrics=metrics,
@@ -64,7 +64,7 @@ class Pipeline:
             wake=self.wake,
             notes=self.notes,
         )
-        self.settler, self.claims = self._desk.settler, self._desk.claims
+        self.settler, self.claims, self.lanes = desk.settler, desk.claims, desk.lanes
         self._portal = portal
         self._slots = Slots(self._desk.lanes)
         self._holdings = Holdings(self._desk, self._slots, limits, intake)

@@ -95,6 +95,10 @@ class Broker:
         """Whether the intake's messages come to this process; None while nobody can know."""
         return self.consumer.active
 
+    def inner_name(self, queue: str) -> str:
+        """Return the whole name of an inner queue."""
+        return self.roster.name(queue)
+
     def fit(self) -> bool:
         """Tell whether a call's outcome could be published: connected, and heard of lately."""
         return self.connected and self.consumer.heard()

@@ -414,11 +414,11 @@ async def test_a_second_lone_denied_item_pauses_the_intake() -> None:
 
 async def test_a_spent_plan_pauses_and_keeps_its_items() -> None:
     """What was accepted beside them is settled."""
-    bench = Bench(Says({1: PLAN}))
-    decision = await bench.carry(*some("ab"))
+    bench = Bench(Says({1: PLAN, 2: PLAN}))
+    decision = await bench.carry(*some("abc"))
     assert (Mode.PAUSED, PauseReason.PLAN) == (bench.breaker.mode, bench.breaker.reason)
     assert {"a": Imported(1)} == bench.ended
-    assert [["b"]] == [_names(each) for each in decision.again]
+    assert [["b", "c"]] == [_names(each) for each in decision.again]
     assert bench.clock.now + RULES.retry.cap == decision.again[0].due
 
 

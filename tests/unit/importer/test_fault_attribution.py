@@ -6,6 +6,7 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
 from service.domain.events import Identity
+from service.domain.lanes import Lanes
 from service.domain.outcomes import (
     Accepted,
     CallKind,
@@ -27,6 +28,7 @@ NO_AUTH = fault(CallKind.SUSPECT, "NO_AUTH_FOUND", 401, pause=PauseReason.CREDEN
 UNREACHABLE = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
 TIMED_OUT = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
 DENIED = Refused(RefusalKind.DENIED, "ACCESS_DENIED", "no right")
+PLANLESS = Refused(RefusalKind.PLAN, "CREATE_DYNAMIC_ITEM_RESTRICTED", "not in your plan")
 DENIAL = Failed(FailureKind.REJECTED, "ACCESS_DENIED", "no right", 200)
 OTHER = Identity(2, "other")
 FRESH = RETRY.max_attempts * (RULES.settle + RULES.recheck + RETRY.delay(RETRY.max_attempts, 1.0))
@@ -40,16 +42,28 @@ class Bench:
         self.portal = ScriptedPortal()
         self.clock = Clock()
         self.breaker = CircuitBreaker(POLICY)
+        self.lanes = Lanes(POLICY)
+        self.closed: list[tuple[int, PauseReason]] = []
         self.judge: FaultAttribution[str] = FaultAttribution(
-            portal=self.portal, breaker=self.breaker, rules=RULES, clock=self.clock
+            portal=self.portal,
+            breaker=self.breaker,
+            lanes=self.lanes,
+            close=self.close,
+            rules=RULES,
+            clock=self.clock,
         )
+
+    async def close(self, kind: int, reason: PauseReason, _: Fault | None) -> None:
+        """Note what is closed, and close it."""
+        self.closed.append((kind, reason))
+        self.lanes.close(kind, reason, self.clock.now)
 
     async def broke(self, *claims: Claim[str]) -> list[int]:
         """Let a call of claims break; return how often each has failed alone."""
         self.clock.now += 1.0
         for each in claims:
             each.known.first_failed_at = each.known.first_failed_at or self.clock.now
-        await self.judge.broken(batch(*claims))
+        await self.judge.broken(batch(*claims), TIMED_OUT)
         return [each.known.failures_alone for each in claims]
 
     async def suspected(self, each: Claim[str], why: Fault = BINDER) -> Decision[str]:
@@ -57,16 +71,17 @@ class Bench:
         self.clock.now += 1.0
         return await self.judge.suspect(batch(each), why)
 
-    def denied(self, *verdicts: object, others: bool = False) -> Decision[str]:
+    async def denied(self, *verdicts: object, others: bool = False) -> Decision[str]:
         """Let a report say this of the items `a`, `b` and so on."""
         claims = [claim(name) for name in "abcdef"[: len(verdicts)]]
         said = list(zip(claims, verdicts, strict=True))
-        return self.judge.denied(batch(*claims), said, others=others)
+        return await self.judge.denied(batch(*claims), said, others=others)
 
     def pass_others(self, entity_type_id: int = 2) -> None:
         """Let other items of a type be imported."""
         self.clock.now += 1.0
-        self.breaker.ended(1, 0, self.clock.now, entity_type_id=entity_type_id)
+        self.breaker.ended(1, 0, self.clock.now)
+        self.lanes.answered(entity_type_id, accepted=1, rejected=0, now=self.clock.now)
 
     def open_by_half(self) -> None:
         """Pause, and let the probe succeed."""
@@ -146,31 +161,41 @@ def test_a_half_open_breaker_is_not_shut_by_what_may_be_one_items_fault(
     assert mode is bench.breaker.mode
 
 
-def test_nothing_follows_where_nobody_is_denied(bench: Bench) -> None:
+async def test_nothing_follows_where_nobody_is_denied(bench: Bench) -> None:
     """Other refusals are no concern of the judge."""
-    assert Decision() == bench.denied(Accepted(1), Refused(RefusalKind.PLAN, "X", "no"))
+    assert Decision() == await bench.denied(Accepted(1), Refused(RefusalKind.REJECTED, "X", "no"))
     assert Mode.FLOWING is bench.breaker.mode
 
 
-def test_items_denied_beside_others_that_pass_are_rejected(bench: Bench) -> None:
+async def test_items_denied_beside_others_that_pass_are_rejected(bench: Bench) -> None:
     """The right is there; theirs is missing."""
-    decision = bench.denied(DENIED, Accepted(1), DENIED, others=True)
+    decision = await bench.denied(DENIED, Accepted(1), DENIED, others=True)
     assert [("a", DENIAL), ("c", DENIAL)] == [(c.event.event_id, why) for c, why in decision.ended]
     assert ([], Mode.FLOWING) == (decision.again, bench.breaker.mode)
 
 
-def test_two_items_denied_without_others_pause(bench: Bench) -> None:
-    """It is the right to import that is missing; nothing is rejected."""
-    decision = bench.denied(DENIED, DENIED)
-    assert (Mode.PAUSED, PauseReason.SCOPE) == (bench.breaker.mode, bench.breaker.reason)
+@pytest.mark.parametrize(
+    ("verdict", "reason", "others"),
+    [
+        (DENIED, PauseReason.SCOPE, False),
+        (PLANLESS, PauseReason.PLAN, False),
+        (PLANLESS, PauseReason.PLAN, True),
+    ],
+)
+async def test_two_items_denied_close_their_lane(
+    bench: Bench, verdict: Refused, reason: PauseReason, *, others: bool
+) -> None:
+    """It is the right to import that is missing; nothing is rejected. A plan tells of all."""
+    decision = await bench.denied(verdict, verdict, others=others)
+    assert ([(2, reason)], Mode.FLOWING) == (bench.closed, bench.breaker.mode)
     assert [bench.clock.now + RETRY.cap] == [each.due for each in decision.again]
     assert ([], 2) == (decision.ended, len(decision.again[0].claims))
     assert [0, 0] == [each.known.failures_alone for each in decision.again[0].claims]
 
 
-def test_one_item_denied_without_others_goes_again(bench: Bench) -> None:
+async def test_one_item_denied_without_others_goes_again(bench: Bench) -> None:
     """Alone, later; it is counted."""
-    (again,) = bench.denied(DENIED).again
+    (again,) = (await bench.denied(DENIED)).again
     assert [1] == [each.known.failures_alone for each in again.claims]
     assert bench.clock.now <= again.due <= bench.clock.now + RETRY.base * 2
     assert Mode.FLOWING is bench.breaker.mode
@@ -180,7 +205,7 @@ async def test_a_broken_call_of_several_counts_against_nobody(bench: Bench) -> N
     """Nobody knows which one it was."""
     assert [0, 0] == await bench.broke(claim("a"), claim("b"))
     assert 0 == bench.portal.probes
-    assert 1 == bench.breaker.broke_alone(OTHER)
+    assert 1 == bench.lanes.broke_alone(OTHER)
 
 
 async def test_the_only_item_that_breaks_its_calls_is_counted_while_the_portal_answers(
@@ -199,12 +224,50 @@ async def test_a_broken_call_in_an_outage_counts_against_nobody(bench: Bench) ->
     assert [[0], [0], [1]] == [await bench.broke(a) for _ in range(3)]
 
 
-async def test_two_items_that_break_their_calls_count_for_nothing(bench: Bench) -> None:
-    """It is the portal then, whatever it says to a probe; nobody is even asked."""
+async def test_two_items_that_break_their_calls_count_for_nothing_at_first(bench: Bench) -> None:
+    """It may be the portal, whatever it says to a probe; when it lasts, it is their type."""
     a, b = claim("a"), claim("b")
     assert [1] == await bench.broke(a)
     assert [[0], [1], [0]] == [await bench.broke(each) for each in (b, a, b)]
-    assert 1 == bench.portal.probes
+    assert (1, []) == (bench.portal.probes, bench.closed)
+    bench.clock.now += POLICY.after
+    await bench.broke(a)
+    assert [(2, PauseReason.UNAVAILABLE)] == bench.closed
+
+
+async def test_two_items_that_break_their_calls_in_an_outage_close_no_lane(bench: Bench) -> None:
+    """It is the portal's trouble."""
+    bench.portal.probe_faults.extend([UNREACHABLE] * 9)
+    for _ in range(5):
+        bench.clock.now += POLICY.after
+        assert [[0], [0]] == [await bench.broke(claim(each)) for each in "ab"]
+    assert [] == bench.closed
+
+
+async def test_calls_of_a_type_that_break_in_a_row_close_its_lane_while_others_pass(
+    bench: Bench,
+) -> None:
+    """Two in a row may be one item; without others the portal may be ill, unless it lasts."""
+    pair = claim("a"), claim("b")
+    for _ in range(2):
+        await bench.broke(*pair)
+    bench.pass_others(entity_type_id=1)
+    assert [] == bench.closed
+    await bench.broke(*pair)
+    assert [(2, PauseReason.UNAVAILABLE)] == bench.closed
+
+
+async def test_calls_that_break_for_long_close_the_lane_while_the_portal_answers(
+    bench: Bench,
+) -> None:
+    """Nobody else has to pass."""
+    pair = claim("a"), claim("b")
+    for _ in range(5):
+        await bench.broke(*pair)
+    assert ([], 0) == (bench.closed, bench.portal.probes)
+    bench.clock.now += POLICY.after
+    await bench.broke(*pair)
+    assert [(2, PauseReason.UNAVAILABLE)] == bench.closed
 
 
 async def test_others_that_pass_show_whose_fault_a_broken_call_is(bench: Bench) -> None:
@@ -215,7 +278,7 @@ async def test_others_that_pass_show_whose_fault_a_broken_call_is(bench: Bench) 
     await bench.broke(b)
     bench.pass_others()
     assert [[1], [1]] == [await bench.broke(each) for each in (a, b)]
-    assert 3 == bench.portal.probes
+    assert ([], 3) == (bench.closed, bench.portal.probes)
 
 
 async def test_a_broken_call_counts_for_nothing_while_no_probe_is_answered(bench: Bench) -> None:
@@ -264,7 +327,7 @@ async def test_a_suspect_of_a_shut_portal_is_no_suspect(bench: Bench) -> None:
     assert (Mode.PAUSED, PauseReason.PLAN) == (bench.breaker.mode, bench.breaker.reason)
     assert ([bench.clock.now + RETRY.cap], []) == ([e.due for e in decision.again], decision.ended)
     assert (0, None) == (a.known.failures_alone, a.known.first_failed_at)
-    assert 1 == bench.breaker.suspect("NO_AUTH_FOUND", OTHER)
+    assert 1 == bench.lanes.suspect("NO_AUTH_FOUND", OTHER)
 
 
 @pytest.mark.parametrize("why", [UNREACHABLE, TIMED_OUT])
@@ -276,11 +339,11 @@ async def test_a_suspect_waits_while_the_portal_cannot_be_probed(bench: Bench, w
     assert (Mode.FLOWING, 0) == (bench.breaker.mode, a.known.failures_alone)
 
 
-async def test_a_second_suspect_with_the_same_code_pauses(bench: Bench) -> None:
+async def test_a_second_suspect_with_the_same_code_closes_the_lane(bench: Bench) -> None:
     """Then it is not the item; nothing is rejected."""
     await bench.suspected(claim("a"), NO_AUTH)
     decision = await bench.suspected(claim("b"), NO_AUTH)
-    assert (Mode.PAUSED, PauseReason.CREDENTIALS) == (bench.breaker.mode, bench.breaker.reason)
+    assert ([(2, PauseReason.CREDENTIALS)], Mode.FLOWING) == (bench.closed, bench.breaker.mode)
     assert ([], bench.clock.now + RETRY.cap) == (decision.ended, decision.again[0].due)
 
 
@@ -288,7 +351,7 @@ async def test_suspects_with_different_codes_do_not_accuse_the_portal(bench: Ben
     """Each may be its own fault."""
     await bench.suspected(claim("a"), NO_AUTH)
     await bench.suspected(claim("b"), BINDER)
-    assert Mode.FLOWING is bench.breaker.mode
+    assert [] == bench.closed
 
 
 async def test_a_suspect_is_rejected_while_others_pass(bench: Bench) -> None:
@@ -344,12 +407,13 @@ async def test_a_lone_refused_item_ends_though_nothing_comes_after_what_passed(
     assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
 
 
-def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
+async def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
     """Each for itself: the one that is denied for the first time goes again."""
     a, b = claim("a"), claim("b")
     a.known.refused_at = bench.clock.now
     bench.pass_others()
-    decision = bench.judge.denied(batch(a, b), [(a, DENIED), (b, DENIED)], others=False)
+    said = [(a, DENIED), (b, DENIED)]
+    decision = await bench.judge.denied(batch(a, b), said, others=False)
     assert ([(a, DENIAL)], [[b]]) == (decision.ended, [each.claims for each in decision.again])
     assert Mode.FLOWING is bench.breaker.mode
 
@@ -365,10 +429,10 @@ async def test_items_of_another_type_show_nothing_of_this_one(bench: Bench) -> N
     """The right may be missing, or the calls may break, for one type alone."""
     a, b = claim("a"), claim("b")
     why = fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.SCOPE)
-    for _ in range(RETRY.max_attempts + 1):
+    for _ in range(RETRY.max_attempts):
         assert [] == (await bench.suspected(a, why)).ended
         bench.pass_others(entity_type_id=1)
-    assert Mode.FLOWING is bench.breaker.mode
+    assert [(2, PauseReason.SCOPE)] == bench.closed
     await bench.broke(b)
     await bench.broke(claim("c"))
     bench.pass_others(entity_type_id=1)
@@ -379,20 +443,33 @@ async def test_items_of_another_type_show_nothing_of_this_one(bench: Bench) -> N
 async def test_a_code_of_credentials_scope_or_plan_ends_no_item_on_its_own_evidence(
     bench: Bench, reason: PauseReason
 ) -> None:
-    """However often: after all tries the intake pauses for it, so that somebody sees it."""
+    """However often: after all tries its lane closes for it, so that somebody sees it."""
     a, why = claim("a"), fault(CallKind.SUSPECT, "X", 401, pause=reason)
     for _ in range(RETRY.max_attempts - 1):
         assert [] == (await bench.suspected(a, why)).ended
-        assert Mode.FLOWING is bench.breaker.mode
-    for _ in range(RETRY.max_attempts):
+        assert [] == bench.closed
+    for times in range(1, RETRY.max_attempts):
         assert [] == (await bench.suspected(a, why)).ended
-        assert (Mode.PAUSED, reason) == (bench.breaker.mode, bench.breaker.reason)
-
-
-async def test_a_lone_refusal_pauses_nothing_while_anything_passes(bench: Bench) -> None:
-    """One message never holds up the intake."""
-    a = claim("a")
-    for _ in range(RETRY.max_attempts + 1):
-        assert [] == (await bench.suspected(a, NO_AUTH)).ended
-        bench.pass_others(entity_type_id=1)
+        assert [(2, reason)] * times == bench.closed
     assert Mode.FLOWING is bench.breaker.mode
+
+
+async def test_an_item_tried_often_before_it_waited_is_tried_once_on_trial(bench: Bench) -> None:
+    """A closed lane costs one call in an interval."""
+    a = claim("a")
+    a.known.attempts = RETRY.max_attempts
+    assert ([], []) == ((await bench.suspected(a, NO_AUTH)).ended, bench.closed)
+    bench.lanes.close(2, PauseReason.CREDENTIALS, bench.clock.now)
+    bench.lanes.due(bench.clock.now + POLICY.probe)
+    assert [] == (await bench.suspected(a, NO_AUTH)).ended
+    assert [(2, PauseReason.CREDENTIALS)] == bench.closed
+
+
+async def test_a_type_that_the_portal_refuses_as_a_whole_has_its_lane_closed(
+    bench: Bench,
+) -> None:
+    """Its plan has none of it; the others flow."""
+    why = fault(CallKind.BARRED, "CREATE_DYNAMIC_ITEM_RESTRICTED", 400, pause=PauseReason.PLAN)
+    decision = await bench.judge.lane_refused(batch(claim("a")), why)
+    assert ([], 1) == (decision.ended, len(decision.again))
+    assert ([(2, PauseReason.PLAN)], Mode.FLOWING) == (bench.closed, bench.breaker.mode)
