@@ -228,7 +228,12 @@ def limits(settings: Settings) -> Limits:
     """Return the bounds of the pipeline."""
     batch, retry, pause = settings.batch, settings.retry, settings.pause
     return Limits(
-        batch=BatchPolicy(batch.max_items, batch.window_seconds, batch.max_bytes),
+        batch=BatchPolicy(
+            batch.max_items,
+            batch.window_seconds,
+            batch.max_bytes,
+            patience=settings.rabbit.hold_seconds / 2,
+        ),
         pause=PausePolicy(
             after=pause.after_seconds,
             probe=pause.probe_seconds,

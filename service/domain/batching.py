@@ -9,8 +9,9 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from service.domain.claims import Claim
-from service.domain.events import BatchKey
+from service.domain.events import PRIORITY, BatchKey
 from service.domain.outcomes import Fault
+from service.domain.priority import order, packed, rank
 
 D = TypeVar("D")
 ASK_SECONDS = 5.0
@@ -29,11 +30,15 @@ class ClosedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """The bounds of a batch: items, seconds since its first item, bytes of its messages."""
+    """The bounds of a batch: items, seconds since its first item, bytes of its messages.
+
+    `patience`: so many seconds an event waits for others of higher priority, and no longer.
+    """
 
     max_items: int
     window: float
     max_bytes: int
+    patience: float = math.inf
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +62,12 @@ class Batch(Generic[D]):
     fault: Fault | None = None
     some_found: bool = False
     waits_since: float | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was tried with it yet, so that its claims may leave with others."""
+        tried = self.tries or self.failed_look_ups or self.fault is not None
+        return not tried and self.waits_since is None
 
     @property
     def suspected(self) -> bool:
@@ -90,6 +101,8 @@ class Batcher(Generic[D]):
     _open: dict[BatchKey, Batch[D]] = field(default_factory=dict)
     _deferred: list[tuple[float, int, Claim[D]]] = field(default_factory=list)
     _ticket: Iterator[int] = field(default_factory=count)
+    _ranked: bool = False
+    """Whether an event of another than the usual priority was ever here."""
 
     def __len__(self) -> int:
         """Return the number of claims that wait."""
@@ -110,6 +123,7 @@ class Batcher(Generic[D]):
         Tells whether anything is due at another time than before.
         """
         key = claim.event.batch_key
+        self._ranked = self._ranked or claim.priority != PRIORITY
         batch = self._open.get(key)
         if batch is not None and batch.size + claim.size > self.policy.max_bytes:
             self._close(batch, ClosedBy.BYTES, now)
@@ -176,7 +190,16 @@ class Batcher(Generic[D]):
             due = [batch for batch in self._open.values() if may(batch.key)]
         if not due:
             return None
-        batch = min(due, key=lambda each: (unsuspected_first and each.suspected, each.opened_at))
+        batch = min(
+            due,
+            key=lambda each: (
+                unsuspected_first and each.suspected,
+                -self._rank(each, now),
+                each.opened_at,
+            ),
+        )
+        if self._ranked:
+            self._prefer(batch, now)
         if batch.closed_by is None:
             self._close(batch, ClosedBy.WINDOW if batch.due <= now else ClosedBy.PRESSURE, now)
         self._batches.remove(batch)
@@ -208,14 +231,43 @@ class Batcher(Generic[D]):
                 removed += gone
                 batch.claims = [claim for claim in batch.claims if claim not in gone]
                 batch.size -= sum(claim.size for claim in gone)
-        self._batches = [batch for batch in self._batches if batch.claims]
-        self._open = {key: batch for key, batch in self._open.items() if batch.claims}
+        self._drop_empty()
         lone = [entry for entry in self._deferred if not keep(entry[2], entry[0])]
         if lone:
             removed += [claim for _, _, claim in lone]
             self._deferred = [entry for entry in self._deferred if entry not in lone]
             heapq.heapify(self._deferred)
         return removed
+
+    def _rank(self, batch: Batch[D], now: float) -> int:
+        if not self._ranked:
+            return PRIORITY
+        return max(rank(claim, now, self.policy.patience) for claim in batch.claims)
+
+    def _prefer(self, batch: Batch[D], now: float) -> None:
+        """Let the events of highest priority of a key leave in the batch that leaves."""
+        if not batch.fresh:
+            return
+        fresh = [each for each in self._batches if each.key == batch.key and each.fresh]
+        fresh.sort(key=lambda each: (each is not batch, each.opened_at))
+        ordered = order(
+            [claim for each in fresh for claim in each.claims], now, self.policy.patience
+        )
+        room = self.most(batch.key.entity_type_id, self.policy.max_items)
+        cut = packed(ordered, room=room, max_bytes=self.policy.max_bytes)
+        for _ in cut[len(fresh) :]:
+            # Sizes that fit together less well than before.
+            fresh.append(batch.part([], now))
+            self._batches.append(fresh[-1])
+        cut += [[] for _ in fresh[len(cut) :]]
+        for each, claims in zip(fresh, cut, strict=True):
+            each.claims = claims
+            each.size = sum(claim.size for claim in claims)
+        self._drop_empty()
+
+    def _drop_empty(self) -> None:
+        self._batches = [batch for batch in self._batches if batch.claims]
+        self._open = {key: batch for key, batch in self._open.items() if batch.claims}
 
     def _fitting(self, batch: Batch[D], now: float) -> Batch[D]:
         """Put back what the portal could not work off in one call, as it has shown lately."""

@@ -20,6 +20,7 @@ class Handed(Protocol):
     early: bool
     times: int
     stay: Stay | None
+    priority: int
 
 
 H = TypeVar("H", bound=Handed)
@@ -59,7 +60,7 @@ def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> 
         earlier=word is not None and word.stale,
     )
     _carry_over(known, stay)
-    return Claim(event, [delivery], delivery.received_at, delivery.size, known)
+    return _claim(delivery, event, known)
 
 
 def claim_of(
@@ -84,7 +85,7 @@ def claim_of(
         look_at = delivery.received_at + (settle if askable else 0.0)
     known = History(delivery.times, doubt=doubt, look_at=look_at)
     _carry_over(known, stay)
-    return Claim(event, [delivery], delivery.received_at, delivery.size, known)
+    return _claim(delivery, event, known)
 
 
 def _sent(stay: Stay | None) -> bool:
@@ -100,3 +101,14 @@ def _carry_over(known: History, stay: Stay | None) -> None:
         known.doubt_waited = stay.waited
     elif stay.reason == LINK:
         known.link_waited = stay.waited
+
+
+def _claim(delivery: H, event: ItemEvent, known: History) -> Claim[H]:
+    return Claim(
+        event,
+        [delivery],
+        delivery.received_at,
+        delivery.size,
+        known,
+        priority=delivery.priority,
+    )

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from service.domain.bounded_memory import Remembered
 from service.domain.events import (
     CONTENT_BITS,
+    PRIORITY,
     ExternalId,
     Identity,
     ItemEvent,
@@ -52,6 +53,7 @@ class Claim(Generic[D]):
     size: int
     known: History = field(default_factory=History)
     waiters: list["Claim[D]"] = field(default_factory=list)
+    priority: int = PRIORITY
 
     def perhaps_sent(self) -> list[ItemEvent]:
         """Return the event as each message of its id has perhaps been sent."""
@@ -242,6 +244,7 @@ class Claims(Generic[D]):
         for each in (holder, *holder.waiters):
             if each.same_message(claim.event) and (copy or not each.known.told):
                 each.deliveries += claim.deliveries
+                each.priority = max(each.priority, claim.priority)
                 if claim.known.times > each.known.times + 1:
                     each.known.suspected(claim.known.doubt, claim.known.look_at)
                 each.known.times = max(each.known.times, claim.known.times)

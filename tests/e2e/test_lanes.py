@@ -85,12 +85,14 @@ async def test_a_type_whose_items_are_mostly_rejected_waits_alone(
     broker: Broker, vhost: str
 ) -> None:
     """The brake is of one type: the others flow meanwhile."""
-    waiting = [f"s{n}" for n in range(80)]
+    waiting = [f"s{n}" for n in range(200)]
     flowing = [f"d{n}" for n in range(20)]
     rejected = {**DENIED, "code": "CRM_FIELD_ERROR_REQUIRED"}
     async with Environment(broker, vhost) as environment:
         environment.portal.faults([rejected])
-        service = await environment.start_service(BRAKE__ITEMS="20")
+        service = await environment.start_service(
+            BRAKE__ITEMS="20", PAUSE__PROBE_SECONDS="3", PAUSE__PROBE_CAP_SECONDS="6"
+        )
         await environment.publish(items(*waiting))
         await closed(service, "failure_share")
         await environment.publish(deals(*flowing))
@@ -124,3 +126,27 @@ async def test_a_type_that_the_plan_has_not_waits_alone(broker: Broker, vhost: s
         await environment.settle(["s", "d"])
         environment.assert_effectively_once(["s", "d"])
         await open_again(service)
+
+
+async def test_fresh_events_flow_whatever_waits_to_be_looked_up(
+    broker: Broker, vhost: str
+) -> None:
+    """A whole prefetch of a dead process waits for its time elsewhere, and ends once."""
+    waiting = [f"w{n}" for n in range(200)]
+    late = {"call_seconds": {"crm.item.batchimport": 600}}
+    settings = {"BITRIX__SETTLE_SECONDS": "30", "BATCH__SLOTS": "10", "BATCH__PREFETCH": "220"}
+    async with Environment(broker, vhost, portal=late) as environment:
+        service = await environment.start_service(**settings)
+        await environment.publish(deals("first"))
+        await environment.publish(deals(*waiting))
+        await wait_until(lambda: environment.flow().held > len(waiting), what="all being held")
+        await wait_until(lambda: len(environment.import_calls()) >= 2, what="calls")
+        await asyncio.to_thread(service.kill)
+        environment.portal.settings({"call_seconds": {}})
+        service = await environment.start_service(**settings)
+        await environment.publish(deals("fresh"))
+        await environment.settle(["fresh"])
+        done = set(environment.books.outcomes())
+        assert len(done & set(waiting)) < len(waiting)
+        await environment.settle([*waiting, "first", "fresh"])
+        environment.assert_effectively_once([*waiting, "first", "fresh"])
