@@ -170,6 +170,12 @@ class Message:
     """Given back by who held it."""
     lost: int = 0
     """Come back with its connection."""
+    stay: Stay | None = None
+    """What it says of its waiting in an inner queue."""
+    queue: str = ""
+    """The last part of the inner queue's name where it lies; empty: the intake."""
+    parked: bool = False
+    """A copy of it waits in an inner queue."""
 
     def headers(self, version: str) -> dict[str, int]:
         """Return what a broker of this version says of it."""
@@ -222,6 +228,8 @@ class BrokerDelivery:
     @property
     def times(self) -> int:
         """How often the message came back before."""
+        if self.message.queue:
+            return 0
         headers = self.message.headers(self.connection.broker.version)
         return deliveries_before(headers, redelivered=self.copy)
 
@@ -291,6 +299,9 @@ class FakeBroker:
         self.faults = faults
         self.messages: list[Message] = []
         self.ready: deque[Message] = deque()
+        self.inner: dict[str, deque[Message]] = {}
+        self.provable: dict[int, tuple[float, float]] = {}
+        """When a message was parked, and from when on a look-up proves something of it."""
         self.results: list[Result] = []
         self.letters: list[Result] = []
         self.unsure = 0
@@ -336,8 +347,16 @@ class FakeBroker:
             message.lost += lost and flag
             message.returned += not lost and flag
             self.unsure += not flag and message.event.digest in told
-        self.ready = deque(sorted({*self.ready, *back}, key=lambda each: each.number))
+        intake = [message for message in back if not message.queue]
+        self.ready = deque(sorted({*self.ready, *intake}, key=lambda each: each.number))
+        for message in reversed(back):
+            if message.queue:
+                self.inner[message.queue].appendleft(message)
         self.serve()
+
+    def serves(self, connection: "FakeConnection") -> bool:
+        """Tell whether a connection is the one that gets messages."""
+        return bool(self._line) and self._line[0] is connection
 
     def serve(self) -> None:
         """Deliver what the active consumer may have."""
@@ -368,6 +387,8 @@ class FakeBroker:
         A failure is its own if it was not known before the message was published.
         """
         message.acked = True
+        if message.parked:
+            return
         event = message.event
         for result in self.results:
             if result.identity != identity_of(event):
@@ -387,6 +408,7 @@ class FakeConnection:
         self.accept: Callable[[BrokerDelivery], None] = _refuse
         self.on_change: Callable[[], None] = _nothing
         self.received = 0
+        self.unparked = 0
         self.attachments: list[int | None] = []
         self._early = early
         self._session = _Session()
@@ -398,7 +420,12 @@ class FakeConnection:
     @property
     def active(self) -> bool | None:
         """Whether messages come here."""
-        return self._consumer is not None
+        return self.broker.serves(self) if self._consumer is not None else None
+
+    @property
+    def session(self) -> _Session:
+        """The present connection."""
+        return self._session
 
     def fit(self) -> bool:
         """Tell whether the connection is up."""
@@ -467,6 +494,24 @@ class FakeConnection:
         consumer = self._consumer
         return consumer is not None and consumer.unsettled < consumer.prefetch
 
+    def hand_over(self, message: Message) -> None:
+        """Send a message of an inner queue on its way: no prefetch counts it, nor any flag."""
+        delivery = BrokerDelivery(
+            self,
+            self._session,
+            _Consumer(0),
+            message,
+            received_at=0.0,
+            born_at=0.0,
+            early=False,
+            copy=False,
+            perhaps_sent=message.stay is not None and message.stay.perhaps_sent is not None,
+            stay=message.stay,
+        )
+        self._session.deliveries[delivery] = None
+        self.unparked += 1
+        self._arrive(delivery)
+
     def deliver(self, message: Message) -> None:
         """Send a message on its way."""
         consumer = self._consumer
@@ -534,7 +579,7 @@ class FakeConnection:
     def _arrive(self, delivery: BrokerDelivery) -> None:
         if delivery.live:
             delivery.received_at = delivery.born_at = now()
-            self.received += 1
+            self.received += not delivery.message.queue
             self.accept(delivery)
 
     def _settled(self, delivery: BrokerDelivery, acked: bool) -> None:  # noqa: FBT001

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.outcomes import Fault, PauseReason
+from service.domain.shut_time import ShutTime
 
 UNSURE_BORNE = 3
 """Calls that may break in a row without a pause, while one item may be the reason."""
@@ -46,8 +47,7 @@ class CircuitBreaker:
         self._interval = policy.probe
         self._trouble_since: float | None = None
         self._unsure = 0
-        self._opened_at: float | None = None
-        self._open_seconds = 0.0
+        self.shut = ShutTime()
         self.mode = Mode.FLOWING
         self.reason: PauseReason | None = None
         self.probe_at = 0.0
@@ -99,13 +99,6 @@ class CircuitBreaker:
         """Note that the portal answers a probe: what failed was not its fault as a whole."""
         self._trouble_since, self._unsure = None, 0
 
-    def open_seconds(self, now: float) -> float:
-        """Return how long the portal has taken imports, as far as anybody knows."""
-        if self.mode is not Mode.PAUSED:
-            self._opened_at = now if self._opened_at is None else self._opened_at
-            return self._open_seconds + now - self._opened_at
-        return self._open_seconds
-
     def ended(
         self, imported: int, rejected: int, now: float, *, found: int = 0, judged: int = 0
     ) -> None:
@@ -126,7 +119,8 @@ class CircuitBreaker:
         if self.mode is not Mode.PAUSED:
             return
         if ok:
-            self.mode, self._opened_at = Mode.HALF_OPEN, now
+            self.mode = Mode.HALF_OPEN
+            self.shut.end(now)
             return
         self.reason = reason or self.reason
         self.probe_at = now + self._interval
@@ -153,7 +147,7 @@ class CircuitBreaker:
             self._pause(self.reason, now)
 
     def _pause(self, reason: PauseReason, now: float) -> None:
-        self._open_seconds, self._opened_at = self.open_seconds(now), None
+        self.shut.begin(now)
         self.mode, self.reason = Mode.PAUSED, reason
         self.probe_at = now + self._interval
         self._trouble_since, self._unsure = None, 0

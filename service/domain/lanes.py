@@ -17,6 +17,7 @@ from enum import StrEnum
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import Identity
 from service.domain.outcomes import PauseReason
+from service.domain.shut_time import ShutTime
 
 MAX_IDENTITIES = 8
 """Different items that were refused alone; two are enough to tell."""
@@ -43,8 +44,7 @@ class _Lane:
     refused alone since one was accepted, by code; `broke_alone`: items whose calls broke alone
     since then; `broken`: calls that broke since an answer, `broken_since`: the first of them;
     `passed_at`: when an item was last accepted; `trying`: the trial's batch is under way;
-    `from_queue`: the trial's batch is one that waited; `shut_seconds`: how long it was not
-    open, up to when it opened last.
+    `from_queue`: the trial's batch is one that waited; `shut`: when it was not open.
     """
 
     interval: float
@@ -60,7 +60,7 @@ class _Lane:
     passed_at: float | None = None
     trying: bool = False
     from_queue: bool = False
-    shut_seconds: float = 0.0
+    shut: ShutTime = field(default_factory=ShutTime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,10 @@ class Lanes:
             if lane.reason is not None:
                 yield ClosedLane(number, lane.state, lane.reason, lane.since, lane.next_try)
 
-    def shut_seconds(self, entity_type_id: int, now: float) -> float:
-        """Return how long a lane was not open, in the life of this process."""
+    def shut_within(self, entity_type_id: int, since: float, now: float) -> float:
+        """Return for how many seconds a lane was not open between a time and now."""
         lane = self._lanes.get(entity_type_id)
-        if lane is None:
-            return 0.0
-        return lane.shut_seconds + (now - lane.since if lane.reason is not None else 0.0)
+        return 0.0 if lane is None else lane.shut.within(since, now)
 
     def passed_at(self, entity_type_id: int) -> float | None:
         """Return when an item of a type was last accepted; None if none was."""
@@ -258,7 +256,7 @@ class Lanes:
         brake = lane.reason is PauseReason.FAILURE_SHARE
         too_many = rejected > self._policy.brake_share * (accepted + rejected)
         if accepted and not (brake and too_many):
-            lane.shut_seconds += now - lane.since
+            lane.shut.end(now)
             lane.state, lane.reason, lane.trying = LaneState.OPEN, None, False
             lane.interval, lane.broken = self._policy.probe, 0
             lane.answers.clear()
@@ -274,6 +272,7 @@ class Lanes:
     def _close(self, lane: _Lane, reason: PauseReason, now: float) -> None:
         if lane.reason is None:
             lane.since = now
+            lane.shut.begin(now)
         lane.state, lane.reason, lane.trying = LaneState.CLOSED, reason, False
         lane.next_try = now + lane.interval
         lane.interval = min(lane.interval * 2, self._policy.probe_cap)

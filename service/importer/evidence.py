@@ -35,12 +35,21 @@ class Evidence(Generic[D]):
         self.keeper = keeper
         self.lanes = keeper.lanes
         self._clock = clock
+        self._began = clock()
+
+    def open_since(self, entity_type_id: int, since: float) -> float:
+        """Return for how many seconds items of a type could be imported since a loop time.
+
+        What was before this process does not count.
+        """
+        now, since = self._clock(), max(since, self._began)
+        shut = self.breaker.shut.within(since, now)
+        shut += self.lanes.shut_within(entity_type_id, since, now)
+        return max(0.0, now - since - shut)
 
     def open_seconds(self, entity_type_id: int) -> float:
         """Return for how long items of a type could be imported, in the life of this process."""
-        now = self._clock()
-        shut = self.lanes.shut_seconds(entity_type_id, now)
-        return self.breaker.open_seconds(now) - shut
+        return self.open_since(entity_type_id, self._began)
 
     async def ended(self, kind: int, decision: Decision[D]) -> None:
         """Tell the breaker and the lane how events of a type ended."""

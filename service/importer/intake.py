@@ -184,9 +184,11 @@ class Desk:
     def _claim(
         self, delivery: Delivery, event: ItemEvent, word: LastWord | None
     ) -> Claim[Delivery]:
-        limits, stay, look_at = self._limits, delivery.stay, 0.0
-        if stay is not None and stay.perhaps_sent is not None:
-            look_at = self._notes.clock() + max(0.0, stay.perhaps_sent - time.time())
+        limits, look_at = self._limits, 0.0
+        if delivery.stay is not None:
+            delivery.stay = stay = self.lot.back(event, delivery.stay)
+            if stay.perhaps_sent is not None:
+                look_at = self._notes.clock() + max(0.0, stay.perhaps_sent - time.time())
         if not self._notes.memory.reliable:
             settle = limits.rules.settle
             return claim_of(delivery, event, ask=limits.ask, settle=settle, look_at=look_at)

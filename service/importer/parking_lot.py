@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from service.domain.claims import Claim, Claims
+from service.domain.events import ItemEvent
 from service.domain.history import Doubt
-from service.domain.parking import DOUBT, LINK, Parking
+from service.domain.parking import DOUBT, LINK, Parking, Stay
 from service.domain.retry import RetryPolicy
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues, NoInnerQueues
@@ -16,6 +18,8 @@ from service.telemetry.metrics import Metrics
 
 LONG_SECONDS = 5.0
 """What waits no longer than this to be looked up waits here."""
+ANSWERED = 0.001
+"""Seconds waited at least once a look-up was answered: from then on the waiting counts."""
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
 GoOn = Callable[[Sequence[Claim[Delivery]]], None]
@@ -43,6 +47,7 @@ class ParkingLot:
         self.queues: InnerQueues = NoInnerQueues()
         self.unparkable: Callable[[list[Claim[Delivery]], str, str], None] = _nowhere
         self.open_seconds: Callable[[int], float] = _none
+        self.open_since: Callable[[int, float], float] = _none_since
         self.on_parked: Callable[[Claim[Delivery], str], None] = _untold
         self._claims = claims
         self._settler = settler
@@ -60,6 +65,15 @@ class ParkingLot:
     def __contains__(self, claim: Claim[Delivery]) -> bool:
         """Tell whether a claim is being parked."""
         return claim in self._leaving
+
+    def back(self, event: ItemEvent, stay: Stay) -> Stay:
+        """Return what a message says of its waiting, with the time that it lay in the queue."""
+        if stay.reason == DOUBT and not stay.waited:
+            # The time before the first look-up was answered does not count.
+            return stay
+        parked_at = self.clock() - max(0.0, time.time() - stay.parked_at)
+        more = self.open_since(event.entity_type_id, parked_at)
+        return replace(stay, waited=stay.waited + more)
 
     def worth(self, claim: Claim[Delivery], until: float) -> bool:
         """Tell whether a doubtful claim that waits until a time is better off elsewhere.
@@ -157,7 +171,7 @@ class ParkingLot:
             waited = known.doubt_waited
             if known.unproved_since is not None:
                 kind = claim.event.entity_type_id
-                waited = max(0.0, self.open_seconds(kind) - known.unproved_since)
+                waited = max(ANSWERED, self.open_seconds(kind) - known.unproved_since)
         elif reason == LINK:
             waited = known.link_waited
         return Parking(delivery, queue, reason, waited, sent, known.attempts)
@@ -168,6 +182,10 @@ def _nowhere(_: list[Claim[Delivery]], __: str, ___: str) -> None:
 
 
 def _none(_: int) -> float:
+    return 0.0
+
+
+def _none_since(_: int, __: float) -> float:
     return 0.0
 
 

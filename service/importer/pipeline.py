@@ -115,6 +115,7 @@ class Pipeline:
         desk.lot.unparkable = self._unparkable
         desk.lot.on_parked = self.lane_control.parked
         desk.lot.open_seconds = evidence.open_seconds
+        desk.lot.open_since = evidence.open_since
 
     def wake(self) -> None:
         """Let the loop look again: something outside has changed."""
@@ -192,7 +193,6 @@ class Pipeline:
         """Say how many batches may be in flight; none while results could not be published."""
         fit = self._intake.fit()
         self._slots.limit = self.breaker.limit(self._limits.slots) if fit else 0
-        self._slots.aside = fit and self.breaker.mode is Mode.FLOWING
 
     def _waits_for_portal(self, now: float) -> bool:
         """Tell whether the portal's limits bar the next call; batches fill up meanwhile."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
+from typing import cast
 
 import prometheus_client as metric
 import pytest
@@ -23,8 +24,10 @@ from service.domain.fields import Policy
 from service.domain.limits import Limits
 from service.domain.outcomes import Failed, FailureKind, Imported
 from service.domain.retry import RetryPolicy
+from service.importer.inner_queues import InnerQueues
 from service.importer.pipeline import Pipeline
 from service.telemetry.metrics import Metrics
+from tests.fake_inner import FakeInnerQueues
 from tests.fakes import (
     CLOSED,
     DEAL,
@@ -123,6 +126,7 @@ class History:
         self.kills = rng.random() < 0.4
         self.forgetful = not self.kills and rng.random() < 0.3
         self.stand_by = STAND_BY and not self.forgetful and rng.random() < 0.2
+        self.waits_elsewhere = random.Random(-1 - self.seed).random() < 0.6
         alone = not self.kills and not self.stand_by
         known = alone or (self.ask == "always" and not self.stand_by)
         self.repeats = rng.random() < 0.6 and known
@@ -329,6 +333,8 @@ class World:
             metrics=metrics,
             clock=asyncio.get_running_loop().time,
         )
+        if self.history.waits_elsewhere:
+            pipeline.use(cast("InnerQueues", FakeInnerQueues(connection)))
         connection.accept = pipeline.accept
         connection.on_change = pipeline.wake
         task = asyncio.create_task(pipeline.run())
@@ -391,11 +397,12 @@ class World:
         held = len(process.pipeline.settler.held)
         metrics = process.metrics
         settled, returned, lost = map(total, (metrics.items, metrics.returned, metrics.lost))
+        parked, unparked = total(metrics.parked_total), process.connection.unparked
         received = process.connection.received
-        if received != settled + held + returned + lost:
+        if received + unparked != settled + held + returned + parked + lost:
             self.violations.append(
-                f"received {received} != {settled} settled + {held} held + {returned} returned "
-                f"+ {lost} lost"
+                f"received {received} + {unparked} unparked != {settled} settled + {held} held "
+                f"+ {returned} returned + {parked} parked + {lost} lost"
             )
         process.connection.kill()
 

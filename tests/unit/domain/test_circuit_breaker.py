@@ -364,14 +364,13 @@ def test_a_portal_that_wants_to_be_left_alone_for_long_is_a_pause_at_once() -> N
     assert (PauseReason.OPERATING_LIMIT, 16.0) == (breaker.reason, breaker.probe_at)
 
 
-def test_the_time_in_which_the_portal_takes_imports_is_counted(breaker: CircuitBreaker) -> None:
-    """From the first question on; not while the intake is paused."""
-    assert 0.0 == breaker.open_seconds(100.0)
-    assert 50.0 == breaker.open_seconds(150.0)
+def test_the_time_of_a_pause_is_remembered(breaker: CircuitBreaker) -> None:
+    """Waiting is counted without it."""
+    assert 0.0 == breaker.shut.within(0.0, 150.0)
     breaker.trip(PauseReason.CREDENTIALS, 160.0)
-    assert 60.0 == breaker.open_seconds(500.0)
+    assert 340.0 == breaker.shut.within(100.0, 500.0)
     breaker.probed(1000.0, ok=True)
-    assert 65.0 == breaker.open_seconds(1005.0)
+    assert (840.0, 40.0) == (breaker.shut.within(0.0, 1005.0), breaker.shut.within(960.0, 1005.0))
 
 
 def test_a_portal_that_answers_a_probe_is_not_ill_as_a_whole(breaker: CircuitBreaker) -> None:

@@ -160,14 +160,14 @@ def test_others_pass_where_another_type_was_accepted_since_the_first_broken_call
 def test_the_time_shut_counts_until_a_lane_opens() -> None:
     """Through all its trials."""
     kept = lanes()
-    assert 0.0 == kept.shut_seconds(2, 5.0)
+    assert 0.0 == kept.shut_within(2, 0.0, 5.0)
     kept.close(2, PauseReason.SCOPE, 10.0)
     kept.due(25.0)
     kept.close(2, PauseReason.SCOPE, 26.0)
-    assert 20.0 == kept.shut_seconds(2, 30.0)
+    assert 20.0 == kept.shut_within(2, 0.0, 30.0)
     kept.due(60.0)
     kept.answered(2, accepted=1, rejected=0, now=61.0)
-    assert 51.0 == kept.shut_seconds(2, 99.0)
+    assert (51.0, 1.0) == (kept.shut_within(2, 0.0, 99.0), kept.shut_within(2, 60.0, 99.0))
 
 
 def test_somebody_may_ask_for_a_trial_at_once() -> None:

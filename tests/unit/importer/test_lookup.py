@@ -41,7 +41,7 @@ class Bench:
             claims=self.claims,
             rules=replace(RULES, resend=resend, unproved_after=PROOF_SECONDS),
             metrics=self.metrics,
-            clocks=Clocks(self.clock, self.open_seconds),
+            clocks=Clocks(self.clock, lambda _: self.open_seconds.now),
         )
 
     def imported(self, item: ItemEvent) -> int:
