@@ -11,30 +11,27 @@ from typing import cast
 
 import uvloop
 
-from service import __version__
 from service.bitrix.client import Portal
 from service.domain.circuit_breaker import Mode
 from service.factories import (
     CannotStart,
     address,
     auth,
-    brokers,
     built_broker,
     limits,
     portal,
     portal_host,
     tracer,
-    virtual_host,
 )
 from service.health import HealthPort, Status, cannot_listen
 from service.importer.inner_queues import InnerQueues
 from service.importer.pipeline import Pipeline
+from service.introduction import about, tell_config
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
 from service.rabbit.memory import Memory
 from service.rabbit.notes import Note, NoteKind, Owner
 from service.secret_rotation import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
-from service.settings.changed import changed
 from service.settings.secret_files import SecretFiles
 from service.settings.tree import Settings
 from service.status import overview
@@ -82,7 +79,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
         if broker.roster.names.prefix:
             pipeline.use(cast("InnerQueues", broker.inner))
         pipeline.tracer = remote.tracer = traced = tracer(settings)
-        _tell_config(settings, metrics)
+        tell_config(settings, metrics)
         catch_strays(loop, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pipeline.stop)
@@ -105,7 +102,7 @@ async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> N
     """Run until the pipeline has drained; the broker's connections outlive it."""
     broker, pipeline = beat.broker, beat.pipeline
     with _health_port(settings, beat) as port:
-        log.info("started", extra={"port": port.port, **_about(settings)})
+        log.info("started", extra={"port": port.port, **about(settings)})
         async with asyncio.TaskGroup() as tasks:
             connections = broker.run(accept=pipeline.accept, on_change=pipeline.wake)
             memory = beat.memory
@@ -203,38 +200,6 @@ class _Beat:
         self.metrics.held.set(len(self.pipeline.settler.held))
         self.metrics.slots_in_use.set(self.pipeline.load.in_flight)
         self.metrics.oldest_held.set(self.pipeline.settler.oldest_held())
-
-
-def _tell_config(settings: Settings, metrics: Metrics) -> None:
-    """Show the effective settings that people ask about; configured types get a label."""
-    metrics.hold_limit.set(settings.rabbit.hold_seconds)
-    metrics.batch_max_items.set(settings.batch.max_items)
-    metrics.config.info(
-        {
-            "portal": portal_host(settings),
-            "vhost": virtual_host(settings.rabbit),
-            "intake_queue": settings.rabbit.intake_queue,
-            "succeeded_queue": settings.rabbit.succeeded_queue,
-            "failed_queue": settings.rabbit.failed_queue,
-            "dead_letter_queue": settings.rabbit.dead_letter_queue,
-            "batch_max_items": str(settings.batch.max_items),
-            "window_seconds": f"{settings.batch.window_seconds:g}",
-            "prefetch": str(settings.prefetch),
-            "slots": str(settings.batch.slots),
-        }
-    )
-    for entity_type_id in settings.bitrix.external_id_fields:
-        metrics.earn(entity_type_id)
-
-
-def _about(settings: Settings) -> dict[str, object]:
-    """Tell whose log this is: which portal, which broker, what was set."""
-    return {
-        "version": __version__,
-        "portal": portal_host(settings),
-        "broker": brokers(settings.rabbit),
-        "settings": changed(settings),
-    }
 
 
 def _health_port(settings: Settings, beat: _Beat) -> HealthPort:

@@ -100,7 +100,7 @@ def _carry_over(known: History, stay: Stay | None) -> None:
     if stay.reason == DOUBT:
         known.doubt_waited = stay.waited
     elif stay.reason == LINK:
-        known.link_waited = stay.waited
+        known.waited, known.parked_at = stay.waited, stay.parked_at
 
 
 def _claim(delivery: H, event: ItemEvent, known: History) -> Claim[H]:

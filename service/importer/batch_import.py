@@ -37,7 +37,7 @@ from service.importer.field_check import Validator
 from service.importer.link_resolution import LinkResolution, to_send
 from service.importer.lookup import Clocks, Recovery
 from service.importer.memory import CallNotes
-from service.importer.portal import NEVER_RAN, Portal, shown
+from service.importer.portal import NEVER_RAN, Portal, answered, shown
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -96,6 +96,7 @@ class Importer(Generic[D]):
             notes=notes,
             open_seconds=lambda: evidence.open_seconds(0),
         )
+        self.links.lane_is_open = lambda kind: evidence.lanes.reason(kind) is None
         self._validator: Validator[D] = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
         )
@@ -216,16 +217,7 @@ class Importer(Generic[D]):
             if refusal_kind_of(v) in {None, RefusalKind.REJECTED} and _code(v) != "100"
         ]
         decision.add(await self._judge.denied(batch, verdicts, others=bool(passed)))
-        log.info(
-            "batch answered",
-            extra={
-                "batch_id": batch.claims[0].known.batch_id,
-                "entity_type": batch.key.entity_type_id,
-                "items": len(batch.claims),
-                "accepted": sum(isinstance(verdict, Accepted) for verdict in report),
-                "closed_by": batch.closed_by,
-            },
-        )
+        log.info("batch answered", extra=answered(batch, report))
         return decision
 
     def _once(self, batch: Batch[D], report: Report) -> Report:

@@ -8,6 +8,7 @@ from service.domain.decisions import Decision
 from service.domain.lanes import Lanes, LaneState
 from service.domain.outcomes import Failed, FailureKind, Fault, Imported, PauseReason
 from service.importer.field_check import VALIDATION_FAILED
+from service.importer.link_failures import CODES as LINK_CODES
 
 D = TypeVar("D")
 
@@ -57,7 +58,9 @@ class Evidence(Generic[D]):
         done = [end for end in ends if isinstance(end, Imported)]
         imported = sum(not end.reconciled for end in done)
         found = sum(end.reconciled and not end.duplicate for end in done)
-        refused = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
+        failed = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
+        # What failed for want of a link was no answer.
+        refused = [each for each in failed if each.code not in LINK_CODES]
         judged = sum(each.code == VALIDATION_FAILED for each in refused)
         by_name = len(refused) - judged
         now = self._clock()

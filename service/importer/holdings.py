@@ -1,5 +1,6 @@
 """Knows what is held here, how much more may be, and where what must wait goes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from service.domain.batching import Batch
@@ -13,6 +14,7 @@ from service.importer.intake import Desk
 from service.importer.intake_control import Intake
 from service.importer.results import Delivery
 from service.importer.slots import Slots
+from service.telemetry.supervision import AGAIN
 
 SOON = 0.9
 """What is held for so much of the longest time goes back with what is overdue."""
@@ -104,6 +106,14 @@ class Holdings:
         if left:
             size = sum(claim.size for claim in left)
             desk.batcher.put(replace(batch, claims=left, size=size))
+
+    def struck(self, batch: Batch[Delivery], now: float) -> Iterator[Batch[Delivery]]:
+        """Return each event of a batch alone that a bug has struck: one may be the reason."""
+        for claim in batch.claims:
+            if self._desk.claims.holds(claim):
+                claim.known.struck += 1
+                wait = AGAIN.delay(claim.known.struck, 1.0)
+                yield batch.part([claim], max(now + wait, claim.known.look_at))
 
     def unparkable(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> bool:
         """Keep claims that cannot wait elsewhere; tell whether their lane stands still."""

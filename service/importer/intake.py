@@ -124,9 +124,11 @@ class Desk:
         now = self._notes.clock()
         for claim, until in decision.later:
             self.batcher.defer(claim, until)
-        for claim, _queue, _reason in decision.parked:
-            # Stands in for the inner queues: here they are to be parked.
-            self.batcher.defer(claim, now + LINK_SECONDS)
+        for claim, queue, reason in decision.parked:
+            if self.lot.exists:
+                self.lot.park([claim], queue, reason)
+            else:
+                self.batcher.defer(claim, now + LINK_SECONDS)
         self.batcher.hasten(decision.imported_types, now)
         self.batcher.hasten_deferred(may_go_on, now)
 

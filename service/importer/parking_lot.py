@@ -68,8 +68,8 @@ class ParkingLot:
 
     def back(self, event: ItemEvent, stay: Stay) -> Stay:
         """Return what a message says of its waiting, with the time that it lay in the queue."""
-        if stay.reason == DOUBT and not stay.waited:
-            # The time before the first look-up was answered does not count.
+        if stay.reason != DOUBT or not stay.waited:
+            # Whoever waits for items counts for himself; doubt counts from the first answer on.
             return stay
         parked_at = self.clock() - max(0.0, time.time() - stay.parked_at)
         more = self.open_since(event.entity_type_id, parked_at)
@@ -173,7 +173,7 @@ class ParkingLot:
                 kind = claim.event.entity_type_id
                 waited = max(ANSWERED, self.open_seconds(kind) - known.unproved_since)
         elif reason == LINK:
-            waited = known.link_waited
+            waited = known.waited
         return Parking(delivery, queue, reason, waited, sent, known.attempts)
 
 

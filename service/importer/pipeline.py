@@ -104,6 +104,7 @@ class Pipeline:
             notes=self.notes,
         )
         self._importer.may_send = self._may_send
+        self._importer.links.may_hold = lambda: not desk.full
         self._intake_control = IntakeControl(
             breaker=self.breaker,
             intake=self._intake,
@@ -239,17 +240,8 @@ class Pipeline:
             with self.tracer.settle(len(decision.ended)):
                 await self._desk.settle(decision.ended)
         if decision is None:
-            self._strike(batch)
-
-    def _strike(self, batch: Batch[Delivery]) -> None:
-        """Try each event of a batch alone that a bug has struck: one may be the reason."""
-        now = self._clock()
-        for claim in batch.claims:
-            if not self._desk.claims.holds(claim):
-                continue
-            claim.known.struck += 1
-            wait = AGAIN.delay(claim.known.struck, 1.0)
-            self._again(batch.part([claim], max(now + wait, claim.known.look_at)))
+            for alone in self._holdings.struck(batch, self._clock()):
+                self._again(alone)
 
     def _again(self, batch: Batch[Delivery]) -> None:
         with contained(self._metrics, "again"):

@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from service.domain.batching import Batch
 from service.domain.events import BatchKey, ItemEvent
-from service.domain.outcomes import CallKind, Fault, PauseReason, Report
+from service.domain.outcomes import Accepted, CallKind, Fault, PauseReason, Report
 from service.importer.field_check import Describing
 from service.importer.lookup import Lookup
 
@@ -41,4 +41,15 @@ def shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
         "code": fault.code,
         "http_status": fault.http_status,
         "cause": fault.cause,
+    }
+
+
+def answered(batch: Batch[D], report: Report) -> dict[str, object]:
+    """Return what the log tells of an answered call."""
+    return {
+        "batch_id": batch.claims[0].known.batch_id,
+        "entity_type": batch.key.entity_type_id,
+        "items": len(batch.claims),
+        "accepted": sum(isinstance(verdict, Accepted) for verdict in report),
+        "closed_by": batch.closed_by,
     }

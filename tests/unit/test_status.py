@@ -9,6 +9,7 @@ import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, PausePolicy
 from service.domain.claims import Claims
+from service.domain.lanes import Lanes
 from service.domain.limits import Load
 from service.domain.outcomes import PauseReason
 from service.domain.recent_events import Ended
@@ -41,12 +42,21 @@ class Nobody:
 
 
 @dataclass
+class Depths:
+    """What waits in inner queues."""
+
+    depths: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Idle:
     """A pipeline that does nothing."""
 
     breaker: CircuitBreaker = field(
         default_factory=lambda: CircuitBreaker(PausePolicy(60.0, 15.0, 300.0))
     )
+    lanes: Lanes = field(default_factory=lambda: Lanes(PausePolicy(60.0, 15.0, 300.0)))
+    lane_control: "Depths" = field(default_factory=Depths)
     load: Load = field(default_factory=lambda: Load(1, 3))
     settler: Settler = field(
         default_factory=lambda: Settler(
@@ -65,6 +75,10 @@ class Attached:
 
     active: bool | None = None
 
+    def inner_name(self, queue: str) -> str:
+        """Return the whole name of an inner queue."""
+        return f"crm.items.parked.{queue}"
+
 
 def shown(status: Status, work: Idle, active: bool | None = None) -> dict[str, Any]:  # noqa: FBT001
     """Return what a reader of /status gets."""
@@ -81,8 +95,17 @@ def test_every_member_stands_in_the_operators_page() -> None:
     page = REFERENCE.read_text().split("### Status")[1].split("\n## ")[0]
     work = Idle()
     work.settler.history.add(Ended("e1", 2, "failed", "X", 1.0, time.time()))
+    work.lanes.close(128, PauseReason.SCOPE, NOW)
+    work.lane_control.depths["128"] = 7
     document = shown(UP, work)
-    inner = [*document["held"], *document["slots"], *document["bucket"], *document["last"][0]]
+    inner = [
+        *document["lanes"][0],
+        *document["parked"][0],
+        *document["held"],
+        *document["slots"],
+        *document["bucket"],
+        *document["last"][0],
+    ]
     names = [*document, *inner, *document["budget"]["import"]]
     assert [] == [name for name in names if f"`{name}`" not in page]
 
@@ -136,3 +159,20 @@ def test_the_newest_end_comes_first() -> None:
         older["age_seconds"],
         older["at"],
     )
+
+
+def test_closed_lanes_and_what_waits_are_shown() -> None:
+    """With the reason, the next try, and how many wait for what."""
+    work = Idle()
+    work.lanes.close(128, PauseReason.SCOPE, NOW - 5.0)
+    work.lane_control.depths |= {"128": 7, "doubtful": 2, "links": 0}
+    document = shown(UP, work)
+    (lane,) = document["lanes"]
+    assert (128, "closed", "scope", 10.0, 7) == tuple(
+        lane[name] for name in ("entity_type", "state", "reason", "next_try_seconds", "parked")
+    )
+    assert [
+        ("crm.items.parked.128", 128, "lane", 7),
+        ("crm.items.parked.doubtful", None, "doubt", 2),
+        ("crm.items.parked.links", None, "link", 0),
+    ] == [tuple(each.values()) for each in document["parked"]]

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from service.domain.claim_making import claim_of
 from service.domain.claims import Claim, Claims, Repeat
-from service.domain.events import Identity, ItemEvent, Profile
+from service.domain.events import PRIORITY, Identity, ItemEvent, Profile
 from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
+from service.domain.parking import Stay
 from tests.unit.domain.samples import claim, event
 
 REJECTED = Failed(FailureKind.REJECTED, "100", "no", 200)
@@ -639,6 +640,8 @@ class Delivery:
     redriven: bool = False
     early: bool = False
     times: int = 0
+    stay: Stay | None = None
+    priority: int = PRIORITY
 
 
 def test_a_claim_is_made_of_its_delivery() -> None:

@@ -21,6 +21,10 @@ class Intake:
     def __init__(self) -> None:
         self.told: list[tuple[float, int | None]] = []
 
+    @property
+    def active(self) -> bool | None:
+        return None
+
     def fit(self) -> bool:
         return True
 

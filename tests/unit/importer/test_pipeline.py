@@ -52,6 +52,10 @@ class Intake:
         self.told: list[tuple[float, int | None]] = []
         self.up = True
 
+    @property
+    def active(self) -> bool | None:
+        return None
+
     def fit(self) -> bool:
         return self.up
 
