@@ -198,9 +198,11 @@ class Lanes:
         """Close a lane, or close it again after a trial."""
         self._close(self._lane(entity_type_id), reason, now)
 
-    def forget(self, entity_type_id: int) -> None:
-        """Start anew with what was counted of a lane: the whole intake is paused for it."""
+    def forget(self, entity_type_id: int, now: float) -> None:
+        """Open a lane and start counting anew: the whole intake is paused instead."""
         lane = self._lane(entity_type_id)
+        lane.state, lane.reason, lane.trying = LaneState.OPEN, None, False
+        lane.shut.end(now)
         lane.answers.clear()
         lane.refused.clear()
         lane.broke_alone.clear()

@@ -66,7 +66,9 @@ class Evidence(Generic[D]):
         now = self._clock()
         self.breaker.ended(imported, by_name, now, found=found, judged=judged)
         before = self.lanes.state(kind)
-        accepted, rejected = imported + found, by_name + judged
+        # What an earlier call brought opens nothing.
+        accepted = imported if before is LaneState.TRIAL else imported + found
+        rejected = by_name + judged
         if self.lanes.answered(kind, accepted=accepted, rejected=rejected, now=now):
             await self.keeper.close(kind, PauseReason.FAILURE_SHARE, None)
         elif before is LaneState.TRIAL and self.lanes.state(kind) is LaneState.OPEN:

@@ -18,6 +18,7 @@ from service.domain.passes import Passes
 from service.importer.intake_control import RUNBOOK
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Delivery
+from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -84,13 +85,16 @@ class LaneControl:
         self._wake = asyncio.Event()
         self._depths_at = float("-inf")
         self._shown: set[tuple[str, str]] = set()
-        self._shown_at = 0.0
+        self._shown_at = self._clock()
+        self._filled: dict[str, float] = {}
+        self._parked_as: dict[str, str] = {}
         self.depths: dict[str, int] = {}
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Close a lane; where its events cannot wait elsewhere, pause the whole intake."""
         now = self._clock()
-        if not await self._lot.queues.usable(str(entity_type_id)):
+        usable = await self._lot.queues.usable(str(entity_type_id))
+        if not self._lot.exists or (not usable and self._lot.connected()):
             self.pause(entity_type_id, reason, fault)
             return
         was = self.lanes.state(entity_type_id)
@@ -101,7 +105,7 @@ class LaneControl:
 
     def pause(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Pause the intake for what is the trouble of one type: its events have no place."""
-        self.lanes.forget(entity_type_id)
+        self.lanes.forget(entity_type_id, self._clock())
         self._breaker.fault = fault
         self._breaker.trip(reason, self._clock())
 
@@ -227,15 +231,26 @@ class LaneControl:
         for labels in self._shown - shown:
             gauge.labels(*labels).set(0)
         self._shown = self._shown | shown
+        self._show_depths()
+
+    def _show_depths(self) -> None:
+        """Show how many events wait for what, and since when."""
+        now, oldest = self._clock(), dict[str, float]()
         for queue, depth in self.depths.items():
-            label, reason = queue, "waiting"
-            if queue.isdigit():
-                label = self._metrics.lane(int(queue))
-                known = closed.get(int(queue))
-                reason = str(known.reason) if known is not None else "open"
-            else:
-                label, reason = "all", DOUBT if queue == DOUBTFUL else LINK
-            self._metrics.parked_messages.labels(label, reason).set(depth)
+            label = self._metrics.lane(int(queue)) if queue.isdigit() else ALL_LANES
+            reason = self._lot.reasons.get(queue)
+            if reason is not None:
+                gauge, before = self._metrics.parked_messages, self._parked_as.get(queue)
+                if before is not None and before != reason:
+                    gauge.labels(label, before).set(0)
+                gauge.labels(label, reason).set(depth)
+                self._parked_as[queue] = reason
+            since = self._filled.setdefault(queue, now)
+            if not depth:
+                self._filled[queue] = since = now
+            oldest[label] = max(oldest.get(label, 0.0), now - since)
+        for label, seconds in oldest.items():
+            self._metrics.oldest_parked.labels(label).set(seconds)
 
     def _announce(self, entity_type_id: int, event: str) -> None:
         """Tell people once for each change: why, until when, and who must act."""

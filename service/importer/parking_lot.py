@@ -18,6 +18,7 @@ from service.telemetry.metrics import Metrics
 
 LONG_SECONDS = 5.0
 """What waits no longer than this to be looked up waits here."""
+RECONNECT_SECONDS = 0.5
 ANSWERED = 0.001
 """Seconds waited at least once a look-up was answered: from then on the waiting counts."""
 _BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
@@ -48,6 +49,9 @@ class ParkingLot:
         self.unparkable: Callable[[list[Claim[Delivery]], str, str], None] = _nowhere
         self.open_seconds: Callable[[int], float] = _none
         self.open_since: Callable[[int, float], float] = _none_since
+        self.connected: Callable[[], bool] = lambda: True
+        self.reasons: dict[str, str] = {}
+        """Why events wait in each queue, as far as this process has seen one."""
         self.on_parked: Callable[[Claim[Delivery], str], None] = _untold
         self._claims = claims
         self._settler = settler
@@ -68,6 +72,8 @@ class ParkingLot:
 
     def back(self, event: ItemEvent, stay: Stay) -> Stay:
         """Return what a message says of its waiting, with the time that it lay in the queue."""
+        if stay.queue:
+            self.reasons.setdefault(stay.queue, stay.reason)
         if stay.reason != DOUBT or not stay.waited:
             # Whoever waits for items counts for himself; doubt counts from the first answer on.
             return stay
@@ -90,13 +96,17 @@ class ParkingLot:
         going = [claim for claim in claims if claim not in self._leaving]
         if going:
             self._leaving.update(going)
+            self.reasons[queue] = reason
             self._background.start(self._park(going, queue, reason))
 
     async def _park(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> None:
         tries, confirmed = 0, set[Delivery]()
         try:
             while claims := self._still_ours(claims):
-                if not await self.queues.usable(queue):
+                if not self.connected():
+                    await asyncio.sleep(RECONNECT_SECONDS)
+                    continue
+                if not await self.queues.usable(queue) and self.connected():
                     self._leaving.difference_update(claims)
                     self.unparkable(claims, queue, reason)
                     return

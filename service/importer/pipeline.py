@@ -117,6 +117,7 @@ class Pipeline:
         desk.lot.on_parked = self.lane_control.parked
         desk.lot.open_seconds = evidence.open_seconds
         desk.lot.open_since = evidence.open_since
+        desk.lot.connected = self._intake.fit
 
     def wake(self) -> None:
         """Let the loop look again: something outside has changed."""

@@ -12,7 +12,7 @@ class Declared:
     """A metric as the operator reads it.
 
     `advice` is what to do when it moves; `labels` gives every known value. All combinations
-    start at 0, or only those of `sets`, where not every one can be.
+    start at 0, or only those of `sets`, where not every one can be: an empty one starts none.
     """
 
     name: str
@@ -25,4 +25,4 @@ class Declared:
     def starts(self) -> list[tuple[str, ...]]:
         """Return the label sets that start at 0."""
         combined = self.sets or product(*self.labels.values())
-        return [tuple(map(str, values)) for values in combined]
+        return [tuple(map(str, values)) for values in combined if values or not self.labels]

@@ -16,6 +16,8 @@ BATCH = 20
 SLOTS = 2
 PROBE, PROBE_CAP = 0.5, 4.0
 MARK = "the odd one"
+NOWHERE = {"RABBIT__PARKED_QUEUE": ""}
+"""Events of a closed lane have nowhere to wait: the whole intake pauses for it."""
 REASONS = {
     "credentials": "credentials",
     "scope": "scope",
@@ -35,6 +37,7 @@ async def test_a_bad_upstream_fills_about_as_many_dead_letters_as_the_brake_allo
     ids = [f"e{n}" for n in range(300)]
     async with Environment(broker, vhost, portal={"required": {"2": ["comments"]}}) as environment:
         service = await environment.start_service(
+            **NOWHERE,
             BRAKE__ITEMS=str(BRAKE),
             PAUSE__PROBE_SECONDS=str(PROBE),
             PAUSE__PROBE_CAP_SECONDS=str(PROBE_CAP),
@@ -132,10 +135,10 @@ async def test_one_denied_item_among_others_is_rejected(broker: Broker, vhost: s
 async def test_two_different_items_refused_pause(
     broker: Broker, vhost: str, script: dict[str, Any], reason: str
 ) -> None:
-    """What two items get and no other passes is the portal's; nothing is dead-lettered."""
+    """What two items get and no other passes is their type's; nothing is dead-lettered."""
     async with Environment(broker, vhost) as environment:
         environment.portal.faults([{**script, "times": -1}])
-        service = await environment.start_service()
+        service = await environment.start_service(**NOWHERE)
         await environment.publish(deals("one", "two"))
         await _paused(service, reason)
         environment.portal.faults([])

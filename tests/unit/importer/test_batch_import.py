@@ -63,7 +63,7 @@ class PausingKeeper:
 
     async def close(self, kind: int, reason: PauseReason, fault: Fault | None) -> None:
         """Pause."""
-        self.lanes.forget(kind)
+        self.lanes.forget(kind, self._clock.now)
         self._breaker.fault = fault
         self._breaker.trip(reason, self._clock.now)
 
