@@ -121,12 +121,11 @@ async def test_what_ends_ambiguous_is_let_go_only_where_nobody_can_ask() -> None
     ("word", "flags", "doubt"),
     [
         (None, {}, Doubt.NONE),
-        (None, {"redelivered": True}, Doubt.WEAK),
-        (None, {"redriven": True}, Doubt.WEAK),
+        (None, {"unsure": True}, Doubt.WEAK),
         (None, {"perhaps_sent": True}, Doubt.STRONG),
         (Word.IN_CALL, {}, Doubt.STRONG),
-        (Word.UNKNOWN, {"redelivered": True}, Doubt.STRONG),
-        (Word.NOT_THERE, {"redelivered": True}, Doubt.NONE),
+        (Word.UNKNOWN, {"unsure": True}, Doubt.STRONG),
+        (Word.NOT_THERE, {"unsure": True}, Doubt.NONE),
         (Word.NOT_THERE, {"perhaps_sent": True}, Doubt.NONE),
         (Word.LET_GO, {}, Doubt.NONE),
     ],
@@ -135,7 +134,7 @@ def test_the_last_word_decides_the_doubt(
     word: Word | None, flags: dict[str, bool], doubt: Doubt
 ) -> None:
     """Not the broker's flag: what was returned unsent stays unsent."""
-    all_flags = {"redelivered": False, "perhaps_sent": False, "redriven": False, **flags}
+    all_flags = {"unsure": False, "perhaps_sent": False, **flags}
     last = None if word is None else theirs("a", word)
     assert doubt is doubt_by_word(event("a"), last, ask="doubtful", **all_flags)
 
@@ -143,7 +142,7 @@ def test_the_last_word_decides_the_doubt(
 def test_an_estimate_that_was_in_no_call_is_sent_again() -> None:
     """Nobody can look it up, and nobody has to."""
     one = event("a", entity_type_id=ESTIMATE, external=None)
-    flags = {"redelivered": True, "perhaps_sent": False, "redriven": False}
+    flags = {"unsure": True, "perhaps_sent": False}
     assert Doubt.NONE is doubt_by_word(one, None, ask="doubtful", **flags)
     assert Doubt.STRONG is doubt_by_word(one, theirs("a", Word.IN_CALL), ask="doubtful", **flags)
 
