@@ -86,8 +86,8 @@ async def test_what_was_imported_long_ago_is_found(broker: Broker, vhost: str) -
     """After a restart from the memory; without one by a look-up; by somebody else's name, too."""
     async with Environment(broker, vhost, settings=SETTINGS, portal=PORTAL) as environment:
         first = await environment.start_service(BITRIX__ORIGINATOR="1c")
-        await environment.publish([item(COMPANY, "theirs")])
-        await environment.settle(["theirs"])
+        await environment.publish([item(COMPANY, "theirs"), item(CONTACT, "their-contact")])
+        await environment.settle(["theirs", "their-contact"])
         first.terminate()
         first.wait()
         second = await environment.start_service()
@@ -99,14 +99,19 @@ async def test_what_was_imported_long_ago_is_found(broker: Broker, vhost: str) -
         deal = item(
             DEAL,
             "deal",
-            contactId=to(CONTACT, "ours"),
+            contactIds=[
+                to(CONTACT, "ours"),
+                to(CONTACT, "their-contact", originatorId="1c"),
+            ],
             companyId=to(COMPANY, "theirs", originatorId="1c"),
         )
         await environment.publish([deal])
         books = await environment.settle(["deal"])
-        numbers = environment.crm_ids()
-    expected = {"contactId": numbers["ours"], "companyId": numbers["theirs"]}
-    assert expected == links_in(books)["deal"]
+        numbers, calls = environment.crm_ids(), environment.portal.ledger()["calls"]
+    contacts = [numbers["ours"], numbers["their-contact"]]
+    assert {"contactIds": contacts, "companyId": numbers["theirs"]} == links_in(books)["deal"]
+    asked = [each["entity_type"] for each in calls if each["method"] == "crm.item.list"]
+    assert {COMPANY, CONTACT} == set(asked[-2:])
 
 
 async def test_an_event_waits_for_one_that_was_never_published(broker: Broker, vhost: str) -> None:
