@@ -211,3 +211,27 @@ async def test_an_event_in_doubt_is_waited_for(broker: Broker, vhost: str) -> No
         environment.assert_effectively_once(["contact", "deal"])
         numbers = environment.crm_ids()
     assert {"contactId": numbers["contact"]} == links_in(books)["deal"]
+
+
+async def test_more_events_wait_than_the_importer_may_hold(broker: Broker, vhost: str) -> None:
+    """They hold up nobody, and a kill loses and doubles none of them."""
+    orders = [
+        item(DEAL, f"order-{n}", contactId=to(CONTACT, f"customer-{n % 15}")) for n in range(120)
+    ]
+    plain, customers = [f"plain-{n}" for n in range(20)], [f"customer-{n}" for n in range(15)]
+    settings = {**SETTINGS, "IMPORTER_BATCH__PREFETCH": "60", "IMPORTER_BATCH__MAX_ITEMS": "10"}
+    async with Environment(broker, vhost, settings=settings, portal=PORTAL) as environment:
+        first = await environment.start_service()
+        await environment.publish(orders)
+        await environment.publish([item(DEAL, each) for each in plain])
+        await told(environment, plain)
+        first.kill()
+        await environment.start_service()
+        await environment.publish([item(CONTACT, each) for each in customers])
+        ids = [*plain, *customers, *(str(each["id"]) for each in orders)]
+        books = await environment.settle(ids, 120)
+        environment.assert_effectively_once(ids)
+        numbers = environment.crm_ids()
+    linked = links_in(books)
+    for n in range(120):
+        assert {"contactId": numbers[f"customer-{n % 15}"]} == linked[f"order-{n}"]
