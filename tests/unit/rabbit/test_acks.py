@@ -113,3 +113,28 @@ async def test_a_mark_made_just_as_a_flush_ends_is_sent_by_it() -> None:
     await acks.flush()
     await asyncio.gather(*late)
     assert [(1, False), (2, False)] == line.sent
+
+
+async def test_a_message_that_is_added_late_is_not_taken_along_by_a_run() -> None:
+    """While messages are asked for, one may be handed over after those that came behind it."""
+    line = Line()
+    acks = acks_of(line, 0)
+    with acks.one_by_one():
+        acks.add(2)
+        acks.add(3)
+        for tag in (2, 3):
+            acks.ack(tag)
+        await acks.flush()
+        acks.add(1)
+    assert [(2, False), (3, False)] == line.sent
+    acks.add(5)
+    acks.add(4)
+    for tag in (1, 5):
+        acks.ack(tag)
+    await acks.flush()
+    assert [(1, False), (5, False)] == line.sent[2:]
+    acks.ack(4)
+    acks.add(6)
+    acks.ack(6)
+    await acks.flush()
+    assert [(6, True)] == line.sent[4:]
