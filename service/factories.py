@@ -186,6 +186,7 @@ def topology(rabbit: Rabbit) -> Topology:
         delivery_limit=rabbit.delivery_limit,
         declare=rabbit.topology == "declare",
         parked=rabbit.parked_name,
+        memory=rabbit.memory_name,
     )
 
 

@@ -1,7 +1,7 @@
 """Asks the broker over AMQP what is there and what we may, without changing anything."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,10 +11,17 @@ from pamqp.commands import Basic
 
 from service.rabbit.connection import Address, ConnectionLost, broker_errors
 from service.rabbit.session import NotLetIn, Session, enter
-from service.rabbit.topology import RPC_SECONDS, Exchange, Queue, Topology
+from service.rabbit.topology import RPC_SECONDS, Exchange, Topology
+from service.rabbit.waiting import waiting_of
 
 BLOCKED_SECONDS = 5.0
 """How long a publish may wait before the broker counts as blocked by an alarm."""
+
+
+PEEKED = 20
+"""Messages of each inner queue that are looked at."""
+DEFAULT_EXCHANGE = "amq.default"
+"""What rights call the exchange that leads to every queue by its name."""
 
 
 class Presence(StrEnum):
@@ -37,30 +44,51 @@ class Seen:
 
 @dataclass(slots=True)
 class BrokerInspection:
-    """What one connection could find out; `writable` names the exchanges that were tried."""
+    """What one connection could find out; `writable` names the exchanges that were tried.
+
+    `inner`: the memory and the inner queues, by name; `portals`: hosts that the first messages of
+    an inner queue wait for; `unreadable`: inner queues that we may not read; `may_fill`: whether
+    we may publish to queues by their names, None where that is not known.
+    """
 
     version: str = ""
     exchanges: dict[str, Seen] = field(default_factory=dict)
     queues: dict[str, Seen] = field(default_factory=dict)
     writable: dict[str, bool] = field(default_factory=dict)
     blocked: bool = False
+    inner: dict[str, Seen] = field(default_factory=dict)
+    portals: dict[str, set[str]] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    may_fill: bool | None = None
 
 
-async def visit(address: Address, topology: Topology) -> BrokerInspection:
-    """Connect to the one node of an address and look around; raises NotLetIn."""
+async def visit(
+    address: Address, topology: Topology, types: Iterable[int] = ()
+) -> BrokerInspection:
+    """Connect to the one node of an address and look around; raises NotLetIn.
+
+    `types`: entity types whose lanes may have queues.
+    """
     try:
         async with enter(address, "check") as session:
-            return await _inspection(session, topology)
+            found = BrokerInspection(version=_version(session))
+            await _look(session, topology, found)
+            await _look_inside(session, topology, types, found)
+            # Last: under an alarm the broker answers nothing that follows a publish.
+            await _try_publishing(session, topology, found)
+            return found
     except ConnectionLost as lost:
         raise NotLetIn(f"cut while it was asked ({lost})", "see the broker's log") from None
 
 
-async def _inspection(session: Session, topology: Topology) -> BrokerInspection:
-    found = BrokerInspection(version=_version(session))
+async def _look(session: Session, topology: Topology, found: BrokerInspection) -> None:
     for exchange in topology.exchanges:
         found.exchanges[exchange.name] = await _exchange(session, exchange)
     for queue in topology.queues:
-        found.queues[queue.name] = await _queue(session, queue)
+        found.queues[queue.name] = await _queue(session, queue.name)
+
+
+async def _try_publishing(session: Session, topology: Topology, found: BrokerInspection) -> None:
     for name in (topology.results_exchange, topology.dead_letter_exchange):
         if found.exchanges[name].presence is Presence.MISSING or found.blocked:
             continue
@@ -69,7 +97,38 @@ async def _inspection(session: Session, topology: Topology) -> BrokerInspection:
             found.blocked = True
         else:
             found.writable[name] = may
-    return found
+    if (topology.parked or topology.memory) and not found.blocked:
+        found.may_fill = await _may_publish(session, "")
+
+
+async def _look_inside(
+    session: Session, topology: Topology, types: Iterable[int], found: BrokerInspection
+) -> None:
+    """Look at what is not required: the memory, and the queues for what waits."""
+    if topology.memory:
+        found.inner[topology.memory] = await _queue(session, topology.memory)
+    for name in topology.inner_queues(types):
+        seen = found.inner[name] = await _queue(session, name)
+        if seen.presence is Presence.THERE:
+            await _peek(session, name, found)
+
+
+async def _peek(session: Session, name: str, found: BrokerInspection) -> None:
+    """Look at the first messages of an inner queue; the end of the channel returns them."""
+    channel = await session.channel()
+    with broker_errors():
+        try:
+            for _ in range(PEEKED):
+                message = await channel.basic_get(name, timeout=RPC_SECONDS)
+                if isinstance(message.delivery, Basic.GetEmpty):
+                    break
+                waiting = waiting_of(message.header.properties)
+                if waiting is not None:
+                    found.portals.setdefault(name, set()).add(waiting.portal)
+        except ChannelAccessRefused:
+            found.unreadable.add(name)
+            return
+        await channel.close()
 
 
 async def _exchange(session: Session, exchange: Exchange) -> Seen:
@@ -85,11 +144,11 @@ async def _exchange(session: Session, exchange: Exchange) -> Seen:
     return Seen(Presence.THERE)
 
 
-async def _queue(session: Session, queue: Queue) -> Seen:
+async def _queue(session: Session, name: str) -> Seen:
     channel = await session.channel()
     with broker_errors():
         try:
-            told = await channel.queue_declare(queue.name, passive=True, timeout=RPC_SECONDS)
+            told = await channel.queue_declare(name, passive=True, timeout=RPC_SECONDS)
         except ChannelNotFoundEntity:
             return Seen(Presence.MISSING)
         except ChannelAccessRefused:

@@ -1,7 +1,7 @@
 """Declares exchanges, queues and bindings, or checks that they are there."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +10,7 @@ from aiormq import Channel
 from aiormq.abc import FieldValue
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
+from service.domain.parking import DOUBTFUL, LINKS
 from service.rabbit.connection import ConnectionLost, broker_errors
 
 RPC_SECONDS = 10.0
@@ -42,7 +43,8 @@ class Queue:
 class Topology:
     """Every exchange and queue the importer needs; `declare`: create what is missing.
 
-    `parked`: what names of inner queues begin with; empty where there are none.
+    `memory`: the stream of notes; `parked`: what names of inner queues begin with. Both are empty
+    where there is none, and neither is required.
     """
 
     intake_exchange: str
@@ -55,6 +57,12 @@ class Topology:
     delivery_limit: int
     declare: bool = True
     parked: str = ""
+    memory: str = ""
+
+    def inner_queues(self, types: Iterable[int]) -> tuple[str, ...]:
+        """Return the names that inner queues have, with those of the lanes of some types."""
+        parts = (DOUBTFUL, LINKS, *sorted(types))
+        return tuple(f"{self.parked}.{part}" for part in parts) if self.parked else ()
 
     @property
     def results(self) -> dict[str, str]:

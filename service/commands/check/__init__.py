@@ -20,6 +20,7 @@ from service.commands.check.report import write
 from service.commands.check.rows import Row, fail, failed
 from service.settings.environment import injected, load
 from service.settings.tree import Settings
+from service.telemetry.labels import KNOWN_TYPES
 from service.telemetry.metrics import Metrics
 
 MAX_SECONDS = 60.0
@@ -35,8 +36,14 @@ def main(options: argparse.Namespace) -> int:
 
 async def _rows(settings: Settings) -> list[Row]:
     metrics = Metrics()
+    types = {*map(int, KNOWN_TYPES), *settings.bitrix.external_id_fields}
     broker, portal = await asyncio.gather(
-        _in_time("broker", broker_rows(settings.rabbit, metrics)),
+        _in_time(
+            "broker",
+            broker_rows(
+                settings.rabbit, metrics, portal=factories.portal_host(settings), types=types
+            ),
+        ),
         _in_time("portal", _portal(settings, metrics)),
     )
     return [

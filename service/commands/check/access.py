@@ -56,16 +56,21 @@ def needs(topology: Topology, inspection: BrokerInspection) -> list[Need]:
 
 def rights_row(account: Account, wanted: Iterable[Need], rights: Mapping[str, str]) -> Row:
     """Judge the rights that the management API told; a pattern matches anywhere in a name."""
-    lacking = [need for need in wanted if not _allows(rights.get(need.right, ""), need.name)]
-    if not lacking:
+    missing = lacking(wanted, rights)
+    if not missing:
         return ok("broker.rights", account.subject, "may do all that the importer does")
     return fail(
         "broker.rights",
         account.subject,
-        _told(lacking),
-        f"extend the user's {_named(lacking)} pattern",
-        _granting(account, lacking, rights),
+        told(missing),
+        f"extend the user's {_named(missing)} pattern",
+        granting(account, missing, rights),
     )
+
+
+def lacking(wanted: Iterable[Need], rights: Mapping[str, str]) -> list[Need]:
+    """Return what the rights that were told do not give."""
+    return [need for need in wanted if not _allows(rights.get(need.right, ""), need.name)]
 
 
 def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspection) -> Row:
@@ -77,10 +82,10 @@ def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspec
         return fail(
             "broker.rights",
             account.subject,
-            _told(denied),
+            told(denied),
             f"extend the user's {_named(denied)} pattern; its patterns are not told here: this "
             "command sets all three, to what the importer needs and no more",
-            _granting(account, [*wanted, *denied], {}),
+            granting(account, [*wanted, *denied], {}),
         )
     may = ", ".join(inspection.writable)
     found = f"may publish to {may}" if may else "not told"
@@ -93,11 +98,11 @@ def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspec
     )
 
 
-def _granting(account: Account, lacking: Sequence[Need], rights: Mapping[str, str]) -> str:
+def granting(account: Account, missing: Sequence[Need], rights: Mapping[str, str]) -> str:
     """Return the command that gives what is lacking beside what is there."""
     patterns = []
     for right in _RIGHTS:
-        names = dict.fromkeys(need.name for need in lacking if need.right == right)
+        names = dict.fromkeys(need.name for need in missing if need.right == right)
         own = rights.get(right, "")
         kept = [own] if own and _allows(f"({own})|.", "x") else []
         patterns.append("|".join([*kept, *(f"^{re.escape(name)}$" for name in names)]))
@@ -113,11 +118,12 @@ def _allows(pattern: str, name: str) -> bool:
         return False
 
 
-def _told(lacking: Iterable[Need]) -> str:
-    named = dict.fromkeys(f"{need.right} {need.name} (to {need.purpose})" for need in lacking)
+def told(missing: Iterable[Need]) -> str:
+    """Say which rights are missing, and what each is for."""
+    named = dict.fromkeys(f"{need.right} {need.name} (to {need.purpose})" for need in missing)
     return "may not: " + ", ".join(named)
 
 
-def _named(lacking: Iterable[Need]) -> str:
-    rights = {need.right for need in lacking}
+def _named(missing: Iterable[Need]) -> str:
+    rights = {need.right for need in missing}
     return " and ".join(each for each in _RIGHTS if each in rights)

@@ -1,6 +1,7 @@
 """Asks the broker and turns its answers into rows."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +10,7 @@ from yarl import URL
 from service.commands.check import access, queues
 from service.commands.check.access import Account
 from service.commands.check.described import DescribedQueue
+from service.commands.check.inner import inner_rights, inner_rows
 from service.commands.check.rows import Row, Status, fail, ok, unknown, warn
 from service.factories import CannotStart, address, topology
 from service.rabbit.connection import Address
@@ -37,35 +39,43 @@ class Node:
     found: BrokerInspection | None = None
 
 
-async def broker_rows(rabbit: Rabbit, metrics: Metrics) -> list[Row]:
-    """Ask every address over AMQP, and the management API where there is one."""
+async def broker_rows(
+    rabbit: Rabbit, metrics: Metrics, *, portal: str, types: Iterable[int]
+) -> list[Row]:
+    """Ask every address over AMQP, and the management API where there is one.
+
+    `types`: entity types of which a lane may have a queue.
+    """
     try:
         there = address(rabbit, metrics)
     except CannotStart as reason:
         remedy = "look at IMPORTER_RABBIT__CA_FILE, __CERT_FILE and __KEY_FILE"
         return [fail("broker.connection", "broker", str(reason), remedy)]
     names = topology(rabbit)
-    nodes = await asyncio.gather(*(_node(there, url, names) for url in there.urls))
+    nodes = await asyncio.gather(*(_node(there, url, names, types) for url in there.urls))
     found = next((each.found for each in nodes if each.found is not None), None)
     rows = _connections(nodes)
     if found is None:
         return rows
     hold = rabbit.hold_seconds
+    account = _account(there.urls[0])
     described, told = await _management(rabbit, there, names)
     return [
         *rows,
         *told,
         _alarms(found, described),
-        _rights(names, found, described, _account(there.urls[0])),
+        _rights(names, found, described, account),
         *_exchanges(names, found, described),
         *(row for queue in names.queues for row in _queue(names, queue, found, described, hold)),
+        *inner_rows(names, portal, found, account),
+        *_inner_rights(names, described, account),
     ]
 
 
-async def _node(there: Address, url: str, names: Topology) -> Node:
+async def _node(there: Address, url: str, names: Topology, types: Iterable[int]) -> Node:
     subject = node(URL(url))
     try:
-        found = await visit(replace(there, urls=[url]), names)
+        found = await visit(replace(there, urls=[url]), names, types)
     except NotLetIn as reason:
         return Node(subject, fail("broker.connection", subject, str(reason), reason.remedy))
     shown = f"connected, RabbitMQ {found.version}" if found.version else "connected"
@@ -133,6 +143,12 @@ def _rights(
     if described is None or described.rights is None:
         return access.tried_row(account, wanted, found)
     return access.rights_row(account, wanted, described.rights)
+
+
+def _inner_rights(names: Topology, described: Described | None, account: Account) -> list[Row]:
+    if described is None or described.rights is None:
+        return []
+    return inner_rights(names, account, described.rights)
 
 
 def _exchanges(names: Topology, found: BrokerInspection, described: Described | None) -> list[Row]:

@@ -7,8 +7,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import aio_pika
 import pytest
 
+from service.commands.check.access import Account
+from service.commands.check.inner import inner_rows
+from service.commands.check.rows import Status
 from service.factories import topology
 from service.rabbit.connection import Address
 from service.rabbit.inspection import BrokerInspection, Presence, visit
@@ -16,12 +20,13 @@ from service.rabbit.management import Described, Management, ManagementFailed, N
 from service.rabbit.session import NotLetIn, connect
 from service.rabbit.topology import ensure
 from service.settings.tree import Rabbit
-from tests.support.amqp import wait_until
+from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.node import RabbitNode
 from tests.support.ports import free_port
 
 NAMES = topology(Rabbit())
+ACCOUNT = Account("crm-importer", "/")
 
 
 @pytest.fixture
@@ -234,3 +239,42 @@ def test_management_says_why_it_cannot_be_used(broker: Broker) -> None:
         pytest.raises(ManagementFailed, match="the host name is not known"),
     ):
         management.get("overview")
+
+
+async def test_what_waits_is_looked_at_and_stays(
+    broker: Broker, vhost: str, amqp_url: str
+) -> None:
+    """Inner queues and the memory may be missing; whose events wait is told."""
+    found = await look(amqp_url)
+    assert {Presence.MISSING} == {seen.presence for seen in found.inner.values()}
+    assert found.may_fill
+    name = f"{NAMES.parked}.doubtful"
+    async with Upstream(amqp_url) as upstream:
+        await upstream.channel.declare_queue(name, durable=True)
+        headers = {"import_parked_reason": "doubt", "import_portal": "other.example"}
+        message = aio_pika.Message(b"{}", headers={**headers})
+        await upstream.channel.default_exchange.publish(message, name)
+        found = await look(amqp_url)
+        assert (1, {name: {"other.example"}}) == (found.inner[name].ready, found.portals)
+        await wait_until(lambda: _holds(upstream, name, 1))
+    rows = {row.subject: row for row in inner_rows(NAMES, "portal.example", found, ACCOUNT)}
+    row = rows[f"queue {name}"]
+    assert Status.WARN is row.status
+    assert "other.example" in row.found
+    assert Status.OK is rows[f"queue {NAMES.parked}.links"].status
+    ours = inner_rows(NAMES, "other.example", found, ACCOUNT)
+    assert {Status.OK} == {row.status for row in ours}
+
+
+async def _holds(upstream: Upstream, queue: str, count: int) -> bool:
+    return count == await upstream.ready(queue)
+
+
+async def test_who_may_not_fill_inner_queues_is_told(limited: str, amqp_url: str) -> None:
+    """A closed lane would pause the whole intake."""
+    found = await look(limited)
+    rows = inner_rows(NAMES, "portal.example", found, ACCOUNT)
+    told = [row for row in rows if row.check == "inner.rights"]
+    assert [Status.WARN] == [row.status for row in told]
+    assert "pauses the whole intake" in told[0].found
+    assert "amq" in told[0].command

@@ -1,0 +1,124 @@
+"""Judges the memory and the inner queues: what is missing costs no start, but a promise."""
+
+import shlex
+from collections.abc import Mapping
+
+from service.commands.check.access import Account, Need, granting, lacking, told
+from service.commands.check.rows import Row, ok, warn
+from service.rabbit.inspection import DEFAULT_EXCHANGE, BrokerInspection, Presence, Seen
+from service.rabbit.topology import Topology
+
+PAUSES = "a closed lane pauses the whole intake, and what waits does so within the prefetch"
+FORGETS = "a repeat is not recognised after a restart, and what was in a call is not known"
+_CHECK = "inner.queues"
+
+
+def inner_rows(
+    names: Topology, portal: str, found: BrokerInspection, account: Account
+) -> list[Row]:
+    """Return a row for the memory, and one for each inner queue that is there or always made."""
+    rows = [_memory(names, found)]
+    if not names.parked:
+        remedy = "set IMPORTER_RABBIT__PARKED_QUEUE, or remove it for the default"
+        return [*rows, warn(_CHECK, "inner queues", f"no name: {PAUSES}", remedy)]
+    always = names.inner_queues(())
+    rows += [
+        _queue(name, found, portal)
+        for name, seen in found.inner.items()
+        if name.startswith(f"{names.parked}.")
+        and (name in always or seen.presence is not Presence.MISSING)
+    ]
+    if found.may_fill is False:
+        denied = [Need("write", DEFAULT_EXCHANGE, "fill them")]
+        rows.append(
+            warn(
+                "inner.rights",
+                account.subject,
+                f"{told(denied)}: {PAUSES}; the memory is off",
+                "extend the user's write pattern; the command sets all three, to what the "
+                "shipped definitions give",
+                _shipped(names, account),
+            )
+        )
+    return rows
+
+
+def inner_rights(names: Topology, account: Account, rights: Mapping[str, str]) -> list[Row]:
+    """Judge the rights on inner queues and memory, where the management API tells them."""
+    wanted = []
+    if names.memory:
+        wanted += [Need("read", names.memory, "know what was noted")]
+    if names.parked:
+        lane = f"{names.parked}.128"
+        wanted += [Need("configure", lane, "make a lane's queue"), Need("read", lane, "read it")]
+    wanted += [Need("write", DEFAULT_EXCHANGE, "fill them")] if wanted else []
+    missing = lacking(wanted, rights)
+    if not missing:
+        return []
+    return [
+        warn(
+            "inner.rights",
+            account.subject,
+            f"{told(missing)}: {PAUSES if names.parked else FORGETS}",
+            "extend the user's patterns",
+            granting(account, missing, rights),
+        )
+    ]
+
+
+def _memory(names: Topology, found: BrokerInspection) -> Row:
+    check = "inner.memory"
+    if not names.memory:
+        remedy = "set IMPORTER_RABBIT__MEMORY_QUEUE, or remove it for the default"
+        return warn(check, "memory", f"off: {FORGETS}", remedy)
+    subject, seen = f"queue {names.memory}", found.inner[names.memory]
+    match seen.presence:
+        case Presence.THERE:
+            return ok(check, subject, "there")
+        case Presence.HIDDEN:
+            return warn(check, subject, f"not shown: {FORGETS}", _give_read(names.memory))
+        case Presence.MISSING if names.declare:
+            return ok(check, subject, "missing; `run` would create it, if the user may")
+        case Presence.MISSING:
+            remedy = "import the definitions, or let the user configure it once"
+            return warn(check, subject, f"missing: {FORGETS}", remedy)
+
+
+def _queue(name: str, found: BrokerInspection, portal: str) -> Row:
+    subject, seen = f"queue {name}", found.inner[name]
+    if seen.presence is Presence.HIDDEN or name in found.unreadable:
+        return warn(_CHECK, subject, f"may not be read: {PAUSES}", _give_read(name))
+    if seen.presence is Presence.MISSING:
+        return ok(_CHECK, subject, "missing; `run` makes it, if the user may configure it")
+    return _strangers(subject, seen, found.portals.get(name, set()) - {portal, ""})
+
+
+def _strangers(subject: str, seen: Seen, strangers: set[str]) -> Row:
+    if not strangers:
+        return ok(_CHECK, subject, f"there, {seen.ready} waiting")
+    return warn(
+        _CHECK,
+        subject,
+        f"{seen.ready} waiting, some for another portal: {', '.join(sorted(strangers))}",
+        "they stay until an importer of that portal runs here; was the portal renamed, send them "
+        "back with `crm-importer lanes return`",
+    )
+
+
+def _give_read(name: str) -> str:
+    return f"give the user the read right on {name}"
+
+
+def _shipped(names: Topology, account: Account) -> str:
+    """Return the command that gives all; empty where names have no common beginning."""
+    base = names.intake_queue.rpartition(".")[0]
+    if not base or (names.parked, names.memory) != (f"{base}.parked", f"{base}.memory"):
+        return ""
+    intake = base.replace(".", r"\.")
+    patterns = (
+        rf"^{intake}\.parked\..*$",
+        rf"^(amq\.default|{intake}(\..*)?)$",
+        rf"^{intake}\.(import|dlq|memory|parked\..*)$",
+    )
+    words = ("rabbitmqctl", "set_permissions", "-p", account.vhost, account.user)
+    return shlex.join([*words, *patterns])
