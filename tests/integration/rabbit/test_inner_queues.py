@@ -382,14 +382,14 @@ async def test_what_waits_for_another_portal_stays(amqp_url: str) -> None:
         await upstream.many([body(1), body(2)])
         await other.park(await other.next(), await other.next())
     async with process(amqp_url) as one, Upstream(amqp_url) as upstream:
-        await upstream.many([body(3), body(4)])
+        await upstream.publish(body(3))
         await one.park(await one.next())
         for _ in range(2):
             await wait_until(lambda: _is(upstream, f"{PREFIX}.128", 3))
             taken, _ = await one.broker.inner.take("128", 1)
             assert 1 == taken
             delivery = await one.next()
-            assert delivery.event.event_id in {"e3", "e4"}
+            assert "e3" == delivery.event.event_id
             await delivery.give_back()
         assert {"128": 2} == one.broker.inner.strangers()
 
