@@ -161,7 +161,7 @@ class Lanes:
         an open lane is closed by the caller, who knows whether its events have where to wait.
         """
         lane = self._lane(entity_type_id)
-        lane.answers.extend([False] * accepted + [True] * rejected)
+        lane.answers.extend(_mixed(accepted, rejected))
         if accepted or rejected:
             lane.broken = 0
         if accepted:
@@ -281,3 +281,9 @@ class Lanes:
         lane.refused.clear()
         lane.broke_alone.clear()
         lane.broken = 0
+
+
+def _mixed(accepted: int, rejected: int) -> Iterator[bool]:
+    """Spread the rejected items of a batch evenly: the brake may see the last part of it only."""
+    total = accepted + rejected
+    return ((at + 1) * rejected // total > at * rejected // total for at in range(total))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
+from tests.support.patience import patient
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Proxy
 
@@ -26,7 +27,7 @@ def flood(service: ServiceProcess) -> list[int]:
     for number in range(FLOOD):
         if len(kept) >= KEPT_OPEN:
             kept.popleft().close()
-        each = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+        each = socket.create_connection(("127.0.0.1", service.port), timeout=patient(10))
         kept.append(each)
         with suppress(OSError):
             each.sendall(REQUESTS[number % len(REQUESTS)])

@@ -163,15 +163,15 @@ async def test_results_say_what_the_contract_says(broker: Broker, vhost: str) ->
 
 
 async def test_a_window_is_not_waited_for_when_a_batch_is_full(broker: Broker, vhost: str) -> None:
-    """20 events leave at once although the window is 30 s."""
+    """20 events leave at once although the window is many minutes."""
     ids = [f"full-{n}" for n in range(20)]
     async with Environment(broker, vhost) as environment:
         await environment.start_service(
-            BATCH__WINDOW_SECONDS="30",
-            RABBIT__HOLD_SECONDS="60",
+            BATCH__WINDOW_SECONDS="500",
+            RABBIT__HOLD_SECONDS="600",
         )
         await environment.publish(deals(*ids))
-        await environment.settle(ids, timeout=10)
+        await environment.settle(ids)
         assert 1 == len(environment.import_calls())
 
 

@@ -20,6 +20,7 @@ from tests.support.commands import Commands
 from tests.support.environment import Environment
 from tests.support.letters import INTAKE_QUEUE, Letters
 from tests.support.node import RabbitNode
+from tests.support.patience import patient
 from tests.support.ports import free_port
 
 
@@ -182,7 +183,7 @@ async def test_interrupted_it_says_after_which_event_to_go_on(
         process.stdin.flush()
         await wait_until(lambda: _holds(letters, 300), what="the messages")
         process.send_signal(2)
-        _, err = await asyncio.to_thread(process.communicate, timeout=20)
+        _, err = await asyncio.to_thread(process.communicate, timeout=patient(20))
     assert 1 == process.returncode
     assert "--after 'e299'" in err.decode()
     assert "Traceback" not in err.decode()

@@ -18,6 +18,7 @@ from tests.support.commands import Commands
 from tests.support.environment import Environment, deals
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
 from tests.support.node import RabbitNode
+from tests.support.patience import patient
 
 PROGRAMS = "crm-importer|rabbitmqctl|rabbitmq-plugins|curl -s localhost:8080"
 TOLD = set(re.findall(rf"`((?:{PROGRAMS})[ /][^`…\n]+)`", RUNBOOKS.read_text()))
@@ -114,7 +115,7 @@ async def test_a_foreign_connection_is_closed_by_its_pid(node: RabbitNode, vhost
     pid = re.findall(r"^(<\S+>)\s", listed, re.MULTILINE)[-1]
     words = ("close_connection", pid, "no importer of ours")
     await asyncio.to_thread(node.run, "rabbitmqctl", *words)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patient(30)):
         await ended.wait()
 
 

@@ -109,6 +109,15 @@ def test_on_trial_only_what_belongs_to_it_joins_a_batch() -> None:
     assert not kept.admits(2, waited=False)
 
 
+@given(st.lists(st.integers(1, 8), min_size=1, max_size=20))
+def test_a_share_below_the_brake_closes_nothing_however_it_is_batched(sizes: list[int]) -> None:
+    """Two of each five are rejected; the brake may see the last part of a batch only."""
+    kept = lanes()
+    assert not any(
+        kept.answered(2, accepted=3 * size, rejected=2 * size, now=0.0) for size in sizes
+    )
+
+
 def test_the_brake_counts_by_type() -> None:
     """More than the share of the last so many; the caller closes."""
     kept = lanes()
