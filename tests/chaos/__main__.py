@@ -16,9 +16,10 @@ from pathlib import Path
 
 from tests.chaos import kept
 from tests.chaos.cells import FORM, MIXES, Cell, version_of
+from tests.chaos.mixes import AMID
 from tests.chaos.scenarios import BROKER_SIDE, SCENARIOS
 from tests.chaos.screen import Screen
-from tests.chaos.trial import Audit, run_trial
+from tests.chaos.trial import Audit, Order, run_trial
 from tests.checker.judge import judge
 from tests.checker.log import read
 from tests.support.broker import Broker, BrokerError, OwnBroker
@@ -166,7 +167,8 @@ async def _trial(cell: Cell, broker: Broker, seed: int, to: Path) -> Audit:
     broker.create_vhost(vhost)
     try:
         async with asyncio.timeout(TRIAL_SECONDS):
-            return await run_trial(SCENARIOS[cell.fault], broker, vhost, cell, seed, to=to)
+            order = Order(cell=cell, seed=seed, to=to, amid=AMID[cell.mix]())
+            return await run_trial(SCENARIOS[cell.fault], broker, vhost, order)
     except (AssertionError, TimeoutError, BrokerError) as broken:
         notes = "\n".join(getattr(broken, "__notes__", ()))
         return Audit(judge(read(to)), log=notes)

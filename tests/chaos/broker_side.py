@@ -51,13 +51,13 @@ def cut_at(moment: Moment, *, passing: bool = False) -> Harm:
 
 async def kill_service(trial: Trial) -> None:
     """Kill the service that works, and start another at once."""
-    _active(trial.environment).kill()
+    active(trial.environment).kill()
     await trial.start()
 
 
 async def suspend_service(trial: Trial) -> None:
     """Stop the service where it stands for longer than the broker bears, and let it go on."""
-    service = _active(trial.environment)
+    service = active(trial.environment)
     await trial.start()
     service.freeze()
     await asyncio.sleep(SUSPENDED_SECONDS)
@@ -147,7 +147,7 @@ async def replicas(trial: Trial) -> None:
     for number in range(2):
         await trial.imported(EVENTS * number // 2 + trial.dice.randrange(1, EVENTS // 2))
         async with trial.fault("SIGKILL service"):
-            _active(trial.environment).kill()
+            active(trial.environment).kill()
             await trial.publish(10)
             await trial.start()
 
@@ -157,7 +157,7 @@ async def results_deleted(trial: Trial) -> None:
     await trial.start()
     await trial.environment.settle(await trial.publish(EVENTS // 3))
     async with trial.fault("result queue deleted"):
-        await _delete(trial.environment, SUCCEEDED)
+        await delete(trial.environment, SUCCEEDED)
     await trial.publish(EVENTS // 2)
 
 
@@ -167,7 +167,7 @@ async def dead_letters_deleted(trial: Trial) -> None:
     await trial.start()
     await trial.environment.settle(await trial.publish(5, types=(2,), may_end=REJECTED))
     async with trial.fault("dead-letter queue deleted"):
-        await _delete(trial.environment, DEAD_LETTERS)
+        await delete(trial.environment, DEAD_LETTERS)
     await trial.publish(15, types=(2,), may_end=REJECTED)
     await trial.publish(EVENTS // 2, types=(128,))
 
@@ -178,17 +178,18 @@ async def intake_deleted(trial: Trial) -> None:
     ids = await trial.publish(EVENTS)
     await trial.imported(trial.dice.randrange(1, EVENTS - 20))
     async with trial.fault("intake queue deleted"):
-        await _delete(trial.environment, INTAKE_QUEUE)
+        await delete(trial.environment, INTAKE_QUEUE)
         await trial.environment.wait_intake()
         await trial.send([event(each, (2, 128)[place % 2]) for place, each in enumerate(ids)])
 
 
-async def _delete(environment: Environment, queue: str) -> None:
+async def delete(environment: Environment, queue: str) -> None:
+    """Delete a queue with all it holds."""
     async with Upstream(environment.broker.url(environment.vhost)) as upstream:
         await (await upstream.queue(queue)).delete(if_unused=False, if_empty=False)
 
 
-def _active(environment: Environment) -> ServiceProcess:
+def active(environment: Environment) -> ServiceProcess:
     """Return the replica that is given messages, or any that lives."""
     living = environment.survivors()
     return next((each for each in living if each.metrics()["importer_consumer_active"]), living[0])

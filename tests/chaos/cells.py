@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
-MIXES = ("none",)
+MIXES = ("none", "lane", "links")
 """What else goes on in a run."""
 FORM = "FAULT/BROKER/NODES/MIX"
 

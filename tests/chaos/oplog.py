@@ -139,4 +139,6 @@ def _events(call: Mapping[str, Any]) -> list[str]:
 
 
 def _owner(fields: Mapping[str, Any]) -> str:
-    return str(fields.get("title")).removeprefix(TITLE)
+    """Return whose item it is: its title says so, or its name where the portal makes the title."""
+    texts = [str(fields.get(name)) for name in ("title", "name")]
+    return next((text for text in texts if text.startswith(TITLE)), texts[0]).removeprefix(TITLE)

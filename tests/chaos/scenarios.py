@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 
-from tests.chaos import broker_side, mixtures, portal_side, upstream_side
+from tests.chaos import (
+    broker_side,
+    hostile_side,
+    memory_side,
+    mixtures,
+    portal_side,
+    upstream_side,
+)
 from tests.chaos.trial import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for side in (broker_side, portal_side, upstream_side, mixtures)
+    for side in (broker_side, memory_side, portal_side, hostile_side, upstream_side, mixtures)
     for scenario in side.SCENARIOS
 }
 BROKER_SIDE = frozenset(
-    scenario.name for side in (broker_side, mixtures) for scenario in side.SCENARIOS
+    scenario.name for side in (broker_side, memory_side, mixtures) for scenario in side.SCENARIOS
 )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.cells import Cell, version_of
 from tests.chaos.scenarios import SCENARIOS
-from tests.chaos.trial import run_trial
+from tests.chaos.trial import Order, run_trial
 from tests.support.broker import Broker, OwnBroker
 from tests.support.cluster import SIZE, Cluster, running_cluster
 
@@ -23,7 +23,8 @@ async def test_nothing_is_lost_and_nothing_doubled(
     if scenario.own_node and not isinstance(broker, OwnBroker):
         pytest.skip("needs a broker that may be killed, and TEST_RABBIT_URL names a foreign one")
     cell = Cell(name, version_of(broker.api("GET", "overview")))
-    audit = await run_trial(scenario, broker, vhost, cell, SEED, to=tmp_path / "log.jsonl")
+    order = Order(cell=cell, seed=SEED, to=tmp_path / "log.jsonl")
+    audit = await run_trial(scenario, broker, vhost, order)
     assert audit.clean, f"{audit.complaint()}\n{audit.log}"
 
 
@@ -39,6 +40,6 @@ async def test_nothing_is_lost_or_doubled_in_a_cluster(tmp_path: Path) -> None:
         for name in ("leader cut off", "SIGKILL broker"):
             broker.create_vhost(name)
             cell = Cell(name, version, SIZE)
-            to = tmp_path / cell.file_name(SEED)
-            audit = await run_trial(SCENARIOS[name], broker, name, cell, SEED, to=to)
+            order = Order(cell=cell, seed=SEED, to=tmp_path / cell.file_name(SEED))
+            audit = await run_trial(SCENARIOS[name], broker, name, order)
             assert audit.clean, f"{audit.complaint()}\n{audit.log}"

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aio_pika.exceptions import AMQPError
 
@@ -30,6 +30,7 @@ Outcomes = Sequence[frozenset[str]]
 Result = TypeVar("Result")
 SUCCEEDED: Outcomes = (frozenset({"succeeded"}),)
 REJECTED: Outcomes = (frozenset({"rejected"}),)
+UNSUPPORTED: Outcomes = (frozenset({"unsupported"}),)
 MALFORMED: Outcomes = (frozenset({"malformed"}),)
 NOT_TWICE: Outcomes = (frozenset({"succeeded"}), frozenset({"ambiguous"}))
 SOME = 5
@@ -96,6 +97,16 @@ class Audit:
         return "\n".join([*found[:SOME], *more])
 
 
+class Amid(Protocol):
+    """Goes on beside the fault, from the first start of a service on."""
+
+    async def begin(self, trial: "Trial") -> None:
+        """Begin when a service has started."""
+
+    async def end(self, trial: "Trial") -> None:
+        """End, so that everything can settle."""
+
+
 class Trial:
     """One run of a scenario: the environment, the dice, and what every event may end as."""
 
@@ -107,14 +118,18 @@ class Trial:
         log: OperationLog,
         proxy: Proxy,
         patience: float,
+        amid: Amid | None = None,
     ) -> None:
-        """Begin with nothing published."""
+        """Begin with nothing published; `amid`: what goes on beside the fault."""
         self.environment = environment
         self.dice = dice
         self.proxy = proxy
         self.log = log
         self.portal = PortalWatch(log, environment.portal)
         self.expected: dict[str, Outcomes] = {}
+        self._later: dict[str, Outcomes] = {}
+        self._amid = amid
+        self._begun = False
         self._patience = patience
         self._messages = 0
         self._depths: Mapping[str, Depth] = {}
@@ -137,7 +152,18 @@ class Trial:
 
     async def start(self, **settings: str) -> ServiceProcess:
         """Start a service and wait until it is ready."""
-        return await self.environment.start_service(**settings)
+        service = await self.environment.start_service(**settings)
+        if self._amid is not None and not self._begun:
+            self._begun = True
+            await self._amid.begin(self)
+        return service
+
+    async def begin_memory(self, **settings: str) -> None:
+        """Have the memory made by a process that is gone: its first one cannot rely on it yet."""
+        first = await self.start(**settings)
+        await wait_until(lambda: "memory following" in first.stderr(), what="the memory")
+        first.terminate()
+        await by_hand(first.wait)
 
     @asynccontextmanager
     async def fault(self, what: str) -> AsyncIterator[None]:
@@ -171,17 +197,20 @@ class Trial:
         bodies: Sequence[Mapping[str, Any] | bytes],
         *,
         may_end: Outcomes = SUCCEEDED,
+        later: bool = False,
         **properties: Any,
     ) -> None:
-        """Publish bodies until each is accepted; each event is then expected to end as said."""
+        """Publish bodies until each is accepted; each event is then expected to end as said.
+
+        `later`: not before everything shall settle.
+        """
         waiting = [
             each if isinstance(each, bytes) else json.dumps(dict(each)).encode() for each in bodies
         ]
-        self.expected |= {event_of({}, body): may_end for body in waiting}
         deadline = time.monotonic() + PUBLISH_SECONDS
         while waiting:
             try:
-                waiting = await self._publish_once(waiting, may_end, properties)
+                waiting = await self._publish_once(waiting, may_end, properties, later=later)
             except (AMQPError, OSError):
                 if time.monotonic() > deadline:
                     raise
@@ -189,27 +218,26 @@ class Trial:
                 await asyncio.sleep(0.2)
 
     async def _publish_once(
-        self, bodies: Sequence[bytes], may_end: Outcomes, properties: Mapping[str, Any]
+        self,
+        bodies: Sequence[bytes],
+        may_end: Outcomes,
+        properties: Mapping[str, Any],
+        *,
+        later: bool,
     ) -> list[bytes]:
         """Publish each body once; return those that the broker did not accept."""
         environment = self.environment
         async with Upstream(environment.broker.url(environment.vhost)) as upstream:
 
             async def publish(body: bytes) -> bool:
-                self._messages += 1
-                message, name = self._messages, event_of({}, body)
-                self.log.note(
-                    "publish",
-                    message=message,
-                    event=name,
-                    type=_type_of(body),
-                    may_end=[sorted(one) for one in may_end],
-                )
+                message = self.published(body, may_end, later=later)
+                # What has no id of its own is named by this one: see event_of.
+                named = {"message_id": event_of({}, body)} if _type_of(body) is None else {}
                 try:
-                    await upstream.publish(body, **properties)
+                    await upstream.publish(body, **named, **properties)
                 except (AMQPError, OSError):
                     return False
-                self.log.note("accept", message=message, event=name)
+                self.accepted(message, body)
                 return True
 
             accepted: list[bool] = []
@@ -217,6 +245,21 @@ class Trial:
                 part = bodies[start : start + AT_ONCE]
                 accepted += await asyncio.gather(*map(publish, part))
             return [body for body, there in zip(bodies, accepted, strict=True) if not there]
+
+    def published(self, body: bytes, may_end: Outcomes, *, later: bool = False) -> int:
+        """Note that a body is about to be published; return the number of the message."""
+        self._messages += 1
+        name = event_of({}, body)
+        (self._later if later else self.expected)[name] = may_end
+        ends = [sorted(one) for one in may_end]
+        self.log.note(
+            "publish", message=self._messages, event=name, type=_type_of(body), may_end=ends
+        )
+        return self._messages
+
+    def accepted(self, message: int, body: bytes) -> None:
+        """Note that the broker has confirmed a message: from now on it must not be lost."""
+        self.log.note("accept", message=message, event=event_of({}, body))
 
     def allow(self, what: str, event_ids: Sequence[str]) -> None:
         """Allow some events what is else a fault: to `double`, or to `repeat` with other ids."""
@@ -234,6 +277,9 @@ class Trial:
     async def settle(self) -> list[str]:
         """Wait until everything has settled and note what is left; return what did not."""
         complaints = []
+        if self._amid is not None:
+            await self._amid.end(self)
+        self.expected |= self._later
         for step in (self._settled, self._empty, self.environment.wait_balanced):
             try:
                 await step()
@@ -272,12 +318,20 @@ def event(event_id: str, entity_type: int = 2, **fields: Any) -> dict[str, Any]:
     return {"entityTypeId": entity_type, "id": event_id, "fields": named}
 
 
-async def run_trial(
-    scenario: Scenario, broker: Broker, vhost: str, cell: Cell, seed: int, *, to: Path
-) -> Audit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Says what to run where: a cell and a seed, what goes on beside, and where the log goes."""
+
+    cell: Cell
+    seed: int
+    to: Path
+    amid: Amid | None = None
+
+
+async def run_trial(scenario: Scenario, broker: Broker, vhost: str, order: Order) -> Audit:
     """Run a scenario in an empty virtual host, write its log, and return what came of it."""
     settings = {**QUICK, **BRIEF, **scenario.settings}
-    log = OperationLog(**cell.members(), seed=seed, settle=float(settings[SETTLE]))
+    log = OperationLog(**order.cell.members(), seed=order.seed, settle=float(settings[SETTLE]))
     started = time.monotonic()
     async with AsyncExitStack() as stack:
         first, *others = broker.urls(vhost)
@@ -292,8 +346,14 @@ async def run_trial(
             watch=log.read_message,
         )
         await stack.enter_async_context(environment)
-        dice = random.Random(f"{scenario.name} {seed}")
-        trial = Trial(environment, dice, log=log, proxy=proxy, patience=scenario.patience)
+        trial = Trial(
+            environment,
+            random.Random(f"{scenario.name} {order.seed}"),
+            log=log,
+            proxy=proxy,
+            patience=scenario.patience,
+            amid=order.amid,
+        )
         try:
             await scenario.act(trial)
             complaints = await trial.settle()
@@ -301,7 +361,7 @@ async def run_trial(
             log.note("broken", why=f"{type(error).__name__}: {error}")
             raise
         finally:
-            log.write(to)
+            log.write(order.to)
         audit = Audit(judge(parse(log.text())), time.monotonic() - started, complaints)
         if not audit.clean:
             audit.log = environment.logs()[-LOG_BYTES:]

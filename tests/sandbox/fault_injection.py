@@ -78,7 +78,9 @@ async def _poison(fault: Fault, call: Call, execute: Execute) -> Reply:
     if not positions:
         return await execute()
     await _execute_prefix(positions[0] + fault.saved, call, execute)
-    if fault.then == "cut":
+    if fault.then == "hang":
+        await asyncio.sleep(fault.seconds)
+    if fault.then in {"cut", "hang"}:
         return CUT
     if fault.then == "html":
         return html_reply(fault.status or 500)

@@ -57,11 +57,14 @@ class Flow:
     held: float
     returned: float
     lost: float
+    parked: float = 0.0
+    unparked: float = 0.0
 
     @property
     def balanced(self) -> bool:
         """Tell whether every delivery is accounted for."""
-        return self.received == self.settled + self.held + self.returned + self.lost
+        gone = self.settled + self.held + self.returned + self.parked + self.lost
+        return self.received + self.unparked == gone
 
 
 @dataclass(slots=True)
@@ -242,6 +245,8 @@ class Environment:
             held=sums["held_messages"],
             returned=sums["messages_returned_total"],
             lost=sums["messages_lost_with_session_total"],
+            parked=sums["messages_parked_total"],
+            unparked=sums["messages_unparked_total"],
         )
 
     def logs(self) -> str:

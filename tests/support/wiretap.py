@@ -207,7 +207,7 @@ def _target(exchange: str, key: str) -> str:
         return TARGETS.get(exchange, exchange)
     if key == INTAKE:
         return "intake"
-    return key.removeprefix(f"{PREFIX}.").partition(".")[0]
+    return key.removeprefix(f"{PREFIX}.").partition(".")[0] or "nowhere"
 
 
 def _read_properties(content: _Content, written: bytes) -> None:
