@@ -92,6 +92,7 @@ def surroundings(run: Run) -> Sequence[Any]:
 def tables(runs: Sequence[Run]) -> Mapping[str, str]:
     """Return every generated table, by the name of its place in the pages."""
     return {
+        "brokers": table(("RabbitMQ",), runs, lambda run: [run["broker"]]),
         "surroundings": table(("RabbitMQ", "nodes", "amid"), runs, surroundings),
         "faults": table(("fault",), runs, lambda run: [run["fault"]]),
     }

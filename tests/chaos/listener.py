@@ -1,4 +1,4 @@
-"""Forwards a port to the portal; can stop listening, so that connections are refused."""
+"""Forwards a port to the portal; can refuse connections, and hold back requests."""
 
 import asyncio
 from contextlib import suppress
@@ -7,6 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK = 65_536
+LINGER_SECONDS = 1.0
 END_SECONDS = 5.0
 
 
@@ -20,6 +21,17 @@ class Listener:
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._port = 0
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self.held = 0
+
+    def hold(self) -> None:
+        """Keep what comes from now on, and tell nobody."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Let it go on, whether or not its sender still waits."""
+        self._flows.set()
 
     @property
     def url(self) -> str:
@@ -67,16 +79,29 @@ class Listener:
         self._writers |= {writer, back}
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_pass_on(reader, back))
-                tasks.create_task(_pass_on(there, writer))
+                tasks.create_task(self._pass_on(reader, back))
+                tasks.create_task(self._pass_on(there, writer))
         finally:
             self._writers -= {writer, back}
 
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward until either side ends, then end the other; what is held is not forgotten."""
+        chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._give(chunks, writer))
+            with suppress(OSError):
+                while chunk := await reader.read(CHUNK):
+                    self.held += not self._flows.is_set()
+                    chunks.put_nowait(chunk)
+            chunks.put_nowait(b"")
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Forward until either side ends; then end the other."""
-    with suppress(OSError):
-        while chunk := await reader.read(CHUNK):
-            writer.write(chunk)
-            await writer.drain()
-    writer.transport.abort()
+    async def _give(self, chunks: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await chunks.get():
+                await self._flows.wait()
+                writer.write(chunk)
+                await writer.drain()
+        if self.held:
+            # A server that sees the end together with the request would not begin with it.
+            await asyncio.sleep(LINGER_SECONDS)
+        writer.close()
