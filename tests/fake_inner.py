@@ -84,6 +84,7 @@ class FakeInnerQueues:
             time.time(),
             parking.perhaps_sent,
             parking.attempts,
+            time.time(),
         )
         number = len(self._broker.messages)
         copy = replace(Message(number, original.event), stay=stay, queue=parking.queue)

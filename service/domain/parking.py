@@ -22,7 +22,8 @@ class Stay:
     the two above), empty where it came through the intake; `reason`: why it waited; `waited`:
     seconds that count of its waiting so far; `parked_at`: seconds since the epoch; `perhaps_sent`:
     None where no call may have carried it, else from when on a look-up proves something, in
-    seconds since the epoch; `attempts`: calls that carried it.
+    seconds since the epoch; `attempts`: calls that carried it; `received_at`: when its event came
+    to the intake first, in seconds since the epoch.
     """
 
     queue: str
@@ -31,6 +32,7 @@ class Stay:
     parked_at: float
     perhaps_sent: float | None
     attempts: int
+    received_at: float
 
 
 @dataclass(frozen=True, slots=True)

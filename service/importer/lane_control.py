@@ -16,9 +16,9 @@ from service.domain.outcomes import Fault, PauseReason
 from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
 from service.domain.passes import Passes
 from service.importer.intake_control import RUNBOOK
+from service.importer.lane_signs import LaneSigns
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Delivery
-from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -84,10 +84,7 @@ class LaneControl:
         self._told = _Told()
         self._wake = asyncio.Event()
         self._depths_at = float("-inf")
-        self._shown: set[tuple[str, str]] = set()
-        self._shown_at = self._clock()
-        self._filled: dict[str, float] = {}
-        self._parked_as: dict[str, str] = {}
+        self.signs = LaneSigns(metrics, self._clock())
         self.depths: dict[str, int] = {}
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
@@ -137,6 +134,7 @@ class LaneControl:
 
     def parked(self, claim: Claim[Delivery], reason: str) -> None:
         """Note that a claim waits elsewhere now; a doubtful one can be asked for from a time."""
+        self.signs.parked(claim, reason, self._clock())
         if reason == DOUBT:
             self._passes.by(DOUBTFUL, max(claim.known.look_at, self._clock()))
         elif reason == LINK:
@@ -196,6 +194,8 @@ class LaneControl:
                 return True
             most = room if queue.isdigit() else min(room, self._batch)
             came, left = await self._take(queue, most)
+            if came and not self._passes.under_way(queue):
+                self.signs.oldest.pass_began(queue)
             self._passes.took(queue, came, left, self._clock())
             more = more or self._passes.under_way(queue)
         return more
@@ -215,42 +215,19 @@ class LaneControl:
         now = self._clock()
         if self._lot.exists and now >= self._depths_at + DEPTH_SECONDS:
             self._depths_at = now
-            self.depths = dict(await self._lot.queues.depths())
+            found = dict(await self._lot.queues.depths())
+            if found or not self._lot.queues.known():
+                self.depths = found
+            for queue, depth in found.items():
+                self.signs.oldest.measured(queue, depth, now)
         self._show()
 
     def _show(self) -> None:
-        """Bring the lanes' metrics up to date."""
-        closed = {each.entity_type_id: each for each in self.lanes.not_open()}
-        gauge, shown = self._metrics.lane_closed, set[tuple[str, str]]()
-        passed, self._shown_at = self._clock() - self._shown_at, self._clock()
-        for number, lane in closed.items():
-            labels = (self._metrics.lane(number), str(lane.reason))
-            gauge.labels(*labels).set(1)
-            self._metrics.paused_seconds.labels(labels[1], labels[0]).inc(passed)
-            shown.add(labels)
-        for labels in self._shown - shown:
-            gauge.labels(*labels).set(0)
-        self._shown = self._shown | shown
-        self._show_depths()
-
-    def _show_depths(self) -> None:
-        """Show how many events wait for what, and since when."""
-        now, oldest = self._clock(), dict[str, float]()
-        for queue, depth in self.depths.items():
-            label = self._metrics.lane(int(queue)) if queue.isdigit() else ALL_LANES
-            reason = self._lot.reasons.get(queue)
-            if reason is not None:
-                gauge, before = self._metrics.parked_messages, self._parked_as.get(queue)
-                if before is not None and before != reason:
-                    gauge.labels(label, before).set(0)
-                gauge.labels(label, reason).set(depth)
-                self._parked_as[queue] = reason
-            since = self._filled.setdefault(queue, now)
-            if not depth:
-                self._filled[queue] = since = now
-            oldest[label] = max(oldest.get(label, 0.0), now - since)
-        for label, seconds in oldest.items():
-            self._metrics.oldest_parked.labels(label).set(seconds)
+        """Bring the lanes' metrics up to date; a process that stands by has none."""
+        now = self._clock()
+        ours = self._room.active is True or self._breaker.mode is not Mode.FLOWING
+        self.signs.show_lanes(self.lanes.not_open() if ours else (), now)
+        self.signs.show_waiting(self.depths, self._lot.reasons, now)
 
     def _announce(self, entity_type_id: int, event: str) -> None:
         """Tell people once for each change: why, until when, and who must act."""

@@ -171,7 +171,8 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
     """
     waiting = waiting_of(properties)
     if waiting is None:
-        return Stay(queue, _REASONS.get(queue, ""), 0.0, time.time(), None, 0) if queue else None
+        now = time.time()
+        return Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now) if queue else None
     sent = waiting.perhaps_sent
     return Stay(
         queue,
@@ -180,6 +181,7 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
         waiting.parked_at.timestamp(),
         None if sent is None else sent.timestamp(),
         waiting.attempts,
+        waiting.received_at.timestamp(),
     )
 
 

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
@@ -150,3 +152,52 @@ async def test_fresh_events_flow_whatever_waits_to_be_looked_up(
         assert len(done & set(waiting)) < len(waiting)
         await environment.settle([*waiting, "first", "fresh"])
         environment.assert_effectively_once([*waiting, "first", "fresh"])
+
+
+@pytest.mark.timeout(300)
+async def test_the_metrics_tell_of_a_closed_lane_and_of_what_waits(
+    broker: Broker, vhost: str
+) -> None:
+    """1 while it is closed and 0 afterwards; its time counts; what was parked came out again."""
+    waiting = [f"s{n}" for n in range(7)]
+    lane, scope = f'entity_type="{LANE}"', 'reason="scope"'
+    shut = f'importer_paused_seconds_total{{lane="{LANE}",{scope}}}'
+    closed_now = f"importer_lane_closed{{{lane},{scope}}}"
+    oldest = f"importer_oldest_parked_seconds{{{lane}}}"
+    async with Environment(broker, vhost) as environment:
+        environment.portal.faults([DENIED])
+        service = await environment.start_service()
+        await environment.publish(items(*waiting))
+        await closed(service, "scope")
+        await wait_until(
+            lambda: service.metrics().get(f"importer_parked_messages{{{lane},{scope}}}") == 7,
+            timeout=60,
+            what="all being shown as parked",
+        )
+        # At each trial everything that waits is taken and put back: it is not younger for that.
+        await wait_until(
+            lambda: service.metrics()[f"importer_messages_unparked_total{{{lane},{scope}}}"] > 7,
+            timeout=60,
+            what="two trials",
+        )
+        before = service.metrics()
+        await asyncio.sleep(3)
+        shown = service.metrics()
+        assert 1 == shown[closed_now]
+        assert shown[shut] >= before[shut] + 2
+        assert shown[oldest] >= before[oldest] + 2
+        assert 0 == shown['importer_paused{reason="scope"}']
+        environment.portal.faults([])
+        await environment.settle(waiting)
+        await open_again(service)
+        await wait_until(lambda: service.metrics()[closed_now] == 0, what="an open lane")
+        await wait_until(
+            lambda: service.metrics()[oldest] == 0, timeout=60, what="nothing being old"
+        )
+        await environment.wait_balanced()
+        shown = service.metrics()
+        parked, unparked = (
+            shown[f"importer_messages_{word}_total{{{lane},{scope}}}"]
+            for word in ("parked", "unparked")
+        )
+        assert parked == unparked >= 14

@@ -1,0 +1,59 @@
+"""Knows how long the longest waiting event of each inner queue waits, as far as one may know."""
+
+from dataclasses import dataclass
+
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Times of one queue, in seconds of the loop.
+
+    `earlier`: the oldest event put there before the present pass over the queue began; `since`:
+    the oldest one put there afterwards; `put_at`: when the last one was put there; `filled_at`:
+    since when something lies there.
+    """
+
+    earlier: float = NEVER
+    since: float = NEVER
+    put_at: float = -NEVER
+    filled_at: float | None = None
+
+
+class OldestWaiting:
+    """Follows what is put into inner queues.
+
+    An event that still waits after it was looked at is put there again. So a pass over a queue
+    meets all that lay there, and what was put there before the last pass has ended or was put
+    there again. A closed lane is not passed over: nothing of it ends.
+    """
+
+    def __init__(self) -> None:
+        """Know of nothing that waits."""
+        self._queues: dict[str, _Queue] = {}
+
+    def put(self, queue: str, received_at: float, now: float) -> None:
+        """Note an event that waits in a queue since it was received."""
+        found = self._queues.setdefault(queue, _Queue())
+        found.since, found.put_at = min(found.since, received_at), now
+
+    def pass_began(self, queue: str) -> None:
+        """Note that all that lies in a queue is looked at from now on."""
+        found = self._queues.setdefault(queue, _Queue())
+        found.earlier, found.since = found.since, NEVER
+
+    def measured(self, queue: str, depth: int, asked_at: float) -> None:
+        """Note how much lay in a queue at a time."""
+        found = self._queues.setdefault(queue, _Queue())
+        if depth and found.filled_at is None:
+            found.filled_at = asked_at
+        elif not depth and found.put_at < asked_at:
+            self._queues[queue] = _Queue()
+
+    def seconds(self, queue: str, now: float) -> float:
+        """Return how long the oldest waits; what others put there, since we know of it."""
+        found = self._queues.get(queue, _Queue())
+        oldest = min(found.earlier, found.since)
+        if oldest == NEVER:
+            oldest = now if found.filled_at is None else found.filled_at
+        return max(0.0, now - oldest)

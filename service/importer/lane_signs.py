@@ -1,0 +1,65 @@
+"""Shows in the metrics which lanes are closed, and what waits in the inner queues."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+from service.domain.claims import Claim
+from service.domain.lanes import ClosedLane
+from service.domain.oldest_waiting import OldestWaiting
+from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
+from service.importer.results import Delivery
+from service.telemetry.labels import ALL_LANES
+from service.telemetry.metrics import Metrics
+
+_QUEUES = {DOUBT: DOUBTFUL, LINK: LINKS}
+
+
+class LaneSigns:
+    """Keeps the metrics of lanes and inner queues up to date."""
+
+    def __init__(self, metrics: Metrics, now: float) -> None:
+        """Show nothing yet."""
+        self.oldest = OldestWaiting()
+        self._metrics = metrics
+        self._closed: set[tuple[str, str]] = set()
+        self._waiting: set[tuple[str, str]] = set()
+        self._aged: set[str] = set()
+        self._shown_at = now
+
+    def parked(self, claim: Claim[Delivery], reason: str, now: float) -> None:
+        """Note that the messages of a claim wait elsewhere now."""
+        queue = _QUEUES.get(reason, str(claim.event.entity_type_id))
+        for delivery in claim.deliveries:
+            received_at = delivery.received_at
+            if delivery.stay is not None:
+                received_at = now - max(0.0, time.time() - delivery.stay.received_at)
+            self.oldest.put(queue, received_at, now)
+
+    def show_lanes(self, closed: Iterable[ClosedLane], now: float) -> None:
+        """Show the lanes that are not open, and count the time."""
+        passed, self._shown_at = now - self._shown_at, now
+        labels = {(self._metrics.lane(e.entity_type_id), str(e.reason)) for e in closed}
+        for lane, reason in labels:
+            self._metrics.lane_closed.labels(lane, reason).set(1)
+            self._metrics.paused_seconds.labels(reason, lane).inc(passed)
+        for each in self._closed - labels:
+            self._metrics.lane_closed.labels(*each).set(0)
+        self._closed = labels
+
+    def show_waiting(
+        self, depths: Mapping[str, int], reasons: Mapping[str, str], now: float
+    ) -> None:
+        """Show how many events wait for what, and since when."""
+        waiting, oldest = dict[tuple[str, str], int](), dict[str, float]()
+        for queue, depth in depths.items():
+            label = self._metrics.lane(int(queue)) if queue.isdigit() else ALL_LANES
+            if queue in reasons:
+                labels = (label, reasons[queue])
+                waiting[labels] = waiting.get(labels, 0) + depth
+            oldest[label] = max(oldest.get(label, 0.0), self.oldest.seconds(queue, now))
+        for labels, count in {**dict.fromkeys(self._waiting, 0), **waiting}.items():
+            self._metrics.parked_messages.labels(*labels).set(count)
+        self._waiting |= waiting.keys()
+        for label, seconds in {**dict.fromkeys(self._aged, 0.0), **oldest}.items():
+            self._metrics.oldest_parked.labels(label).set(seconds)
+        self._aged |= oldest.keys()
