@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
@@ -154,7 +152,6 @@ async def test_fresh_events_flow_whatever_waits_to_be_looked_up(
         environment.assert_effectively_once([*waiting, "first", "fresh"])
 
 
-@pytest.mark.timeout(300)
 async def test_the_metrics_tell_of_a_closed_lane_and_of_what_waits(
     broker: Broker, vhost: str
 ) -> None:
