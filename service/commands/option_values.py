@@ -32,6 +32,14 @@ def entity_type(text: str) -> int:
     return number
 
 
+@checked("an event id: a text in UTF-8")
+def event_id(text: str) -> str:
+    """Read an event id."""
+    if not text.encode():
+        raise ValueError
+    return text
+
+
 @checked("an encoding, such as windows-1251")
 def encoding(text: str) -> str:
     """Read the name of an encoding."""

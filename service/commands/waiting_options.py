@@ -19,7 +19,12 @@ def find(commands: Parsers) -> None:
         epilog=help_texts.FIND,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    find.add_argument("id", metavar="ID", help="the event id; of a CloudEvent 'SOURCE ID'")
+    find.add_argument(
+        "id",
+        type=option_values.event_id,
+        metavar="ID",
+        help="the event id; of a CloudEvent 'SOURCE ID'",
+    )
     find.add_argument(
         "--type", type=option_values.entity_type, metavar="N", help="entity type, where known"
     )

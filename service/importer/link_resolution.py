@@ -1,8 +1,10 @@
 """Finds the items that events refer to, before they are sent; what is not found is waited for."""
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
@@ -21,6 +23,8 @@ from service.importer.memory import CallNotes
 from service.telemetry.metrics import Metrics
 
 D = TypeVar("D")
+MAX_LOOKED_AT = 20
+"""References of one claim that are looked at after each batch."""
 HERE_SECONDS = 5.0
 """What waits for longer waits in an inner queue."""
 
@@ -69,9 +73,16 @@ class LinkResolution(Generic[D]):
             return Prepared(batch)
         self._numbers.heed_set_back()
         left = [claim for claim in batch.claims if not self._is_impossible(claim, decision)]
-        waiting = [each for claim in left if (each := self._opened(claim)) is not None]
+        waiting: list[Open[D]] = []
+        for claim in left:
+            await asyncio.sleep(0)  # Hundreds of references take long, and others want a turn.
+            opened = self._opened(claim)
+            waiting += [] if opened is None else [opened]
         asked = await self._numbers.ask(waiting)
-        kept = [each.claim for each in waiting if not self._judged(each, asked, decision)]
+        kept: list[Claim[D]] = []
+        for each in waiting:
+            await asyncio.sleep(0)
+            kept += [] if self._judged(each, asked, decision) else [each.claim]
         self._metrics.links_waiting.set(len(self._waits))
         ready = [claim for claim in left if not claim.event.links or claim.known.links.values]
         if len(ready) == len(batch.claims):
@@ -107,9 +118,11 @@ class LinkResolution(Generic[D]):
     def may_go_on(self, claim: Claim[D]) -> bool:
         """Tell whether an item is known now that a claim has waited for here."""
         links = claim.known.links
-        return links.here_since is not None and any(
-            self._numbers.of(each) is not None for each in links.in_flight
-        )
+        some = islice(links.in_flight, MAX_LOOKED_AT)
+        return links.here_since is not None and any(map(self._is_known, some))
+
+    def _is_known(self, reference: Reference) -> bool:
+        return self._numbers.of(reference) is not None
 
     def _is_impossible(self, claim: Claim[D], decision: Decision[D]) -> bool:
         """End a claim that refers to what nobody can find."""
@@ -135,7 +148,7 @@ class LinkResolution(Generic[D]):
 
     def _missing(self, claim: Claim[D]) -> list[Reference]:
         every = references(claim.event.links)
-        known = {each: 0 for each in every if self._numbers.of(each) is not None}
+        known = dict.fromkeys(filter(self._is_known, every), 0)
         return missing(claim.event.links, known)
 
     def _resolve(self, claim: Claim[D], asked: Collection[Reference]) -> None:

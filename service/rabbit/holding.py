@@ -162,7 +162,8 @@ async def _see_back(channel: Channel, queue: str, held: int) -> None:
     most, since = -1, _now()
     while True:
         ready, _ = await depth(channel, queue)
-        if ready >= held or _now() - since > RETURNED_SECONDS:
+        # Fewer than a moment ago: somebody takes them.
+        if ready >= held or ready < most or _now() - since > RETURNED_SECONDS:
             return
         if ready > most:
             most, since = ready, _now()

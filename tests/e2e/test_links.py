@@ -86,8 +86,8 @@ async def test_what_was_imported_long_ago_is_found(broker: Broker, vhost: str) -
     """After a restart from the memory; without one by a look-up; by somebody else's name, too."""
     async with Environment(broker, vhost, settings=SETTINGS, portal=PORTAL) as environment:
         first = await environment.start_service(BITRIX__ORIGINATOR="1c")
-        await environment.publish([item(COMPANY, "theirs")])
-        await environment.settle(["theirs"])
+        await environment.publish([item(COMPANY, "theirs"), item(CONTACT, "their-contact")])
+        await environment.settle(["theirs", "their-contact"])
         first.terminate()
         first.wait()
         second = await environment.start_service()
@@ -99,14 +99,19 @@ async def test_what_was_imported_long_ago_is_found(broker: Broker, vhost: str) -
         deal = item(
             DEAL,
             "deal",
-            contactId=to(CONTACT, "ours"),
+            contactIds=[
+                to(CONTACT, "ours"),
+                to(CONTACT, "their-contact", originatorId="1c"),
+            ],
             companyId=to(COMPANY, "theirs", originatorId="1c"),
         )
         await environment.publish([deal])
         books = await environment.settle(["deal"])
-        numbers = environment.crm_ids()
-    expected = {"contactId": numbers["ours"], "companyId": numbers["theirs"]}
-    assert expected == links_in(books)["deal"]
+        numbers, calls = environment.crm_ids(), environment.portal.ledger()["calls"]
+    contacts = [numbers["ours"], numbers["their-contact"]]
+    assert {"contactIds": contacts, "companyId": numbers["theirs"]} == links_in(books)["deal"]
+    asked = [each["entity_type"] for each in calls if each["method"] == "crm.item.list"]
+    assert {COMPANY, CONTACT} == set(asked[-2:])
 
 
 async def test_an_event_waits_for_one_that_was_never_published(broker: Broker, vhost: str) -> None:
@@ -206,3 +211,27 @@ async def test_an_event_in_doubt_is_waited_for(broker: Broker, vhost: str) -> No
         environment.assert_effectively_once(["contact", "deal"])
         numbers = environment.crm_ids()
     assert {"contactId": numbers["contact"]} == links_in(books)["deal"]
+
+
+async def test_more_events_wait_than_the_importer_may_hold(broker: Broker, vhost: str) -> None:
+    """They hold up nobody, and a kill loses and doubles none of them."""
+    orders = [
+        item(DEAL, f"order-{n}", contactId=to(CONTACT, f"customer-{n % 15}")) for n in range(120)
+    ]
+    plain, customers = [f"plain-{n}" for n in range(20)], [f"customer-{n}" for n in range(15)]
+    settings = {**SETTINGS, "IMPORTER_BATCH__PREFETCH": "60", "IMPORTER_BATCH__MAX_ITEMS": "10"}
+    async with Environment(broker, vhost, settings=settings, portal=PORTAL) as environment:
+        first = await environment.start_service()
+        await environment.publish(orders)
+        await environment.publish([item(DEAL, each) for each in plain])
+        await told(environment, plain)
+        first.kill()
+        await environment.start_service()
+        await environment.publish([item(CONTACT, each) for each in customers])
+        ids = [*plain, *customers, *(str(each["id"]) for each in orders)]
+        books = await environment.settle(ids, 120)
+        environment.assert_effectively_once(ids)
+        numbers = environment.crm_ids()
+    linked = links_in(books)
+    for n in range(120):
+        assert {"contactId": numbers[f"customer-{n % 15}"]} == linked[f"order-{n}"]

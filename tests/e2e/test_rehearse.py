@@ -216,8 +216,17 @@ async def test_a_good_file_says_how_long_it_will_take() -> None:
         done = await rehearsing(portal).run("publish", "--rehearse", stdin=deals(250))
         assert (0, "") == (done.code, done.err)
         assert "250 lines rehearsed: 250 good; nothing was published" in done.out
-        assert "time: 250 items in 13 calls take between" in done.out
+        assert re.search(r"time: between .* for 250 items in 13 calls, under", done.out)
         assert [] == portal.ledger()["items"]
+
+
+async def test_a_rehearsal_goes_on_after_nothing() -> None:
+    """What an option cannot mean is said, and nothing is done."""
+    url = {"IMPORTER_BITRIX__WEBHOOK_URL": "http://127.0.0.1:1/rest/1/secret/"}
+    commands = Commands(NOWHERE, url)
+    done = await commands.run("publish", "--rehearse", "--after", "a", stdin=deals(1))
+    assert (1, "") == (done.code, done.out)
+    assert "--after goes on with a publish" in done.err
 
 
 async def test_ids_that_are_in_the_crm_are_named(broker: Broker, vhost: str) -> None:
@@ -320,7 +329,7 @@ async def test_the_importer_tells_what_an_item_costs_today(broker: Broker, vhost
         assert 0 == done.code
         assert "at the cost that the importer has learnt today" in done.out
         found = re.search(
-            r"take (?:between (?P<low>\d+) seconds? and|about) (?P<high>\d+) s", done.out
+            r"time: (?:between (?P<low>\d+) seconds? and|about) (?P<high>\d+) s", done.out
         )
         assert found is not None
         begun = time.monotonic()

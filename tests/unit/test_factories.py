@@ -117,3 +117,14 @@ def test_virtual_host_is_called_as_the_broker_calls_it(url: str, expected: str) 
     """Its exporter's figures are joined by this name."""
     settings = load({"IMPORTER_RABBIT__URL": url, "IMPORTER_BITRIX__WEBHOOK_URL": WEBHOOK})
     assert expected == factories.virtual_host(settings.rabbit)
+
+
+def test_an_event_waits_for_a_day_and_one_call_in_ten_asks_for_it() -> None:
+    """Of the requests that the portal allows; the operator may choose the time."""
+    webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": WEBHOOK}
+    rules = factories.limits(load(webhook)).rules
+    assert (86_400, 5.0) == (rules.links_wait, rules.links_gap)
+    names = ("LINKS__WAIT_SECONDS", "BITRIX__REQUESTS_PER_SECOND")
+    given = {f"IMPORTER_{name}": text for name, text in zip(names, ("604800", "5"), strict=True)}
+    rules = factories.limits(load(webhook | given)).rules
+    assert (604_800, 2.0) == (rules.links_wait, rules.links_gap)

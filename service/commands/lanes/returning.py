@@ -6,10 +6,13 @@ from functools import partial
 
 from service.commands import terminal
 from service.commands.lanes.moving import Move, Sender, Tally, Wanted, queues_of
-from service.commands.runtime import command_runtime, run
+from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.domain.parking import LINKS
 from service.rabbit.confirms import Confirmer
+from service.rabbit.connection import ConnectionLost
+from service.rabbit.holding import depth
 from service.rabbit.parked import InnerDepth, Parked
+from service.rabbit.session import Missing
 from service.rabbit.waiting import unparked
 from service.settings.environment import load
 from service.settings.tree import Settings
@@ -38,6 +41,7 @@ async def _return(options: argparse.Namespace, settings: Settings) -> int:
         exchange = settings.rabbit.intake_exchange
         await work.session.needs_exchange(exchange)
         queues, _ = await queues_of(work, tally, options.type)
+        await _tell_of_importers(work)
         reopen = partial(work.session.channel, confirms=True)
         sender = Sender(Confirmer(await reopen(), reopen), tally)
 
@@ -53,6 +57,20 @@ async def _return(options: argparse.Namespace, settings: Settings) -> int:
             tally.tell("not sent back")
     _tell_of_links(queues, wanted)
     return tally.code
+
+
+async def _tell_of_importers(work: CommandRuntime) -> None:
+    """Say that an importer is at work: it would park again what belongs to a closed lane."""
+    queue = work.settings.rabbit.intake_queue
+    try:
+        _, consumers = await depth(await work.session.channel(), queue)
+    except (ConnectionLost, Missing):
+        return  # we may not ask; it is only a note
+    if consumers:
+        terminal.say(
+            f"note: an importer is at work on {queue}: what belongs to a closed lane, or is in "
+            "doubt, will wait again. Before a roll-back, stop it first"
+        )
 
 
 def _tell_of_links(queues: Sequence[InnerDepth], wanted: Wanted) -> None:

@@ -54,6 +54,8 @@ def test_an_age_counts_back_from_now(text: str, age: timedelta) -> None:
         ["dlq", "redrive", "--set", "novalue"],
         ["dlq", "redrive", "--set", "=value"],
         ["publish", "--entity-type", "x"],
+        ["find", "id", "--type", "0"],
+        ["lanes", "retry", "--type", "deals"],
     ],
 )
 def test_what_is_not_understood_is_named(
@@ -70,7 +72,14 @@ def test_dlq_alone_names_its_actions(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     "arguments",
-    [["publish"], ["dlq"], *(["dlq", each] for each in ("list", "show", "redrive", "purge"))],
+    [
+        ["publish"],
+        ["find"],
+        ["dlq"],
+        *(["dlq", each] for each in ("list", "show", "redrive", "purge")),
+        ["lanes"],
+        *(["lanes", each] for each in ("retry", "return", "fail")),
+    ],
 )
 def test_every_command_has_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 0, to standard output."""
@@ -78,3 +87,17 @@ def test_every_command_has_help(arguments: list[str], capsys: pytest.CaptureFixt
         parser().parse_args([*arguments, "--help"])
     assert 0 == caught.value.code
     assert capsys.readouterr().out.startswith(f"usage: crm-importer {' '.join(arguments)} ")
+
+
+@pytest.mark.parametrize("action", ["retry", "fail"])
+def test_what_acts_on_one_lane_wants_its_type(
+    action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody means all of them."""
+    assert "--type" in refusal(capsys, "lanes", action)
+
+
+@pytest.mark.parametrize("event_id", ["", "\udcff"])
+def test_an_event_id_is_text(event_id: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes that are no UTF-8 are in no event, and are not repeated raw."""
+    assert "argument ID" in refusal(capsys, "find", event_id)

@@ -75,6 +75,8 @@ class Rehearsal:
 
 def rehearse(options: argparse.Namespace, descriptor: int) -> int:
     """Rehearse a file and return the exit code."""
+    if options.after is not None:
+        raise CannotStart("--after goes on with a publish; a rehearsal judges the whole file")
     return run(_rehearse(options, descriptor, load()))
 
 
@@ -146,7 +148,8 @@ def _told(
         known.costs,
         look_ups=_look_ups(rehearsal, settings),
     )
-    terminal.paragraph(report.time(told, events))
+    nobody = "" if known.told else settings.status_url
+    terminal.paragraph(terminal.clean(report.time(told, events, nobody=nobody)))
     if gone is not None:
         terminal.say(
             terminal.clean(

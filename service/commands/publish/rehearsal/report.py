@@ -63,19 +63,20 @@ def summary(tally: Tally) -> str:
     return ", ".join(parts) + "; nothing was published, nothing was imported"
 
 
-def time(told: Forecast, events: int) -> str:
-    """Return how long the import will take."""
+def time(told: Forecast, events: int, *, nobody: str) -> str:
+    """Return how long the import will take; `nobody`: where no importer answers, if so."""
     if not events:
         return "time: there is nothing to import"
     what = f"{terminal.many(events, 'item')} in {terminal.many(told.calls, 'call')}"
-    text = f"time: {what} take {span(told.low, told.high)} under the portal's limits"
+    text = f"time: {span(told.low, told.high)} for {what}, under the portal's limits"
     if not told.assumed:
         return f"{text}, at the cost that the importer has learnt today"
     types = ", ".join(map(str, told.assumed))
     low, high = ASSUMED
+    why = f"no importer answers at {nobody}" if nobody else "the importer has had none today"
     return (
         f"{text}, if an item of type {types} costs the portal between {low:g} and {high:g} s: "
-        "nobody has measured that yet, the importer learns it as it works"
+        f"nobody has measured it ({why})"
     )
 
 

@@ -26,23 +26,29 @@ class Group:
     count: int = 0
     ranges: list[list[int]] = field(default_factory=list)
     is_cut: bool = False
+    is_list: bool = False
+    _next: int = 0
 
     def add(self, place: Place) -> None:
-        """Count a line."""
+        """Count a line, or an item of a list."""
+        at = place.item or place.first
+        self.is_list = place.item is not None
         self.count += 1
-        if self.ranges and not self.is_cut and 0 <= place.first - self.ranges[-1][1] <= 1:
-            self.ranges[-1][1] = place.last
+        if self.ranges and not self.is_cut and self.ranges[-1][1] <= at <= self._next:
+            self.ranges[-1][1] = at
         elif len(self.ranges) < MAX_RANGES:
-            self.ranges.append([place.first, place.last])
+            self.ranges.append([at, at])
         else:
             self.is_cut = True
+        self._next = (place.item or place.last) + 1
 
     @property
     def lines(self) -> str:
         """The lines for people: `21 lines: 2, 5-9 …`."""
         parts = (f"{first}" if first == last else f"{first}-{last}" for first, last in self.ranges)
         shown = ", ".join(parts) + (" …" if self.is_cut else "")
-        return f"line {shown}" if self.count == 1 else f"{self.count:,} lines: {shown}"
+        what = "item" if self.is_list else "line"
+        return f"{what} {shown}" if self.count == 1 else f"{self.count:,} {what}s: {shown}"
 
 
 @dataclass(slots=True, eq=False)

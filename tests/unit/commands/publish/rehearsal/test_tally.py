@@ -33,6 +33,15 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
     assert "keeps 1" in group.finding.text
 
 
+def test_items_of_a_list_are_named_as_such_and_long_events_by_their_first_line() -> None:
+    """As an editor, and as a reader of the list, would count."""
+    tally = Tally(Told())
+    tally.line(Place(4, 7, 1), [LOSS])
+    tally.line(Place(8, 9, 2), [LOSS])
+    tally.line(Place(1, 8), [NOTE])
+    assert ["line 1", "2 items: 1-2"] == [each.lines for each in tally.groups()]
+
+
 def test_a_line_counts_once_by_its_worst_finding() -> None:
     """However much is found of it, and however late."""
     tally = Tally(Told())

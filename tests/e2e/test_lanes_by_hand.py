@@ -1,0 +1,119 @@
+"""Proves the `lanes` commands beside a running importer: told, retried, ended, sent back."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.support.amqp import wait_until
+from tests.support.broker import Broker
+from tests.support.commands import Commands
+from tests.support.environment import Environment, deals
+from tests.support.parked import lane
+
+LANE = 128
+DENIED = {"kind": "item_error", "match": '"xmlId"', "code": "ACCESS_DENIED", "times": -1}
+SELDOM = {"IMPORTER_PAUSE__PROBE_SECONDS": "120", "IMPORTER_PAUSE__PROBE_CAP_SECONDS": "240"}
+"""Nothing opens by itself within a test."""
+
+
+@pytest.fixture
+async def environment(broker: Broker, vhost: str) -> AsyncIterator[Environment]:
+    """Lend a portal that denies one type, and an importer that tries it seldom."""
+    async with Environment(broker, vhost, settings=SELDOM) as found:
+        found.portal.faults([DENIED])
+        yield found
+
+
+def items(*ids: str) -> list[dict[str, Any]]:
+    """Return events of the type that is denied."""
+    return deals(*ids, entity_type=LANE)
+
+
+async def parked(environment: Environment, *ids: str) -> Commands:
+    """Have the lane closed and its events wait; return the command line of an operator."""
+    service = await environment.start_service()
+    await environment.publish(items(*ids))
+    queue = lane(LANE)
+
+    def all_wait() -> bool:
+        found = environment.broker.queues(environment.vhost).get(queue)
+        return found is not None and found.ready == len(ids)
+
+    await wait_until(all_wait, what="all being parked")
+    return Commands(
+        environment.broker.url(environment.vhost),
+        {
+            "IMPORTER_BITRIX__WEBHOOK_URL": environment.portal.webhook_url,
+            "IMPORTER_CONSOLE__STATUS_URL": f"{service.url}status",
+        },
+    )
+
+
+async def test_a_closed_lane_is_told_and_tried_when_somebody_asks(
+    environment: Environment,
+) -> None:
+    """Its events are found where they wait; after the right was given, a retry lets them flow."""
+    waiting = [f"s{n}" for n in range(25)]
+    operator = await parked(environment, *waiting)
+    told = json.loads((await operator.run("lanes", "--json")).out)
+    [closed] = told["lanes"]
+    assert ("importer", LANE, "closed", "scope", len(waiting)) == (
+        told["source"],
+        closed["entityTypeId"],
+        closed["state"],
+        closed["reason"],
+        closed["parked"],
+    )
+    assert closed["nextTrySeconds"] > 10
+    found = json.loads((await operator.run("find", "s7", "--type", str(LANE), "--json")).out)
+    assert [("scope", lane(LANE))] == [(each["reason"], each["queue"]) for each in found["parked"]]
+    environment.portal.faults([])
+    done = await operator.run("lanes", "retry", "--type", str(LANE))
+    assert (0, f"lane {LANE} is tried at once") == (done.code, done.out.partition(",")[0])
+    await environment.settle(waiting)
+    environment.assert_effectively_once(waiting)
+    assert [] == environment.books.dead
+
+    async def is_open() -> bool:
+        now = json.loads((await operator.run("lanes", "--json")).out)
+        return [(LANE, "open")] == [(e["entityTypeId"], e["state"]) for e in now["lanes"]]
+
+    await wait_until(is_open, what="an open lane")
+
+
+async def test_what_waits_can_be_ended_while_the_importer_runs(environment: Environment) -> None:
+    """One failed result and one dead letter each; a redrive imports them when they may be."""
+    waiting = [f"s{n}" for n in range(25)]
+    operator = await parked(environment, *waiting)
+    done = await operator.run("lanes", "fail", "--type", str(LANE), "--yes")
+    assert 0 == done.code, done
+    books = await environment.settle(waiting)
+    assert {each: {"rejected"} for each in waiting} == books.outcomes()
+    assert {"ENDED_BY_OPERATOR": len(waiting)} == books.codes()
+    assert sorted(waiting) == sorted(each.headers["import_event_id"] for each in books.dead)
+    environment.portal.faults([])
+    await environment.publish(items(*waiting))
+    await operator.run("lanes", "retry", "--type", str(LANE))
+    await wait_until(
+        lambda: len(environment.external_ids()) == len(waiting), what="all of them in the CRM"
+    )
+    await environment.wait_idle()
+    assert {1} == set(environment.external_ids().values())
+
+
+async def test_what_waits_goes_back_before_a_roll_back(environment: Environment) -> None:
+    """The importer is stopped; whoever comes next imports each event once."""
+    waiting = [f"s{n}" for n in range(25)]
+    operator = await parked(environment, *waiting)
+    environment.service.terminate()
+    environment.service.wait()
+    done = await operator.run("lanes", "return")
+    assert (0, f"{len(waiting)} events sent back to the intake\n") == (done.code, done.out)
+    assert "an importer is at work" not in done.err
+    environment.portal.faults([])
+    await environment.start_service()
+    await environment.settle(waiting)
+    environment.assert_effectively_once(waiting)
+    assert [] == environment.books.dead

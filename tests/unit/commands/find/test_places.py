@@ -1,0 +1,96 @@
+"""Proves when an event counts as found, and how what is known of it is shown."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from service.commands.find.places import DeadLetter, Found, Hidden, Item, Waits
+from service.commands.find.showing import as_json, show
+from service.domain.events import ExternalId
+from service.domain.last_words import LastWord, Word
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOW = AT.timestamp()
+ID = ExternalId("originId", "e", "crm-importer")
+
+
+def word(said: Word, *, at: float = NOW, stale: bool = False) -> LastWord:
+    """Return a word on the event."""
+    return LastWord(b"e" * 16, said, 2, at, 7, 4711 if said is Word.IMPORTED else 0, stale=stale)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (word(Word.IMPORTED), True),
+        (word(Word.IMPORTED, stale=True), False),
+        (word(Word.IN_CALL), True),
+        (word(Word.IN_CALL, at=NOW - 200), False),
+        (word(Word.UNKNOWN), False),
+        (word(Word.NOT_THERE), False),
+        (word(Word.LET_GO), False),
+    ],
+)
+def test_the_memory_alone_finds_what_is_imported_or_in_a_call_now(
+    said: LastWord, *, expected: bool
+) -> None:
+    """Everything else says what was, and not where the event is."""
+    found = Found("e", None, in_call_after=NOW - 100, words=[said])
+    assert expected == found.is_found
+
+
+def test_everything_is_shown_and_told_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where, what, since when; what was asked, what was refused, what was not seen."""
+    found = Found(
+        "e",
+        None,
+        items=[Item(2, 4711, ID)],
+        letters=[DeadLetter(None, "malformed", "NOT_JSON", "no JSON", AT, 1)],
+        waiting=[Waits("q.2", 2, "scope", AT, 3.5, AT)],
+        words=[word(Word.IMPORTED), word(Word.UNKNOWN)],
+        asked=[2, 3],
+        unaskable=[7],
+        refused={4: "ACCESS_DENIED"},
+        problem="",
+        hidden=[Hidden("the intake queue q", "only the importer can look into it", 5)],
+    )
+    show(found)
+    out = capsys.readouterr().out
+    for told in (
+        "item 4711 carries originId e of crm-importer",
+        "malformed, NOT_JSON: no JSON",
+        "waits for its lane (scope), in q.2; a call may have carried it",
+        "imported as item 4711",
+        "a call carried it, and nobody knows what became of it",
+        "asked for items of types 2, 3 by the external id",
+        "cannot be asked for items of type 7",
+        "tells nothing of items of type 4: ACCESS_DENIED",
+        "not seen: the intake queue q (5 messages): only the importer can look into it",
+        "crm-importer dlq show e",
+    ):
+        assert told in out
+    document = json.loads(json.dumps(as_json(found)))
+    assert (True, [2, 3], [7]) == (
+        document["found"],
+        document["asked"]["types"],
+        document["asked"]["withoutExternalId"],
+    )
+    assert ("2026-03-01T12:00:00Z", True) == (
+        document["parked"][0]["parkedAt"],
+        document["parked"][0]["perhapsSent"],
+    )
+
+
+def test_an_item_that_the_portal_shows_no_more_is_told_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The memory remembers it; the portal was asked, and shows none."""
+    show(Found("e", None, words=[word(Word.IMPORTED)], asked=[2]))
+    assert "the portal shows it no more" in capsys.readouterr().out
+
+
+def test_an_id_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever upstream calls its events."""
+    show(Found("e\x1b[2J", None, letters=[DeadLetter(2, "rejected", "", "\x1b[1m", AT, 0)]))
+    assert "\x1b" not in capsys.readouterr().out
