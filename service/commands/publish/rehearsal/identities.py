@@ -62,7 +62,7 @@ class Identities:
         field, line = event.external_id.field, other[1]
         text = f"brings the {field} that line {line} brings under another id"
         remedy = "a brought id must be unique: after a lost answer one item is taken for the other"
-        return [Finding(Level.LOSS, "", text, remedy)]
+        return [Finding(Level.LOSS, "", text, remedy, alike=f"brought {field}")]
 
 
 def _external(entity_type_id: int, external: ExternalId) -> bytes:
@@ -83,12 +83,12 @@ def _again(event_id: str, line: int, *, same: bool) -> Finding:
     shown = event_id[:MAX_SHOWN]
     if same:
         text = f"the id {shown} stands already on line {line}, with the same content"
-        return Finding(Level.NOTE, "", f"{text}: they become one item")
+        return Finding(Level.NOTE, "", f"{text}: they become one item", alike="repeated")
     text = (
         f"the id {shown} stands already on line {line}, with other content: only the first "
         "becomes an item, nothing is updated"
     )
-    return Finding(Level.LOSS, "", text, "give every item an id of its own")
+    return Finding(Level.LOSS, "", text, "give every item an id of its own", alike="changed")
 
 
 def _put(memory: dict[bytes, V], key: bytes, value: V, most: int) -> None:

@@ -20,6 +20,8 @@ from service.importer.link_failures import NotFound, no_external_id, not_found, 
 
 MAX_REFERENCES = 200_000
 """In one file; each takes some hundred bytes."""
+MAX_FOLLOWED = 200
+"""Events whose circle is looked for: each may lead through the whole file."""
 MAX_NAME = 80
 _UNASKED = "UNASKED"
 _TOO_MANY = Finding(
@@ -83,7 +85,7 @@ class References:
         every = list(_every(event))
         for name, each in every:
             if each.external_id is None:
-                return [of_failed(no_external_id(name, each))]
+                return [of_failed(no_external_id(name, each), f"no id {name}")]
         return [_TOO_MANY] if every and len(self._named) + len(every) > MAX_REFERENCES else []
 
     def add(self, record: Record, line: int) -> None:
@@ -112,10 +114,13 @@ class References:
                 self.late(waiting.place, waiting.line, _GONE)
             return
         waits_for = self._waits_for()
-        lost = stuck(waits_for)
+        lost, followed = stuck(waits_for), 0
         for own, waiting in self._waiting.items():
             if own in lost:
-                circle = cycle(own, lambda each: _those_in(lost, waits_for.get(each, ())))
+                circle: list[bytes] = []
+                if followed < MAX_FOLLOWED:
+                    followed += 1
+                    circle = cycle(own, lambda each: _those_in(lost, waits_for.get(each, ())))
                 why = self._why(waiting, lost, circle)
                 self.failed[waiting.key] += why.level is Level.FAIL
                 self.late(waiting.place, waiting.line, why)
@@ -163,13 +168,14 @@ class References:
                 lacking.setdefault(digest, name)
         for digest, name in lacking.items():
             if digest in self._unknown:
-                return of_failed(unknown_type(name, self._named[digest]))
+                return of_failed(unknown_type(name, self._named[digest]), f"no type {name}")
         if not self.identities.is_whole:
             return _FORGOTTEN
         names = [self._waiting[each].name for each in circle]
         missing = [self._named[each] for each in lacking]
         first = next(iter(lacking.values()))
-        return of_failed(not_found(NotFound(first, missing, self.wait_seconds, names)))
+        why = not_found(NotFound(first, missing, self.wait_seconds, names))
+        return of_failed(why, f"{'circle' if names else 'nothing'} {first}")
 
 
 def _every(event: ItemEvent) -> Iterator[tuple[str, Reference]]:

@@ -86,7 +86,8 @@ class Tally:
         yield from sorted(self._groups.values(), key=lambda each: (each.finding.level, each.count))
 
     def _add(self, place: Place, finding: Finding) -> None:
-        key = finding.level, finding.code, _DIGITS.sub("0", f"{finding.text} {finding.remedy}")
+        text = finding.alike or _DIGITS.sub("0", f"{finding.text} {finding.remedy}")
+        key = finding.level, finding.code, text
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) >= MAX_GROUPS:

@@ -41,15 +41,18 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found: its code, the field, what happens, what the portal keeps.
+    """One thing that was found: its code, what happens to which field, what to do.
 
-    `code` of what would fail is the one that its result will have.
+    `code` of what would fail is the one that its result will have. `alike`: findings with the same
+    word stand together in the table, the first for all; without one, those with the same text but
+    for its numbers.
     """
 
     level: Level
     code: str
     text: str
     remedy: str = ""
+    alike: str = ""
 
     def __str__(self) -> str:
         """Return it as one sentence."""
@@ -83,9 +86,9 @@ def of_foreseen(foreseen: Foreseen) -> Finding:
     return Finding(level, foreseen.code, f"{foreseen.field} {foreseen.text}", foreseen.remedy)
 
 
-def of_failed(failed: Failed) -> Finding:
+def of_failed(failed: Failed, alike: str) -> Finding:
     """Return the finding of what the importer itself refuses."""
-    return Finding(Level.FAIL, failed.code, failed.message)
+    return Finding(Level.FAIL, failed.code, failed.message, alike=alike)
 
 
 def of_warning(warning: str) -> Finding:

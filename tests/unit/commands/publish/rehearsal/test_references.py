@@ -8,7 +8,7 @@ from service.commands.publish.json_lines import event_of
 from service.commands.publish.records import Place, Record
 from service.commands.publish.rehearsal.asking import Asking
 from service.commands.publish.rehearsal.identities import Identities
-from service.commands.publish.rehearsal.references import References
+from service.commands.publish.rehearsal.references import MAX_FOLLOWED, References
 from service.commands.publish.rehearsal.tally import Tally
 from service.commands.publish.rehearsal.verdicts import Finding, Level
 from service.domain.external_id import ExternalIds
@@ -124,6 +124,17 @@ def test_a_circle_is_named() -> None:
     assert "(2/a → 2/b → 2/c → 2/a)" in found[1][0].text
     assert "(2/b → 2/c → 2/a → 2/b)" in found[2][0].text
     assert "refer to one another" not in found[4][0].text
+
+
+def test_only_so_many_circles_are_named() -> None:
+    """Each may lead through the whole file; the others fail all the same."""
+    pairs = range(MAX_FOLLOWED)
+    lines = [record(2 * n + 1, f"a{n}", to(f"b{n}")) for n in pairs]
+    lines += [record(2 * n + 2, f"b{n}", to(f"a{n}")) for n in pairs]
+    found = [each for several in told(lines).values() for each in several]
+    assert {"LINK_NOT_FOUND"} == {each.code for each in found}
+    assert (2 * MAX_FOLLOWED, MAX_FOLLOWED) == (len(found), sum("→" in e.text for e in found))
+    assert 2 == len({each.alike for each in found})
 
 
 def test_a_type_that_nobody_can_look_up_cannot_be_referred_to() -> None:

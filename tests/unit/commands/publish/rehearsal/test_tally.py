@@ -33,6 +33,19 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
     assert "keeps 1" in group.finding.text
 
 
+def test_findings_that_are_called_alike_are_one_whatever_they_name() -> None:
+    """Such as ids, which differ from line to line."""
+    tally = Tally(Told())
+    for line, name in enumerate("abcdef", start=1):
+        text = f"the id {name} stands already on line 1"
+        tally.line(Place.at(line), [Finding(Level.NOTE, "", text, alike="repeated")])
+    (group,) = tally.groups()
+    assert ("6 lines: 1-6", "the id a stands already on line 1") == (
+        group.lines,
+        group.finding.text,
+    )
+
+
 def test_items_of_a_list_are_named_as_such_and_long_events_by_their_first_line() -> None:
     """As an editor, and as a reader of the list, would count."""
     tally = Tally(Told())
