@@ -14,6 +14,7 @@ from tests.support.broker import Broker
 from tests.support.commands import Commands, Done
 from tests.support.environment import DEAD_LETTERS, INTAKE_QUEUE, Environment, deals
 from tests.support.node import RabbitNode
+from tests.support.parked import lane
 from tests.support.processes import ROOT, ServiceProcess
 from tests.support.releases import unpacked
 
@@ -31,6 +32,8 @@ STRICT: Mapping[str, Any] = {"required": {"2": ["comments"]}, "default_item_seco
 GOOD, REFUSED = 128, 2
 ODD = (" white space ", "smile \U0001f600", "bell \x07", "plain")
 EVERY_SECONDS = 0.15
+LANE, WAITING = 31, 5
+DENIED = {"kind": "item_error", "match": "waits-", "code": "ACCESS_DENIED", "times": -1}
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +224,8 @@ async def test_the_page_is_followed_step_by_step(
         operator = Operator(node, vhost, cluster)
         async with under_load(environment) as load:
             for command in [*COMMANDS, *COMMANDS[: COMMANDS.index(operator.SCALE_DOWN)]]:
+                if command == operator.SCALE_DOWN:
+                    load.good += await operator.close_a_lane()
                 await operator.follow(command)
                 await load.grow(5)
 
@@ -247,6 +252,19 @@ class Operator:
         [found] = [does for begin, does in self._does.items() if command.startswith(begin)]
         await found(command)
 
+    async def close_a_lane(self) -> list[str]:
+        """Let events of one type be denied, until they are parked; return their ids."""
+        environment, waiting = self._cluster.environment, [f"waits-{n}" for n in range(WAITING)]
+        environment.portal.faults([DENIED])
+        await environment.publish(deals(*waiting, entity_type=LANE))
+
+        def parked() -> bool:
+            depth = self._node.queues(self._vhost).get(lane(LANE))
+            return depth is not None and depth.ready == WAITING
+
+        await wait_until(parked, what="all being parked")
+        return waiting
+
     async def _importer(self, command: str) -> None:
         environment = self._cluster.environment
         settings = {
@@ -260,6 +278,9 @@ class Operator:
         assert 0 == done.code, done
         if "dlq" in command:
             assert "CRM_FIELD_ERROR_REQUIRED" in done.out
+        if "return" in command:
+            assert f"{WAITING} events sent back" in done.out
+            environment.portal.faults([])
 
     async def _broker(self, command: str) -> None:
         words = command.replace("--vhost /", f"--vhost {self._vhost}").split()
