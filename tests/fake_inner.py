@@ -73,7 +73,12 @@ class FakeInnerQueues:
             return stay
         parked_at, provable = self._broker.provable[message.number]
         sent = None if stay.perhaps_sent is None else wall + provable - now()
-        return replace(stay, perhaps_sent=sent, parked_at=wall - (now() - parked_at))
+        return replace(
+            stay,
+            perhaps_sent=sent,
+            parked_at=wall - (now() - parked_at),
+            seen=message.flagged,
+        )
 
     def _put(self, parking: Parking[BrokerDelivery]) -> None:
         original = parking.delivery.message

@@ -4,9 +4,12 @@ import asyncio
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 START = 1_000.0
 """Where the clock starts; not 0, so that a forgotten time stands out."""
+EPOCH = 1_700_000_000.0
+"""What the wall clock shows when the loop's clock is at 0."""
 MAX_STEPS = 200_000
 """Steps of the loop without a tick of the clock: more is a busy loop."""
 
@@ -49,9 +52,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run work to its end on a clock of its own; raises Standstill where it would hang."""
+    """Run work to its end on a clock of its own; raises Standstill where it would hang.
+
+    The wall clock goes along with it, from `EPOCH` on.
+    """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)
+        loop = runner.get_loop()
+        with patch("time.time", lambda: EPOCH + loop.time()):
+            return runner.run(work)
 
 
 def now() -> float:

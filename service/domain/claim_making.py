@@ -72,9 +72,12 @@ def claim_of(
     nor before this loop time, where it says itself that it was perhaps sent.
     """
     stay = delivery.stay
+    # Nobody knows whether who had it before has sent it, or only looked. What can be asked for
+    # is asked for; the rest would be blamed for every look.
+    seen = stay is not None and stay.seen and event.external_id is not None
     doubt = doubt_of(
         event,
-        copy=delivery.copy or delivery.perhaps_sent,
+        copy=delivery.copy or delivery.perhaps_sent or seen,
         redriven=delivery.redriven,
         # Nobody can tell what became of it while it waited.
         early=delivery.early or stay is not None,

@@ -23,7 +23,8 @@ class Stay:
     seconds that count of its waiting so far; `parked_at`: seconds since the epoch; `perhaps_sent`:
     None where no call may have carried it, else from when on a look-up proves something, in
     seconds since the epoch; `attempts`: calls that carried it; `received_at`: when its event came
-    to the intake first, in seconds since the epoch.
+    to the intake first, in seconds since the epoch; `seen`: the broker has handed it to somebody
+    before, who may only have looked.
     """
 
     queue: str
@@ -33,6 +34,7 @@ class Stay:
     perhaps_sent: float | None
     attempts: int
     received_at: float
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

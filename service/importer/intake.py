@@ -171,6 +171,7 @@ class Desk:
         here = self.claims.is_held(event.identity)
         word = None if here else self._notes.last_word(event)
         claim = self._claim(delivery, event, word)
+        self.lot.recall(claim, delivery.stay)
         admitted: Claim[Delivery] | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
             admitted = self.claims.admit(claim, copy=delivery.copy, word=word)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from service.domain.claims import Claim, Claims
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt
+from service.domain.outcomes import PauseReason
 from service.domain.parking import DOUBT, LINK, Parking, Stay
 from service.domain.retry import RetryPolicy
 from service.importer.background import BackgroundTasks
@@ -77,9 +78,13 @@ class ParkingLot:
         if stay.reason != DOUBT or not stay.waited:
             # Whoever waits for items counts for himself; doubt counts from the first answer on.
             return stay
-        parked_at = self.clock() - max(0.0, time.time() - stay.parked_at)
-        more = self.open_since(event.entity_type_id, parked_at)
+        more = self.open_since(event.entity_type_id, self._parked_at(stay))
         return replace(stay, waited=stay.waited + more)
+
+    def recall(self, claim: Claim[Delivery], stay: Stay | None) -> None:
+        """Take over that an event was refused before its lane closed: others may pass now."""
+        if stay is not None and stay.attempts and stay.reason in set(PauseReason):
+            claim.known.first_failed_at = claim.known.refused_at = self._parked_at(stay)
 
     def worth(self, claim: Claim[Delivery], until: float) -> bool:
         """Tell whether a doubtful claim that waits until a time is better off elsewhere.
@@ -170,6 +175,10 @@ class ParkingLot:
             self._go_on(waiters)
         for delivery in gone:
             await delivery.flush()
+
+    def _parked_at(self, stay: Stay) -> float:
+        """Return the loop time at which a message was parked."""
+        return self.clock() - max(0.0, time.time() - stay.parked_at)
 
     def _parking(
         self, claim: Claim[Delivery], delivery: Delivery, queue: str, reason: str

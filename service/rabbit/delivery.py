@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiormq.abc import DeliveredMessage
@@ -69,6 +70,8 @@ class Delivery:
         self.perhaps_sent = perhaps_sent(headers)
         self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
         self.stay = stay_of(properties, queue)
+        if self.stay is not None and queue:
+            self.stay = replace(self.stay, seen=bool(message.redelivered))
         self.exchange, self.routing_key, self.message_id = origin_of(message, waiting)
         told = properties.priority
         self.priority = PRIORITY if told is None else told
