@@ -110,6 +110,10 @@ def _publish(commands: Parsers) -> None:
         metavar="NAME",
         help="column of CSV that is the event id (and not a field)",
     )
+    _how_to_publish(publish)
+
+
+def _how_to_publish(publish: argparse.ArgumentParser) -> None:
     publish.add_argument(
         "--after",
         metavar="ID",
@@ -121,6 +125,7 @@ def _publish(commands: Parsers) -> None:
         help="publish nothing and import nothing: judge every line as the importer and the portal "
         "will, and tell how long the import will take (needs the portal's settings, no broker)",
     )
+    publish.add_argument("--json", action="store_true", help="print what was done as JSON")
 
 
 def _dead_letters(commands: Parsers) -> None:

@@ -79,6 +79,20 @@ async def test_bad_lines_are_refused_by_number_and_the_rest_goes_on(
     assert ["e0", "e1", "e2"] == [each.message_id for each in await taken(broker, vhost, 3)]
 
 
+async def test_a_publish_as_json_is_for_programs(letters: Letters, commands: Commands) -> None:
+    """What was done, in numbers; the reasons stand on standard error."""
+    done = await commands.run("publish", "--json", stdin=lines(2) + b"nonsense\n")
+    assert 1 == done.code
+    assert {
+        "exchange": "crm.items",
+        "published": 2,
+        "refused": 1,
+        "warned": 0,
+        "skipped": 0,
+        "lastConfirmedId": "e1",
+    } == json.loads(done.out)
+
+
 async def test_cloud_events_and_missing_types_are_understood(
     broker: Broker, vhost: str, letters: Letters, commands: Commands
 ) -> None:

@@ -220,6 +220,27 @@ async def test_a_good_file_says_how_long_it_will_take() -> None:
         assert [] == portal.ledger()["items"]
 
 
+async def test_a_rehearsal_as_json_is_for_programs() -> None:
+    """The same findings, with their lines as ranges, the worst first."""
+    flawed = b'{"entityTypeId":2,"id":"f","fields":{"titel":"x"}}\n'
+    with PortalProcess() as portal:
+        file = b"{}\n" + deals(2) + flawed + b"{}\n{}\n"
+        done = await rehearsing(portal).run("publish", "--rehearse", "--json", stdin=file)
+    document = json.loads(done.out)
+    assert (1, 6) == (done.code, document["lines"])
+    worst = {"good": 2, "note": 0, "loss": 1, "may fail": 0, "not judged": 0, "would fail": 3}
+    assert worst == document["byWorst"]
+    bad, loss = document["findings"]
+    assert ("would fail", "WRONG_SHAPE", 3, [[1, 1], [5, 6]]) == tuple(
+        bad[name] for name in ("level", "code", "count", "first")
+    )
+    assert ("loss", None, "did you mean title?") == (loss["level"], loss["code"], loss["remedy"])
+    assert (3, 1, [2]) == tuple(
+        document["forecast"][name] for name in ("items", "calls", "assumedTypes")
+    )
+    assert (None, False) == (document["portal"], document["endedEarly"])
+
+
 async def test_a_rehearsal_goes_on_after_nothing() -> None:
     """What an option cannot mean is said, and nothing is done."""
     url = {"IMPORTER_BITRIX__WEBHOOK_URL": "http://127.0.0.1:1/rest/1/secret/"}

@@ -31,6 +31,7 @@ class Feed:
 
     sender: Sender
     after: str | None
+    as_json: bool = False
     findings: Findings = field(default_factory=Findings)
     repeats: Repeats = field(default_factory=Repeats)
     skipped: int = 0
@@ -71,6 +72,18 @@ class Feed:
             self.findings.refuse(record.place, "it cannot be sent as a message")
         sender.unwritable.clear()
         self.findings.flush()
+        if self.as_json:
+            terminal.show_json(
+                {
+                    "exchange": sender.exchange,
+                    "published": sender.confirmed,
+                    "refused": self.findings.refused,
+                    "warned": self.findings.warned,
+                    "skipped": self.skipped,
+                    "lastConfirmedId": sender.last.event.event_id if sender.last else None,
+                }
+            )
+            return
         events = terminal.many(sender.confirmed, "item event")
         parts = [f"{events} published to exchange {sender.exchange}"]
         counts = (
@@ -124,7 +137,7 @@ async def _publish(options: argparse.Namespace, descriptor: int) -> int:
         await work.session.needs_exchange(exchange)
         channel = partial(work.session.channel, confirms=True)
         confirmer = Confirmer(await channel(), channel)
-        feed = Feed(Sender(confirmer, exchange), options.after)
+        feed = Feed(Sender(confirmer, exchange), options.after, options.json)
         with stoppable() as stop:
             source = Source(name, descriptor, stop.is_set)
             # As JSON escapes it, a message may be longer than its line by less than that.

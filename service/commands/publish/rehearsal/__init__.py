@@ -109,10 +109,14 @@ async def _rehearse(options: argparse.Namespace, descriptor: int, settings: Sett
     known = await learnt(settings.status_url)
     if broken is not None and not tally.lines:
         raise broken
-    code = _told(rehearsal, settings, known, name, stopped=stop.is_set())
+    outcome = _outcome(rehearsal, settings, known, stopped=stop.is_set())
+    show = report.show_json if options.json else report.show
+    show(outcome)
+    if not tally.lines.total():
+        terminal.say(f"warning: {name} is empty: there was nothing to rehearse")
     if broken is not None:
         raise broken
-    return code
+    return outcome.code
 
 
 async def _walk(rehearsal: Rehearsal, source: Source, found: AsyncGenerator[Read]) -> None:
@@ -131,37 +135,24 @@ async def _walk(rehearsal: Rehearsal, source: Source, found: AsyncGenerator[Read
         source.is_closed = True
 
 
-def _told(
-    rehearsal: Rehearsal, settings: Settings, known: Learnt, name: str, *, stopped: bool
-) -> int:
-    """Say what was found, and return the exit code."""
-    tally, gone = rehearsal.tally, rehearsal.judge.asking.gone
-    report.show(tally)
-    if not tally.lines.total():
-        terminal.say(f"warning: {name} is empty: there was nothing to rehearse")
-        return 1 if stopped else 0
-    terminal.paragraph(report.summary(tally))
-    events = rehearsal.events.total()
+def _outcome(
+    rehearsal: Rehearsal, settings: Settings, known: Learnt, *, stopped: bool
+) -> report.Outcome:
+    """Return what was found, with the time that the import will take."""
     told = forecast(
         rehearsal.events,
         _limits(settings, known),
         known.costs,
         look_ups=_look_ups(rehearsal, settings),
     )
-    nobody = "" if known.told else settings.status_url
-    terminal.paragraph(terminal.clean(report.time(told, events, nobody=nobody)))
-    if gone is not None:
-        terminal.say(
-            terminal.clean(
-                f"error: {gone.cause}: {gone.remedy}. The shape of every line was judged; fields, "
-                f"links, and what is in the CRM already were not, for "
-                f"{terminal.many(tally.lines[Level.UNJUDGED], 'line')}"
-            )
-        )
-    if stopped:
-        terminal.say("ended early: what follows was not rehearsed")
-    bad = tally.lines[Level.FAIL] + tally.lines[Level.UNJUDGED]
-    return 1 if bad or stopped or gone is not None else 0
+    return report.Outcome(
+        rehearsal.tally,
+        told,
+        rehearsal.events.total(),
+        gone=rehearsal.judge.asking.gone,
+        stopped=stopped,
+        nobody="" if known.told else settings.status_url,
+    )
 
 
 def _limits(settings: Settings, known: Learnt) -> Limits:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from service.commands import terminal, text_layout
 from service.commands.publish.records import Place
@@ -9,6 +10,7 @@ from service.commands.publish.rehearsal.tally import Group, Tally
 from service.commands.publish.rehearsal.verdicts import WORDS, Finding, Level
 from service.commands.terminal import Toned
 from service.domain.forecast import ASSUMED, Forecast
+from service.domain.outcomes import Fault
 
 _TONES = {
     Level.NOTE: "dim",
@@ -17,6 +19,7 @@ _TONES = {
     Level.UNJUDGED: "bad",
     Level.FAIL: "bad",
 }
+LEVELS = {Level.GOOD: "good", **WORDS}
 _INDENT = " " * (max(len(each) for each in WORDS.values()) + 2)
 _UNITS = (
     (86_400, "day", 3_600, "hour"),
@@ -30,12 +33,82 @@ def tell(place: Place, finding: Finding) -> None:
     terminal.say(terminal.clean(f"{place} {WORDS[finding.level]}: {finding}"))
 
 
-def show(tally: Tally) -> None:
-    """Write the table: one finding after the other, the worst last."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that a rehearsal has found.
+
+    `events`: those that will be imported; `gone`: why the portal could not be asked any more;
+    `stopped`: somebody ended it; `nobody`: where no importer answers that could tell costs.
+    """
+
+    tally: Tally
+    forecast: Forecast
+    events: int
+    gone: Fault | None
+    stopped: bool
+    nobody: str
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0 where every line was judged, and none would fail."""
+        lines = self.tally.lines
+        bad = lines[Level.FAIL] + lines[Level.UNJUDGED]
+        return 1 if bad or self.stopped or self.gone is not None else 0
+
+
+def show(outcome: Outcome) -> None:
+    """Write the table, one finding after the other, the worst last; then all in sum."""
     width = terminal.columns_of(sys.stdout)
+    tally, gone = outcome.tally, outcome.gone
     for group in tally.groups():
         for first, text in _lines_of(group, width):
             terminal.line(first, text)
+    if tally.lines.total():
+        terminal.paragraph(summary(tally))
+        told = time(outcome.forecast, outcome.events, nobody=outcome.nobody)
+        terminal.paragraph(terminal.clean(told))
+    if gone is not None:
+        lines = terminal.many(tally.lines[Level.UNJUDGED], "line")
+        what = "fields, links, and what is in the CRM already were not"
+        told = f"The shape of every line was judged; {what}, for {lines}"
+        terminal.say(terminal.clean(f"error: {gone.cause}: {gone.remedy}. {told}"))
+    if outcome.stopped:
+        terminal.say("ended early: what follows was not rehearsed")
+
+
+def show_json(outcome: Outcome) -> None:
+    """Write the same for programs."""
+    tally, told, gone = outcome.tally, outcome.forecast, outcome.gone
+    terminal.show_json(
+        {
+            "lines": tally.lines.total(),
+            "byWorst": {word: tally.lines[level] for level, word in LEVELS.items()},
+            "findings": [_document(group) for group in reversed(list(tally.groups()))],
+            "forecast": {
+                "items": outcome.events,
+                "calls": told.calls,
+                "secondsLow": round(told.low),
+                "secondsHigh": round(told.high),
+                "assumedTypes": list(told.assumed),
+            },
+            "portal": gone and {"cause": gone.cause, "remedy": gone.remedy},
+            "endedEarly": outcome.stopped,
+        }
+    )
+
+
+def _document(group: Group) -> dict[str, object]:
+    finding = group.finding
+    return {
+        "level": WORDS[finding.level],
+        "code": finding.code or None,
+        "text": finding.text,
+        "remedy": finding.remedy or None,
+        "count": group.count,
+        "of": "items" if group.is_list else "lines",
+        "first": group.ranges,
+        "more": group.is_cut,
+    }
 
 
 def _lines_of(group: Group, width: int | None) -> Iterator[tuple[Toned | str, str]]:
