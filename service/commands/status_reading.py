@@ -117,9 +117,9 @@ def _in_shape(told: Mapping[str, Any]) -> dict[str, Any]:
         if not (name in _OBJECTS and not isinstance(value, dict))
     }
     for name in _LISTS:
-        value = told.get(name)
-        rows = value if isinstance(value, list) else []
-        status[name] = [each for each in rows if isinstance(each, dict)]
+        if name in told:
+            rows = told[name] if isinstance(told[name], list) else []
+            status[name] = [each for each in rows if isinstance(each, dict)]
     budget = status.get("budget", {}).items()
     return {**status, "budget": {name: each for name, each in budget if isinstance(each, dict)}}
 

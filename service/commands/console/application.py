@@ -31,6 +31,7 @@ ROUTES = [
     Route("/", overview_pages.now),
     Route("/lanes", overview_pages.all_lanes),
     Route("/lanes/{number:int}", overview_pages.one_lane),
+    Route("/lanes/{number:int}/try", overview_pages.try_lane, methods=["POST"]),
     Route("/parked", overview_pages.what_is_parked),
     Route("/dead-letters", letter_pages.letters),
     Route("/dead-letters/look-again", letter_pages.look_again, methods=["POST"]),
@@ -64,6 +65,7 @@ def application(settings: Settings, rules: Rules) -> Starlette:
             watching.cancel()
             await parts.tasks.close()
             await parts.scans.close()
+            await parts.errands.close()
             await asyncio.gather(watching, return_exceptions=True)
 
     made = Starlette(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from service.commands.dlq.opening import Reading, Walk, opened
 from service.commands.runtime import CommandRuntime, command_runtime
-from service.settings.tree import Settings
+from service.factories import CannotStart
+from service.settings.environment import SettingsInvalid, load
 
 MAX_NOTES = 20
 
@@ -47,9 +48,8 @@ class Desk:
     Whoever reads holds what he has passed, so two readings of ours at once would each see a part.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Work with the broker of these settings."""
-        self.settings = settings
+    def __init__(self) -> None:
+        """Begin with nobody at it."""
         self._turn = asyncio.Lock()
 
     @property
@@ -60,11 +60,27 @@ class Desk:
     @asynccontextmanager
     async def reading(self, follow: Follow) -> AsyncIterator[tuple[CommandRuntime, Reading]]:
         """Open the dead letters when it is our turn; raises what `runtime.ENDS` names."""
+        async with self.turn(follow) as work, opened(work, follow) as reading:
+            yield work, reading
+
+    @asynccontextmanager
+    async def turn(self, follow: Follow) -> AsyncIterator[CommandRuntime]:
+        """Connect to the broker when it is our turn; raises what `runtime.ENDS` names."""
         follow.waits = True
         async with self._turn:
             follow.waits = False
-            async with (
-                command_runtime("console", self.settings, follow.note) as work,
-                opened(work, follow) as reading,
-            ):
-                yield work, reading
+            async with self.beside(follow) as work:
+                yield work
+
+    @asynccontextmanager
+    async def beside(self, follow: Follow) -> AsyncIterator[CommandRuntime]:
+        """Connect to the broker for what leaves the dead letters alone; raises as `reading`.
+
+        The settings are read anew: secrets in files may have changed.
+        """
+        try:
+            settings = load(portal=False)
+        except SettingsInvalid as wrong:
+            raise CannotStart(str(wrong)) from None
+        async with command_runtime("console", settings, follow.note) as work:
+            yield work

@@ -1,25 +1,50 @@
-"""Finds where one event is now."""
+"""Finds where one event is now, as `find` does."""
 
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.commands.console.desk import Follow
 from service.commands.console.filters import read_filters
 from service.commands.console.parts import parts_of
 from service.commands.console.rendering import page
+from service.commands.find.looking import look
+from service.commands.find.places import Found
+from service.commands.find.showing import asked, said_by_memory, told, waits_for
 
 
 async def find(request: Request) -> Response:
-    """Tell where an event is: among the dead letters, or among those that ended last."""
+    """Tell where an event is: in the CRM, failed, parked, or not known."""
     parts = parts_of(request)
     filters = read_filters({name: request.query_params.get(name, "") for name in ("id", "type")})
-    told: dict[str, Any] = {"filters": filters, "scan": None, "last": []}
-    told["asked"] = bool(filters.selection.ids)
+    shown: dict[str, Any] = {"filters": filters, "errand": None, "found": None}
     if filters.selection.ids and not filters.mistakes:
         [event_id] = filters.selection.ids
-        process = parts.watch.seen.process
-        last = process.status["last"] if process and process.status else []
-        told["last"] = [each for each in last if each.get("id") == event_id]
-        told["scan"] = await parts.scans.look(filters.selection)
-    return page(request, "find.html", told)
+        number = filters.selection.entity_type_id
+
+        async def work(follow: Follow) -> Found:
+            # It reads the dead letters, too: one after another.
+            async with parts.desk.turn(follow) as at_work:
+                return await look(at_work, event_id, number)
+
+        errand = await parts.errands.send(("find", event_id, number), work)
+        shown |= {"errand": errand, "last": _ended(parts.watch.seen.process, event_id)}
+        if errand.result is not None:
+            shown |= _told(errand.result)
+    return page(request, "find.html", shown)
+
+
+def _told(found: Found) -> dict[str, Any]:
+    return {
+        "found": found,
+        "waiting": [(each, waits_for(each)) for each in found.waiting],
+        "words": [(each, said_by_memory(found, each)) for each in found.words],
+        "asked": list(asked(found)),
+        "hidden": [told(each) for each in found.hidden],
+    }
+
+
+def _ended(process: Any, event_id: str) -> list[Any]:  # noqa: ANN401 - of /status
+    status = process.status if process else None
+    return [each for each in (status or {}).get("last", []) if each.get("id") == event_id]

@@ -15,11 +15,11 @@ from service.commands.console.filters import (
     letter_address,
     read_filters,
 )
+from service.commands.console.orders import Action, Order
 from service.commands.console.overview_pages import is_held_by_others
 from service.commands.console.parts import Parts, parts_of
 from service.commands.console.rendering import page, problem
 from service.commands.console.scans import FIRST_LOOK, MAX_ROWS, Scan
-from service.commands.console.tasks import Action, Order
 from service.commands.dlq.doubling import may_double
 from service.commands.dlq.patching import patch_of
 from service.commands.dlq.selection import Selection

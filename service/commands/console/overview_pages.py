@@ -1,20 +1,33 @@
 """Shows the importer: how it goes now, its lanes, what is parked."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.commands.console.desk import Follow
 from service.commands.console.drawing import Drawing, Line, drawing
+from service.commands.console.history import Record
+from service.commands.console.history import now as now_at
 from service.commands.console.parts import Parts, parts_of
 from service.commands.console.rendering import page, problem
 from service.commands.console.samples import Ring
 from service.commands.console.verdict import verdict
+from service.commands.lanes.overview import (
+    Lane,
+    Overview,
+    Waits,
+    told_by_broker,
+    told_by_importer,
+)
+from service.commands.lanes.retrying import told_to_try
+from service.commands.runtime import ENDS, in_words
+from service.commands.status_reading import Process
 
 HELD_SECONDS = 180.0
 MAX_TYPE = 2_147_483_647
+T = TypeVar("T", Lane, Waits)
 
 
 async def now(request: Request) -> Response:
@@ -28,7 +41,7 @@ async def now(request: Request) -> Response:
         "process": process,
         "status": process.status if process else None,
         "verdict": verdict(process, seen.found, seen.broker_problem),
-        "lanes": process.status["lanes"] if process and process.status else [],
+        "lanes": [each for each in _told(process) if each.state != "open"],
         "queues": _queues(parts),
         "drawings": _drawings(parts.watch.ring),
         "status_url": parts.settings.status_url,
@@ -37,7 +50,7 @@ async def now(request: Request) -> Response:
 
 
 async def all_lanes(request: Request) -> Response:
-    """Show the lanes that are not open."""
+    """Show the lanes."""
     return page(request, "lanes.html", await _lanes(request))
 
 
@@ -47,17 +60,36 @@ async def one_lane(request: Request) -> Response:
     if not 1 <= number <= MAX_TYPE:
         return problem(request, 404, "There is no such entity type", "A type is a number from 1.")
     told = await _lanes(request)
-    own = [each for each in told["lanes"] if each.get("entity_type") == number]
-    status: Mapping[str, Any] = told["status"] or {}
-    last = [each for each in status.get("last", []) if each.get("entity_type_id") == number]
+    overview: Overview | None = told["overview"]
+    process = parts_of(request).watch.seen.process
+    status = (process.status if process else None) or {}
     more = {
         "number": number,
-        "lane": own[0] if own else None,
-        "parked": [each for each in told["parked"] if each.get("entity_type") == number],
-        "last": last,
+        "lane": _of(overview.lanes, number) if overview else None,
+        "queue": _of(overview.parked, number) if overview else None,
+        "last": [e for e in status.get("last", []) if e.get("entity_type_id") == number],
         "cost": status.get("item_cost_seconds", {}).get(str(number)),
     }
     return page(request, "lane.html", {**told, **more})
+
+
+async def try_lane(request: Request) -> Response:
+    """Have a lane tried at once."""
+    parts, form = parts_of(request), request.state.form
+    number, name = request.path_params["number"], form.get("who", "").strip()
+    request.state.session = request.state.session.named(name or request.state.session.name)
+    if not request.state.session.name:
+        return problem(request, 400, "Your name is missing", "Go back and fill it in.")
+    try:
+        async with parts.desk.beside(Follow()) as work:
+            words = (await told_to_try(work, number)).words
+    except ENDS as error:
+        words = in_words(error)
+    parts.history.add(
+        Record(now_at(), request.state.session.name, "try", f"lane {number}", "", words, 0)
+    )
+    told = {"says": f"Lane of entity type {number}", "remedy": words, "back": f"/lanes/{number}"}
+    return page(request, "problem.html", told)
 
 
 async def what_is_parked(request: Request) -> Response:
@@ -66,18 +98,34 @@ async def what_is_parked(request: Request) -> Response:
 
 
 async def _lanes(request: Request) -> dict[str, Any]:
+    """Return what the importer tells of lanes; else what the broker does, which takes a moment."""
     parts = parts_of(request)
     await parts.watch.first()
     seen = parts.watch.seen
-    status = seen.process.status if seen.process else None
+    overview = told_by_importer(seen.process) if seen.process else None
+    errand = None
+    if overview is None:
+
+        async def ask(follow: Follow) -> Overview:
+            async with parts.desk.beside(follow) as work:
+                return await told_by_broker(work)
+
+        errand = await parts.errands.send("lanes", ask)
+        overview = errand.result
     return {
-        "seen": seen,
-        "process": seen.process,
-        "status": status,
-        "lanes": status["lanes"] if status else [],
-        "parked": status["parked"] if status else [],
+        "errand": errand,
+        "overview": overview,
         "verdict": verdict(seen.process, seen.found, seen.broker_problem),
     }
+
+
+def _told(process: Process | None) -> list[Lane]:
+    overview = told_by_importer(process) if process else None
+    return overview.lanes if overview else []
+
+
+def _of(listed: list[T], number: int) -> T | None:
+    return next((each for each in listed if each.entity_type_id == number), None)
 
 
 def _queues(parts: Parts) -> list[dict[str, object]]:

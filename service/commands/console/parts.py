@@ -6,10 +6,12 @@ from typing import cast
 from starlette.requests import Request
 
 from service.commands.console.desk import Desk
+from service.commands.console.errands import Errands
 from service.commands.console.history import History
+from service.commands.console.orders import Task
 from service.commands.console.safety import Rules
 from service.commands.console.scans import Scans
-from service.commands.console.tasks import Task, Tasks
+from service.commands.console.tasks import Tasks
 from service.commands.console.watching import Watch
 from service.settings.tree import Settings
 
@@ -25,14 +27,15 @@ class Parts:
     scans: Scans
     tasks: Tasks
     history: History
+    errands: Errands
 
     @classmethod
     def of(cls, settings: Settings, rules: Rules) -> "Parts":
         """Return the parts for settings."""
-        desk, history = Desk(settings), History()
+        desk, history = Desk(), History()
         scans = Scans(desk)
         tasks = Tasks(desk, scans, history)
-        return cls(settings, rules, Watch(settings), desk, scans, tasks, history)
+        return cls(settings, rules, Watch(settings), desk, scans, tasks, history, Errands())
 
     def waiting(self) -> list[Task]:
         """Return the tasks that are at work, for a line on every page."""

@@ -49,9 +49,6 @@ class Ring:
         """Add a sample; the oldest one goes."""
         self._samples.append(sample)
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
     def values(self, of: Callable[[Sample], float | None]) -> list[Point]:
         """Return a figure over time."""
         return [Point(each.at, of(each)) for each in self._samples]

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from service.commands.console.filters import form_filters
+from service.commands.console.orders import LETTERS, Action, Order, Stage, Task, outcome
 from service.commands.console.parts import parts_of
 from service.commands.console.rendering import page, problem
-from service.commands.console.tasks import Action, Order, Stage, Task, outcome
 
 MAX_REASON = 500
 WRONG_SECONDS = 0.5
@@ -27,7 +27,13 @@ async def plan(request: Request) -> Response:
         return problem(request, 400, "This form lacks what it is about", "Load the page again.")
     if parts.tasks.is_full:
         return problem(request, 503, "Too many tasks are at work", "Try again in a moment.")
-    order = Order(Action(form["action"]), filters.selection, resend=bool(form.get("resend")))
+    action, lane = Action(form["action"]), filters.selection.entity_type_id
+    if action in LETTERS:
+        order = Order(action, filters.selection, resend=bool(form.get("resend")))
+    else:
+        order = Order(action, lane=lane, links=bool(form.get("links")))
+    if action is Action.END and lane is None:
+        return problem(request, 400, "No entity type is named", "Open the lane of a type.")
     task = await parts.tasks.plan(order)
     return RedirectResponse(f"/tasks/{task.number}", 303)
 
@@ -65,8 +71,7 @@ async def show(request: Request) -> Response:
     task = _task(request)
     if task is None:
         return _unknown(request)
-    told = {"task": task, "outcome": outcome(task), "groups": list(task.groups)}
-    return page(request, "task.html", told)
+    return page(request, "task.html", {"task": task, "outcome": outcome(task)})
 
 
 async def history(request: Request) -> Response:

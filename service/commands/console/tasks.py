@@ -7,99 +7,20 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from service.commands.console.desk import Desk, Follow
 from service.commands.console.history import History, Record, now
+from service.commands.console.orders import Order, Stage, Task, outcome
 from service.commands.console.scans import PATIENCE_SECONDS, Scans
-from service.commands.console.wording import letters, selected
-from service.commands.dlq.groups import Groups
-from service.commands.dlq.listing import grouped
-from service.commands.dlq.patching import Patch
-from service.commands.dlq.purging import Purge
-from service.commands.dlq.redriving import Redrive, Tally
-from service.commands.dlq.selection import Selection
-from service.commands.runtime import ENDS, CommandRuntime, in_words
+from service.commands.console.works import plan, work
+from service.commands.runtime import ENDS, in_words
 
 MAX_TASKS = 100
 MAX_AT_ONCE = 5
 DRAIN_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
-
-
-class Action(StrEnum):
-    """What is done with letters."""
-
-    SEND_BACK = "send back"
-    REMOVE = "remove"
-
-
-class Stage(StrEnum):
-    """Where a task is."""
-
-    PLANNING = "planning"
-    PLANNED = "planned"
-    RUNNING = "running"
-    DONE = "done"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
-ENDED = frozenset({Stage.DONE, Stage.STOPPED, Stage.FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What somebody wants done. `resend`: also what may be in the CRM and cannot be looked up."""
-
-    action: Action
-    selection: Selection
-    patch: Patch = field(default_factory=dict)
-    resend: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """One order on its way.
-
-    `planned`: so many letters go; `gone`, `failed`: so many went, or could not; `stays`: how many
-    stay, by the reason; `groups`: the letters of the plan.
-    """
-
-    number: int
-    order: Order
-    who: str = ""
-    reason: str = ""
-    stage: Stage = Stage.PLANNING
-    follow: Follow = field(default_factory=Follow)
-    groups: Groups = field(default_factory=Groups)
-    planned: int = 0
-    gone: int = 0
-    failed: int = 0
-    stays: dict[str, int] = field(default_factory=dict)
-    problem: str = ""
-    began: datetime = field(default_factory=now)
-    ended: datetime | None = None
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether its page changes by itself."""
-        return self.stage in {Stage.PLANNING, Stage.RUNNING}
-
-    @property
-    def missed(self) -> int:
-        """How many letters of the plan were no longer there."""
-        left = self.planned - self.gone - self.failed
-        return max(0, left) if self.stage is Stage.DONE else 0
-
-    @property
-    def found_none(self) -> bool:
-        """Whether the letters of an id were gone before it came to them."""
-        return self.stage is Stage.DONE and not self.gone and not self.stays
 
 
 class Tasks:
@@ -131,21 +52,21 @@ class Tasks:
     async def plan(self, order: Order) -> Task:
         """Begin a task with its plan; waits for it a short time only."""
         task = self._new(order)
-        return await self._start(task, self._plan(task))
+        return await self._start(task, plan(task, self._desk))
 
     async def begin(self, task: Task, who: str, reason: str) -> Task:
         """Do what was planned, once."""
         if task.stage is Stage.PLANNED and task.planned:
             task.who, task.reason, task.stage = who, reason, Stage.RUNNING
             task.follow = Follow()
-            await self._start(task, self._work(task))
+            await self._start(task, work(task, self._desk))
         return task
 
     async def at_once(self, order: Order, who: str, reason: str) -> Task:
         """Do something small without a plan: letters of one id."""
         task = self._new(order)
         task.who, task.reason, task.stage = who, reason, Stage.RUNNING
-        return await self._start(task, self._work(task))
+        return await self._start(task, work(task, self._desk))
 
     async def close(self) -> None:
         """Stop every task after the present window; what goes on for longer is broken off."""
@@ -166,18 +87,18 @@ class Tasks:
                 del self._known[old.number]
         return task
 
-    async def _start(self, task: Task, work: Coroutine[Any, Any, None]) -> Task:
-        running = asyncio.create_task(self._contained(task, work), name=f"task {task.number}")
+    async def _start(self, task: Task, doing: Coroutine[Any, Any, None]) -> Task:
+        running = asyncio.create_task(self._contained(task, doing), name=f"task {task.number}")
         self._running[task] = running
         running.add_done_callback(lambda _: self._running.pop(task, None))
         await asyncio.wait({running}, timeout=PATIENCE_SECONDS)
         return task
 
-    async def _contained(self, task: Task, work: Coroutine[Any, Any, None]) -> None:
+    async def _contained(self, task: Task, doing: Coroutine[Any, Any, None]) -> None:
         """Do a part of a task; whatever ends it, the task says so."""
         acts = task.stage is Stage.RUNNING
         try:
-            await work
+            await doing
         except ENDS as error:
             task.stage, task.problem = Stage.FAILED, in_words(error)
         except asyncio.CancelledError:
@@ -192,59 +113,6 @@ class Tasks:
                 self._scans.forget()
                 self._record(task)
 
-    async def _plan(self, task: Task) -> None:
-        order = task.order
-        async with self._desk.reading(task.follow) as (work, reading):
-            if order.action is Action.REMOVE:
-                await grouped(reading, order.selection, task.groups)
-                task.planned = task.groups.count
-            else:
-                redrive = self._redrive(work, task, dry_run=True)
-                await redrive.walk(reading)
-                task.groups, task.planned = redrive.tally.groups, redrive.tally.sent
-                task.stays = redrive.tally.stays()
-        task.stage = Stage.STOPPED if reading.ended_early else Stage.PLANNED
-
-    async def _work(self, task: Task) -> None:
-        """Send back, or remove."""
-        early = await (self._remove if task.order.action is Action.REMOVE else self._send)(task)
-        task.stage = Stage.STOPPED if early else Stage.DONE
-
-    async def _send(self, task: Task) -> bool:
-        async with self._desk.reading(task.follow) as (work, reading):
-            await work.session.needs_exchange(work.settings.rabbit.intake_exchange)
-            redrive = self._redrive(work, task, dry_run=False)
-            try:
-                await redrive.walk(reading)
-            finally:
-                task.gone, task.failed = redrive.tally.sent, sum(redrive.tally.failed.values())
-                # What the plan left out was not looked at again.
-                task.stays = {**task.stays, **redrive.tally.stays()}
-        if redrive.untried and not reading.ended_early:
-            task.follow.note(f"ended early: {letters(redrive.untried)} not tried")
-        return reading.ended_early
-
-    async def _remove(self, task: Task) -> bool:
-        purge = Purge.of(task.order.selection, task.groups)
-        async with self._desk.reading(task.follow) as (_, reading):
-            try:
-                await purge.walk(reading)
-            finally:
-                task.gone = purge.removed
-        return reading.ended_early and purge.removed < purge.most
-
-    def _redrive(self, work: CommandRuntime, task: Task, *, dry_run: bool) -> Redrive:
-        order = task.order
-        return Redrive(
-            work,
-            order.selection,
-            order.patch,
-            task.planned or None,
-            resend_ambiguous=order.resend,
-            dry_run=dry_run,
-            tally=Tally(),
-        )
-
     def _record(self, task: Task) -> None:
         order = task.order
         what = order.action.value
@@ -255,26 +123,10 @@ class Tasks:
                 at=now(),
                 who=task.who,
                 what=what,
-                which=selected(order.selection),
+                which=order.which,
                 reason=task.reason,
                 outcome=outcome(task),
                 task=task.number,
                 ids=order.selection.ids,
             )
         )
-
-
-def outcome(task: Task) -> str:
-    """Return what became of a task, in a sentence without a field value."""
-    verb = "removed" if task.order.action is Action.REMOVE else "sent back"
-    told = f"{letters(task.gone)} {verb}"
-    stay = sum(task.stays.values())
-    if stay:
-        told += f", {letters(stay)} stayed"
-    if task.missed:
-        told += f", {letters(task.missed)} no longer there"
-    if task.stage is Stage.STOPPED:
-        told += "; stopped, the rest stays where it is"
-    if task.problem:
-        told += f"; ended: {task.problem}"
-    return told

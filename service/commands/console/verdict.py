@@ -54,7 +54,8 @@ def who_acts(reason: str) -> str:
     if reason == PauseReason.FAILURE_SHARE:
         return _LETTERS
     known = reason in set(PauseReason)
-    return PAUSES.get(PauseReason(reason), _PASSES) if known else _PASSES
+    told = PAUSES.get(PauseReason(reason), _PASSES) if known else _PASSES
+    return told.replace("`", "")
 
 
 def verdict(process: Process | None, found: Sequence[Process], broker_problem: str) -> Verdict:
@@ -130,7 +131,7 @@ def _flowing(status: Mapping[str, Any]) -> Verdict:
             "",
             "the importer's operator: see its log",
         )
-    shut = [each for each in status["lanes"] if each.get("state") != "open"]
+    shut = [each for each in status.get("lanes", []) if each.get("state") != "open"]
     if shut:
         types = ", ".join(str(each.get("entity_type")) for each in shut[:10])
         reasons = dict.fromkeys(str(each.get("reason")) for each in shut)
@@ -145,7 +146,7 @@ def _flowing(status: Mapping[str, Any]) -> Verdict:
 
 
 def _slow(status: Mapping[str, Any]) -> Verdict | None:
-    wait = status["budget"].get("import", {}).get("wait_seconds")
+    wait = status.get("budget", {}).get("import", {}).get("wait_seconds")
     if isinstance(wait, int | float) and wait > WAIT_SECONDS:
         return Verdict(
             "warn",

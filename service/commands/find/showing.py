@@ -27,10 +27,10 @@ def show(found: Found) -> None:
         terminal.table(["where", "type", "what", "since"], rows)
     if not found.is_found:
         terminal.show(f"event {wanted} was not found")
-    for line in _asked(found):
+    for line in asked(found):
         terminal.show(line)
     for each in found.hidden:
-        terminal.show(f"not seen: {_told(each)}")
+        terminal.show(f"not seen: {told(each)}")
     if found.letters:
         hint = terminal.command("dlq show ID", ID=found.event_id)
         terminal.show(f"more of the dead letter: {hint}")
@@ -52,7 +52,7 @@ def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
         what += f": {letter.message}" if letter.message else ""
         yield terminal.Toned("dead letter", "bad"), _type(letter), what, age(letter.failed_at)
     for waits in found.waiting:
-        what = f"waits for {_reason(waits)}"
+        what = f"waits for {waits_for(waits)}"
         if waits.perhaps_sent:
             what += "; a call may have carried it"
         yield terminal.Toned("parked", "warn"), _type(waits), what, age(waits.parked_at)
@@ -62,17 +62,18 @@ def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
         yield (
             terminal.Toned("memory", tone),
             str(word.entity_type_id),
-            _said(found, word),
+            said_by_memory(found, word),
             when,
         )
 
 
-def _reason(waits: Waits) -> str:
+def waits_for(waits: Waits) -> str:
+    """Return what a message of an inner queue waits for, and where."""
     told = {"doubt": "proof whether it is in the CRM", "link": "the items that it refers to"}
     return f"{told.get(waits.reason, f'its lane ({waits.reason})')}, in {waits.queue}"
 
 
-def _said(found: Found, word: LastWord) -> str:
+def said_by_memory(found: Found, word: LastWord) -> str:
     """Return what the memory says of the event, beside what the portal shows."""
     if word.word is not Word.IMPORTED:
         return _WORDS[word.word]
@@ -84,7 +85,8 @@ def _said(found: Found, word: LastWord) -> str:
     return said
 
 
-def _asked(found: Found) -> Iterator[str]:
+def asked(found: Found) -> Iterator[str]:
+    """Yield what the portal was asked, and what not, in sentences."""
     if found.asked:
         yield f"the portal was asked for items of {_types(found.asked)} by the external id"
     if found.unaskable:
@@ -99,7 +101,8 @@ def _types(numbers: Sequence[int]) -> str:
     return f"type{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
-def _told(hidden: Hidden) -> str:
+def told(hidden: Hidden) -> str:
+    """Return where nobody could look, and why."""
     count = "" if hidden.messages is None else f" ({terminal.many(hidden.messages, 'message')})"
     return f"{hidden.place}{count}: {hidden.why}"
 

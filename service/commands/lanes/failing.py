@@ -11,8 +11,9 @@ from functools import partial
 from service import factories
 from service.commands import terminal
 from service.commands.inner_queues import memory_of
-from service.commands.lanes.moving import Move, Sender, Tally, Wanted, queues_of
+from service.commands.lanes.moving import AT_TERMINAL, Move, Sender, Tally, Wanted, queues_of
 from service.commands.runtime import CommandRuntime, command_runtime, run
+from service.commands.watching import Watcher
 from service.domain.claims import Settlement
 from service.domain.ending import ended, is_imported, note_on, word_on
 from service.domain.events import ItemEvent, Malformed
@@ -112,37 +113,57 @@ def failing(options: argparse.Namespace) -> int:
 async def _count(entity_type_id: int, settings: Settings, counted: Tally) -> int:
     """Count what would end; every event stays."""
     async with command_runtime("lanes fail", settings) as work:
-        queues, visit = await queues_of(work, counted, entity_type_id)
-        ends = Ends(visit, counted, _proof(settings))
-
-        async def look(chosen: Sequence[Parked]) -> list[Parked]:
-            counted.done += len(ends.settlements(chosen))
-            return []
-
-        wanted = Wanted(entity_type_id, links=True)
-        await Move(work, wanted, counted).walk(queues, "counting", look)
-    _show(ends.counts, "end")
+        counts = await count_ends(work, entity_type_id, counted)
+    _show(counts, "end")
     if counted.ended_early:
         terminal.say("interrupted: nothing was ended")
     return 1 if counted.ended_early else 0
 
 
+async def count_ends(
+    work: CommandRuntime, entity_type_id: int, counted: Tally, watcher: Watcher = AT_TERMINAL
+) -> Counter[tuple[str, str]]:
+    """Count what would end, by kind and reason of waiting; every event stays."""
+    queues, visit = await queues_of(work, counted, entity_type_id)
+    ends = Ends(visit, counted, _proof(work.settings))
+
+    async def look(chosen: Sequence[Parked]) -> list[Parked]:
+        counted.done += len(ends.settlements(chosen))
+        return []
+
+    wanted = Wanted(entity_type_id, links=True)
+    await Move(work, wanted, counted, watcher=watcher).walk(queues, "counting", look)
+    return ends.counts
+
+
 async def _fail(entity_type_id: int, settings: Settings, most: int | None) -> int:
-    tally = Tally()
+    tally, ended_as = Tally(), Counter[tuple[str, str]]()
     async with command_runtime("lanes fail", settings) as work:
-        for exchange in (settings.rabbit.results_exchange, settings.rabbit.dead_letter_exchange):
-            await work.session.needs_exchange(exchange)
-        queues, visit = await queues_of(work, tally, entity_type_id)
-        ends = Ends(visit, tally, _proof(settings))
-        way = await _Way.open(work, ends)
         try:
-            wanted = Wanted(entity_type_id, links=True)
-            await Move(work, wanted, tally, most).walk(queues, "ending", way.end)
+            await end_all(work, entity_type_id, most, tally, ended_as)
         finally:
-            _show(way.ended, "outcome")
+            _show(ended_as, "outcome")
             terminal.show(f"{terminal.many(tally.done, 'event')} of type {entity_type_id} ended")
             tally.tell("not ended")
     return tally.code
+
+
+async def end_all(
+    work: CommandRuntime,
+    entity_type_id: int,
+    most: int | None,
+    tally: Tally,
+    ended_as: Counter[tuple[str, str]],
+    watcher: Watcher = AT_TERMINAL,
+) -> None:
+    """End what waits of a type, at most so many; counts in `ended_as` by kind and reason."""
+    rabbit = work.settings.rabbit
+    for exchange in (rabbit.results_exchange, rabbit.dead_letter_exchange):
+        await work.session.needs_exchange(exchange)
+    queues, visit = await queues_of(work, tally, entity_type_id)
+    way = await _Way.open(work, Ends(visit, tally, _proof(work.settings)), ended_as)
+    wanted = Wanted(entity_type_id, links=True)
+    await Move(work, wanted, tally, most, watcher).walk(queues, "ending", way.end)
 
 
 @dataclass(slots=True, eq=False)
@@ -153,15 +174,17 @@ class _Way:
     ends: Ends
     sender: Sender
     encoder: Encoder
-    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ended: Counter[tuple[str, str]]
 
     @classmethod
-    async def open(cls, work: CommandRuntime, ends: Ends) -> "_Way":
+    async def open(
+        cls, work: CommandRuntime, ends: Ends, ended: Counter[tuple[str, str]]
+    ) -> "_Way":
         settings = work.settings
         topology, host = factories.topology(settings.rabbit), factories.portal_host(settings)
         reopen = partial(work.session.channel, confirms=True)
         sender = Sender(Confirmer(await reopen(), reopen), ends.tally)
-        return cls(work, ends, sender, Encoder(topology, portal_host=host))
+        return cls(work, ends, sender, Encoder(topology, portal_host=host), ended)
 
     async def end(self, chosen: Sequence[Parked]) -> list[Parked]:
         """End events; return those whose result and dead letter are confirmed."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from service.commands import terminal
-from service.commands.lanes.moving import Move, Sender, Tally, Wanted, queues_of
+from service.commands.lanes.moving import AT_TERMINAL, Move, Sender, Tally, Wanted, queues_of
 from service.commands.runtime import CommandRuntime, command_runtime, run
+from service.commands.watching import Watcher
 from service.domain.parking import LINKS
 from service.rabbit.confirms import Confirmer
 from service.rabbit.connection import ConnectionLost
@@ -38,20 +39,8 @@ def returning(options: argparse.Namespace) -> int:
 async def _return(options: argparse.Namespace, settings: Settings) -> int:
     tally, wanted = Tally(), Wanted(options.type, links=options.links)
     async with command_runtime("lanes return", settings) as work:
-        exchange = settings.rabbit.intake_exchange
-        await work.session.needs_exchange(exchange)
-        queues, _ = await queues_of(work, tally, options.type)
-        await _tell_of_importers(work)
-        reopen = partial(work.session.channel, confirms=True)
-        sender = Sender(Confirmer(await reopen(), reopen), tally)
-
-        async def send(chosen: Sequence[Parked]) -> list[Parked]:
-            back = [unparked(each.message, each.waiting, exchange) for each in chosen]
-            confirmed = await sender.all_of(back)
-            return [each for each, sure in zip(chosen, confirmed, strict=True) if sure]
-
         try:
-            await Move(work, wanted, tally).walk(queues, "sending back", send)
+            queues = await send_back(work, wanted, tally)
         finally:
             terminal.show(f"{terminal.many(tally.done, 'event')} sent back to the intake")
             tally.tell("not sent back")
@@ -59,7 +48,7 @@ async def _return(options: argparse.Namespace, settings: Settings) -> int:
     return tally.code
 
 
-async def _tell_of_importers(work: CommandRuntime) -> None:
+async def tell_of_importers(work: CommandRuntime, watcher: Watcher) -> None:
     """Say that an importer is at work: it would park again what belongs to a closed lane."""
     queue = work.settings.rabbit.intake_queue
     try:
@@ -67,10 +56,30 @@ async def _tell_of_importers(work: CommandRuntime) -> None:
     except (ConnectionLost, Missing):
         return  # we may not ask; it is only a note
     if consumers:
-        terminal.say(
+        watcher.note(
             f"note: an importer is at work on {queue}: what belongs to a closed lane, or is in "
             "doubt, will wait again. Before a roll-back, stop it first"
         )
+
+
+async def send_back(
+    work: CommandRuntime, wanted: Wanted, tally: Tally, watcher: Watcher = AT_TERMINAL
+) -> list[InnerDepth]:
+    """Send what is wanted back to the intake; return the queues that there are."""
+    exchange = work.settings.rabbit.intake_exchange
+    await work.session.needs_exchange(exchange)
+    queues, _ = await queues_of(work, tally, wanted.entity_type_id)
+    await tell_of_importers(work, watcher)
+    reopen = partial(work.session.channel, confirms=True)
+    sender = Sender(Confirmer(await reopen(), reopen), tally)
+
+    async def send(chosen: Sequence[Parked]) -> list[Parked]:
+        back = [unparked(each.message, each.waiting, exchange) for each in chosen]
+        confirmed = await sender.all_of(back)
+        return [each for each, sure in zip(chosen, confirmed, strict=True) if sure]
+
+    await Move(work, wanted, tally, watcher=watcher).walk(queues, "sending back", send)
+    return queues
 
 
 def _tell_of_links(queues: Sequence[InnerDepth], wanted: Wanted) -> None:

@@ -1,0 +1,65 @@
+"""Proves that filters stand in addresses and forms as they were meant."""
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from service.commands.console.filters import address, form_filters, letter_address, read_filters
+
+
+def test_filters_are_read_as_the_options_of_the_command() -> None:
+    """Kind, code, type, since, id; white space that was pasted along counts for nothing."""
+    found = read_filters(
+        {"kind": "rejected", "code": " X ", "type": "128", "since": "2h", "id": "a", "page": "2"}
+    )
+    selection = found.selection
+    assert ("rejected", "X", 128, {"a"}) == (
+        selection.kind,
+        selection.code,
+        selection.entity_type_id,
+        set(selection.ids),
+    )
+    assert selection.since is not None
+    assert 0 == selection.since.second
+    assert () == found.mistakes
+    assert found == read_filters(
+        {name: values[0] for name, values in parse_qs(found.query[1:]).items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("type", "x"), ("type", "0"), ("since", "yesterday"), ("kind", "bad"), ("type", "9" * 20)],
+)
+def test_a_filter_that_cannot_be_read_is_named_and_not_used(name: str, value: str) -> None:
+    """It never selects other letters than all."""
+    found = read_filters({name: value})
+    assert [True] == [mistake.startswith(f"{name}: ") for mistake in found.mistakes]
+    assert read_filters({}).selection == found.selection
+
+
+def test_a_form_carries_any_id_unchanged() -> None:
+    """Line ends, white space at an end, signs of every alphabet."""
+    for event_id in (" a ", "a\r\nb", "заказ 1", "a&b=c", "\x00"):
+        which = address(id=event_id).partition("?")[2]
+        assert {event_id} == set(form_filters({"which": which}).selection.ids)
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    ["a", "a/b", "/shop order 1", "ü", "a?b#c", "..", "a/../b", ".", "./a", "", "%2e%2e"],
+)
+def test_every_event_has_an_address(event_id: str) -> None:
+    """No part of it is taken out of a path by browsers."""
+    parts = urlsplit(letter_address(event_id))
+    assert not {".", ".."} & set(unquote(parts.path).split("/")[2:]) or parts.query
+    if parts.query:
+        assert [event_id] == parse_qs(parts.query, keep_blank_values=True)["id"]
+    else:
+        assert event_id == unquote(parts.path.removeprefix("/dead-letters/"))
+
+
+def test_an_address_leaves_out_what_is_empty() -> None:
+    """Links stay short."""
+    assert "/dead-letters" == address(kind=None, code="")
+    assert "/dead-letters?code=X&type=2" == address(code="X", type=2)
