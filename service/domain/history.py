@@ -28,7 +28,8 @@ class Linking:
     that was, in seconds since the epoch; `waits`: one of them was not known already; `here_since`:
     loop time from which it waits here, and in no inner queue; `expired_at`: loop time at which it
     had waited long enough; `in_flight`: the references that were being imported while it waited;
-    `asked_again`: the portal has refused these numbers, and was asked for them.
+    `asked_again`: the portal has refused these numbers, and was asked for them; `regrouped`: it
+    was put into a fuller batch once.
     """
 
     values: Mapping[str, int | list[int]] | None = None
@@ -38,6 +39,7 @@ class Linking:
     expired_at: float | None = None
     in_flight: frozenset[Reference] = frozenset()
     asked_again: bool = False
+    regrouped: bool = False
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ D = TypeVar("D")
 MAX_ASKED = 50
 """References in one look-up: its answer fits on one page."""
 MAX_TYPES = 256
+GROWTH = 12
+"""By so much the interval between two look-ups that find little grows at most."""
 SHARE = 4
 """Of so many remembered events one looked-up reference is remembered as well."""
 LEAST = 1000
@@ -51,7 +53,8 @@ class ItemNumbers(Generic[D]):
 
     At most one call for a referred type and a batch. What was asked for in vain is asked for
     again at an interval that keeps such calls one in ten; so is what was not asked for yet, while
-    the last look-up of its type found less than half.
+    the last look-up of its type found less than half. The interval grows while that stays so: in
+    a load of new items, what they refer to is mostly in the same load.
     """
 
     def __init__(
@@ -59,7 +62,8 @@ class ItemNumbers(Generic[D]):
     ) -> None:
         """Ask the portal, by the rules; what was imported is known from claims and notes."""
         self._portal, self._claims, self._notes = portal, claims, notes
-        self._gap = rules.links_gap
+        self._gap = self._again_gap = rules.links_gap
+        self._gaps: Remembered[int, float] = Remembered(MAX_TYPES)
         self._limit = max(LEAST, claims.remember // SHARE)
         self._fresh_from: Remembered[int, float] = Remembered(MAX_TYPES)
         self._again_from = float("-inf")
@@ -135,6 +139,8 @@ class ItemNumbers(Generic[D]):
         Tells whether the portal can be asked for items of this type.
         """
         wanted = {each: each.external_id for each in several if each.external_id is not None}
+        # Set before the call: it may wait for the portal's limits, and others look meanwhile.
+        self._hold_off(entity_type_id)
         items = await self._items(entity_type_id, [*dict.fromkeys(wanted.values())])
         now, found = self._notes.clock(), 0
         for each, external in wanted.items():
@@ -147,8 +153,11 @@ class ItemNumbers(Generic[D]):
             self._absent.put(_key(each), now)
             if items is not None:
                 self._found.forget(_key(each))
-        futile = 2 * found < len(wanted)
-        self._fresh_from.put(entity_type_id, now + self._gap if futile else now)
+        if 2 * found >= len(wanted):
+            self._fresh_from.put(entity_type_id, now)
+            self._gaps.forget(entity_type_id)
+        if found:
+            self._again_gap = self._gap
         return items is not None
 
     async def forget(self, references: Iterable[Reference]) -> None:
@@ -186,9 +195,16 @@ class ItemNumbers(Generic[D]):
         if final or (fresh and now >= self.may_ask_from(entity_type_id)):
             return [*final, *fresh, *again][:MAX_ASKED]
         if again and now >= self._again_from:
-            self._again_from = now + self._gap
+            self._again_from = now + self._again_gap
+            self._again_gap = min(2 * self._again_gap, GROWTH * self._gap)
             return again[:MAX_ASKED]
         return []
+
+    def _hold_off(self, entity_type_id: int) -> None:
+        """Let what is new of a type wait, longer each time in a row."""
+        gap = self._gaps.get(entity_type_id) or self._gap
+        self._fresh_from.put(entity_type_id, self._notes.clock() + gap)
+        self._gaps.put(entity_type_id, min(2 * gap, GROWTH * self._gap))
 
     def _forget_all(self) -> None:
         self._found: Remembered[bytes, int] = Remembered(self._limit)

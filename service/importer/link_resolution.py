@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, TypeVar
 
-from service.domain.batching import Batch
+from service.domain.batching import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision, Rules
 from service.domain.events import ItemEvent, Reference, several_of
@@ -87,6 +87,11 @@ class LinkResolution(Generic[D]):
         ready = [claim for claim in left if not claim.event.links or claim.known.links.values]
         if len(ready) == len(batch.claims):
             return Prepared(batch)
+        if self._is_worth_regrouping(batch, ready):
+            for claim in ready:
+                claim.known.links.regrouped = True
+            decision.later += [(claim, self._clock()) for claim in ready]
+            ready = []
         return Prepared(
             batch.part(ready, batch.due) if ready else None,
             batch.part(kept, batch.due) if kept else None,
@@ -120,6 +125,17 @@ class LinkResolution(Generic[D]):
         links = claim.known.links
         some = islice(links.in_flight, MAX_LOOKED_AT)
         return links.here_since is not None and any(map(self._is_known, some))
+
+    def _is_worth_regrouping(self, batch: Batch[D], ready: Sequence[Claim[D]]) -> bool:
+        """Tell whether the few that may be sent had better join a fuller call, once.
+
+        Only where more wait than fit into a batch, and nothing is being found out by this one.
+        """
+        plain = not batch.tries and batch.fault is None and not batch.suspected
+        crowded = batch.closed_by in {ClosedBy.SIZE, ClosedBy.PRESSURE}
+        few = 2 * len(ready) <= len(batch.claims)
+        once = not any(claim.known.links.regrouped for claim in ready)
+        return plain and crowded and few and once and self.lane_is_open(batch.key.entity_type_id)
 
     def _is_known(self, reference: Reference) -> bool:
         return self._numbers.of(reference) is not None
@@ -229,10 +245,8 @@ class LinkResolution(Generic[D]):
         links.here_since = now if links.here_since is None else links.here_since
         flying = [each for each in absent if self._numbers.flies(each)]
         links.in_flight |= frozenset(flying)
-        until = float("inf")
-        if len(flying) == len(absent):
-            until = now + HERE_SECONDS
-        elif unasked:
+        until = now + HERE_SECONDS if len(flying) == len(absent) else float("inf")
+        if unasked:
             until = max(now, *(self._numbers.may_ask_from(e.entity_type_id) for e in unasked))
         if until <= links.here_since + HERE_SECONDS and self.may_hold():
             decision.later.append((claim, until))

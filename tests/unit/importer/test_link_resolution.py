@@ -7,6 +7,7 @@ from itertools import chain
 
 import pytest
 
+from service.domain.batching import ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent, Links, Reference
@@ -505,3 +506,36 @@ def _message(decision: Decision[str]) -> str:
     [(_, end)] = decision.ended
     assert isinstance(end, Failed)
     return end.message
+
+
+async def test_the_few_of_a_full_batch_that_may_be_sent_join_a_fuller_one_once(
+    bench: Bench,
+) -> None:
+    """While more wait than fit into a call; else they are sent at once."""
+    bench.remembered(3, "known", 5)
+    few = [linked("a", {"contactId": ref(3, "known")}), linked("plain", {})]
+    waiting = [linked(f"w{number}") for number in range(3)]
+    for closed_by, sent in ((ClosedBy.WINDOW, 2), (ClosedBy.SIZE, 0), (ClosedBy.PRESSURE, 2)):
+        decision: Decision[str] = Decision()
+        whole = batch(*few, *waiting)
+        whole.closed_by = closed_by
+        prepared = await bench.links.prepare(whole, decision)
+        assert sent == len(prepared.ready.claims if prepared.ready is not None else [])
+        again = [claim for claim, until in decision.later if until == bench.clock.now]
+        assert (few if not sent else []) == [claim for claim in again if claim in few]
+
+
+async def test_look_ups_in_vain_become_rare(bench: Bench) -> None:
+    """In a load of new items; one that finds something makes them frequent again."""
+    asked = []
+    for number in range(40):
+        await bench.prepare(linked(f"a{number}", {"contactId": ref(3, f"new{number}")}))
+        asked.append(len(bench.portal.failed_look_ups))
+        bench.passes(GAP)
+    assert (1, 2, 2, 3) == tuple(asked[:4])
+    assert asked[-1] <= 7
+    for number in range(60, 80):
+        bench.imported(3, f"old{number}")
+        await bench.prepare(linked(f"b{number}", {"contactId": ref(3, f"old{number}")}))
+        bench.passes(GAP)
+    assert len(bench.portal.failed_look_ups) >= asked[-1] + 8
