@@ -1,5 +1,6 @@
 """Proves the `lanes` commands beside a running importer: told, retried, ended, sent back."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +13,7 @@ from tests.support.commands import Commands
 from tests.support.environment import Environment, deals
 from tests.support.parked import lane
 
-LANE = 128
+LANE, ESTIMATE = 128, 7
 DENIED = {"kind": "item_error", "match": '"xmlId"', "code": "ACCESS_DENIED", "times": -1}
 SELDOM = {"IMPORTER_PAUSE__PROBE_SECONDS": "120", "IMPORTER_PAUSE__PROBE_CAP_SECONDS": "240"}
 """Nothing opens by itself within a test."""
@@ -31,11 +32,11 @@ def items(*ids: str) -> list[dict[str, Any]]:
     return deals(*ids, entity_type=LANE)
 
 
-async def parked(environment: Environment, *ids: str) -> Commands:
+async def parked(environment: Environment, *ids: str, entity_type: int = LANE) -> Commands:
     """Have the lane closed and its events wait; return the command line of an operator."""
     service = await environment.start_service()
-    await environment.publish(items(*ids))
-    queue = lane(LANE)
+    await environment.publish(deals(*ids, entity_type=entity_type))
+    queue = lane(entity_type)
 
     def all_wait() -> bool:
         found = environment.broker.queues(environment.vhost).get(queue)
@@ -57,14 +58,20 @@ async def test_a_closed_lane_is_told_and_tried_when_somebody_asks(
     """Its events are found where they wait; after the right was given, a retry lets them flow."""
     waiting = [f"s{n}" for n in range(25)]
     operator = await parked(environment, *waiting)
-    told = json.loads((await operator.run("lanes", "--json")).out)
+    told: dict[str, Any] = {}
+
+    async def all_are_told() -> bool:
+        # The importer counts what waits every few seconds.
+        told.update(json.loads((await operator.run("lanes", "--json")).out))
+        return [len(waiting)] == [each["parked"] for each in told["lanes"]]
+
+    await wait_until(all_are_told, what="the number of those that wait")
     [closed] = told["lanes"]
-    assert ("importer", LANE, "closed", "scope", len(waiting)) == (
+    assert ("importer", LANE, "closed", "scope") == (
         told["source"],
         closed["entityTypeId"],
         closed["state"],
         closed["reason"],
-        closed["parked"],
     )
     assert closed["nextTrySeconds"] > 10
     found = json.loads((await operator.run("find", "s7", "--type", str(LANE), "--json")).out)
@@ -117,3 +124,24 @@ async def test_what_waits_goes_back_before_a_roll_back(environment: Environment)
     await environment.settle(waiting)
     environment.assert_effectively_once(waiting)
     assert [] == environment.books.dead
+
+
+async def test_who_looks_makes_nothing_doubtful(environment: Environment) -> None:
+    """Estimates, which nobody can look up, were never sent: each is imported, none is blamed."""
+    waiting = [f"s{n}" for n in range(100)]
+    environment.portal.faults([{**DENIED, "match": "Deal s"}])
+    operator = await parked(environment, *waiting, entity_type=ESTIMATE)
+    looks = await asyncio.gather(
+        operator.run("find", "s0", "--type", str(ESTIMATE)),
+        operator.run("find", "nobody"),
+        operator.run("lanes"),
+    )
+    assert [1, 0] == [each.code for each in looks[1:]]
+    killed = operator.start("find", "s99")
+    environment.portal.faults([])
+    await operator.run("lanes", "retry", "--type", str(ESTIMATE))
+    killed.kill()
+    killed.communicate()
+    books = await environment.settle(waiting, 120)
+    assert {each: {"succeeded"} for each in waiting} == books.outcomes()
+    assert [] == books.dead
