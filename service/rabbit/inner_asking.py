@@ -1,5 +1,6 @@
 """Asks for one inner queue on a channel that may end: whether it is there, whether we may."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -14,7 +15,7 @@ from aiormq.exceptions import (
 )
 from pamqp.commands import Basic
 
-from service.rabbit.connection import Address, ConnectionLost, broker_errors, leave
+from service.rabbit.connection import Address, ConnectionLost, Late, broker_errors, leave
 from service.rabbit.session import CannotConnect, connect
 from service.rabbit.topology import RPC_SECONDS, SideChannel
 
@@ -39,7 +40,7 @@ async def ready(side_channel: SideChannel, name: str) -> int:
     """
 
     async def ask(channel: Channel) -> int:
-        told = await channel.queue_declare(name, passive=True, timeout=RPC_SECONDS)
+        told = await channel.queue_declare(name, passive=True)
         return told.message_count or 0
 
     return await _asked(side_channel, ask)
@@ -49,7 +50,7 @@ async def make(side_channel: SideChannel, name: str, arguments: dict[str, FieldV
     """Make a queue; raises DeniedError where we may not."""
 
     async def ask(channel: Channel) -> None:
-        await channel.queue_declare(name, durable=True, arguments=arguments, timeout=RPC_SECONDS)
+        await channel.queue_declare(name, durable=True, arguments=arguments)
 
     await _asked(side_channel, ask)
 
@@ -71,9 +72,9 @@ async def try_writing(side_channel: SideChannel) -> None:
 
     async def ask(channel: Channel) -> None:
         try:
-            await channel.tx_select(timeout=RPC_SECONDS)
+            await channel.tx_select()
             await channel.basic_publish(b"", exchange="", properties=Basic.Properties())
-            await channel.tx_rollback(timeout=RPC_SECONDS)
+            await channel.tx_rollback()
         finally:
             # A channel with transactions is no use to others.
             await leave(channel)
@@ -88,19 +89,23 @@ async def read_apart(address: Address, name: str) -> None:
     """
 
     @asynccontextmanager
-    async def channel() -> AsyncIterator[Channel]:
+    async def lent() -> AsyncIterator[Channel]:
         try:
             async with connect(address, "inner queue") as session:
-                yield await session.channel()
+                channel = await session.channel()
+                async with asyncio.timeout(RPC_SECONDS):
+                    yield channel
         except CannotConnect as why:
             raise ConnectionLost(str(why)) from None
+        except TimeoutError:
+            raise Late("the broker did not answer in time") from None
 
-    await try_reading(channel, name)
+    await try_reading(lent, name)
 
 
 async def take_and_return(channel: Channel, name: str) -> None:
     """Take a message of a queue, if there is one, and return it."""
-    message = await channel.basic_get(name, timeout=RPC_SECONDS)
+    message = await channel.basic_get(name)
     if isinstance(message.delivery, Basic.GetOk):
         await channel.basic_nack(message.delivery_tag or 0, requeue=True)
 

@@ -10,7 +10,7 @@ from pamqp.commands import Basic
 from service.rabbit.acks import AckBatcher
 from service.rabbit.connection import broker_errors, unless_lost
 
-MAX_STRANGERS = 200
+MAX_STRANGERS = 1_000
 """Most messages of other portals that one take looks past."""
 
 

@@ -481,25 +481,33 @@ async def test_who_hears_of_an_active_process_or_is_detached_wakes_nobody(amqp_u
             assert [] == one.got
 
 
-@pytest.mark.error_logs
-async def test_a_queue_that_ends_connections_is_left_alone_until_it_can_be_read(
+async def test_a_queue_without_a_leader_is_left_alone_until_it_can_be_read(
     node: RabbitNode, vhost: str, amqp_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the others go on."""
-    asking = Asking(after=0.5, probe=0.5, cap=0.5)
+    """Asking for it ends connections, but never the intake's; the others go on."""
+    server = f"{{'{vhost}_{PREFIX}.128', node()}}"
+    asking = Asking(after=60.0, probe=0.5, cap=0.5)
     async with process(amqp_url, asking=asking) as one, Upstream(amqp_url) as upstream:
-        await upstream.publish(body(1))
-        delivery = await one.next()
-        await one.park(delivery)
+        await upstream.many([body(1), body(2)])
+        first, second = await one.next(), await one.next()
+        await one.park(first)
+        await asyncio.to_thread(node.ctl, "eval", f"ra:stop_server(quorum_queues, {server}).")
+
+        async def broken() -> bool:
+            await one.broker.inner.park([Parking(second, "128", "scope")])
+            return "128" in one.broker.inner.broken()
+
         with caplog.at_level(logging.INFO, "service"):
-            for _ in range(2):
-                one.broker.roster.strike("128", "a test says so")
-            assert {"128": "a test says so"} == one.broker.inner.broken()
-            assert not await one.broker.inner.usable("128")
+            await wait_until(broken, 120)
             assert (0, 0) == await one.broker.inner.take("128", 1)
-            assert await one.broker.inner.usable("130")
+            await wait_until(lambda: one.broker.inner.usable("130"))
+            assert second.live
+            await asyncio.to_thread(
+                node.ctl, "eval", f"ra:restart_server(quorum_queues, {server})."
+            )
             await wait_until(lambda: not one.broker.inner.broken())
-        assert await one.broker.inner.usable("128")
+        await one.park(second)
+        assert second.live
         told = [record for record in caplog.records if "inner queue broken" in record.message]
         assert 1 == len(told)
         assert "who_acts" in told[0].__dict__
