@@ -13,7 +13,7 @@ import pytest
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
-from tests.support.console import Browser, ConsoleProcess, Page
+from tests.support.console import Browser, ConsoleProcess, settled
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
@@ -46,17 +46,6 @@ async def browser(console: ConsoleProcess) -> AsyncIterator[Browser]:
     """Lend a browser at the console."""
     async with Browser(console) as opened:
         yield opened
-
-
-async def settled(browser: Browser, address: str, code: int = 200) -> Page:
-    """Load a page until it changes no more by itself."""
-    for _ in range(200):
-        page = await browser.get(address, code)
-        assert browser.last is not None
-        if 'data-live="1"' not in browser.last.text:
-            return page
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{address} is still at work")
 
 
 async def intake(broker: Broker, vhost: str, count: int) -> list[dict[str, object]]:

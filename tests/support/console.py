@@ -1,6 +1,8 @@
 """Runs the console as the process it is, and visits it as a browser does."""
 
+import asyncio
 import re
+import time
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -8,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 
+from tests.support.amqp import PATIENCE_SECONDS
 from tests.support.ports import free_port
 from tests.support.processes import START_SECONDS, Program
 
@@ -171,11 +174,17 @@ class Browser:
         """Close it."""
         await self.client.aclose()
 
-    async def get(self, address: str, code: int = 200) -> Page:
-        """Load a page."""
+    async def any(self, address: str) -> Page:
+        """Load a page, whatever its code."""
         self.last = await self.client.get(address)
-        assert code == self.last.status_code, self.last.text[:2000]
         return Page(self.last.text)
+
+    async def get(self, address: str, code: int = 200) -> Page:
+        """Load a page that is there."""
+        page = await self.any(address)
+        assert self.last is not None
+        assert code == self.last.status_code, self.last.text[:2000]
+        return page
 
     async def send(
         self, page: Page, to: str, filled: Mapping[str, str] | None = None, code: int = 200
@@ -186,3 +195,16 @@ class Browser:
         self.last = await self.client.post(to, data=data, headers={"Origin": self.origin})
         assert code == self.last.status_code, self.last.text[:2000]
         return Page(self.last.text)
+
+
+async def settled(browser: Browser, address: str, code: int = 200) -> Page:
+    """Load a page until it changes no more by itself."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        page = await browser.any(address)
+        assert browser.last is not None
+        if 'data-live="1"' not in browser.last.text:
+            assert code == browser.last.status_code, browser.last.text[:2000]
+            return page
+        assert time.monotonic() < deadline, f"{address} is still at work"
+        await asyncio.sleep(0.1)
