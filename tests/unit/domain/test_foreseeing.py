@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.domain.fields import Field
 from service.domain.foreseeing import Foreseen, foreseen, needs_admin
@@ -141,3 +143,32 @@ def test_everything_foreseen_has_a_remedy() -> None:
     found = told(wrong)
     assert len(wrong) == len(found)
     assert all(each.remedy for each in found)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals()
+    | st.text()
+    | st.datetimes(timezones=st.timezones()).map(str)
+    | st.sampled_from(
+        ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "1e999", "-1e999"]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(
+    [*KNOWN, "companyId", "xmlId", "updatedTime", "movedTime", "createdBy", "UF_CRM_TAGS"]
+)
+
+
+@given(st.dictionaries(NAMES, VALUES), st.sampled_from([True, False, None]))
+def test_nothing_that_json_can_hold_breaks_it(
+    fields: dict[str, object],
+    admin: bool | None,  # noqa: FBT001 - hypothesis gives it by place
+) -> None:
+    """Whatever stands in the fields, and whoever asks."""
+    for each in foreseen(fields, KNOWN, admin=admin, now=NOW):
+        assert each.text
+        assert each.remedy

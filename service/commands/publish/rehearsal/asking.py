@@ -62,6 +62,9 @@ class Asking:
                 await self._sound()
             raise failed
         if lasted >= self._patience(fault):
+            if fault.kind is CallKind.AMBIGUOUS and fault.answered and self.answers:
+                await self._sound()
+                raise failed
             self.gone = fault
             raise Gone
         await self._pause(fault, wait)

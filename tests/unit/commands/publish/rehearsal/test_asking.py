@@ -102,7 +102,6 @@ def test_credentials_that_are_refused_end_all_questions_at_once() -> None:
     [
         ([], DOWN, FIRST_SECONDS),
         ([None], DOWN, TROUBLE_SECONDS),
-        ([None], BROKEN, TROUBLE_SECONDS),
         ([None], BUSY, LIMIT_SECONDS),
     ],
 )
@@ -120,3 +119,18 @@ def test_patience_ends(before: list[None], trouble: Fault, patience: float) -> N
 
     assert patience <= run(work()) < patience + 20.0
     assert trouble == who.gone
+
+
+def test_an_error_that_only_one_question_gets_ends_only_that() -> None:
+    """The portal is well otherwise, as a probe shows."""
+    who, portal = asking([None, *[BROKEN] * 200])
+
+    async def work() -> float:
+        await asked(who)
+        begun = now()
+        with pytest.raises(CallFailed):
+            await asked(who)
+        return now() - begun
+
+    assert TROUBLE_SECONDS <= run(work()) < TROUBLE_SECONDS + 20.0
+    assert (None, 1) == (who.gone, portal.probes)
