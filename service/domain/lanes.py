@@ -44,7 +44,8 @@ class _Lane:
     refused alone since one was accepted, by code; `broke_alone`: items whose calls broke alone
     since then; `broken`: calls that broke since an answer, `broken_since`: the first of them;
     `passed_at`: when an item was last accepted; `trying`: the trial's batch is under way;
-    `from_queue`: the trial's batch is one that waited; `shut`: when it was not open.
+    `from_queue`: the trial's batch is one that waited; `quiet`: nothing waits, so that it
+    counts as open, and the next batch is its trial; `shut`: when it was not open.
     """
 
     interval: float
@@ -60,6 +61,7 @@ class _Lane:
     passed_at: float | None = None
     trying: bool = False
     from_queue: bool = False
+    quiet: bool = False
     shut: ShutTime = field(default_factory=ShutTime)
 
 
@@ -92,6 +94,11 @@ class Lanes:
         lane = self._lanes.get(entity_type_id)
         return None if lane is None else lane.reason
 
+    def is_open(self, entity_type_id: int) -> bool:
+        """Tell whether nothing of a type has to wait elsewhere."""
+        lane = self._lanes.get(entity_type_id)
+        return lane is None or lane.reason is None or lane.quiet
+
     def admits(self, entity_type_id: int, *, waited: bool) -> bool:
         """Tell whether an event that comes now may join a batch; `waited`: in the lane's queue.
 
@@ -120,7 +127,7 @@ class Lanes:
     def not_open(self) -> Iterator[ClosedLane]:
         """Return the lanes that are closed or on trial, the longest closed first."""
         for number, lane in sorted(self._lanes.items(), key=lambda each: each[1].since):
-            if lane.reason is not None:
+            if lane.reason is not None and not lane.quiet:
                 yield ClosedLane(number, lane.state, lane.reason, lane.since, lane.next_try)
 
     def shut_within(self, entity_type_id: int, since: float, now: float) -> float:
@@ -201,7 +208,8 @@ class Lanes:
     def forget(self, entity_type_id: int, now: float) -> None:
         """Open a lane and start counting anew: the whole intake is paused instead."""
         lane = self._lane(entity_type_id)
-        lane.state, lane.reason, lane.trying = LaneState.OPEN, None, False
+        lane.state, lane.reason = LaneState.OPEN, None
+        lane.trying = lane.quiet = False
         lane.shut.end(now)
         lane.answers.clear()
         lane.refused.clear()
@@ -217,7 +225,7 @@ class Lanes:
         ]
         for number in ready:
             lane = self._lanes[number]
-            lane.state, lane.trying, lane.from_queue = LaneState.TRIAL, False, False
+            lane.state, lane.trying, lane.from_queue = LaneState.TRIAL, False, True
             if lane.reason is PauseReason.FAILURE_SHARE:
                 lane.answers.clear()
         return ready
@@ -230,9 +238,12 @@ class Lanes:
             if lane.state is LaneState.TRIAL and not lane.trying
         ]
 
-    def trial_of(self, entity_type_id: int, *, waited: bool) -> None:
-        """Say whether the trial's batch is one that waited; else the next event is tried."""
-        self._lane(entity_type_id).from_queue = waited
+    def trial_of(self, entity_type_id: int, now: float, *, waited: bool) -> None:
+        """Say whether the trial's batch is one that waited; else the next one is tried."""
+        lane = self._lane(entity_type_id)
+        lane.from_queue, lane.quiet = waited, not waited
+        if lane.quiet:
+            lane.shut.end(now)
 
     def next_try(self) -> float | None:
         """Return the time of the next trial; None when no lane is closed."""
@@ -259,7 +270,8 @@ class Lanes:
         too_many = rejected > self._policy.brake_share * (accepted + rejected)
         if accepted and not (brake and too_many):
             lane.shut.end(now)
-            lane.state, lane.reason, lane.trying = LaneState.OPEN, None, False
+            lane.state, lane.reason = LaneState.OPEN, None
+            lane.trying = lane.quiet = False
             lane.interval, lane.broken = self._policy.probe, 0
             lane.answers.clear()
         elif brake and rejected:
@@ -272,9 +284,10 @@ class Lanes:
         return sum(lane.answers) > share * items
 
     def _close(self, lane: _Lane, reason: PauseReason, now: float) -> None:
-        if lane.reason is None:
+        if lane.reason is None or lane.quiet:
             lane.since = now
             lane.shut.begin(now)
+        lane.quiet = False
         lane.state, lane.reason, lane.trying = LaneState.CLOSED, reason, False
         lane.next_try = now + lane.interval
         lane.interval = min(lane.interval * 2, self._policy.probe_cap)

@@ -96,7 +96,7 @@ class Importer(Generic[D]):
             notes=notes,
             open_seconds=lambda: evidence.open_seconds(0),
         )
-        self.links.lane_is_open = lambda kind: evidence.lanes.reason(kind) is None
+        self.links.lane_is_open = evidence.lanes.is_open
         self._validator: Validator[D] = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
         )

@@ -181,7 +181,7 @@ class LaneControl:
             if self._room.holds_type(number):
                 continue
             came, _ = await self._take(str(number), self._batch)
-            self.lanes.trial_of(number, waited=came > 0)
+            self.lanes.trial_of(number, self._clock(), waited=came > 0)
 
     async def _read(self) -> bool:
         """Take what there is room for of each queue whose turn it is."""

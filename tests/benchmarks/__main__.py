@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tests.benchmarks import (
     environment,
+    lanes,
     latency,
     makespan,
     memory,
@@ -29,6 +30,7 @@ PARTS = {
     "memory": memory.measure,
     "starts": starts.measure,
     "makespan": makespan.measure,
+    "lanes": lanes.measure,
     "profile": profile.measure,
 }
 ON_REQUEST = {"profile"}

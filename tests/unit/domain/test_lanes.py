@@ -101,9 +101,9 @@ def test_on_trial_only_what_belongs_to_it_joins_a_batch() -> None:
     kept.close(2, PauseReason.SCOPE, 0.0)
     assert not kept.admits(2, waited=True)
     kept.due(15.0)
-    kept.trial_of(2, waited=True)
+    kept.trial_of(2, 15.0, waited=True)
     assert (True, False) == (kept.admits(2, waited=True), kept.admits(2, waited=False))
-    kept.trial_of(2, waited=False)
+    kept.trial_of(2, 15.0, waited=False)
     assert kept.admits(2, waited=False)
     kept.left(2)
     assert not kept.admits(2, waited=False)
@@ -116,6 +116,22 @@ def test_a_share_below_the_brake_closes_nothing_however_it_is_batched(sizes: lis
     assert not any(
         kept.answered(2, accepted=3 * size, rejected=2 * size, now=0.0) for size in sizes
     )
+
+
+def test_a_lane_with_nothing_that_waits_counts_as_open_after_its_interval() -> None:
+    """The next batch is its trial; refused, it is closed anew."""
+    kept = lanes()
+    kept.close(2, PauseReason.SCOPE, 0.0)
+    assert not kept.is_open(2)
+    kept.due(15.0)
+    assert not kept.is_open(2)
+    kept.trial_of(2, 15.0, waited=False)
+    assert kept.is_open(2)
+    assert [] == list(kept.not_open())
+    assert 15.0 == kept.shut_within(2, 0.0, 20.0)
+    kept.close(2, PauseReason.SCOPE, 20.0)
+    assert [20.0] == [each.since for each in kept.not_open()]
+    assert 50.0 == next(kept.not_open()).next_try
 
 
 def test_the_brake_counts_by_type() -> None:
