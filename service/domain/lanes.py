@@ -245,13 +245,6 @@ class Lanes:
         if lane.quiet:
             lane.shut.end(now)
 
-    def next_try(self) -> float | None:
-        """Return the time of the next trial; None when no lane is closed."""
-        return min(
-            (e.next_try for e in self._lanes.values() if e.state is LaneState.CLOSED),
-            default=None,
-        )
-
     def try_now(self, entity_type_id: int, now: float) -> None:
         """Note that somebody asks for a trial at once; the interval starts anew."""
         lane = self._lanes.get(entity_type_id)

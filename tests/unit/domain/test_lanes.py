@@ -60,7 +60,7 @@ def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_a
         assert not kept.may_leave(2)
         assert [] == kept.due(now + wait - 0.1)
         now += wait
-        assert now == kept.next_try()
+        assert [now] == [each.next_try for each in kept.not_open()]
         assert [2] == kept.due(now)
         assert kept.may_leave(2)
         kept.left(2)
@@ -68,7 +68,7 @@ def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_a
     kept.answered(2, accepted=1, rejected=0, now=now)
     assert LaneState.OPEN is kept.state(2)
     kept.close(2, PauseReason.SCOPE, now)
-    assert now + 15 == kept.next_try()
+    assert [now + 15] == [each.next_try for each in kept.not_open()]
 
 
 def test_since_and_reason_are_told_while_a_lane_is_not_open() -> None:
