@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
 from typing import Generic, TypeVar
@@ -48,7 +48,8 @@ class Batch(Generic[D]):
     `due` is the loop time from which it may leave. `tries` counts calls that were refused
     before execution, `failed_look_ups` those that failed; `fault` is the whole-call failure after
     which its claims are in doubt, `some_found` that others of that call are in the CRM;
-    `waits_since`: when its claims were last asked for, if they wait for a proof.
+    `waits_since`: when its claims were last asked for, if they wait for a proof; `parted`: it was
+    cut out of another one for a reason, and leaves as it is.
     """
 
     key: BatchKey
@@ -62,12 +63,13 @@ class Batch(Generic[D]):
     fault: Fault | None = None
     some_found: bool = False
     waits_since: float | None = None
+    parted: bool = False
 
     @property
     def fresh(self) -> bool:
         """Whether nothing was tried with it yet, so that its claims may leave with others."""
         tried = self.tries or self.failed_look_ups or self.fault is not None
-        return not tried and self.waits_since is None
+        return not tried and not self.parted and self.waits_since is None
 
     @property
     def suspected(self) -> bool:
@@ -83,6 +85,7 @@ class Batch(Generic[D]):
             due=due,
             size=sum(claim.size for claim in claims),
             closed_by=self.closed_by,
+            parted=True,
         )
 
 
@@ -257,7 +260,7 @@ class Batcher(Generic[D]):
         cut = packed(ordered, room=room, max_bytes=self.policy.max_bytes)
         for _ in cut[len(fresh) :]:
             # Sizes that fit together less well than before.
-            fresh.append(batch.part([], now))
+            fresh.append(replace(batch.part([], now), parted=False))
             self._batches.append(fresh[-1])
         cut += [[] for _ in fresh[len(cut) :]]
         for each, claims in zip(fresh, cut, strict=True):
@@ -274,7 +277,8 @@ class Batcher(Generic[D]):
         most = self.most(batch.key.entity_type_id, self.policy.max_items)
         if len(batch.claims) <= most or batch.fault is not None:
             return batch
-        self.put(batch.part(batch.claims[most:], now))
+        rest = batch.part(batch.claims[most:], now)
+        self.put(replace(rest, parted=batch.parted))
         return batch.part(batch.claims[:most], now)
 
     def _close(self, batch: Batch[D], reason: ClosedBy, now: float) -> None:

@@ -60,6 +60,17 @@ def test_what_has_waited_long_goes_first() -> None:
     assert "old" in left(batcher, PATIENCE + 1.0)[0]
 
 
+def test_the_parts_of_a_refused_batch_stay_apart() -> None:
+    """Joined again they would be refused again, for ever: one of them is the reason."""
+    batcher = filled(*(ranked(name, 0) for name in "abc"))
+    refused = batcher.take(10.0)
+    assert refused is not None
+    for claims in (refused.claims[:1], refused.claims[1:]):
+        batcher.put(refused.part(claims, 10.0))
+    batcher.add(ranked("later", 9, since=11.0), 11.0)
+    assert [["later"], ["a"], ["b", "c"]] == left(batcher, 20.0)
+
+
 @given(st.lists(st.integers(0, 9), max_size=30))
 def test_no_claim_is_lost_or_doubled_whatever_the_priorities(priorities: list[int]) -> None:
     """Every batch keeps its bounds, and each one begins with the highest that is left."""
