@@ -100,8 +100,8 @@ def _strangers(subject: str, seen: Seen, strangers: set[str]) -> Row:
         _CHECK,
         subject,
         f"{seen.ready} waiting, some for another portal: {', '.join(sorted(strangers))}",
-        "they stay until an importer of that portal runs here; was the portal renamed, send them "
-        "back with `crm-importer lanes return`",
+        "they stay until an importer of that portal runs here; was the portal renamed, run "
+        "`crm-importer lanes return` with its old address in the settings",
     )
 
 

@@ -612,3 +612,30 @@ def test_a_host_to_listen_on_that_cannot_be_one_is_named(wrong: str) -> None:
     [mistake] = mistakes(HTTP__HOST=wrong)
     assert "HTTP__HOST" in mistake
     assert "must be an address or a name without a port" in mistake
+
+
+@pytest.mark.parametrize(
+    ("given", "memory", "parked"),
+    [
+        ({}, "crm.items.memory", "crm.items.parked"),
+        ({"INTAKE_QUEUE": "shop.in"}, "shop.memory", "shop.parked"),
+        ({"INTAKE_QUEUE": "in"}, "memory", "parked"),
+        ({"MEMORY_QUEUE": "", "PARKED_QUEUE": ""}, "", ""),
+        ({"MEMORY_QUEUE": "m", "PARKED_QUEUE": "p"}, "m", "p"),
+    ],
+)
+def test_queues_of_our_own_are_named_after_the_intake(
+    given: dict[str, str], memory: str, parked: str
+) -> None:
+    """Unless somebody names them, or wants none."""
+    environment = {f"IMPORTER_RABBIT__{name}": value for name, value in given.items()}
+    rabbit = load({**MINIMUM, **environment}).rabbit
+    assert (memory, parked) == (rabbit.memory_name, rabbit.parked_name)
+
+
+def test_a_name_that_leaves_no_room_for_an_entity_type_is_a_mistake() -> None:
+    """Given, or made of the intake's."""
+    for given in ({"PARKED_QUEUE": "p" * 245}, {"INTAKE_QUEUE": f"{'q' * 240}.in"}):
+        environment = {f"IMPORTER_RABBIT__{name}": value for name, value in given.items()}
+        with pytest.raises(SettingsInvalid, match="PARKED_QUEUE"):
+            load({**MINIMUM, **environment})
