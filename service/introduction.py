@@ -19,6 +19,8 @@ def tell_config(settings: Settings, metrics: Metrics) -> None:
             "succeeded_queue": settings.rabbit.succeeded_queue,
             "failed_queue": settings.rabbit.failed_queue,
             "dead_letter_queue": settings.rabbit.dead_letter_queue,
+            "parked_queue": settings.rabbit.parked_name,
+            "memory_queue": settings.rabbit.memory_name,
             "batch_max_items": str(settings.batch.max_items),
             "window_seconds": f"{settings.batch.window_seconds:g}",
             "prefetch": str(settings.prefetch),

@@ -2,6 +2,7 @@
 
 from deploy.generate.flow import FLOW, STATE
 from deploy.generate.inside import DELIVERY, PROCESS
+from deploy.generate.lanes import LANES
 from deploy.generate.panels import Dashboard, Variable
 from deploy.generate.portal import PORTAL
 from deploy.generate.promql import JOB
@@ -11,7 +12,7 @@ DASHBOARD = Dashboard(
     title="CRM importer",
     description="Item events from RabbitMQ into one Bitrix24 portal. Made by "
     "`python -m deploy.generate`.",
-    rows=[STATE, FLOW, PORTAL, DELIVERY, PROCESS],
+    rows=[STATE, FLOW, LANES, PORTAL, DELIVERY, PROCESS],
     variables=[
         Variable("job", "Job", "label_values(importer_build_info, job)"),
         Variable(

@@ -140,23 +140,13 @@ FLOW = Row(
         Panel(
             title="Receipt to outcome",
             description="Time from receipt until the outcome was confirmed by the broker. The "
-            "freshness objective is about the age, beside.",
+            "freshness objective is about the age: next row.",
             unit="s",
             queries=[
                 Query(quantile("0.5", "end_to_end_latency_seconds"), "half within"),
                 Query(quantile("0.95", "end_to_end_latency_seconds"), "95 % within"),
                 Query(quantile("0.99", "end_to_end_latency_seconds"), "99 % within"),
                 Query(quantile("0.95", "batch_fill_seconds"), "of it filling the batch, 95 %"),
-            ],
-        ),
-        Panel(
-            title="Age of an event",
-            description="Time from the event's own time (else from its receipt) until its outcome "
-            "was confirmed. Far above the panel before it: it waited in the queue.",
-            unit="s",
-            queries=[
-                Query(quantile("0.5", "event_age_seconds"), "half within"),
-                Query(quantile("0.95", "event_age_seconds"), "95 % within"),
             ],
         ),
         Panel(

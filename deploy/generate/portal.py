@@ -117,19 +117,5 @@ PORTAL = Row(
             stacked=True,
             queries=[Query(top("paused", "reason") + " == 1", "{{reason}}")],
         ),
-        Panel(
-            title="Share of the time shut",
-            description="How much of the time the intake was shut, by reason; the lane is an "
-            "entity type, or all. A pause that comes and goes counts like one that stays.",
-            unit="percentunit",
-            most=1,
-            queries=[
-                Query(
-                    "max by (job, lane, reason) (rate(importer_paused_seconds_total"
-                    f"{{{JOB}}}[$__rate_interval])) > 0",
-                    "{{job}}, lane {{lane}}: {{reason}}",
-                )
-            ],
-        ),
     ],
 )

@@ -227,7 +227,7 @@ class LaneControl:
         now = self._clock()
         ours = self._room.active is True or self._breaker.mode is not Mode.FLOWING
         self.signs.show_lanes(self.lanes.not_open() if ours else (), now)
-        self.signs.show_waiting(self.depths, self._lot.reasons, now)
+        self.signs.show_waiting(self.depths if ours else {}, self._lot.reasons, now)
 
     def _announce(self, entity_type_id: int, event: str) -> None:
         """Tell people once for each change: why, until when, and who must act."""

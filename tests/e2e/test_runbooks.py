@@ -12,6 +12,7 @@ import pytest
 
 from tests.deploy.rules.rulebook import RUNBOOKS
 from tests.e2e.test_dead_letters import undelivered
+from tests.e2e.test_lanes import DENIED, LANE, PARKED, closed, items
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
@@ -24,10 +25,15 @@ PROGRAMS = "crm-importer|rabbitmqctl|rabbitmq-plugins|curl -s localhost:8080"
 TOLD = set(re.findall(rf"`((?:{PROGRAMS})[ /][^`…\n]+)`", RUNBOOKS.read_text()))
 
 LETTERS: Mapping[str, tuple[dict[str, str], str]] = {
-    "crm-importer dlq list": ({}, "7 dead letters in queue"),
-    "crm-importer dlq list --since 30m": ({}, "6 of 7 dead letters"),
-    "crm-importer dlq list --kind ambiguous": ({}, "2 of 7 dead letters"),
+    "crm-importer dlq list": ({}, "8 dead letters in queue"),
+    "crm-importer dlq list --since 30m": ({}, "7 of 8 dead letters"),
+    "crm-importer dlq list --kind ambiguous": ({}, "2 of 8 dead letters"),
     "crm-importer dlq list --kind undelivered": ({}, "delivery_limit"),
+    "crm-importer dlq list --code LINK_NOT_FOUND": ({}, "1 of 8 dead letters"),
+    "crm-importer dlq redrive --code LINK_NOT_FOUND --dry-run": (
+        {},
+        "1 dead letter would go back",
+    ),
     "crm-importer dlq show ID": ({"ID": "required"}, "who must act"),
     "crm-importer dlq redrive --code CODE --dry-run": (
         {"CODE": "CRM_FIELD_ERROR_REQUIRED"},
@@ -53,6 +59,10 @@ LETTERS: Mapping[str, tuple[dict[str, str], str]] = {
 """What stands for the words in capitals, and what the command then says, one after another."""
 ELSEWHERE = {
     "crm-importer check",
+    "crm-importer find ID",
+    "crm-importer lanes",
+    "crm-importer lanes fail --type 128",
+    "crm-importer lanes retry --type 128",
     "curl -s localhost:8080/livez",
     "rabbitmqctl close_connection 'PID' 'no importer of ours'",
     "rabbitmqctl list_connections pid name state",
@@ -79,6 +89,7 @@ async def test_commands_on_dead_letters_do_what_the_page_says(
         letter("perhaps 1", kind="ambiguous", code="CALL_TIMED_OUT", entity_type=7),
         letter("perhaps 2", kind="ambiguous", code="CALL_TIMED_OUT", entity_type=7),
         letter("old", code="100", headers={"import_failed_at": old}),
+        letter("unlinked", code="LINK_NOT_FOUND"),
         letter("bad", kind="malformed", code="NOT_JSON"),
         undelivered("aside"),
     )
@@ -90,7 +101,7 @@ async def test_commands_on_dead_letters_do_what_the_page_says(
                 terminal.type("1\n")
             code = await asyncio.to_thread(terminal.wait)
         assert (0, True) == (code, says in terminal.text), f"{command}\n{terminal.text}"
-    assert {"bad", "aside"} == set(await letters.ids())
+    assert {"bad", "aside", "unlinked"} == set(await letters.ids())
     assert 3 == await letters.ready(INTAKE_QUEUE)
 
 
@@ -133,6 +144,82 @@ async def test_check_names_the_fault_of_the_alert(broker: Broker, vhost: str, fa
         assert (1, True) == (done.code, says in done.out.splitlines()[-1]), done.out
         for command in re.findall(r"^ +(rabbitmqctl .*)$", done.out, re.MULTILINE):
             assert vhost in shlex.split(command)
+
+
+async def test_a_closed_lane_is_seen_tried_and_ended_as_the_page_says(
+    broker: Broker, vhost: str
+) -> None:
+    """The type is denied; its events are found, and nobody wants them any more."""
+    async with Environment(broker, vhost) as environment:
+        environment.portal.faults([DENIED])
+        service = await environment.start_service(
+            PAUSE__PROBE_SECONDS="120", PAUSE__PROBE_CAP_SECONDS="120"
+        )
+        await environment.publish(items("s1", "s2"))
+        await closed(service, "scope")
+        await wait_until(
+            lambda: broker.queues(vhost)[PARKED].ready == 2, timeout=60, what="being parked"
+        )
+        operator = Commands(
+            broker.url(vhost),
+            {
+                "IMPORTER_BITRIX__WEBHOOK_URL": environment.portal.webhook_url,
+                "IMPORTER_CONSOLE__STATUS_URL": f"{service.url}status",
+            },
+        )
+        shown = await operator.run("lanes")
+        assert (0, True) == (shown.code, "scope" in shown.out), shown
+        found = await operator.run("find", "s1")
+        assert (0, True) == (found.code, PARKED in found.out), found
+        calls = len(environment.import_calls())
+        assert 0 == (await operator.run("lanes", "retry", "--type", str(LANE))).code
+        await wait_until(
+            lambda: len(environment.import_calls()) > calls, timeout=60, what="a trial"
+        )
+        await wait_until(
+            lambda: broker.queues(vhost)[PARKED].ready == 2, timeout=60, what="being parked"
+        )
+        with operator.terminal("lanes", "fail", "--type", str(LANE)) as terminal:
+            await asyncio.to_thread(terminal.wait_for, "Type 2 to end 2 events of type 128:")
+            terminal.type("2\n")
+            assert 0 == await asyncio.to_thread(terminal.wait), terminal.text
+        await environment.settle(["s1", "s2"])
+        assert {"ENDED_BY_OPERATOR"} == {
+            each["data"]["error"]["code"] for each in environment.books.failed
+        }
+
+
+async def test_what_is_referred_to_and_never_comes_is_counted_and_listed(
+    broker: Broker, vhost: str
+) -> None:
+    """The alert's own metric, and the letter that the page tells to look for."""
+    timed_out = 'importer_links_total{result="timed_out"}'
+    lost = {"contactId": {"entityTypeId": 3, "id": "nobody"}}
+    async with Environment(broker, vhost) as environment:
+        service = await environment.start_service(LINKS__WAIT_SECONDS="2")
+        assert 0 == service.metrics()[timed_out]
+        await environment.publish([{**each, "links": lost} for each in deals("waits")])
+        await wait_until(lambda: service.metrics()[timed_out] == 1, timeout=120, what="the end")
+        listed = await Commands(broker.url(vhost)).run(
+            "dlq", "list", "--code", "LINK_NOT_FOUND", "--json"
+        )
+        assert (0, True) == (listed.code, "LINK_NOT_FOUND" in listed.out), listed
+
+
+async def test_a_memory_that_takes_no_notes_shows_no_time_of_one(
+    broker: Broker, vhost: str
+) -> None:
+    """A queue of another kind has its name; imports go on, and the log says why."""
+    written = "importer_memory_written_timestamp_seconds"
+    async with Environment(broker, vhost) as environment:
+        quorum = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
+        broker.api("PUT", f"queues/{vhost}/crm.items.memory", quorum)
+        service = await environment.start_service(RABBIT__MEMORY_QUEUE="crm.items.memory")
+        await environment.publish(deals("d"))
+        await environment.settle(["d"])
+        assert 0 == service.metrics()[written]
+        assert [] != service.logs(event="memory unavailable")
+        assert 'memory_queue="crm.items.memory"' in service.get("metrics").text
 
 
 async def _full(environment: Environment) -> tuple[str, str]:

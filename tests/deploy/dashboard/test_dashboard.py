@@ -19,7 +19,11 @@ QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in pa
 TEMPLATES = {each["name"]: each for each in SHOWN["templating"]["list"]}
 BY = re.compile(r"\bby \(([^)]*)\)")
 FAMILIES = list(Metrics().registry.collect())
-EXPOSED = {f.name for f in FAMILIES} | {s.name for f in FAMILIES for s in f.samples}
+EXPOSED = (
+    {f.name for f in FAMILIES}
+    | {s.name for f in FAMILIES for s in f.samples}
+    | {PREFIX + each.name for each in ALL}
+)
 PROCESS = {
     "process_resident_memory_bytes",
     "process_cpu_seconds_total",
@@ -30,9 +34,10 @@ LABELS = {each.name: set(each.labels) for each in ALL} | {
     "config_info": {
         *("batch_max_items", "window_seconds", "prefetch", "slots", "portal", "vhost"),
         *("intake_queue", "succeeded_queue", "failed_queue", "dead_letter_queue"),
+        *("parked_queue", "memory_queue"),
     },
 }
-RECORDED = {"queue", "outcome", "method"}
+RECORDED = {"queue", "outcome", "method", "waits_for"}
 TARGET_LABELS = {"job", "instance"}
 UNSHOWN: dict[str, str] = {}
 """Metrics without panel or alert, each with its reason."""
@@ -76,10 +81,10 @@ def test_panels_are_told_apart() -> None:
         assert len(values) == len(set(values))
 
 
-def test_rows_are_the_five_questions() -> None:
+def test_rows_are_the_six_questions() -> None:
     """Read from top to bottom: is it all right, and if not, where."""
     rows = [panel["title"] for panel in SHOWN["panels"] if panel["type"] == "row"]
-    assert ["Is it all right?", "Flow", "Portal", "Delivery", "Process"] == rows
+    assert ["Is it all right?", "Flow", "Lanes and age", "Portal", "Delivery", "Process"] == rows
     heights = [panel["gridPos"]["y"] for panel in SHOWN["panels"]]
     assert [] == [pair for pair in pairwise(heights) if pair[0] > pair[1]]
 

@@ -33,8 +33,6 @@ from tests.deploy.rules.series import (
     SET_BACK,
     SHOP_ON_OTHER,
     SHOP_ON_PORTAL,
-    SHUT,
-    SHUT_OTHER,
     STARTED,
     UNAVAILABLE,
     UP,
@@ -107,34 +105,6 @@ ATTACHED = (
         fires="35m",
         resolves="55m",
         silent={"back within twenty minutes": {UNAVAILABLE: "0x2 1x20 0x48"}},
-    ),
-    Story(
-        alert="ImporterPausedShare",
-        severity="page",
-        series={SHUT: "0x5 0+20x40 800x90", SHUT_OTHER: "0x5 0+20x40 800x90"},
-        labels={"job": "importer", "lane": "all"},
-        fires="25m",
-        value="66.67%",
-        resolves="110m",
-        silent={
-            "a pause of five minutes": {SHUT: "0x5 0+60x5 300x125", SHUT_OTHER: "0x135"},
-            "a tenth of the time": {SHUT: "0+6x135", SHUT_OTHER: "0x135"},
-        },
-    ),
-    Story(
-        alert="ImporterPausedShare",
-        severity="ticket",
-        series={
-            AWAY: "0 60 60 60 120 120 120 180 180 180 240 240 240 300 300 300 360 360 360 420"
-            " 420 420 480 480 480 540 540 540 600 600 600 660 660 660 720 720 720 780 780 780"
-            " 840 840 840 900 900 900 960 960 960 1020 1020 1020 1080 1080 1080 1140 1140"
-            " 1140 1200 1200 1200x100"
-        },
-        labels={"job": "importer", "lane": "all"},
-        fires="59m",
-        value="33.33%",
-        resolves="150m",
-        silent={"one minute in ten": {AWAY: "0+6x160"}},
     ),
     Story(
         alert="ImporterBrokerBlocked",

@@ -10,7 +10,7 @@ import yaml
 from deploy.generate import rules as operator
 from service.telemetry.catalogue import ALL
 from service.telemetry.metrics import PREFIX, Metrics
-from tests.deploy.rules import stories_broker, stories_importer, stories_levels
+from tests.deploy.rules import stories_broker, stories_importer, stories_lanes, stories_levels
 from tests.deploy.rules.rulebook import (
     BROKER,
     FILES,
@@ -27,7 +27,12 @@ from tests.deploy.rules.rulebook import (
 from tests.deploy.rules.stories import EXTERNAL, Story, run, variants, write
 from tests.deploy.tools import tool
 
-STORIES = (*stories_levels.STORIES, *stories_importer.STORIES, *stories_broker.STORIES)
+STORIES = (
+    *stories_levels.STORIES,
+    *stories_importer.STORIES,
+    *stories_lanes.STORIES,
+    *stories_broker.STORIES,
+)
 ALWAYS = "ImporterWatchdog"
 SEVERITIES = {"page", "ticket", "none"}
 TARGET_LABELS = {"job", "instance", "pod", "container", "endpoint"}
@@ -47,7 +52,7 @@ SHRINKS = re.compile(r"unless on \(job, namespace\) deriv\(job:\w+:sum\[30m\]\) 
 CONFIG = {
     "importer_config_info": {
         *("portal", "vhost", "intake_queue", "succeeded_queue", "failed_queue"),
-        "dead_letter_queue",
+        *("dead_letter_queue", "parked_queue", "memory_queue"),
     }
 }
 RULES = {alert.key: alert for alert in alerts()}

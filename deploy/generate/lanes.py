@@ -1,0 +1,98 @@
+"""Says what the row on lanes and age shows."""
+
+from deploy.generate.panels import Panel, Query, Row
+from deploy.generate.promql import ITEMS, JOB, quantile, rate, top
+
+LANES = Row(
+    "Lanes and age",
+    [
+        Panel(
+            title="Age of an event",
+            description="Time from the event's own time (else from its receipt) until its outcome "
+            "was confirmed. Far above receipt to outcome: it waited in a queue.",
+            unit="s",
+            queries=[
+                Query(quantile("0.5", "event_age_seconds"), "half within"),
+                Query(quantile("0.95", "event_age_seconds"), "95 % within"),
+                Query(quantile("0.99", "event_age_seconds"), "99 % within"),
+            ],
+        ),
+        Panel(
+            title="Closed lanes",
+            description="1 while the events of an entity type wait, by the reason; the others "
+            "flow. The runbook of ImporterLaneClosed says who must act.",
+            stacked=True,
+            queries=[
+                Query(
+                    top("lane_closed", "job, entity_type, reason") + " == 1",
+                    "{{job}}, type {{entity_type}}: {{reason}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Share of the time shut",
+            description="How much of the time the intake was shut, by reason; the lane is an "
+            "entity type, or all. A pause that comes and goes counts like one that stays.",
+            unit="percentunit",
+            most=1,
+            queries=[
+                Query(
+                    "max by (job, lane, reason) (rate(importer_paused_seconds_total"
+                    f"{{{JOB}}}[$__rate_interval])) > 0",
+                    "{{job}}, lane {{lane}}: {{reason}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Events that wait",
+            description="Events in inner queues, by entity type and what they wait for. all: for "
+            "items that they refer to (link), or for a proof (doubt).",
+            stacked=True,
+            queries=[
+                Query(
+                    top("parked_messages", "job, entity_type, reason") + " > 0",
+                    "{{job}}, type {{entity_type}}: {{reason}}",
+                ),
+            ],
+        ),
+        Panel(
+            title="Oldest that waits",
+            description="How long the longest waiting event of a type has waited in an inner "
+            "queue. Above six hours: ImporterParkedTooLong.",
+            unit="s",
+            queries=[
+                Query(
+                    top("oldest_parked_seconds", "job, entity_type"),
+                    "{{job}}, type {{entity_type}}",
+                )
+            ],
+        ),
+        Panel(
+            title="Into and out of inner queues",
+            description="Messages that were parked and taken out, by what they wait for. Both "
+            "alike for long: what waits is looked at again and again, and goes back.",
+            unit=ITEMS,
+            queries=[
+                Query(rate("messages_parked_total", "reason"), "parked: {{reason}}"),
+                Query(rate("messages_unparked_total", "reason"), "taken out: {{reason}}"),
+            ],
+        ),
+        Panel(
+            title="In the inner queues",
+            description="Messages ready in the queues of lanes and of links, from RabbitMQ's "
+            "exporter: also while no importer runs.",
+            queries=[
+                Query(f"job:importer_parked_ready:sum{{{JOB}}}", "{{job}}: {{waits_for}}"),
+            ],
+        ),
+        Panel(
+            title="Links",
+            description="References resolved, by how the item was found; timed_out and impossible "
+            "were given up. Waiting: events whose items have not come.",
+            queries=[
+                Query(rate("links_total", "result") + " > 0", "{{result}}"),
+                Query(f"sum (importer_links_waiting{{{JOB}}})", "waiting"),
+            ],
+        ),
+    ],
+)
