@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -12,6 +14,8 @@ from service.rabbit.connection import broker_errors, unless_lost
 
 MAX_STRANGERS = 1_000
 """Most messages of other portals that one take looks past."""
+_returning: Final[set["asyncio.Future[None]"]] = set()
+"""What goes back although nobody waits for it: the event loop keeps no task alive by itself."""
 
 
 async def take(
@@ -34,7 +38,7 @@ async def take(
     with acks.one_by_one():
         try:
             while taken < most and len(strangers) < MAX_STRANGERS:
-                message = await _next(channel, name, seconds)
+                message = await _next(channel, acks, name, seconds)
                 if message is None:
                     left = 0
                     break
@@ -53,17 +57,33 @@ async def take(
     return taken, left, len(strangers)
 
 
-async def _next(channel: Channel, name: str, seconds: float) -> DeliveredMessage | None:
+async def _next(
+    channel: Channel, acks: AckBatcher, name: str, seconds: float
+) -> DeliveredMessage | None:
     """Take one message; None where there is none.
 
-    Never broken off: the client library would close the channel, which is the intake's.
+    Never broken off: the client library would close the channel, which is the intake's. What
+    comes when nobody waits for it any more goes back.
     """
     asked = asyncio.ensure_future(unless_lost(channel, _got(channel, name, seconds)))
-    asked.add_done_callback(lambda done: done.cancelled() or done.exception())
-    message = await asyncio.shield(asked)
-    return message if isinstance(message.delivery, Basic.GetOk) else None
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        asked.add_done_callback(partial(_give_back, acks))
+        raise
 
 
-async def _got(channel: Channel, name: str, seconds: float) -> DeliveredMessage:
+def _give_back(acks: AckBatcher, asked: "asyncio.Future[DeliveredMessage | None]") -> None:
+    message = None if asked.cancelled() or asked.exception() else asked.result()
+    if message is not None:
+        tag = message.delivery_tag or 0
+        acks.add(tag)
+        back = asyncio.ensure_future(acks.give_back(tag))
+        _returning.add(back)
+        back.add_done_callback(_returning.discard)
+
+
+async def _got(channel: Channel, name: str, seconds: float) -> DeliveredMessage | None:
     with broker_errors():
-        return await channel.basic_get(name, timeout=seconds)
+        message = await channel.basic_get(name, timeout=seconds)
+    return message if isinstance(message.delivery, Basic.GetOk) else None

@@ -394,6 +394,25 @@ async def test_what_waits_for_another_portal_stays(amqp_url: str) -> None:
         assert {"128": 2} == one.broker.inner.strangers()
 
 
+async def test_a_take_that_is_broken_off_keeps_no_message(amqp_url: str) -> None:
+    """And the intake's channel lives on."""
+    async with process(amqp_url) as one, Upstream(amqp_url) as upstream:
+        await upstream.many([body(number) for number in range(8)])
+        await wait_until(lambda: 8 == len(one.got))
+        await one.park(*one.got[1:])
+        first = one.got[0]
+        one.got.clear()
+        for number in range(40):
+            take = asyncio.create_task(one.broker.inner.take("128", 1))
+            await asyncio.sleep(number / 5_000)
+            take.cancel()
+            await asyncio.wait({take})
+        for each in one.got:
+            await each.give_back()
+        await wait_until(lambda: _is(upstream, f"{PREFIX}.128", 7))
+        assert first.live
+
+
 async def test_only_the_active_process_reads(amqp_url: str) -> None:
     """From the first intake message of its present consumer until that consumer ends."""
     async with process(amqp_url) as one, Upstream(amqp_url) as upstream:
