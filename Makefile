@@ -69,6 +69,7 @@ programs: .venv/.stamp
 	@tests/tools/prometheus.sh || true
 	@tests/tools/kustomize.sh >/dev/null || true
 	@tests/tools/node.sh >/dev/null || true
+	@tests/tools/chromium.sh || true
 	@tests/tools/php.sh || true
 	@tests/tools/rabbitmqadmin.sh >/dev/null || true
 

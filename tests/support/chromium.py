@@ -11,13 +11,20 @@ from tests.support.ports import free_port
 from tests.support.processes import START_SECONDS, Program
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-TAB, ENTER, SPACE = "\ue004", "\ue007", " "
+TAB, ENTER = "\ue004", "\ue007"
+TRIES = 5
+PATIENCE = 150.0
+"""Longest time of one order, in seconds."""
+
+
+class Stale(AssertionError):  # noqa: N818 - reads as what it says
+    """An element is no longer on the page."""
 
 
 class Chromium(Program):
-    """One browser window. `scripts`: whether pages may run theirs; `dark`: what people prefer."""
+    """One browser window; `scripts`: whether pages may run theirs."""
 
-    def __init__(self, *, scripts: bool = True, dark: bool = False) -> None:
+    def __init__(self, *, scripts: bool = True) -> None:
         self.port = free_port()
         super().__init__("tests.support.chromium", str(self.port))
         self._command = ["chromedriver", f"--port={self.port}"]
@@ -28,7 +35,6 @@ class Chromium(Program):
                 "--disable-gpu",
                 "--hide-scrollbars",
                 "--disable-dev-shm-usage",
-                *(["--force-dark-mode"] if dark else []),
             ],
         }
         if not scripts:
@@ -48,6 +54,8 @@ class Chromium(Program):
         self.until(self._answers, "the browser's driver", START_SECONDS)
         made = self._call("POST", "session", {"capabilities": self._wanted})
         self._session = f"session/{made['sessionId']}/"
+        longest = round(PATIENCE * 1000)
+        self._do("timeouts", {"script": longest, "pageLoad": longest})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,6 +85,14 @@ class Chromium(Program):
             },
         )
 
+    def prefer(self, *, dark: bool) -> None:
+        """Prefer dark pages, or light ones."""
+        wanted = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._do(
+            "goog/cdp/execute",
+            {"cmd": "Emulation.setEmulatedMedia", "params": {"features": [wanted]}},
+        )
+
     def open(self, address: str) -> None:
         """Load a page."""
         self._do("url", {"url": address})
@@ -95,17 +111,27 @@ class Chromium(Program):
         return str(found[ELEMENT])
 
     def text(self, selector: str = "main") -> str:
-        """Return what an element shows."""
-        told = self._call("GET", f"{self._session}element/{self.find(selector)}/text")
-        return str(told)
+        """Return what an element shows; nothing while there is none."""
+        script = "return document.querySelector(arguments[0])?.innerText ?? ''"
+        return str(self.run(script, selector))
 
     def click(self, selector: str) -> None:
         """Click an element."""
-        self._do(f"element/{self.find(selector)}/click", {})
+        self._with(selector, "click", {})
 
     def write(self, selector: str, text: str) -> None:
         """Write into a box that is empty, or after what is in it."""
-        self._do(f"element/{self.find(selector)}/value", {"text": text})
+        self._with(selector, "value", {"text": text})
+
+    def _with(self, selector: str, command: str, body: object) -> None:
+        """Do something with an element; with the new one where a page has just changed."""
+        for _ in range(TRIES):
+            try:
+                self._do(f"element/{self.find(selector)}/{command}", body)
+            except Stale:
+                continue
+            return
+        raise Stale(selector)
 
     def press(self, keys: str) -> None:
         """Press keys, wherever the focus is."""
@@ -122,10 +148,16 @@ class Chromium(Program):
 
     def _call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         answer = self._http.request(
-            method, self.url + path, content=None if body is None else json.dumps(body), timeout=60
+            method,
+            self.url + path,
+            content=None if body is None else json.dumps(body),
+            timeout=PATIENCE,
         )
         told = answer.json()["value"]
-        assert not (isinstance(told, dict) and "error" in told), told
+        if isinstance(told, dict) and "error" in told:
+            if told["error"] == "stale element reference":
+                raise Stale(path)
+            raise AssertionError(told)
         return told
 
 
