@@ -77,6 +77,8 @@ class Nature(StrEnum):
     """Refused for want of rights to what it refers to."""
 
 
+PRIORITIES = (PRIORITY, PRIORITY, 0, 9)
+"""What messages carry, one after the other."""
 VERSIONS = ("3.10", "4.0", "4.3")
 """The brokers that are played; `integration/rabbit/test_delivery_counts.py` tries real ones."""
 BOUNCE_SECONDS = 0.5
@@ -223,7 +225,15 @@ class BrokerDelivery:
     perhaps_sent: bool = False
     redriven: bool = False
     stay: Stay | None = None
-    priority: int = PRIORITY
+
+    @property
+    def priority(self) -> int:
+        """The priority of its message."""
+        return PRIORITIES[self.message.number % len(PRIORITIES)]
+
+    @priority.setter
+    def priority(self, _: int) -> None:
+        raise AttributeError
 
     @property
     def times(self) -> int:

@@ -48,8 +48,8 @@ class Batch(Generic[D]):
     `due` is the loop time from which it may leave. `tries` counts calls that were refused
     before execution, `failed_look_ups` those that failed; `fault` is the whole-call failure after
     which its claims are in doubt, `some_found` that others of that call are in the CRM;
-    `waits_since`: when its claims were last asked for, if they wait for a proof; `parted`: it was
-    cut out of another one for a reason, and leaves as it is.
+    `waits_since`: when its claims were last asked for, if they wait for a proof; `gathered`: its
+    claims came one by one and were not tried yet, so that they may leave with others as well.
     """
 
     key: BatchKey
@@ -63,13 +63,7 @@ class Batch(Generic[D]):
     fault: Fault | None = None
     some_found: bool = False
     waits_since: float | None = None
-    parted: bool = False
-
-    @property
-    def fresh(self) -> bool:
-        """Whether nothing was tried with it yet, so that its claims may leave with others."""
-        tried = self.tries or self.failed_look_ups or self.fault is not None
-        return not tried and not self.parted and self.waits_since is None
+    gathered: bool = False
 
     @property
     def suspected(self) -> bool:
@@ -85,7 +79,6 @@ class Batch(Generic[D]):
             due=due,
             size=sum(claim.size for claim in claims),
             closed_by=self.closed_by,
-            parted=True,
         )
 
 
@@ -132,7 +125,8 @@ class Batcher(Generic[D]):
             self._close(batch, ClosedBy.BYTES, now)
             batch = None
         if batch is None:
-            batch = Batch(key, [], opened_at=now, due=now + self.policy.window)
+            due = now + self.policy.window
+            batch = Batch(key, [], opened_at=now, due=due, gathered=True)
             self._open[key] = batch
             self._batches.append(batch)
         batch.claims.append(claim)
@@ -206,7 +200,9 @@ class Batcher(Generic[D]):
         if batch.closed_by is None:
             self._close(batch, ClosedBy.WINDOW if batch.due <= now else ClosedBy.PRESSURE, now)
         self._batches.remove(batch)
-        return self._fitting(batch, now)
+        taken = self._fitting(batch, now)
+        taken.gathered = False
+        return taken
 
     def next_time(self, may: Callable[[BatchKey], bool] = lambda _: True) -> float | None:
         """Return the loop time at which something may leave; None when nothing may.
@@ -249,9 +245,9 @@ class Batcher(Generic[D]):
 
     def _prefer(self, batch: Batch[D], now: float) -> None:
         """Let the events of highest priority of a key leave in the batch that leaves."""
-        if not batch.fresh:
+        if not batch.gathered:
             return
-        fresh = [each for each in self._batches if each.key == batch.key and each.fresh]
+        fresh = [each for each in self._batches if each.key == batch.key and each.gathered]
         fresh.sort(key=lambda each: (each is not batch, each.opened_at))
         ordered = order(
             [claim for each in fresh for claim in each.claims], now, self.policy.patience
@@ -260,7 +256,7 @@ class Batcher(Generic[D]):
         cut = packed(ordered, room=room, max_bytes=self.policy.max_bytes)
         for _ in cut[len(fresh) :]:
             # Sizes that fit together less well than before.
-            fresh.append(replace(batch.part([], now), parted=False))
+            fresh.append(replace(batch.part([], now), gathered=True))
             self._batches.append(fresh[-1])
         cut += [[] for _ in fresh[len(cut) :]]
         for each, claims in zip(fresh, cut, strict=True):
@@ -277,8 +273,7 @@ class Batcher(Generic[D]):
         most = self.most(batch.key.entity_type_id, self.policy.max_items)
         if len(batch.claims) <= most or batch.fault is not None:
             return batch
-        rest = batch.part(batch.claims[most:], now)
-        self.put(replace(rest, parted=batch.parted))
+        self.put(replace(batch.part(batch.claims[most:], now), gathered=batch.gathered))
         return batch.part(batch.claims[:most], now)
 
     def _close(self, batch: Batch[D], reason: ClosedBy, now: float) -> None:

@@ -54,6 +54,17 @@ def test_a_batch_with_a_higher_priority_leaves_before_an_older_one() -> None:
     assert [["b"], ["a"]] == left(filled(older, urgent), 10.0)
 
 
+def test_what_was_tried_before_is_not_mixed_with_what_is_new() -> None:
+    """A part of a refused batch must leave as it is: else nobody finds the guilty item."""
+    batcher = filled(ranked("a", 0), ranked("b", 0))
+    whole = batcher.take(10.0)
+    assert whole is not None
+    batcher.put(whole.part(whole.claims[:1], 10.0))
+    batcher.put(whole.part(whole.claims[1:], 10.0))
+    batcher.add(ranked("c", 9), 10.0)
+    assert [["a"], ["b"], ["c"]] == sorted(left(batcher, 20.0))
+
+
 def test_what_has_waited_long_goes_first() -> None:
     """None waits longer than the patience for higher ones."""
     batcher = filled(ranked("old", 0), *(ranked(f"n{n}", 9, since=90.0) for n in range(5)))
