@@ -91,7 +91,8 @@ async def process(
     task = asyncio.create_task(broker.run(accept=running.got.append, on_change=lambda: None))
     try:
         await broker.attach(prefetch)
-        await wait_until(lambda: broker.consumer.attached, what="attaching")
+        # Queues are asked for over the connection that publishes.
+        await wait_until(lambda: broker.consumer.attached and broker.connected, what="attaching")
         yield running
     finally:
         task.cancel()
