@@ -43,9 +43,9 @@ class _Lane:
     but one; `answers`: True for each rejected one of the newest answered items; `refused`: items
     refused alone since one was accepted, by code; `broke_alone`: items whose calls broke alone
     since then; `broken`: calls that broke since an answer, `broken_since`: the first of them;
-    `passed_at`: when an item was last accepted; `trying`: the trial's batch is under way;
-    `from_queue`: the trial's batch is one that waited; `quiet`: nothing waits, so that it
-    counts as open, and the next batch is its trial; `shut`: when it was not open.
+    `passed_at`: when an item was last accepted or found; `imported_at`: accepted; `trying`: the
+    trial's batch is under way; `from_queue`: it waited; `quiet`: nothing waits, so that it counts
+    as open, and the next batch is its trial; `shut`: when it was not open.
     """
 
     interval: float
@@ -59,6 +59,7 @@ class _Lane:
     broken: int = 0
     broken_since: float = 0.0
     passed_at: float | None = None
+    imported_at: float | None = None
     trying: bool = False
     from_queue: bool = False
     quiet: bool = False
@@ -108,9 +109,8 @@ class Lanes:
         lane = self._lanes.get(entity_type_id)
         if lane is None or lane.state is LaneState.OPEN:
             return True
-        if lane.state is LaneState.CLOSED:
-            return False
-        return waited if lane.from_queue else not lane.trying
+        fits = waited if lane.from_queue else not lane.trying
+        return lane.state is LaneState.TRIAL and fits
 
     def may_leave(self, entity_type_id: int) -> bool:
         """Tell whether a call with items of this type may leave now."""
@@ -135,10 +135,10 @@ class Lanes:
         lane = self._lanes.get(entity_type_id)
         return 0.0 if lane is None else lane.shut.within(since, now)
 
-    def passed_at(self, entity_type_id: int) -> float | None:
-        """Return when an item of a type was last accepted; None if none was."""
+    def passed_at(self, entity_type_id: int, *, found: bool = True) -> float | None:
+        """Return when an item of a type was last accepted, or `found`; None if none was."""
         lane = self._lanes.get(entity_type_id)
-        return None if lane is None else lane.passed_at
+        return None if lane is None else lane.passed_at if found else lane.imported_at
 
     def others_passed(self, entity_type_id: int) -> bool:
         """Tell whether an item of another type was accepted since calls of this one break."""
@@ -161,17 +161,20 @@ class Lanes:
         if lane is not None:
             lane.trying = False
 
-    def answered(self, entity_type_id: int, *, accepted: int, rejected: int, now: float) -> bool:
+    def answered(
+        self, entity_type_id: int, *, accepted: int, rejected: int, now: float, found: int = 0
+    ) -> bool:
         """Note how many items of a type were accepted and refused; tell whether the brake trips.
 
-        An item that was found by a look-up counts as accepted: it was. A trial is decided here;
+        An item that was `found` by a look-up was accepted earlier. A trial is decided here;
         an open lane is closed by the caller, who knows whether its events have where to wait.
         """
         lane = self._lane(entity_type_id)
-        lane.answers.extend(_mixed(accepted, rejected))
-        if accepted or rejected:
+        lane.answers.extend(_mixed(accepted + found, rejected))
+        if accepted or found or rejected:
             lane.broken = 0
-        if accepted:
+        lane.imported_at = now if accepted else lane.imported_at
+        if accepted or found:
             lane.refused.clear()
             lane.broke_alone.clear()
             lane.passed_at = now

@@ -67,9 +67,9 @@ class Evidence(Generic[D]):
         self.breaker.ended(imported, by_name, now, found=found, judged=judged)
         before = self.lanes.state(kind)
         # What an earlier call brought opens nothing.
-        accepted = imported if before is LaneState.TRIAL else imported + found
+        found = 0 if before is LaneState.TRIAL else found
         rejected = by_name + judged
-        if self.lanes.answered(kind, accepted=accepted, rejected=rejected, now=now):
+        if self.lanes.answered(kind, accepted=imported, found=found, rejected=rejected, now=now):
             await self.keeper.close(kind, PauseReason.FAILURE_SHARE, None)
         elif before is LaneState.TRIAL and self.lanes.state(kind) is LaneState.OPEN:
             self.keeper.opened(kind)

@@ -135,7 +135,7 @@ class FaultAttribution(Generic[D]):
         if len(batch.claims) == 1:
             claim = batch.claims[0]
             several = self._lanes.broke_alone(claim.event.identity) > 1
-            own = self._passed_since(claim, claim.known.first_failed_at) or not several
+            own = self._passed_since(claim, claim.known.first_failed_at, found=True) or not several
         if not (own or lane):
             return others_pass
         shut = await self._probe()
@@ -204,12 +204,15 @@ class FaultAttribution(Generic[D]):
             batch.due = now + self._retry.delay(known.failures_alone, _chance())
         return Decision(again=[batch])
 
-    def _passed_since(self, claim: Claim[D], failed_at: float | None) -> bool:
+    def _passed_since(
+        self, claim: Claim[D], failed_at: float | None, *, found: bool = False
+    ) -> bool:
         """Tell whether others of its type were imported since an item failed, and lately.
 
         An old success says nothing of the portal now; all tries of an item must fit, though.
+        `found`: one that was only found counts; of rights it says nothing, it is older.
         """
-        last = self._lanes.passed_at(claim.event.entity_type_id)
+        last = self._lanes.passed_at(claim.event.entity_type_id, found=found)
         if failed_at is None or last is None:
             return False
         return last > failed_at and self._clock() - last <= self._fresh

@@ -52,6 +52,15 @@ def test_an_accepted_item_clears_its_type_of_suspicion() -> None:
     assert (6.0, 5.0, None) == (kept.passed_at(2), kept.passed_at(3), kept.passed_at(4))
 
 
+def test_an_item_that_was_only_found_tells_nothing_of_the_portal_now() -> None:
+    """It was accepted earlier, perhaps before the portal began to refuse everybody."""
+    kept = lanes()
+    kept.answered(2, accepted=1, rejected=0, now=5.0)
+    kept.answered(2, accepted=0, rejected=0, found=1, now=6.0)
+    assert (6.0, 5.0) == (kept.passed_at(2), kept.passed_at(2, found=False))
+    assert kept.passed_at(3, found=False) is None
+
+
 def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_accepted() -> None:
     """Then the interval starts anew."""
     kept, now = lanes(), 0.0
