@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
@@ -335,10 +335,14 @@ class World:
         )
         if self.history.waits_elsewhere:
             pipeline.use(cast("InnerQueues", FakeInnerQueues(connection)))
+        self._equip(pipeline, connection)
         connection.accept = pipeline.accept
         connection.on_change = pipeline.wake
         task = asyncio.create_task(pipeline.run())
         self.processes.append(Process(pipeline, connection, metrics, task))
+
+    def _equip(self, pipeline: Pipeline, connection: FakeConnection) -> None:
+        """Give a process what not every history has."""
 
     async def _upstream(self) -> None:
         for at, message in self.history.messages():
@@ -361,9 +365,13 @@ class World:
                 await self._stop(process)
                 await asyncio.sleep(rng.choice([0.0, 1.0, 10.0]))
             else:
-                process.connection.cut(flag=not history.forgetful)
-                await asyncio.sleep(rng.choice([0.0, 0.3, 5.0]))
-                process.connection.mend()
+                await self._cut(process)
+
+    async def _cut(self, process: Process) -> None:
+        """Cut a connection for a while."""
+        process.connection.cut(flag=not self.history.forgetful)
+        await asyncio.sleep(self.history.rng.choice([0.0, 0.3, 5.0]))
+        process.connection.mend()
 
     async def _set_back(self) -> None:
         """Bring a backup of the portal back, or empty it."""
@@ -517,12 +525,14 @@ def total(counter: metric.Counter) -> int:
     return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
 
 
-def violations_of(seed: int) -> list[str]:
+def violations_of(
+    seed: int, made: Callable[[int], World] = lambda seed: World(History(seed))
+) -> list[str]:
     """Live through one history and return what went wrong."""
     random.seed(seed)
 
     async def live() -> list[str]:
-        world = World(History(seed))
+        world = made(seed)
         await world.live()
         return world.violations
 

@@ -1,0 +1,108 @@
+"""The whole core over made-up histories in which processes share a memory of their calls.
+
+With it a repeated publish is recognised after a kill, a stop or a take-over: such histories
+have repeats, which those without a memory cannot bear.
+"""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+
+from service.importer.pipeline import Pipeline
+from tests.fake_memory import FakeMemory, Stream
+from tests.fakes import FakeConnection
+from tests.support.awaits import all_places, under_way
+from tests.unit.test_simulation import History, Process, World, violations_of
+from tests.virtual_time import now
+
+pytestmark = pytest.mark.simulation
+HISTORIES = 80
+CHUNK = 10
+"""So few in one test that it ends in its time on a busy machine, too."""
+TROUBLES = ("kill", "stop", "cut", "broker killed")
+struck: Counter[tuple[str, str]] = Counter()
+"""How often which trouble struck while a task waited in which function of the importer."""
+
+
+class RememberedHistory(History):
+    """A history whose upstream repeats itself whatever happens to the processes."""
+
+    def __post_init__(self) -> None:
+        """Draw what a memory adds, with dice of its own: the others fall as without one."""
+        super().__post_init__()
+        dice = random.Random(f"memory {self.seed}")
+        self.silent = dice.choice([0.0, 0.0, 0.05])
+        self.broker_kills = dice.choice([0.0, 0.3])
+        self.repeats = dice.random() < 0.6
+        self.lag = 0.0
+
+
+class RememberingWorld(World):
+    """A world whose processes share one stream of notes."""
+
+    def __init__(self, history: RememberedHistory) -> None:
+        """Begin with an empty stream."""
+        super().__init__(history)
+        self.past = history
+        rng = random.Random(f"stream {history.seed}")
+        until = now() + history.length
+        self.stream = Stream(rng, share=history.silent, until=until)
+
+    def _equip(self, pipeline: Pipeline, connection: FakeConnection) -> None:
+        """Give a process the memory."""
+        memory = FakeMemory(self.stream, connection, hold=self.limits.hold)
+        pipeline.notes.memory = memory
+
+    async def _kill(self, process: Process) -> None:
+        """Kill a process, and count where it was."""
+        self._count("kill")
+        await super()._kill(process)
+
+    async def _stop(self, process: Process) -> None:
+        """Stop a process, and count where it was."""
+        self._count("stop")
+        await super()._stop(process)
+
+    def _count(self, trouble: str) -> None:
+        struck.update((trouble, place) for place in under_way())
+
+    async def _cut(self, process: Process) -> None:
+        """Cut one connection; or all of them, by a broker that is killed and forgets its end."""
+        if self.stream.rng.random() >= self.past.broker_kills:
+            self._count("cut")
+            await super()._cut(process)
+            return
+        self._count("broker killed")
+        living = list(self.processes)
+        for each in living:
+            each.connection.cut(flag=not self.past.forgetful)
+        self.stream.lose_end()
+        await asyncio.sleep(self.stream.rng.choice([0.0, 0.3, 5.0]))
+        for each in living:
+            each.connection.mend()
+
+
+def made(seed: int) -> World:
+    """Make a world with a memory."""
+    return RememberingWorld(RememberedHistory(seed))
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, CHUNK))
+def test_no_history_with_a_memory_loses_doubles_or_blames_anything(first: int) -> None:
+    """Repeats, kills, stops, take-overs and broker kills in any order."""
+    seeds = range(first, first + CHUNK)
+    broken = {seed: found for seed in seeds if (found := violations_of(seed, made))}
+    assert {} == broken
+
+
+def coverage() -> str:
+    """Tell how many of the importer's waiting functions each trouble has struck, and which not."""
+    places = all_places()
+    lines = []
+    for trouble in TROUBLES:
+        reached = {place for kind, place in struck if kind == trouble} & places
+        lines.append(f"{trouble}: {len(reached)} of {len(places)}")
+    never = sorted(places - {place for _, place in struck})
+    return "\n".join([*lines, "never struck:", *never])
