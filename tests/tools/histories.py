@@ -8,6 +8,7 @@ import logging
 import sys
 
 from tests.unit import test_simulation_memory as simulation
+from tests.unit.test_simulation import violations_of
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
     logging.getLogger("service").setLevel(logging.CRITICAL)
     failed = 0
     for seed in range(given.first, given.first + given.count):
-        if found := simulation.violations_of(seed, simulation.made):
+        if found := violations_of(seed, simulation.made):
             failed += 1
             print(f"seed {seed}: {'; '.join(found[:3])}")
     print(f"{given.count} histories, {failed} failed")
