@@ -28,8 +28,6 @@ async def test_nothing_is_lost_and_nothing_doubled(
     assert audit.clean, f"{audit.complaint()}\n{audit.log}"
 
 
-# Three nodes start, meet, and are hurt: minutes where other tests run beside it.
-@pytest.mark.timeout(400)
 async def test_nothing_is_lost_or_doubled_in_a_cluster(tmp_path: Path) -> None:
     """The node that leads the intake is cut off from the others, and is killed."""
     if os.environ.get("TEST_RABBIT_URL"):

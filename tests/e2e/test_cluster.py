@@ -26,7 +26,6 @@ async def publish(environment: Environment, ids: list[str]) -> None:
             return
 
 
-@pytest.mark.timeout(240)
 async def test_a_node_of_a_cluster_dies_and_nothing_is_lost() -> None:
     """Quorum queues go on without the node; the service finds another by its addresses."""
     if os.environ.get("TEST_RABBIT_URL"):

@@ -77,7 +77,6 @@ def test_every_command_of_the_runbooks_is_run_here() -> None:
     assert aged == set(LETTERS) | ELSEWHERE | asking
 
 
-@pytest.mark.timeout(400)
 async def test_commands_on_dead_letters_do_what_the_page_says(
     letters: Letters, commands: Commands
 ) -> None:

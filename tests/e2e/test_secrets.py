@@ -84,8 +84,6 @@ def own_user(broker: Broker, vhost: str) -> Iterator[str]:
     broker.api("DELETE", f"users/{name}")
 
 
-# Every fault in one run, by a service whose calls have a second each.
-@pytest.mark.timeout(480)
 async def test_nothing_tells_a_secret(broker: Broker, vhost: str, own_user: str) -> None:
     """Every fault at DEBUG: what leaves the process is searched for what must not."""
     at = urlsplit(broker.url(vhost))

@@ -130,11 +130,18 @@ class Program(ABC):
 class ServiceProcess(Program):
     """Runs the importer as a black box, with only the IMPORTER_* settings that a test gives."""
 
-    def __init__(self, settings: Mapping[str, str], command: Sequence[str] = ("run",)) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        command: Sequence[str] = ("run",),
+        *,
+        module: str = "service",
+    ) -> None:
+        """Prepare a command, by default the service; `module` may be one that runs it."""
         own = {"IMPORTER_HTTP__HOST": "127.0.0.1", "IMPORTER_HTTP__PORT": str(free_port())}
         env = {**own, **settings}
         self.port = int(env["IMPORTER_HTTP__PORT"])
-        super().__init__("service", *command, env=env)
+        super().__init__(module, *command, env=env)
 
     @property
     def url(self) -> str:

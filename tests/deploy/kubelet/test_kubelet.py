@@ -19,8 +19,6 @@ from tests.support.environment import INTAKE_QUEUE, Environment, deals
 from tests.support.node import RabbitNode
 from tests.support.ports import free_port
 
-# Importer and broker start several times; each start takes 20 s on a busy machine.
-pytestmark = pytest.mark.timeout(240)
 SCALE = 0.2
 """A kubelet five times as quick: every period, grace and back-off of the manifest times this."""
 HURRIED = 0.02

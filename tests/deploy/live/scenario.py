@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from tests.deploy.live.monitoring import VHOST, Monitoring
 from tests.support.amqp import wait_until
 from tests.support.environment import INTAKE_QUEUE, Environment, deals
+from tests.support.processes import ServiceProcess
 
 SETTINGS = {
     "IMPORTER_BITRIX__REQUESTS_PER_SECOND": "10",
@@ -19,7 +21,8 @@ PORTAL: dict[str, Any] = {
     "required": {"1": ["comments"]},
     "default_item_seconds": 0.02,
 }
-MAX_CUTS = 8
+MAX_CUTS, CUT = 8, 60
+LATE, LATE_ACKS = 20, "tests.deploy.live.late_acks"
 UNKNOWN_TYPE = 1044
 UNTRACED_TYPE = 7
 """Has no external id: what cannot be looked up there ends as ambiguous."""
@@ -46,11 +49,13 @@ class Observed:
 async def run_scenario(monitoring: Monitoring) -> Observed:
     """Run the whole hour; returns when nothing is left to do."""
     async with monitoring.environment(SETTINGS, PORTAL) as environment:
-        await environment.start_service()
+        service = environment.take(ServiceProcess(environment.settings(), module=LATE_ACKS))
+        await asyncio.to_thread(service.wait_ready)
         await asyncio.to_thread(monitoring.wait_seen)
         seen_at = time.time()
         await _mixed_traffic(environment)
         await _many_refused(monitoring, environment)
+        await _cut_before_acks(monitoring, environment)
         await _cut_line(monitoring, environment)
         outage_at = time.time()
         await _outage(monitoring, environment)
@@ -96,12 +101,24 @@ async def _many_refused(monitoring: Monitoring, environment: Environment) -> Non
     await asyncio.to_thread(monitoring.wait_paged, "ImporterDeadLetters", "firing", now)
 
 
+async def _cut_before_acks(monitoring: Monitoring, environment: Environment) -> None:
+    """Cut the broker's connections between outcomes and their acknowledgements."""
+    environment.service.process.signal(signal.SIGUSR1)
+    await environment.publish(_named("late", LATE))
+    await wait_until(lambda: _unacked(environment) == LATE, what="the events received")
+    await wait_until(lambda: environment.flow().held == 0, what="every outcome")
+    await asyncio.to_thread(monitoring.node.close_connections, VHOST)
+    await environment.wait_idle()
+
+
 async def _cut_line(monitoring: Monitoring, environment: Environment) -> None:
     """Cut the broker's connections under work, until a redelivered copy was cut off, too."""
     environment.portal.settings({"default_item_seconds": 0.1})
     for cut in range(MAX_CUTS):
-        await environment.publish(_named(f"cut-{cut}", 60))
-        await wait_until(lambda: environment.flow().held >= 60, what="work in flight")
+        # Enough for several cuts: the next one must come before the calls of this one end.
+        if _ready(environment) + _unacked(environment) < 2 * CUT:
+            await environment.publish(_named(f"cut-{cut}", 4 * CUT))
+        await wait_until(lambda: environment.flow().held >= CUT, what="work in flight")
         await asyncio.to_thread(monitoring.node.close_connections, VHOST)
         if environment.flow().lost:
             break
@@ -146,6 +163,10 @@ async def _send(environment: Environment, bodies: Sequence[dict[str, Any] | byte
 
 def _named(name: str, count: int, entity_type: int = 2) -> list[dict[str, Any]]:
     return deals(*[f"{name}-{n}" for n in range(count)], entity_type=entity_type)
+
+
+def _unacked(environment: Environment) -> int:
+    return environment.broker.queues(environment.vhost)[INTAKE_QUEUE].unacked
 
 
 def _ready(environment: Environment) -> int:

@@ -16,8 +16,8 @@ from tests.deploy.live.monitoring import VHOST
 from tests.deploy.rules.rulebook import FILES, RUNBOOKS, alerts, rules
 from tests.deploy.tools import tool
 
-# The hour waits for every alert to fire and to end: three minutes on a busy machine.
-pytestmark = pytest.mark.timeout(480)
+# The hour waits for every alert to fire and to end: ten minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 INTERVAL = "4s"
 STEP = 1.0
 QUERIES = [
@@ -37,7 +37,6 @@ QUIET = {
     ("State", "{{job}} blocked"): "the broker has no alarm in the play",
     ("Uptime and stops", "last stop"): "who has drained is gone before the next scrape",
     ("Received and settled", "returned at a stop"): "as above; the log has both",
-    ("Repeats", "late acknowledgements"): "a cut falls between an outcome and its ack by chance",
 }
 """Queries that see nothing but 0, each with its reason."""
 WAYS = ("ImporterPaused", "ImporterDown")

@@ -67,8 +67,6 @@ async def within(seconds: float, attempt: Callable[[], Awaitable[bool]]) -> bool
     return False
 
 
-# Three nodes start, meet and lose one: two minutes where other tests run beside it.
-@pytest.mark.timeout(300)
 async def test_a_channel_that_asks_a_dead_leader_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -35,7 +35,6 @@ HEARTBEAT = 1.0
 EVENTS = 12
 ENOUGH_SECONDS = 90.0
 NAMES = topology(Rabbit())
-pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from tests.support.processes import ROOT
 SETUP = ROOT / "tests/tools/setup.sh"
 SYSTEM = Path("/usr/bin/python3")
 UNREACHABLE = "http://127.0.0.1:1/simple"
-pytestmark = pytest.mark.timeout(180)
 
 
 def can_make_environments(python: Path) -> bool:
