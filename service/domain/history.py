@@ -27,7 +27,8 @@ class Linking:
     `values`: the numbers of the items that they refer to, once all are known, by field; `at`: when
     that was, in seconds since the epoch; `waits`: one of them was not known already; `here_since`:
     loop time from which it waits here, and in no inner queue; `expired_at`: loop time at which it
-    had waited long enough; `in_flight`: the references that were being imported while it waited;
+    had waited long enough; `in_flight`: the references that were being imported while it waited,
+    `awaits`: those that were so when it was last looked at;
     `asked_again`: the portal has refused these numbers, and was asked for them; `regrouped`: it
     was put into a fuller batch once.
     """
@@ -38,6 +39,7 @@ class Linking:
     here_since: float | None = None
     expired_at: float | None = None
     in_flight: frozenset[Reference] = frozenset()
+    awaits: frozenset[Reference] = frozenset()
     asked_again: bool = False
     regrouped: bool = False
 

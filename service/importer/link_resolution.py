@@ -123,7 +123,7 @@ class LinkResolution(Generic[D]):
     def may_go_on(self, claim: Claim[D]) -> bool:
         """Tell whether an item is known now that a claim has waited for here."""
         links = claim.known.links
-        some = islice(links.in_flight, MAX_LOOKED_AT)
+        some = islice(links.awaits, MAX_LOOKED_AT)
         return links.here_since is not None and any(map(self._is_known, some))
 
     def _is_worth_regrouping(self, batch: Batch[D], ready: Sequence[Claim[D]]) -> bool:
@@ -243,9 +243,9 @@ class LinkResolution(Generic[D]):
         """Let a claim wait: here, while that is short and there is room, else in its queue."""
         links, now = claim.known.links, self._clock()
         links.here_since = now if links.here_since is None else links.here_since
-        flying = [each for each in absent if self._numbers.flies(each)]
-        links.in_flight |= frozenset(flying)
-        until = now + HERE_SECONDS if len(flying) == len(absent) else float("inf")
+        links.awaits = frozenset(filter(self._numbers.flies, absent))
+        links.in_flight |= links.awaits
+        until = now + HERE_SECONDS if len(links.awaits) == len(absent) else float("inf")
         if unasked:
             until = max(now, *(self._numbers.may_ask_from(e.entity_type_id) for e in unasked))
         if until <= links.here_since + HERE_SECONDS and self.may_hold():

@@ -202,6 +202,19 @@ async def test_an_event_waits_here_for_one_in_flight(bench: Bench) -> None:
     assert [(other, "links", "link")] == decision.parked
 
 
+async def test_one_of_several_that_came_wakes_an_event_once(bench: Bench) -> None:
+    """It then waits for the others: what is known already is no reason to look again."""
+    contact = linked("c", {}, entity_type_id=3)
+    for each in (contact, linked("f", {}, entity_type_id=4)):
+        bench.claims.admit(each, copy=False)
+    order = linked("a", {"contactId": ref(3, "c"), "companyId": ref(4, "f")})
+    await bench.prepare(order)
+    await bench.links.after(Decision(ended=[(contact, Imported(9))]))
+    assert bench.links.may_go_on(order)
+    await bench.prepare(order)
+    assert not bench.links.may_go_on(order)
+
+
 async def test_what_waits_here_needs_room(bench: Bench) -> None:
     """Where much is held it waits in the inner queue."""
     bench.claims.admit(linked("c", {}, entity_type_id=3), copy=False)
