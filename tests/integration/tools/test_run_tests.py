@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import patient
 from tests.tools import run_tests
 from tests.tools.locks import ROOT
 
@@ -54,7 +55,7 @@ def run(folder: Path, *arguments: str, **modules: str) -> "subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=patient(120),
     )
 
 
@@ -149,7 +150,7 @@ def test_an_interrupted_run_runs_nothing_again(
             os.killpg(process.pid, number)  # as the keys of a terminal do
         else:
             process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=patient(60))
     assert (code, 1) == (process.returncode, times(tmp_path, "a"))
     assert "once more" not in out
     with pytest.raises(ProcessLookupError):
