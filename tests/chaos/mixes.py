@@ -31,7 +31,7 @@ class Links:
         """Publish the deals."""
         bodies = [
             {
-                **event(f"linked{n}", DEAL),
+                **event(f"linked{n}", DEAL, comments="some portals here require it"),
                 "links": {"contactId": {"entityTypeId": CONTACT, "id": f"contact{n}"}},
             }
             for n in range(EVENTS)
