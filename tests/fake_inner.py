@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from service.domain.parking import Parking, Stay
@@ -30,6 +30,9 @@ class FakeInnerQueues:
     def known(self) -> Sequence[str]:
         """Return every queue that something was ever put into."""
         return list(self._broker.inner)
+
+    def ask(self, _: Iterable[int]) -> None:
+        """Do nothing: all are known."""
 
     async def depths(self) -> Mapping[str, int]:
         """Count what is ready."""

@@ -1,6 +1,6 @@
 """Says what the importer needs of the inner queues, where events wait without being held."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from service.domain.parking import Parking
@@ -32,6 +32,9 @@ class InnerQueues(Protocol):
     def known(self) -> Sequence[str]:
         """Return the queues that exist, as far as anybody knows."""
 
+    def ask(self, types: Iterable[int]) -> None:
+        """Have the queues of these entity types asked for soon: they may be there."""
+
 
 class NoInnerQueues:
     """Stands where there are none: a closed lane pauses the intake, doubt is waited out here."""
@@ -59,3 +62,6 @@ class NoInnerQueues:
     def known(self) -> Sequence[str]:
         """Return nothing."""
         return ()
+
+    def ask(self, types: Iterable[int]) -> None:
+        """Do nothing."""

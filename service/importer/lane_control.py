@@ -85,6 +85,7 @@ class LaneControl:
         self._wake = asyncio.Event()
         self._depths_at = float("-inf")
         self.signs = LaneSigns(metrics, self._clock())
+        self._accepted: set[int] = set()
         self.depths: dict[str, int] = {}
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
@@ -124,9 +125,13 @@ class LaneControl:
 
     def hasten(self, types: Iterable[int]) -> None:
         """Note that items of these types were imported: what waits for that is asked for."""
-        if types:
-            now = self._clock()
-            self._passes.hasten(DOUBTFUL, now)
+        kinds = set(types)
+        if kinds:
+            self._passes.hasten(DOUBTFUL, self._clock())
+        if not kinds <= self._accepted:
+            # Something of them may wait since before anybody can remember.
+            self._lot.queues.ask(kinds - self._accepted)
+            self._accepted |= kinds
 
     def referred_imported(self) -> None:
         """Note that an item was imported which another event waits for."""

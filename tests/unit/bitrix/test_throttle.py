@@ -229,15 +229,17 @@ async def test_the_limits_are_shown() -> None:
 async def test_a_clock_that_is_set_holds_up_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back by an hour, what was spent would count for that hour; forward, for no time."""
     for step in (-3600.0, 3600.0):
-        monkeypatch.setattr("service.bitrix.throttle.awake", now)
-        monkeypatch.setattr("time.time", lambda: WALL)
-        throttle = Throttle(
-            bucket=LeakyBucket(rate=2.0, burst=50.0),
-            budgets={"import": OperatingBudget(420.0)},
-            metrics=Metrics(),
-        )
-        throttle.answered("import", 500.0, None)
-        monkeypatch.setattr("time.time", lambda step=step: WALL + step)
-        assert 540.0 <= throttle.pace().seconds <= 600.0
-        await asyncio.sleep(601.0)
-        assert 0.0 == throttle.pace().seconds
+        # Undone before the made-up clock ends: it sets the wall clock itself.
+        with monkeypatch.context() as patched:
+            patched.setattr("service.bitrix.throttle.awake", now)
+            patched.setattr("time.time", lambda: WALL)
+            throttle = Throttle(
+                bucket=LeakyBucket(rate=2.0, burst=50.0),
+                budgets={"import": OperatingBudget(420.0)},
+                metrics=Metrics(),
+            )
+            throttle.answered("import", 500.0, None)
+            patched.setattr("time.time", lambda step=step: WALL + step)
+            assert 540.0 <= throttle.pace().seconds <= 600.0
+            await asyncio.sleep(601.0)
+            assert 0.0 == throttle.pace().seconds
