@@ -19,7 +19,7 @@ demo: .venv/.stamp broker ## the main job on real parts, in two minutes; KEEP=1 
 	@$(OURS) -m tests.demo $(if $(KEEP),--keep) $(if $(CONSOLE),--console)
 
 test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, e2e, chaos in short
-	@$(OURS) -m tests.tools.run_tests --numprocesses 3 --dist loadscope
+	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope
 
 check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothing
 	@tests/tools/check.sh

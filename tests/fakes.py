@@ -560,6 +560,10 @@ class FakeConnection:
         session, self._session = self._session, _Session()
         session.live = False
         self.broker.unsure += len(session.answered)
+        # Out already, and not acknowledged yet: a neighbour of the same batch was slow.
+        out = {each.digest for each in self.broker.letters}
+        waiting = [each for each in session.deliveries if each not in session.answered]
+        self.broker.unsure += sum(each.event.digest in out for each in waiting)
         self._up.clear()
         self.broker.leave(self)
         self.broker.requeue([each.message for each in session.deliveries], flag=flag, lost=True)

@@ -64,9 +64,17 @@ def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> 
 
 
 def claim_of(
-    delivery: H, event: ItemEvent, *, ask: str, settle: float, look_at: float = 0.0
+    delivery: H,
+    event: ItemEvent,
+    *,
+    ask: str,
+    settle: float,
+    look_at: float = 0.0,
+    began: float = 0.0,
 ) -> Claim[H]:
     """Return the claim of one delivery, in the doubt that its message raises.
+
+    `began`: when this process began to know what it does, in seconds since the epoch.
 
     `settle`: a message that was delivered before is not looked up earlier, in seconds; `look_at`:
     nor before this loop time, where it says itself that it was perhaps sent.
@@ -79,8 +87,8 @@ def claim_of(
         event,
         copy=delivery.copy or delivery.perhaps_sent or seen,
         redriven=delivery.redriven,
-        # Nobody can tell what became of it while it waited.
-        early=delivery.early or stay is not None,
+        # What was parked before this process began may have been sent by another since.
+        early=delivery.early or (stay is not None and stay.parked_at < began),
         ask=ask,
     )
     askable = doubt is Doubt.STRONG and event.external_id is not None

@@ -194,6 +194,10 @@ class Claims(Generic[D]):
         waiters = self._drop(claim)
         if claim.known.doubt is Doubt.STRONG:
             self._note_doubt(claim)
+            doubt = claim.known.look_at, claim.known.asks | {claim.event.asks}
+            for each in waiters:
+                if each.event.identity == claim.event.identity:
+                    each.known.suspected(Doubt.STRONG, *doubt)
         return [each for each in waiters if self._start_or_join(each)]
 
     def is_held(self, identity: Identity) -> bool:

@@ -65,6 +65,7 @@ class Desk:
         )
         self.background = BackgroundTasks(on_end=wake, metrics=metrics)
         self.lanes = Lanes(limits.pause)
+        self._began = time.time()
         self.lot = ParkingLot(
             claims=self.claims,
             settler=self.settler,
@@ -193,8 +194,14 @@ class Desk:
             if stay.perhaps_sent is not None:
                 look_at = self._notes.clock() + max(0.0, stay.perhaps_sent - time.time())
         if not self._notes.memory.reliable:
-            settle = limits.rules.settle
-            return claim_of(delivery, event, ask=limits.ask, settle=settle, look_at=look_at)
+            return claim_of(
+                delivery,
+                event,
+                ask=limits.ask,
+                settle=limits.rules.settle,
+                look_at=look_at,
+                began=self._began,
+            )
         memory = self._notes.memory
         if word is not None:
             look_at = max(look_at, self._notes.look_at(word))

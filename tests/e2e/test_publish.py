@@ -278,7 +278,7 @@ async def test_a_full_queue_is_waited_for(
         async with Upstream(broker.url(vhost)) as upstream:
             while len(ids - {None}) < 60:
                 ids |= {each.message_id for each in await upstream.drain(INTAKE_QUEUE, 1)}
-        assert 0 == await asyncio.to_thread(process.wait, 30)
+        assert 0 == await asyncio.to_thread(process.wait, 180)
         assert process.stderr is not None
         assert b"" == process.stderr.read()
 
@@ -297,7 +297,7 @@ async def test_a_blocked_broker_is_told_and_waited_for(node: RabbitNode, vhost: 
         process.stdin.close()
         await asyncio.to_thread(_until, process, b"waiting: the broker takes no messages")
         node.memory_alarm(on=False)
-        assert 0 == await asyncio.to_thread(process.wait, 30)
+        assert 0 == await asyncio.to_thread(process.wait, 180)
     assert 51 == await letters.ready(INTAKE_QUEUE)
 
 
