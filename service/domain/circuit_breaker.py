@@ -27,8 +27,8 @@ class Mode(StrEnum):
 class PausePolicy:
     """When a portal-wide failure becomes a pause, and how often it is probed; seconds.
 
-    The brake: pause when more than `brake_share` of the last `brake_items` answered items were
-    rejected; either at 0 = off.
+    The brake of a lane: it closes when more than `brake_share` of the last `brake_items` answered
+    items of its type were rejected; either at 0 = off.
     """
 
     after: float

@@ -4,9 +4,6 @@ from service.domain.events import ItemEvent
 from service.domain.last_words import (
     LastWord,
     Word,
-    event_digest,
-    pair_digest,
-    profile_digest,
 )
 from service.domain.outcomes import Failed, FailureKind
 
@@ -51,17 +48,3 @@ def note_on(
     if word is not None and word.perhaps_sent:
         return None
     return Word.UNKNOWN, look_at - proof
-
-
-def word_on(event: ItemEvent, word: Word, at: float, writer: int) -> LastWord:
-    """Return a word on an event that has no item."""
-    return LastWord(
-        event_digest(event.identity),
-        word,
-        event.entity_type_id,
-        at,
-        writer,
-        0,
-        pair_digest(event.external_id),
-        profile_digest(event.asks),
-    )

@@ -112,13 +112,6 @@ class Lanes:
         fits = waited if lane.from_queue else not lane.trying
         return lane.state is LaneState.TRIAL and fits
 
-    def may_leave(self, entity_type_id: int) -> bool:
-        """Tell whether a call with items of this type may leave now."""
-        lane = self._lanes.get(entity_type_id)
-        if lane is None or lane.state is LaneState.OPEN:
-            return True
-        return lane.state is LaneState.TRIAL and not lane.trying
-
     def is_ill(self, entity_type_id: int) -> bool:
         """Tell whether a lane is not to take the slots that others need: one call at a time."""
         lane = self._lanes.get(entity_type_id)

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from service.domain.bounded_memory import Remembered
-from service.domain.events import ExternalId, Identity
+from service.domain.events import ExternalId, Identity, ItemEvent
 
 EVENT_BYTES = 16
 PAIR_BYTES = 16
@@ -109,6 +109,21 @@ def pair_digest(external_id: ExternalId | None) -> bytes:
 def profile_digest(asked: Iterable[str | None]) -> bytes:
     """Return what stands for responsible person, pipeline and `opened`, as an event asks."""
     return _digest("\0".join(each or "" for each in asked), PROFILE_BYTES)
+
+
+def word_on(event: ItemEvent, word: Word, at: float, writer: int, item_id: int = 0) -> LastWord:
+    """Return a word on an event; of an imported one with its item and its fields."""
+    return LastWord(
+        event_digest(event.identity),
+        word,
+        event.entity_type_id,
+        at,
+        writer,
+        item_id,
+        pair_digest(event.external_id),
+        profile_digest(event.asks),
+        event.content.to_bytes(BODY_BYTES, "big") if word is Word.IMPORTED else NO_BODY,
+    )
 
 
 class LastWords:

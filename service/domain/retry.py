@@ -21,3 +21,12 @@ class RetryPolicy:
         """
         ceiling = min(self.cap, self.base * 2.0 ** min(attempt, 32))
         return max(ceiling * chance, hint or 0.0)
+
+
+BROKER = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+"""How long to wait before the broker is tried again, whatever it did not answer or confirm."""
+
+
+def broker_delay(attempt: int, chance: float) -> float:
+    """Return the wait before try `attempt` + 1 at the broker: at least half of the ceiling."""
+    return BROKER.delay(attempt, 0.5 + chance / 2)

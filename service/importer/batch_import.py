@@ -74,12 +74,7 @@ class Importer(Generic[D]):
         self._clock = clock = notes.clock
         self._notes = notes
         self._judge: FaultAttribution[D] = FaultAttribution(
-            portal=portal,
-            breaker=evidence.breaker,
-            lanes=evidence.lanes,
-            close=evidence.keeper.close,
-            rules=rules,
-            clock=clock,
+            portal=portal, evidence=evidence, rules=rules, clock=clock
         )
         self._recovery = Recovery(
             portal=portal,
@@ -94,7 +89,7 @@ class Importer(Generic[D]):
             rules=rules,
             metrics=metrics,
             notes=notes,
-            open_seconds=lambda: evidence.open_seconds(0),
+            open_seconds=evidence.portal_open_seconds,
         )
         self.links.lane_is_open = evidence.lanes.is_open
         self._validator: Validator[D] = Validator(

@@ -44,9 +44,16 @@ class Evidence(Generic[D]):
         What was before this process does not count.
         """
         now, since = self._clock(), max(since, self._began)
-        shut = self.breaker.shut.within(since, now)
-        shut += self.lanes.shut_within(entity_type_id, since, now)
-        return max(0.0, now - since - shut)
+        shut = self.lanes.shut_within(entity_type_id, since, now)
+        return max(0.0, self._portal_open_since(since) - shut)
+
+    def portal_open_seconds(self) -> float:
+        """Return for how long the portal took imports, in the life of this process."""
+        return self._portal_open_since(self._began)
+
+    def _portal_open_since(self, since: float) -> float:
+        now = self._clock()
+        return now - since - self.breaker.shut.within(since, now)
 
     def open_seconds(self, entity_type_id: int) -> float:
         """Return for how long items of a type could be imported, in the life of this process."""

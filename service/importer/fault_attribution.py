@@ -1,14 +1,13 @@
 """Judges whose fault a refusal is: the item's, its entity type's, or the portal's."""
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.batching import Batch
-from service.domain.circuit_breaker import CircuitBreaker
 from service.domain.claims import Claim
 from service.domain.decisions import Decision, Rules, refused_alone, rejected
-from service.domain.lanes import BROKEN_CALLS, Lanes, LaneState
+from service.domain.lanes import BROKEN_CALLS, LaneState
 from service.domain.outcomes import (
     CallFailed,
     CallKind,
@@ -18,10 +17,9 @@ from service.domain.outcomes import (
     RefusalKind,
     Refused,
 )
+from service.importer.evidence import Evidence
 
 D = TypeVar("D")
-Close = Callable[[int, PauseReason, Fault | None], Awaitable[None]]
-"""Closes the lane of an entity type, for a reason; pauses the intake where it cannot wait."""
 
 
 class Probe(Protocol):
@@ -43,17 +41,15 @@ class FaultAttribution(Generic[D]):
         self,
         *,
         portal: Probe,
-        breaker: CircuitBreaker,
-        lanes: Lanes,
-        close: Close,
+        evidence: Evidence[D],
         rules: Rules,
         clock: Callable[[], float],
     ) -> None:
         """Judge by what the lanes have seen and what a probe of the portal says."""
         self._portal = portal
-        self._breaker = breaker
-        self._lanes = lanes
-        self._close = close
+        self._breaker = evidence.breaker
+        self._lanes = evidence.lanes
+        self._close = evidence.keeper.close
         self._retry = rules.retry
         tries = rules.retry.max_attempts
         self._fresh = tries * (rules.settle + rules.recheck + rules.retry.delay(tries, 1.0))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
-from service.domain.outcomes import CallFailed, PauseReason
+from service.domain.outcomes import CallFailed, Fault, PauseReason
 from service.telemetry.metrics import Metrics
 
 IDLE_SECONDS = 60.0
@@ -189,24 +189,30 @@ class IntakeControl:
         log.log(level, "intake paused", extra=self._shown())
 
     def _shown(self) -> dict[str, object]:
-        """Return why intake is shut: what the portal answered, the next try, who must act."""
-        breaker, wait = self._breaker, self._next_try()
-        at = datetime.fromtimestamp(time.time() + wait, UTC).isoformat(timespec="seconds")
-        shown: dict[str, object] = {"next_try_in": round(wait, 1), "next_try": at}
-        shown |= {"reason": breaker.reason, "remedy": RUNBOOK}
-        fault = breaker.fault
-        if breaker.reason is PauseReason.FAILURE_SHARE:
-            shown |= {"cause": MOSTLY_REJECTED, "remedy": LOOK_AT_LETTERS}
-        elif fault is not None:
-            shown |= {"code": fault.code, "http_status": fault.http_status, "cause": fault.cause}
-            shown |= {"remedy": fault.remedy or RUNBOOK}
-        return shown
+        """Return why intake is shut."""
+        return why_shut(self._breaker.reason, self._breaker.fault, self._next_try())
 
     def _state(self) -> tuple[object, ...]:
         """Return what is told when it changes: the mode, the reason, and while shut the cause."""
         breaker = self._breaker
         cause = breaker.fault.cause if breaker.fault and breaker.mode is Mode.PAUSED else ""
         return breaker.mode, breaker.reason, cause
+
+
+def why_shut(reason: PauseReason | None, fault: Fault | None, wait: float) -> dict[str, object]:
+    """Return why the intake or a lane is shut, for the log.
+
+    With what the portal answered, the next try (`wait`: seconds until then), and who must act.
+    """
+    at = datetime.fromtimestamp(time.time() + wait, UTC).isoformat(timespec="seconds")
+    shown: dict[str, object] = {"next_try_in": round(wait, 1), "next_try": at}
+    shown |= {"reason": reason, "remedy": RUNBOOK}
+    if reason is PauseReason.FAILURE_SHARE:
+        shown |= {"cause": MOSTLY_REJECTED, "remedy": LOOK_AT_LETTERS}
+    elif fault is not None:
+        shown |= {"code": fault.code, "http_status": fault.http_status, "cause": fault.cause}
+        shown |= {"remedy": fault.remedy or RUNBOOK}
+    return shown
 
 
 def _now() -> float:

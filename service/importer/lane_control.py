@@ -2,10 +2,7 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
@@ -15,7 +12,7 @@ from service.domain.limits import Limits
 from service.domain.outcomes import Fault, PauseReason
 from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
 from service.domain.passes import Passes
-from service.importer.intake_control import RUNBOOK
+from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Delivery
@@ -52,13 +49,6 @@ class Room(Protocol):
         """Whether this is the process that gets the intake's messages."""
 
 
-@dataclass(slots=True)
-class _Told:
-    """What people were told of a lane: the fault that closed it."""
-
-    faults: dict[int, Fault | None] = field(default_factory=dict)
-
-
 class LaneControl:
     """Follows the lanes: their events wait in queues of their own, and come back from there."""
 
@@ -81,7 +71,8 @@ class LaneControl:
         self._metrics = metrics
         self._clock = lot.clock
         self._passes = Passes(interval=limits.pause.probe, longest=limits.pause.probe_cap)
-        self._told = _Told()
+        self._faults: dict[int, Fault | None] = {}
+        """What closed each lane that is not open."""
         self._wake = asyncio.Event()
         self._depths_at = float("-inf")
         self.signs = LaneSigns(metrics, self._clock())
@@ -97,7 +88,7 @@ class LaneControl:
             return
         was = self.lanes.state(entity_type_id)
         self.lanes.close(entity_type_id, reason, now)
-        self._told.faults[entity_type_id] = fault
+        self._faults[entity_type_id] = fault
         self._announce(entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried")
         self._room.set_aside(entity_type_id, reason)
 
@@ -110,7 +101,7 @@ class LaneControl:
     def opened(self, entity_type_id: int) -> None:
         """Note that a lane is open again: what waits flows."""
         log.info("lane open", extra={"entity_type": entity_type_id})
-        self._told.faults.pop(entity_type_id, None)
+        self._faults.pop(entity_type_id, None)
         self._passes.start(str(entity_type_id), self._clock())
         self._wake.set()
 
@@ -237,17 +228,8 @@ class LaneControl:
     def _announce(self, entity_type_id: int, event: str) -> None:
         """Tell people once for each change: why, until when, and who must act."""
         lane = next(e for e in self.lanes.not_open() if e.entity_type_id == entity_type_id)
-        fault, wait = self._told.faults.get(entity_type_id), lane.next_try - self._clock()
-        at = datetime.fromtimestamp(time.time() + wait, UTC).isoformat(timespec="seconds")
-        shown: dict[str, object] = {
-            "entity_type": entity_type_id,
-            "reason": lane.reason,
-            "next_try_in": round(wait, 1),
-            "next_try": at,
-            "remedy": RUNBOOK,
-        }
-        if fault is not None:
-            shown |= {"code": fault.code, "http_status": fault.http_status, "cause": fault.cause}
-            shown["remedy"] = fault.remedy or RUNBOOK
+        wait = lane.next_try - self._clock()
+        shown = why_shut(lane.reason, self._faults.get(entity_type_id), wait)
         level = logging.ERROR if lane.reason.needs_a_person else logging.WARNING
-        log.log(level if event == "lane closed" else logging.INFO, event, extra=shown)
+        level = level if event == "lane closed" else logging.INFO
+        log.log(level, event, extra={"entity_type": entity_type_id, **shown})

@@ -9,14 +9,7 @@ from service.domain.claims import Claim
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent
 from service.domain.history import Doubt
-from service.domain.last_words import (
-    LastWord,
-    LastWords,
-    Word,
-    event_digest,
-    pair_digest,
-    profile_digest,
-)
+from service.domain.last_words import LastWord, LastWords, Word, event_digest, word_on
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
 D = TypeVar("D")
@@ -105,7 +98,9 @@ class CallNotes:
         word stands, and they are looked up like all that was perhaps sent.
         """
         at = time.time()
-        words = [_word(claim, Word.IN_CALL, at, self.memory.writer) for claim in batch.claims]
+        words = [
+            word_on(claim.event, Word.IN_CALL, at, self.memory.writer) for claim in batch.claims
+        ]
         before = await self.memory.before_call(words)
         if before is None:
             return []
@@ -137,7 +132,7 @@ class CallNotes:
             if claim not in ended:
                 perhaps = claim.known.doubt is Doubt.STRONG
                 word = Word.UNKNOWN if perhaps else Word.NOT_THERE
-                words.append(_word(claim, word, at if perhaps else now, writer))
+                words.append(word_on(claim.event, word, at if perhaps else now, writer))
         if words:
             await self.memory.add(words)
 
@@ -174,25 +169,10 @@ def _ended(
     """Return the word on an event that has ended."""
     match outcome:
         case Imported(item_id=item_id):
-            return _word(claim, Word.IMPORTED, now, writer, item_id)
+            return word_on(claim.event, Word.IMPORTED, now, writer, item_id)
         case Failed(kind=FailureKind.AMBIGUOUS) if claim.event.external_id is None:
-            return _word(claim, Word.LET_GO, now, writer)
+            return word_on(claim.event, Word.LET_GO, now, writer)
         case Failed(kind=FailureKind.AMBIGUOUS):
-            return _word(claim, Word.UNKNOWN, called_at, writer)
+            return word_on(claim.event, Word.UNKNOWN, called_at, writer)
         case _:
-            return _word(claim, Word.NOT_THERE, now, writer)
-
-
-def _word(claim: Claim[D], word: Word, at: float, writer: int, item_id: int = 0) -> LastWord:
-    event = claim.event
-    return LastWord(
-        event_digest(event.identity),
-        word,
-        event.entity_type_id,
-        at,
-        writer,
-        item_id,
-        pair_digest(event.external_id),
-        profile_digest(event.asks),
-        event.content.to_bytes(8, "big") if word is Word.IMPORTED else bytes(8),
-    )
+            return word_on(claim.event, Word.NOT_THERE, now, writer)

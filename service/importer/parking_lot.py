@@ -10,7 +10,7 @@ from service.domain.events import ItemEvent
 from service.domain.history import Doubt
 from service.domain.outcomes import PauseReason
 from service.domain.parking import DOUBT, LINK, Parking, Stay
-from service.domain.retry import RetryPolicy
+from service.domain.retry import broker_delay
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues, NoInnerQueues
 from service.importer.results import Delivery
@@ -22,7 +22,6 @@ LONG_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
 ANSWERED = 0.001
 """Seconds waited at least once a look-up was answered: from then on the waiting counts."""
-_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
 GoOn = Callable[[Sequence[Claim[Delivery]]], None]
 
@@ -120,7 +119,7 @@ class ParkingLot:
                 await self._let_go(claims, confirmed, reason)
                 claims = self._still_ours(claims)
                 if claims:
-                    await asyncio.sleep(_BACK_OFF.delay(tries, 1.0))
+                    await asyncio.sleep(broker_delay(tries, 1.0))
                     tries += 1
         finally:
             self._leaving.difference_update(claims)

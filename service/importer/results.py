@@ -5,29 +5,20 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.domain.bounded_memory import Remembered
+from service.domain.claim_making import Handed
 from service.domain.claims import Claim, Settlement, message_digest
 from service.domain.events import ItemEvent, Malformed
 from service.domain.history import History
 from service.domain.outcomes import Failed, Outcome
-from service.domain.parking import Stay
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import struck
 
 
-class Delivery(Protocol):
+class Delivery(Handed, Protocol):
     """One message handed over and not settled."""
 
     event: ItemEvent | Malformed
-    received_at: float
     born_at: float
-    size: int
-    copy: bool
-    perhaps_sent: bool
-    redriven: bool
-    early: bool
-    times: int
-    stay: Stay | None
-    priority: int
 
     @property
     def live(self) -> bool:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.claims import Claim, Claims, Resolved, message_digest
 from service.domain.outcomes import Outcome
-from service.domain.retry import RetryPolicy
+from service.domain.retry import broker_delay
 from service.importer.outcome_metrics import Reckoner
 from service.importer.results import Delivery, Ending, Outlet, Publisher
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
-
-_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +212,7 @@ class Settler:
 
 
 async def _back_off(tries: int) -> None:
-    await asyncio.sleep(_BACK_OFF.delay(tries, 0.5 + random.random() / 2))  # noqa: S311 - jitter
+    await asyncio.sleep(broker_delay(tries, random.random()))  # noqa: S311 - jitter
 
 
 def _nothing_waits(_: Resolved[Delivery], __: Outcome) -> None:

@@ -76,7 +76,12 @@ class Broker:
             repair=self._ensure,
             queues=topology.results,
         )
-        names = InnerNames(topology.parked, topology.dead_letter_exchange, encoder.portal_host)
+        self._build_inner_queues(address, encoder.portal_host)
+
+    def _build_inner_queues(self, address: Address, portal_host: str) -> None:
+        """Make what knows, fills and reads the queues in which events wait."""
+        topology, metrics = self._topology, self._metrics
+        names = InnerNames(topology.parked, topology.dead_letter_exchange, portal_host)
         self.roster = Roster(names, address=address, connection=self._publish, metrics=metrics)
         self.inner = InnerQueues(
             self.roster, publisher=self.publisher, consumer=self.consumer, metrics=metrics

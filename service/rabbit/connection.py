@@ -16,7 +16,7 @@ from aiormq import Channel
 from yarl import URL
 
 from service.domain.patience import Patience
-from service.domain.retry import RetryPolicy
+from service.domain.retry import broker_delay
 from service.rabbit.address import CONNECT_SECONDS, Address
 from service.rabbit.broken import (
     ConnectionLost,
@@ -33,7 +33,6 @@ from service.rabbit.wire import read_everything
 ANSWER_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
 BLOCKED_SECONDS = 0.1
-_BACK_OFF = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -164,7 +163,7 @@ class Connection:
             self._up_since = None
             attempt = self._patience.ended(up, late=isinstance(lost, Late))
             self._on_change(str(lost))
-            wait = _BACK_OFF.delay(attempt, 0.5 + random.random() / 2)  # noqa: S311 - jitter
+            wait = broker_delay(attempt, random.random())  # noqa: S311 - jitter
             log.warning(
                 "broker connection lost",
                 extra={"connection": self.name, "reason": str(lost), "retry_in": round(wait, 2)},

@@ -1,10 +1,10 @@
 """Decides whether settings fit together."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from service.domain.addresses import in_clear
-from service.settings.tree import PREFIX, Bitrix, Settings
+from service.settings.tree import PREFIX, Bitrix, Rabbit, Settings
 
 APPLICATION = {
     "CLIENT_ENDPOINT": "the portal's https://portal/rest/",
@@ -57,25 +57,25 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
             settings.prefetch >= batch.max_items * (batch.slots + 1),
             "BATCH__PREFETCH must be at least BATCH__MAX_ITEMS x (BATCH__SLOTS + 1)",
         ),
-        (
-            (rabbit.cert_file is None) == (rabbit.key_file is None),
-            "RABBIT__CERT_FILE and RABBIT__KEY_FILE must be given together",
-        ),
-        *(
-            (
-                given is None or rabbit.url.get_secret_value().startswith("amqps"),
-                f"RABBIT__{name} needs TLS: RABBIT__URL must begin with amqps://, or remove it",
-            )
-            for name, given in (
-                ("CA_FILE", rabbit.ca_file),
-                ("CERT_FILE", rabbit.cert_file),
-                ("KEY_FILE", rabbit.key_file),
-            )
-        ),
+        *_certificates(rabbit),
         *_protection(bitrix),
         (len(rabbit.parked_name.encode()) <= LONGEST_PREFIX, f"RABBIT__PARKED_QUEUE {_TOO_LONG}"),
     ]
     return [_rule(text) for holds, text in rules if not holds]
+
+
+def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
+    """Yield the rules of the broker's certificates."""
+    together = (rabbit.cert_file is None) == (rabbit.key_file is None)
+    yield together, "RABBIT__CERT_FILE and RABBIT__KEY_FILE must be given together"
+    tls = rabbit.url.get_secret_value().startswith("amqps")
+    for name, given in (
+        ("CA_FILE", rabbit.ca_file),
+        ("CERT_FILE", rabbit.cert_file),
+        ("KEY_FILE", rabbit.key_file),
+    ):
+        text = f"RABBIT__{name} needs TLS: RABBIT__URL must begin with amqps://, or remove it"
+        yield given is None or tls, text
 
 
 def missing_portal(given: Collection[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Proves "effectively once" under every fault, one short run each; `make chaos` runs long."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,12 @@ SEED = 3
 
 NAMES = [each for each in SCENARIOS if SCENARIOS[each].nodes == 1]
 PARTS = 4
-"""Classes that share the scenarios: each may run beside the others."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each part its own faults."""
+    if metafunc.cls is not None:
+        metafunc.parametrize("name", metafunc.cls.names)
 
 
 async def prove(broker: Broker, vhost: str, name: str, to: Path) -> None:
@@ -30,10 +36,11 @@ async def prove(broker: Broker, vhost: str, name: str, to: Path) -> None:
     assert audit.clean, f"{audit.complaint()}\n{audit.log}"
 
 
-class TestFirstPart:
-    """One in four of the faults."""
+class Part:
+    """Some of the faults: the parts may run beside one another, the faults of one may not."""
 
-    @pytest.mark.parametrize("name", NAMES[0::PARTS])
+    names: Sequence[str] = ()
+
     async def test_nothing_is_lost_and_nothing_doubled(
         self, broker: Broker, vhost: str, name: str, tmp_path: Path
     ) -> None:
@@ -41,37 +48,28 @@ class TestFirstPart:
         await prove(broker, vhost, name, tmp_path)
 
 
-class TestSecondPart:
-    """One in four of the faults."""
+class TestFirstPart(Part):
+    """One in four."""
 
-    @pytest.mark.parametrize("name", NAMES[1::PARTS])
-    async def test_nothing_is_lost_and_nothing_doubled(
-        self, broker: Broker, vhost: str, name: str, tmp_path: Path
-    ) -> None:
-        """Every event has one outcome, every imported one is in the CRM once."""
-        await prove(broker, vhost, name, tmp_path)
+    names = NAMES[0::PARTS]
 
 
-class TestThirdPart:
-    """One in four of the faults."""
+class TestSecondPart(Part):
+    """One in four."""
 
-    @pytest.mark.parametrize("name", NAMES[2::PARTS])
-    async def test_nothing_is_lost_and_nothing_doubled(
-        self, broker: Broker, vhost: str, name: str, tmp_path: Path
-    ) -> None:
-        """Every event has one outcome, every imported one is in the CRM once."""
-        await prove(broker, vhost, name, tmp_path)
+    names = NAMES[1::PARTS]
 
 
-class TestFourthPart:
-    """One in four of the faults."""
+class TestThirdPart(Part):
+    """One in four."""
 
-    @pytest.mark.parametrize("name", NAMES[3::PARTS])
-    async def test_nothing_is_lost_and_nothing_doubled(
-        self, broker: Broker, vhost: str, name: str, tmp_path: Path
-    ) -> None:
-        """Every event has one outcome, every imported one is in the CRM once."""
-        await prove(broker, vhost, name, tmp_path)
+    names = NAMES[2::PARTS]
+
+
+class TestFourthPart(Part):
+    """One in four."""
+
+    names = NAMES[3::PARTS]
 
 
 async def test_nothing_is_lost_or_doubled_in_a_cluster(tmp_path: Path) -> None:

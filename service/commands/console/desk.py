@@ -52,11 +52,6 @@ class Desk:
         """Begin with nobody at it."""
         self._turn = asyncio.Lock()
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether a reading of ours holds letters now."""
-        return self._turn.locked()
-
     @asynccontextmanager
     async def reading(self, follow: Follow) -> AsyncIterator[tuple[CommandRuntime, Reading]]:
         """Open the dead letters when it is our turn; raises what `runtime.ENDS` names."""

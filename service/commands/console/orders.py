@@ -39,9 +39,6 @@ class Stage(StrEnum):
     FAILED = "failed"
 
 
-ENDED = frozenset({Stage.DONE, Stage.STOPPED, Stage.FAILED})
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """What somebody wants done.

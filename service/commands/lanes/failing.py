@@ -15,9 +15,9 @@ from service.commands.lanes.moving import AT_TERMINAL, Move, Sender, Tally, Want
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.commands.watching import Watcher
 from service.domain.claims import Settlement
-from service.domain.ending import ended, is_imported, note_on, word_on
+from service.domain.ending import ended, is_imported, note_on
 from service.domain.events import ItemEvent, Malformed
-from service.domain.last_words import LastWord, event_digest
+from service.domain.last_words import LastWord, event_digest, word_on
 from service.domain.outcomes import Failed, FailureKind
 from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from service.commands.publish.records import Record
 from service.commands.terminal import say
-from service.domain.retry import RetryPolicy
+from service.domain.retry import broker_delay
 from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.connection import ConnectionLost
@@ -18,7 +18,6 @@ MAX_IN_FLIGHT = 500
 MAX_BYTES_IN_FLIGHT = 32_000_000
 PATIENCE_SECONDS = 60.0
 """How long a publish to a full queue is repeated before the command gives up."""
-_BACK_OFF = RetryPolicy(base=0.2, cap=5.0, max_attempts=1)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +111,7 @@ class Sender:
             if not self._told:
                 say("waiting: the intake queue is full; trying again and again")
                 self._told = True
-            await asyncio.sleep(_BACK_OFF.delay(attempt, 0.5 + random.random() / 2))  # noqa: S311 - jitter
+            await asyncio.sleep(broker_delay(attempt, random.random()))  # noqa: S311 - jitter
             attempt += 1
         return result
 

@@ -17,6 +17,7 @@ from service.domain.outcomes import (
     RefusalKind,
     Refused,
 )
+from service.importer.evidence import Evidence
 from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
 from tests.unit.bitrix.scripted import Clock, ScriptedPortal
 from tests.unit.domain.samples import RULES, batch, claim, fault
@@ -46,12 +47,14 @@ class Bench:
         self.closed: list[tuple[int, PauseReason]] = []
         self.judge: FaultAttribution[str] = FaultAttribution(
             portal=self.portal,
-            breaker=self.breaker,
-            lanes=self.lanes,
-            close=self.close,
+            evidence=Evidence(self.breaker, self, self.clock),
             rules=RULES,
             clock=self.clock,
         )
+
+    def opened(self, _: int) -> None:
+        """Never happens: nothing is accepted here."""
+        raise AssertionError
 
     async def close(self, kind: int, reason: PauseReason, _: Fault | None) -> None:
         """Note what is closed, and close it."""

@@ -4,22 +4,19 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
-from pamqp import header
-from pamqp.commands import Basic
 
 from service.domain.external_id import ExternalIds
 from service.rabbit.acks import AckBatcher
 from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
-from service.rabbit.encoding import Outgoing
 from service.rabbit.receiving import Receiver
 from service.rabbit.waiting import Waiting, parked, sent_back
-from service.rabbit.wire import Received
 from service.telemetry.metrics import Metrics
+from tests.unit.rabbit.handed import arrived, original
 
 HOUR = 3600.0
 
@@ -42,33 +39,6 @@ def delivery(message: DeliveredMessage, *, queue: str = "") -> Delivery:
         return got[0]
 
     return asyncio.run(receive())
-
-
-def original(**properties: Any) -> DeliveredMessage:
-    """Return a message of the intake."""
-    return DeliveredMessage(
-        delivery=Basic.Deliver(
-            "c", 1, redelivered=False, exchange="crm.items", routing_key="item.2"
-        ),
-        header=header.ContentHeader(properties=Basic.Properties(**properties)),
-        body=b'{"entityTypeId": 2, "fields": {"title": "x"}}',
-        channel=cast("Any", None),
-    )
-
-
-def arrived(sent: Outgoing) -> DeliveredMessage:
-    """Return what the broker hands over of a message, for the seventh time."""
-    received = Received()
-    written = sent.properties.marshal()
-    received.unmarshal(int.from_bytes(written[:2], "big"), written[2:])
-    return DeliveredMessage(
-        delivery=Basic.Deliver(
-            "c", 2, redelivered=True, exchange=sent.exchange, routing_key=sent.routing_key
-        ),
-        header=header.ContentHeader(properties=received),
-        body=sent.body,
-        channel=cast("Any", None),
-    )
 
 
 def waiting(first: Delivery, ago: float = 0.0) -> Waiting:

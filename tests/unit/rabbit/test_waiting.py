@@ -2,18 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiormq.abc import DeliveredMessage
 from hypothesis import given
 from hypothesis import strategies as st
-from pamqp import header
 from pamqp.commands import Basic
 
-from service.rabbit.encoding import Outgoing
 from service.rabbit.waiting import Waiting, parked, queue_arguments, unparked, waiting_of
-from service.rabbit.wire import Received
+from tests.unit.rabbit.handed import arrived, original
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 WAITING = Waiting(
@@ -30,33 +27,6 @@ WAITING = Waiting(
     attempts=2,
     perhaps_sent=AT,
 )
-
-
-def message(**properties: Any) -> DeliveredMessage:
-    """Return a delivered message with some properties."""
-    return DeliveredMessage(
-        delivery=Basic.Deliver(
-            "c", 1, redelivered=False, exchange="crm.items", routing_key="item.2"
-        ),
-        header=header.ContentHeader(properties=Basic.Properties(**properties)),
-        body=b'{"a": 1}',
-        channel=cast("Any", None),
-    )
-
-
-def arrived(sent: Outgoing) -> DeliveredMessage:
-    """Return what the broker hands over of a message that was published."""
-    received = Received()
-    written = sent.properties.marshal()
-    received.unmarshal(int.from_bytes(written[:2], "big"), written[2:])
-    return DeliveredMessage(
-        delivery=Basic.Deliver(
-            "c", 2, redelivered=True, exchange=sent.exchange, routing_key=sent.routing_key
-        ),
-        header=header.ContentHeader(properties=received),
-        body=sent.body,
-        channel=cast("Any", None),
-    )
 
 
 @given(
@@ -78,7 +48,7 @@ def arrived(sent: Outgoing) -> DeliveredMessage:
 )
 def test_what_is_said_of_the_waiting_is_read_again(waiting: Waiting) -> None:
     """Times to the millisecond."""
-    read = waiting_of(arrived(parked(message(), waiting, "q")).header.properties)
+    read = waiting_of(arrived(parked(original(), waiting, "q")).header.properties)
     assert read is not None
     same = replace(
         waiting,
@@ -93,7 +63,7 @@ def test_what_is_said_of_the_waiting_is_read_again(waiting: Waiting) -> None:
 
 def test_a_parked_message_keeps_body_headers_and_properties() -> None:
     """But what would end it or cannot be sent again: expiration, user, the broker's counts."""
-    original = message(
+    came = original(
         headers={"x-delivery-count": 7, "x-acquired-count": 8, "own": "value", "x-own": 5},
         expiration="1000",
         user_id="somebody",
@@ -103,10 +73,10 @@ def test_a_parked_message_keeps_body_headers_and_properties() -> None:
         message_id="m-1",
         delivery_mode=1,
     )
-    sent = parked(original, WAITING, "crm.items.parked.2")
+    sent = parked(came, WAITING, "crm.items.parked.2")
     properties = arrived(sent).header.properties
     headers = properties.headers or {}
-    assert ("", "crm.items.parked.2", original.body) == (
+    assert ("", "crm.items.parked.2", came.body) == (
         sent.exchange,
         sent.routing_key,
         sent.body,
@@ -128,7 +98,7 @@ def test_a_parked_message_keeps_body_headers_and_properties() -> None:
 
 def test_routing_copies_are_kept_and_route_nothing() -> None:
     """At the default exchange the broker would take them for queues."""
-    first = arrived(parked(message(headers={"CC": ["elsewhere"]}), WAITING, "q"))
+    first = arrived(parked(original(headers={"CC": ["elsewhere"]}), WAITING, "q"))
     again = arrived(parked(first, WAITING, "r"))
     for each in (first, again):
         headers = each.header.properties.headers or {}
@@ -138,7 +108,7 @@ def test_routing_copies_are_kept_and_route_nothing() -> None:
 
 def test_a_message_that_moves_between_inner_queues_says_only_the_newest() -> None:
     """One reason, one time; nothing of the first stays."""
-    first = arrived(parked(message(), WAITING, "crm.items.parked.doubtful"))
+    first = arrived(parked(original(), WAITING, "crm.items.parked.doubtful"))
     sure = replace(WAITING, reason="plan", perhaps_sent=None)
     second = waiting_of(arrived(parked(first, sure, "crm.items.parked.2")).header.properties)
     assert sure == second
@@ -146,7 +116,7 @@ def test_a_message_that_moves_between_inner_queues_says_only_the_newest() -> Non
 
 def test_what_goes_back_to_the_intake_is_the_original_again() -> None:
     """With its name; what may have been sent says so, and counts as redriven once more."""
-    waiting = arrived(parked(message(headers={"own": 1}, message_id="m-1"), WAITING, "q"))
+    waiting = arrived(parked(original(headers={"own": 1}, message_id="m-1"), WAITING, "q"))
     sent = unparked(waiting, WAITING, "crm.items")
     headers = sent.properties.headers or {}
     assert ("crm.items", "item.2", "m-1") == (

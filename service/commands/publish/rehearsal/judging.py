@@ -54,15 +54,6 @@ class Judge:
             found = [*map(of_warning, record.documented), self.unasked()]
         return [*own, *found, *self._about_type(event.entity_type_id)]
 
-    def is_known(self, entity_type_id: int) -> bool | None:
-        """Tell whether the portal has a type; None where it was not asked or gave no answer."""
-        for key, told in self._described.items():
-            if key.entity_type_id == entity_type_id:
-                if not isinstance(told, Fault):
-                    return True
-                return False if told.kind is CallKind.UNSUPPORTED else None
-        return None
-
     def unasked(self) -> Finding:
         """Return the finding of a line that nobody could judge any more."""
         gone = self.asking.gone
