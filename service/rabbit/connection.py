@@ -224,12 +224,17 @@ async def dial(
 ) -> aio_pika.abc.AbstractConnection:
     """Connect to a node under a name that its operator sees; raises what the library raises."""
     read_everything()
-    return await aio_pika.connect(
-        url,
-        timeout=seconds,
-        ssl_context=tls,
-        client_properties={"connection_name": f"crm-importer {name}"},
+    connection = aio_pika.Connection(
+        url, ssl_context=tls, client_properties={"connection_name": f"crm-importer {name}"}
     )
+    try:
+        await connection.connect(timeout=seconds)
+    except BaseException:
+        # Else the library closes it when it is collected: perhaps after the loop has ended,
+        # which Python complains of on standard error.
+        await close_quietly(connection.close())
+        raise
+    return connection
 
 
 async def is_blocked(connection: aio_pika.abc.AbstractConnection) -> bool:

@@ -205,7 +205,7 @@ async def test_what_was_imported_before_a_set_back_is_looked_up_when_it_comes_ag
 async def test_refused_credentials_in_quiet_traffic_reject_nothing(
     broker: Broker, vhost: str
 ) -> None:
-    """The probe is answered, imports are not: each event waits, and the intake says why."""
+    """The probe is answered, imports are not: each event waits, and its lane says why."""
     refused = {
         "kind": "refuse",
         "code": "NO_AUTH_FOUND",
@@ -219,8 +219,8 @@ async def test_refused_credentials_in_quiet_traffic_reject_nothing(
             await environment.publish(deals(name))
             await asyncio.sleep(2.5)
         assert 0 == await environment.read()
-        paused = 'importer_paused{reason="credentials"}'
-        await wait_until(lambda: service.metrics()[paused] == 1.0, what="a pause")
+        closed = 'importer_lane_closed{entity_type="2",reason="credentials"}'
+        await wait_until(lambda: service.metrics().get(closed) == 1.0, what="a closed lane")
         environment.portal.faults([])
         await environment.settle("abc")
         environment.assert_effectively_once(["a", "b", "c"])

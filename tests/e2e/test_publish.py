@@ -170,7 +170,7 @@ async def test_an_unusable_csv_is_one_line(
     file = tmp_path / "a.csv"
     file.write_bytes(content)
     done = await commands.run("publish", str(file), *options)
-    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines())), done.err
     assert says in done.err
     assert 0 == await letters.ready(INTAKE_QUEUE)
 
@@ -341,7 +341,7 @@ async def test_a_broker_that_lets_nobody_in_is_one_line(
     host = f"{broker.address.host}:{broker.address.amqp_port}"
     commands = Commands(url.format(host=host, vhost=vhost, closed=free_port()))
     done = await commands.run("publish")
-    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines())), done.err
     assert says in done.err
     assert "wrong" not in done.err
 
@@ -350,7 +350,7 @@ async def test_a_broker_that_lets_nobody_in_is_one_line(
 async def test_a_file_that_cannot_be_read_is_one_line(commands: Commands, file: str) -> None:
     """Before anybody is asked for a connection."""
     done = await commands.run("publish", file)
-    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines())), done.err
     assert file in done.err
 
 

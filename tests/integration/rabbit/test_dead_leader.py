@@ -10,11 +10,11 @@ import pytest
 from aiormq import Channel
 
 from service.domain import refusals as refusing
+from service.domain import retry
 from service.domain.claims import Settlement
 from service.domain.outcomes import Imported
 from service.domain.retry import RetryPolicy
 from service.factories import address, topology
-from service.rabbit import connection as connections
 from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.encoding import Encoder
 from service.rabbit.publishing import Publisher
@@ -73,7 +73,7 @@ async def test_a_channel_that_asks_a_dead_leader_is_given_up(
     """RabbitMQ 3.10 refuses on it for ever; 4.x does not, and passes without the remedy."""
     if os.environ.get("TEST_RABBIT_URL"):
         pytest.skip("needs a cluster that may be hurt, and TEST_RABBIT_URL names a foreign broker")
-    monkeypatch.setattr(connections, "_BACK_OFF", AT_ONCE)
+    monkeypatch.setattr(retry, "BROKER", AT_ONCE)
     monkeypatch.setattr(refusing, "FIRST_SECONDS", PATIENCE_SECONDS)
     with running_cluster() as (first, _, third):
         first.create_vhost("led")

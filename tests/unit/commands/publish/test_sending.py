@@ -9,6 +9,7 @@ import pytest
 from service.commands.publish import sending
 from service.commands.publish.records import Place, Record
 from service.commands.publish.sending import Sender
+from service.domain import retry
 from service.domain.events import ItemEvent
 from service.domain.external_id import ExternalIds
 from service.domain.retry import RetryPolicy
@@ -134,7 +135,7 @@ async def test_a_full_queue_is_tried_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is said once, however often it happens."""
-    monkeypatch.setattr(sending, "_BACK_OFF", RetryPolicy(0.001, 0.001, 1))
+    monkeypatch.setattr(retry, "BROKER", RetryPolicy(0.001, 0.001, 1))
     await sender.send(record("a"))
     finishing = asyncio.create_task(sender.finish())
     for result in (PublishResult.NACKED, PublishResult.NACKED, PublishResult.CONFIRMED):
