@@ -110,7 +110,7 @@ class Cluster(OwnBroker):
     def leader(self) -> Member:
         """Return the node that leads the intake queue; the last one if there is no queue."""
         try:
-            told = self.sound.ctl("eval", LEADER.format(vhost=self._vhost, queue=INTAKE))
+            told = self.sound.evaluate(LEADER.format(vhost=self._vhost, queue=INTAKE))
         except BrokerError:
             return self.members[-1]
         return next(member for member in self.members if member.name in told)
@@ -161,13 +161,13 @@ class Cluster(OwnBroker):
     def part(self) -> None:
         """Cut the leader off from the other nodes; clients still reach it."""
         leader = self.leader
-        leader.ctl("eval", PART.format(others=self._others(leader)))
+        leader.evaluate(PART.format(others=self._others(leader)))
         self._apart = leader
 
     def join(self) -> None:
         """Let it talk to the others again; wait until it takes connections (3.10 stopped it)."""
         if self._apart is not None:
-            self._apart.ctl("eval", JOIN.format(others=self._others(self._apart)))
+            self._apart.evaluate(JOIN.format(others=self._others(self._apart)))
             deadline = Deadline(JOIN_SECONDS)
             while not self._apart.serves and not deadline.passed:
                 time.sleep(POLL_SECONDS)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker, OwnBroker
 from tests.support.certificates import Authority, Files
 from tests.support.child_process import ChildProcess, Scratch
+from tests.support.erlang import EvaluationError, Evaluator
 from tests.support.patience import Deadline, patient
 from tests.support.ports import free_ports
 
@@ -120,6 +121,7 @@ class RabbitNode(OwnBroker):
         self._scratch: Scratch | None = None
         self._epmd: ChildProcess | None = None
         self._vm: ChildProcess | None = None
+        self._evaluator = Evaluator(lambda code: self.ctl("eval", code))
         self._frozen = False
         self._alarmed = False
 
@@ -165,8 +167,9 @@ class RabbitNode(OwnBroker):
         registrations are written out first, a third of a second before the kill.
         """
         if self.running and not self._frozen:
-            self.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
+            self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
         self._node.kill()
+        self._evaluator.forget()
         self._frozen = self._alarmed = False
 
     def restart(self) -> None:
@@ -209,10 +212,17 @@ class RabbitNode(OwnBroker):
         """Return the process ids of the node and of its port mapper."""
         return [process.pid for process in (self._vm, self._epmd) if process is not None]
 
-    # ---- what can be asked of it; each costs a `rabbitmqctl`, about half a second ----
+    # ---- what can be asked of it ----
+
+    def evaluate(self, code: str) -> str:
+        """Return the value of some Erlang expressions in the node; about a millisecond."""
+        try:
+            return self._evaluator.ask(code, patient(CTL_SECONDS))
+        except (EvaluationError, OSError) as error:
+            raise BrokerError(f"evaluation: {error}") from error
 
     def ctl(self, *args: str) -> str:
-        """Run `rabbitmqctl` and return what it printed."""
+        """Run `rabbitmqctl` and return what it printed; most of a second of processor time."""
         return self.run("rabbitmqctl", "--quiet", *args)
 
     def run(self, program: str, *args: str) -> str:
@@ -246,7 +256,7 @@ class RabbitNode(OwnBroker):
         deadline = Deadline(ELECTION_SECONDS)
         while True:
             try:
-                rows = DEPTH.findall(self.ctl("eval", DEPTHS.format(vhost=vhost)))
+                rows = DEPTH.findall(self.evaluate(DEPTHS.format(vhost=vhost)))
             except BrokerError:
                 if deadline.passed:
                     raise

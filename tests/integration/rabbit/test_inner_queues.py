@@ -511,7 +511,7 @@ async def test_a_queue_without_a_leader_is_left_alone_until_it_can_be_read(
         await upstream.many([body(1), body(2)])
         first, second = await one.next(), await one.next()
         await one.park(first)
-        await asyncio.to_thread(node.ctl, "eval", f"ra:stop_server(quorum_queues, {server}).")
+        await asyncio.to_thread(node.evaluate, f"ra:stop_server(quorum_queues, {server}).")
 
         async def broken() -> bool:
             await one.broker.inner.park([Parking(second, "128", "scope")])
@@ -522,9 +522,7 @@ async def test_a_queue_without_a_leader_is_left_alone_until_it_can_be_read(
             assert (0, 0) == await one.broker.inner.take("128", 1)
             await wait_until(lambda: one.broker.inner.usable("130"))
             assert second.live
-            await asyncio.to_thread(
-                node.ctl, "eval", f"ra:restart_server(quorum_queues, {server})."
-            )
+            await asyncio.to_thread(node.evaluate, f"ra:restart_server(quorum_queues, {server}).")
             await wait_until(lambda: not one.broker.inner.broken())
         await one.park(second)
         assert second.live
