@@ -58,7 +58,7 @@ class TokenFile:
     """The file, a lock beside it, and the next pair beside it until it takes the file's place."""
 
     def __init__(self, path: Path) -> None:
-        """Take the path; nothing is touched yet. Raises TokenFileUnusable if it is a folder."""
+        """Take the path; nothing is touched yet. Raises TokenFileUnusable if it is no file."""
         self.path = path
         self._lock: int | None = None
         self._next: int | None = None
@@ -165,13 +165,14 @@ class TokenFile:
         """
         try:
             target = self.path.resolve()
-            folder = target.is_dir()
+            no_file = target.exists() and not target.is_file()
         except (OSError, RuntimeError):  # a link that leads to itself, up to Python 3.12
-            target, folder = self.path.absolute(), False
-        if folder:
+            target, no_file = self.path.absolute(), False
+        if no_file:
+            what = "a folder" if target.is_dir() else "a pipe or a device"
             raise TokenFileUnusable(
-                f"the token file {self.path} is a folder: IMPORTER_BITRIX__TOKEN_FILE needs the "
-                "name of a file in it"
+                f"the token file {self.path} is {what}: IMPORTER_BITRIX__TOKEN_FILE needs the "
+                "name of a file in a folder that this process may write to"
             )
         self._target = target
         self.lock_path = target.with_name(f"{target.name}.lock")

@@ -102,7 +102,7 @@ def _is_plain(name: str, value: object, field: Field | None) -> bool:
 def _of(
     name: str, value: object, field: Field | None, known: Mapping[str, Field]
 ) -> Iterator[tuple[Flaw, str]]:
-    if name == "fm":
+    if name.lower() == "fm":
         yield Flaw.UNKNOWN, "is not read by imports: send PHONE, EMAIL, WEB and IM"
     elif name in SAMPLES:
         if not has_multifields(known):
@@ -163,10 +163,16 @@ def _values(name: str, value: object, field: Field) -> Iterator[tuple[Flaw, str]
 
 def _each(field: Field, several: Iterable[object]) -> Iterator[tuple[Flaw, str]]:
     """Yield each flaw of several values once."""
-    plain = (one for one in several if not isinstance(one, list | dict))
-    yield from dict.fromkeys(
-        flaw for one in plain for flaw in judge(field.kind, one, field.choices)
-    )
+    yield from dict.fromkeys(flaw for one in several for flaw in _one(field, one))
+
+
+def _one(field: Field, value: object) -> Iterator[tuple[Flaw, str]]:
+    """Yield what is wrong with one of several values; of a list PHP makes the number 1."""
+    if not isinstance(value, list | dict):
+        yield from judge(field.kind, value, field.choices)
+    elif value and field.kind in _SINGLE:
+        each = f"each is one {field.kind} to the portal: send a plain list, such as [5, 6]"
+        yield Flaw.LIST, f"has a list or an object among its values, but {each}"
 
 
 def _shape(name: str, value: object, field: Field) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from service.domain import php
+from service.domain.values import judge
 
 SAMPLES: Mapping[str, str] = MappingProxyType(
     {
@@ -59,7 +59,7 @@ def _why_text(name: str, value: object) -> str | None:
     text = str(value)
     if text == "0":
         return "a VALUE of 0 counts as empty"
-    if isinstance(value, int) and not php.is_whole(value):
+    if any(judge("string", value, None)):
         return "a VALUE has more digits than a number keeps"
     if len(text) > LONGEST:
         return f"a VALUE is longer than {LONGEST} characters"

@@ -28,14 +28,9 @@ _PLAIN = frozenset(
     {
         "",
         "identity",
-        "utf-8",
-        "utf8",
-        "utf-8-sig",
         "cp65001",
         "us-ascii",
         "ascii",
-        "csutf8",
-        "unicode-1-1-utf-8",
         "iso646-us",
         "ansi-x3.4-1968",
         "ansi-x3.4-1986",
@@ -51,7 +46,12 @@ _PLAIN = frozenset(
         "binary",
     }
 )
-"""Names of UTF-8 and ASCII, and words for a body without encoding."""
+"""Names of ASCII, rare ones of UTF-8, and words for a body without encoding."""
+_UTF_8 = re.compile(
+    r"(?:cs|x-)?(?:unicode[-0-9]*)?(?:system\.text\.)?utf-?8-?(?:sig|bom|mb[34]|encoding\w*)?"
+)
+"""Names of UTF-8, those that .NET shows to people and those of data bases too."""
+_SPOKEN = re.compile(r"unicode \(utf-8\)|utf 8")
 _PACKED = frozenset({GZIP, "x-gzip"})
 _BETWEEN = re.compile(r"[\s,;:/+|&]+")
 _PARAMETER = re.compile(r";\s*(?!charset=)[a-z0-9-]+=[^;,]*")
@@ -59,6 +59,8 @@ _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 _LONG_DIGITS = re.compile(rb"(?<!\d)(\d{%d})\d++" % MAX_DIGITS)
 _WITH_EXPONENT = re.compile(rb"(?<![\d.])\d++(?:\.\d++)?[eE][+-]?\d++")
 _VERY_LONG = re.compile(rb"(?<![\d.])\d{%d}\d*+\.\d++(?![\deE])" % MAX_DOUBLE)
+_VERY_LONG_WHOLE = re.compile(rb"(?<![\d.eE+-])-?(\d{%d}\d*+)(?![.eE])" % MAX_DOUBLE)
+_MARKS = re.compile(rb"(?:%b)*+" % BOM)
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _KINDS = bytes.maketrans(b"123456789E", b"000000000e")
 """Maps all digits to one, and all signs of an exponent to one."""
@@ -67,6 +69,9 @@ _OTHERS: Final = (
     (b"\x1f\x8b", "it looks like gzip: say so with content_encoding gzip"),
     (b"\xff\xfe", "it looks like UTF-16: send UTF-8"),
     (b"\xfe\xff", "it looks like UTF-16: send UTF-8"),
+    (b"{\0", "it looks like UTF-16: send UTF-8"),
+    (b"\0{", "it looks like UTF-16: send UTF-8"),
+    (b"\0S", "it is an AMQP 1.0 value: send the JSON as binary data"),
     (b"\xac\xed\x00", "it is a Java object: send JSON, such as by Jackson2JsonMessageConverter"),
     (b"\x80\x02", "it is a Python pickle: send JSON"),
     (b"\x80\x04", "it is a Python pickle: send JSON"),
@@ -93,9 +98,11 @@ def encoding_of(content_encoding: str | None) -> str:
     """
     said = (content_encoding or "").strip().lower()
     named = _PARAMETER.sub("", said.replace("irv:", "irv-").replace('"', ""))
+    named = _SPOKEN.sub("utf-8", named)
     words = [word.removeprefix("charset=").replace("_", "-") for word in _BETWEEN.split(named)]
     packed = sum(word in _PACKED for word in words)
-    if len(words) > PAIR or packed > 1 or not set(words) <= _PLAIN | _PACKED:
+    known = all(word in _PLAIN | _PACKED or _UTF_8.fullmatch(word) for word in words)
+    if len(words) > PAIR or packed > 1 or not known:
         return said
     return GZIP if packed else ""
 
@@ -155,7 +162,7 @@ def strict_json(body: bytes) -> object:
     Of a number with very many digits only the first ones are kept: who sends fields on takes
     them from the body.
     """
-    body = body.removeprefix(BOM)
+    body = unmarked(body)
     if _has_digits(body, MAX_DIGITS):
         body = _LONG_DIGITS.sub(rb"\1", body)
     if _is_suspect(body):
@@ -210,10 +217,32 @@ def _see_shape(skeleton: bytes) -> None:
     if _has_exponent(skeleton):
         found += _WITH_EXPONENT.findall(skeleton)
     if any(float(number) == float("inf") for number in found):
-        raise Unreadable(
-            MalformedCode.NOT_JSON,
-            "a number, such as 1e400, is too large: the portal would read infinity",
-        )
+        raise _infinite()
+
+
+def see_whole_numbers(fields: bytes) -> None:
+    """See that no whole number among an item's fields is infinite to the portal.
+
+    Elsewhere, such as in an id, it is text to us and may be as long. Raises Unreadable.
+    """
+    if not _has_digits(fields, MAX_DOUBLE):
+        return
+    found = _VERY_LONG_WHOLE.findall(_STRINGS.sub(b'"', fields))
+    if any(len(digits) > MAX_DOUBLE or float(digits) == float("inf") for digits in found):
+        raise _infinite()
+
+
+def _infinite() -> Unreadable:
+    return Unreadable(
+        MalformedCode.NOT_JSON,
+        "a number, such as 1e400, is too large: the portal would read infinity",
+    )
+
+
+def unmarked(body: bytes) -> bytes:
+    """Return a body without the byte order marks at its start; some programs write several."""
+    marks = _MARKS.match(body)
+    return body[marks.end() :] if marks else body
 
 
 def _has_digits(text: bytes, many: int) -> bool:

@@ -18,7 +18,14 @@ from service.domain.foreign import looks_like
 from service.domain.links import LinksError, Own, links_of
 from service.domain.members import NO_ID, notes_on
 from service.domain.witnessing import profile_of
-from service.rabbit.bodies import BOM, Unreadable, plain_body, strict_json, uncollected
+from service.rabbit.bodies import (
+    Unreadable,
+    plain_body,
+    see_whole_numbers,
+    strict_json,
+    uncollected,
+    unmarked,
+)
 from service.rabbit.raw_json import without
 
 MAX_ENTITY_TYPE = 2_147_483_647
@@ -26,6 +33,8 @@ MAX_ID = 1000
 STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 MAX_TIME = 64
+MAX_TRACE = 8192
+"""Characters of a trace's state that are passed on, many times what its standard asks for."""
 _ATTRIBUTE = re.compile(r"^cloudevents[_:](?P<name>[a-z0-9]+)$", re.IGNORECASE)
 _Raw = bytes | memoryview
 _BINARY_MARKS = frozenset({"id", "source", "specversion", "type"})
@@ -95,6 +104,8 @@ class Decoder:
         fields = item.get("fields")
         if not isinstance(fields, dict) or not fields:
             raise _wrong("fields must be an object with at least one member")
+        written = msgspec.json.decode(raw, type=_Plain).fields
+        see_whole_numbers(bytes(written))
         digest = reading.digest
         # What waited is named by its header, but has no more id than when it came.
         nameless = f"sha256:{digest}"
@@ -108,7 +119,7 @@ class Decoder:
         return ItemEvent(
             entity_type_id=entity_type_id,
             event_id=event_id,
-            fields=without(msgspec.json.decode(raw, type=_Plain).fields, stamped.blank),
+            fields=without(written, stamped.blank),
             original_names=original_names,
             digest=digest,
             external_id=stamped.external_id,
@@ -129,7 +140,7 @@ class Decoder:
 def _item(message: Incoming, reading: _Reading) -> tuple[dict[str, Any], _Raw]:
     """Return the item event, read and as it was written, out of whatever envelope it came in."""
     document = strict_json(reading.body)
-    raw: _Raw = reading.body.removeprefix(BOM)
+    raw: _Raw = unmarked(reading.body)
     kind = media_type(message.content_type)
     if is_envelope(document) or kind == STRUCTURED:
         reading.attributes = _object(document, "the CloudEvents envelope")
@@ -235,7 +246,7 @@ def _data(
         raw = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise _wrong("data_base64 is not Base64") from None
-    return strict_json(raw), raw.removeprefix(BOM)
+    return strict_json(raw), unmarked(raw)
 
 
 def _own_id(item: Mapping[str, Any]) -> str | None:
@@ -278,7 +289,7 @@ def _origin(message: Incoming, attributes: Mapping[str, Any]) -> Origin:
     trace = {}
     for name in ("traceparent", "tracestate"):
         value = _text(message.headers.get(name) or attributes.get(name))
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and 0 < len(value) <= MAX_TRACE:
             trace[name] = value
     return Origin(
         correlation_id=message.correlation_id or None,

@@ -1,6 +1,8 @@
 """Reads secrets that were given as files, at the start and again when a file changes."""
 
 import os
+import select
+import time
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import NamedTuple
 
 MAX_BYTES = 65_536
 MARK = "\ufeff"
+PIPE_SECONDS = 5.0
+"""How long a pipe is waited for, such as bash makes for `<(command)`. Files are there at once."""
 
 
 class Unreadable(Exception):  # noqa: N818 - reads as what it says
@@ -29,8 +33,7 @@ def read_value(path: Path) -> str:
     space around it; PowerShell writes UTF-16.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = _content(path)
         encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
         text = content.decode(encoding)
     except OSError as error:
@@ -43,6 +46,26 @@ def read_value(path: Path) -> str:
     if not text.isprintable():
         raise Unreadable("it must hold one line, and nothing but the value")
     return text
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file or a pipe holds, one byte too much at most; may raise OSError."""
+    content, until = b"", time.monotonic() + PIPE_SECONDS
+    # Opening a pipe to which nobody writes would never end.
+    with open(path, "rb", buffering=0, opener=_at_once) as file:
+        while len(content) <= MAX_BYTES:
+            ready, _, _ = select.select([file], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise Unreadable("it is a pipe to which nobody writes: name a file")
+            piece = file.read(MAX_BYTES + 1 - len(content))
+            if piece == b"":
+                break
+            content += piece or b""
+    return content
+
+
+def _at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 class SecretFiles:

@@ -22,7 +22,6 @@ CLOSE_SECONDS = 3.0
 SEND_SECONDS = 5.0
 LONGEST = 255
 """Characters of an attribute: an event id may be as long as a message."""
-MAX_STATE = 8192
 _CONTEXT = TraceContextTextMapPropagator()
 
 
@@ -146,7 +145,4 @@ class Spans:
 
 def _context(event: ItemEvent | Malformed) -> Context:
     """Return what the producer of a message traced; an empty context where it traced nothing."""
-    trace = event.origin.trace
-    if len(trace.get("tracestate", "")) > MAX_STATE:
-        trace = {"traceparent": trace.get("traceparent", "")}
-    return _CONTEXT.extract(trace, Context())
+    return _CONTEXT.extract(event.origin.trace, Context())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import msgspec
 
 from service.domain.events import Malformed, MalformedCode
-from service.rabbit.bodies import BOM, GZIP, encoding_of
+from service.rabbit.bodies import GZIP, encoding_of, unmarked
 from service.rabbit.decoding import STRUCTURED, is_envelope, media_type
 from service.rabbit.letters import Letter
 
@@ -66,7 +66,7 @@ def _is_packed(letter: Letter) -> bool:
 
 def _unpacked(letter: Letter) -> bytes:
     body = gzip.decompress(letter.body) if _is_packed(letter) else letter.body
-    return body.removeprefix(BOM)
+    return unmarked(body)
 
 
 def _is_inside(letter: Letter, body: bytes) -> bool:
@@ -78,18 +78,23 @@ def _is_inside(letter: Letter, body: bytes) -> bool:
 def _data(body: bytes) -> bytes:
     """Return the item event in a CloudEvents envelope, plain or in Base64."""
     members = _members(body)
-    if "data" in members:
+    if _has_data(members):
         return bytes(members["data"])
     if "data_base64" not in members:
         raise Unpatchable("its envelope has no data")
     encoded = msgspec.json.decode(members["data_base64"], type=str)
-    return base64.b64decode(encoded, validate=True).removeprefix(BOM)
+    return unmarked(base64.b64decode(encoded, validate=True))
+
+
+def _has_data(members: Mapping[str, msgspec.Raw]) -> bool:
+    """Tell whether an envelope has its data in the clear; some writers put null there."""
+    return "data" in members and bytes(members["data"]) != b"null"
 
 
 def _envelope(body: bytes, patch: Patch) -> bytes:
     """Patch the item event in a CloudEvents envelope, plain or in Base64."""
     members, item = _members(body), _item(_data(body), patch)
-    if "data" in members:
+    if _has_data(members):
         return _object({**members, "data": msgspec.Raw(item)})
     again = msgspec.json.encode(base64.b64encode(item).decode())
     return _object({**members, "data_base64": msgspec.Raw(again)})

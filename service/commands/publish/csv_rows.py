@@ -15,6 +15,8 @@ _DELIMITERS = ",;\t|"
 _QUOTED = re.compile(r'"[^"]*(?:"|$)')
 _SEP = re.compile(rb'^"?sep=(.)"?[,;\t|]*$', re.IGNORECASE)
 _MAX_HEADER_LINES = 50
+_TEXT = re.compile(r'="([^"]*)"')
+"""How programs write text for Excel that shall not become a number, such as ="007"."""
 _MORE_TEXT = (
     "it is not CSV: behind the closing quote of a cell there is more text: a quote inside a cell "
     'is written twice ("")'
@@ -56,7 +58,8 @@ def rows(lines: Lines) -> Iterator[Row | Unreadable]:
             next(lines)
             continue
         if reader is None or line.is_marked or _is_directive(line):
-            reader = csv.reader(texts, delimiter=_delimiter(lines), strict=True)
+            delimiter, spaced = _delimiter(lines)
+            reader = csv.reader(texts, delimiter=delimiter, skipinitialspace=spaced, strict=True)
         texts.begin()
         try:
             cells = next(reader)
@@ -67,7 +70,7 @@ def rows(lines: Lines) -> Iterator[Row | Unreadable]:
         except _Unusable as reason:
             yield Unreadable(texts.place(), str(reason))
         else:
-            yield Row(texts.place(), cells, line.is_marked)
+            yield Row(texts.place(), [_plain(cell) for cell in cells], line.is_marked)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,25 +115,35 @@ class _Texts:
             ) from None
 
 
+def _plain(cell: str) -> str:
+    text = _TEXT.fullmatch(cell)
+    return text[1] if text else cell
+
+
 def _is_directive(line: Line) -> bool:
     """Tell whether a line is Excel's own, such as `sep=;`: it names what parts cells."""
     return line.text is not None and _SEP.match(line.text) is not None
 
 
-def _delimiter(lines: Lines) -> str:
-    """Return what parts the cells of a header: the most frequent outside of quotes."""
+def _delimiter(lines: Lines) -> tuple[str, bool]:
+    """Return what parts the cells of a header: the most frequent outside of quotes.
+
+    And whether people write a space behind each, which is then no part of a cell.
+    """
     header: list[Line] = []
     for line in lines:
         named = _SEP.match(line.text or b"") if not header else None
         if named is not None:
-            return named[1].decode("latin-1")
+            return named[1].decode("latin-1"), False
         header.append(line)
         quotes = sum((each.text or b"").count(b'"') for each in header)
         if quotes % 2 == 0 or line.text is None or len(header) == _MAX_HEADER_LINES:
             break
     lines.put_back(*header)
     text = b"\n".join(line.text or b"" for line in header).decode("utf-8", "replace")
-    return max(_DELIMITERS, key=_QUOTED.sub("", text).count)
+    plain = _QUOTED.sub("", text)
+    found = max(_DELIMITERS, key=plain.count)
+    return found, 0 < plain.count(found) == plain.count(f"{found} ")
 
 
 def _reason(error: csv.Error) -> str:

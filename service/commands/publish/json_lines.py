@@ -16,7 +16,7 @@ TOO_LONG = "it is longer than any message may be"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 _INDENTED = b" ", b"\t", b"}", b"]", b'"'
 _STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
-_GLUED = re.compile(rb"(?<=\})(?:[\s,]|" + BOM + rb")*(?=\{)")
+_BETWEEN = re.compile(rb"(?:[\s,]|" + BOM + rb")*+")
 
 
 def of_json_lines(lines: Lines, decoder: Decoder, entity_type: int | None) -> Iterator[Read]:
@@ -74,7 +74,7 @@ def _of_text(
         yield Refused(place, TOO_LONG)
         return
     read = event_of(place, text, decoder, entity_type)
-    pieces = _GLUED.split(text) if _is_glued(read) else []
+    pieces = [*_pieces(text)] if _is_glued(read) else []
     if len(pieces) > 1 and all(_is_object(piece) for piece in pieces):
         for piece in pieces:
             yield event_of(place, piece, decoder, entity_type)
@@ -92,6 +92,23 @@ def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | Non
 def _is_glued(read: Read) -> bool:
     """Tell whether one object may follow another on the same line, as files joined by `cat` do."""
     return isinstance(read, Refused) and read.reason.startswith(MalformedCode.NOT_JSON)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Yield what may be the objects of a line, and what is left behind the last."""
+    depth = start = 0
+    for token in _TOKEN.finditer(text):
+        depth += _STEP.get(token[0], 0)
+        if depth == 0 and token[0] == b"}":
+            yield text[start : token.end()]
+            start = _end_of_blanks(text, token.end())
+    if start < len(text):
+        yield text[start:]
+
+
+def _end_of_blanks(text: bytes, at: int) -> int:
+    blanks = _BETWEEN.match(text, at)
+    return blanks.end() if blanks else at
 
 
 def _is_object(text: bytes) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from service.commands.publish.formats import BOM
+from service.rabbit.bodies import unmarked
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,7 @@ class Lines:
         self.number += 1
         text = None if self._size > self.longest else b"".join(self._parts)
         is_marked = text is not None and text.startswith(BOM)
-        while text is not None and text.startswith(BOM):
-            text = text.removeprefix(BOM)
-        self._ready.append(Line(self.number, text, end, is_marked))
+        plain = None if text is None else unmarked(text)
+        self._ready.append(Line(self.number, plain, end, is_marked))
         self._size = 0
         self._parts.clear()

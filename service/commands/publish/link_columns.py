@@ -10,6 +10,8 @@ from service.factories import CannotStart
 _ARROW = re.compile(r"\s*(?:->|→)\s*")
 _BETWEEN_IDS = re.compile(r"[,;\n]")
 MAX_DIGITS = 10
+_EDGES = re.compile(r"\A[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+\Z")
+"""What nobody sees at the ends of a name; it comes along when the name is copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ class LinkColumn:
 
 
 def plain(name: str) -> str:
-    """Return a column's name as it is compared: without spaces around the arrow."""
-    return "->".join(_ARROW.split(name.strip()))
+    """Return a column's name as it is compared: without spaces around it and its arrow."""
+    return "->".join(_ARROW.split(_EDGES.sub("", name)))
 
 
 def link_column(name: str) -> LinkColumn | None:

@@ -236,6 +236,13 @@ def test_a_folder_is_no_token_file(path: str) -> None:
         TokenFile(Path(path))
 
 
+def test_a_pipe_is_no_token_file(tmp_path: Path) -> None:
+    """Reading it would never end, and nothing stays in it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TokenFileUnusable, match="is a pipe or a device"):
+        TokenFile(tmp_path / "pipe")
+
+
 @pytest.mark.parametrize("odd", [None, 7, [], {}])
 def test_an_odd_member_does_not_cost_the_pair(odd: object) -> None:
     """Only the two tokens are needed: those before them are spent."""

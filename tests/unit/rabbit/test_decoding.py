@@ -132,6 +132,9 @@ def test_fields_are_an_object_with_members(fields: str) -> None:
         '{"entityTypeId":2,"fields":{"a":1e400}}',
         '{"entityTypeId":2,"fields":{"a":[-1.5E+309]}}',
         '{"entityTypeId":2,"fields":{"a":' + "1" * 400 + ".5}}",
+        '{"entityTypeId":2,"fields":{"a":[{"b":-' + "1" * 400 + "}]}}",
+        '{"entityTypeId":2,"fields":{"a":' + "1" * 5_000 + "}}",
+        '{"entityTypeId":2,"fields":{"a":' + "2" * 309 + "}}",
         '{"entityTypeId":2,"fields":{"a":-Infinity}}',
         '{"entityTypeId":2,"fields":{"a":"\\ud800"}}',
         '{"entityTypeId":2,"fields":{"a":{"b":1,"b":1}}}',
@@ -151,7 +154,18 @@ def test_other_json_is_the_wrong_shape(body: str) -> None:
     assert MalformedCode.WRONG_SHAPE == bad(body).code
 
 
-@pytest.mark.parametrize("number", ["9" * 400, "1" * 5_000, "0." + "1" * 5_000, "1e308", "1e-400"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9" * 308,
+        "1" * 309,
+        "1" * 400 + "e-200",
+        "0." + "1" * 5_000,
+        "1e308",
+        "1e-400",
+        "1e-0" + "0" * 400,
+    ],
+)
 def test_long_numbers_stay_as_they_are(number: str) -> None:
     """Every digit goes to the portal; what a computer rounds is not ours to judge."""
     event = good(f'{{"entityTypeId":2,"fields":{{"a":{number},"b":"1e400"}}}}')
@@ -165,6 +179,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
     envelope = f'\ufeff{{"id":"7","source":"s","data_base64":"{encoded}"}}'
     for event in (
         good(marked),
+        good("\ufeff" + marked),
         good(gzip.compress(marked.encode()), encoding="gzip"),
         good(envelope, content_type=STRUCTURED),
     ):
@@ -206,7 +221,8 @@ def test_many_shallow_brackets_are_not_deep() -> None:
     [
         *(None, "", "identity", "utf-8", "UTF-8", " identity ", "utf8", "us-ascii"),
         *("identity,UTF_8", "UTF8;q=1", "identity; charset=utf-8; q=0.5", '"utf-8"', "csUTF8"),
-        *("ISO_646.irv:1991", "ANSI_X3.4-1986", "IBM367"),
+        *("ISO_646.irv:1991", "ANSI_X3.4-1986", "IBM367", "utf 8", "UTF-8-BOM", "utf8mb4"),
+        *("Unicode (UTF-8)", "System.Text.UTF8Encoding+UTF8EncodingSealed"),
     ],
 )
 def test_plain_encodings_are_read_as_they_are(encoding: str | None) -> None:
@@ -251,7 +267,7 @@ def test_gzip_may_come_with_the_name_of_its_text(encoding: str) -> None:
     "encoding",
     [
         *("br", "gzip, gzip", "x" * 500, "utf-16", "latin-1", "gzip,br", "gzip,utf-8,identity"),
-        *("br;q=1", "identity;charset=latin-1", "q=1"),
+        *("br;q=1", "identity;charset=latin-1", "q=1", "utf-8-base64", "unicode", "gzip-utf-8"),
     ],
 )
 def test_other_encodings_are_unknown(encoding: str) -> None:
@@ -456,7 +472,8 @@ def test_a_readable_type_is_told_whatever_else_is_wrong(fault: str) -> None:
         (f"[{PLAIN},{PLAIN}]", "one event a message"),
         ('[{"specversion":"1.0"}]', "batch"),
         (gzip.compress(PLAIN.encode()), "content_encoding gzip"),
-        (PLAIN.encode("utf-16"), "UTF-16"),
+        *((PLAIN.encode(name), "UTF-16") for name in ("utf-16", "utf-16-le", "utf-16-be")),
+        (b"\0Sw\xa1\x02{}", "AMQP 1.0"),
         (b"\xac\xed\x00\x05sr", "Java"),
         (b"\x80\x04\x95", "pickle"),
         ("<item/>", "XML"),
@@ -479,6 +496,15 @@ def test_trace_of_an_envelope_is_passed_on() -> None:
     body = f'{{"id":"7","source":"s","traceparent":"00-1","tracestate":"a=b","data":{PLAIN}}}'
     trace = good(body, content_type=STRUCTURED).origin.trace
     assert {"traceparent": "00-1", "tracestate": "a=b"} == dict(trace)
+
+
+def test_a_trace_without_end_is_not_passed_on() -> None:
+    """A result stays small, whatever its event brings; in a header or in an envelope."""
+    short, endless = "a=" + "b" * 512, "a=" + "b" * 9_000
+    for state, expected in ((short, {"tracestate": short}), (endless, {})):
+        assert expected == dict(good(PLAIN, {"tracestate": state}).origin.trace)
+        envelope = f'{{"id":"7","source":"s","tracestate":"{state}","data":{PLAIN}}}'
+        assert expected == dict(good(envelope, content_type=STRUCTURED).origin.trace)
 
 
 def test_external_id_is_added_only_where_the_event_has_none() -> None:

@@ -1,9 +1,11 @@
 """Secrets given as files: whatever an editor or a shell adds is no part of them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from service.settings import secret_files
 from service.settings.secret_files import News, SecretFiles, Unreadable, read_value
 
 URL = "https://portal.example/rest/1/abcdef123456/"
@@ -57,6 +59,21 @@ def test_a_folder_and_nothing_are_named(tmp_path: Path) -> None:
     for path, reason in ((tmp_path, "directory"), (tmp_path / "absent", "No such file")):
         with pytest.raises(Unreadable, match=reason):
             read_value(path)
+
+
+def test_a_pipe_is_read_and_one_to_which_nobody_writes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As bash makes one for `<(command)`; the start does not wait for ever."""
+    reading, writing = os.pipe()
+    os.write(writing, f"{URL}\n".encode())
+    os.close(writing)
+    assert URL == read_value(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    monkeypatch.setattr(secret_files, "PIPE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Unreadable, match="nobody writes"):
+        read_value(tmp_path / "pipe")
 
 
 def mounted(folder: Path, version: str, value: str) -> None:

@@ -71,6 +71,8 @@ def test_cells_and_rows_end_as_spreadsheets_write_them(delimiter: bytes, end: by
         b'"order";"ufCrm_a,\n,b";title\n1;;2',
         b'"order";"ufCrm_ "",,"" b";title\n1;;2',
         b"order ; title \n1;2",
+        "\u200border\u00a0;\u2060title\ufeff\n1;2".encode(),
+        b'order, title\n1, "2"',
     ],
 )
 def test_the_header_decides_what_parts_cells(content: bytes) -> None:
@@ -93,6 +95,20 @@ def test_values_stay_as_they_are() -> None:
         {"title": 'x\r\n\ny "z"', "opportunity": "007.50"},
         {"title": ' 5" pipe ', "opportunity": "1"},
     ] == found.fields
+
+
+def test_text_that_is_kept_from_becoming_a_number_is_that_text() -> None:
+    """As programs write it for Excel; a formula stays what it is."""
+    found = read(b'order;title;comments\n="007";="1-2";=1+2\n"=""008""";;="a"b\n')
+    assert ["007", "008"] == found.ids
+    assert [{"title": "1-2", "comments": "=1+2"}, {"comments": '="a"b'}] == found.fields
+
+
+def test_a_space_behind_every_delimiter_is_no_part_of_a_cell() -> None:
+    """It would hide the quotes. Where the header has none, a space is the cell's own."""
+    found = read(b'order, title, comments\n1, "a, b", c \n2,d,"e"\n')
+    assert [{"title": "a, b", "comments": "c "}, {"title": "d", "comments": "e"}] == found.fields
+    assert [{"title": " a"}] == read(b"order,title\n1, a\n").fields
 
 
 def test_an_empty_cell_is_no_field_and_missing_ones_are_empty() -> None:

@@ -40,6 +40,12 @@ def test_a_byte_order_mark_is_no_text_but_is_told(size: int) -> None:
     ]
 
 
+def test_a_line_of_nothing_but_marks_is_read_in_time() -> None:
+    """The time grows with its length, not with the square."""
+    (line,) = cut(BOM * 600_000, 65_536, 2_000_000)
+    assert (b"", True) == (line.text, line.is_marked)
+
+
 @pytest.mark.parametrize("size", [1, 50, 1000])
 def test_a_line_that_is_too_long_is_named_and_not_held(size: int) -> None:
     """The next one is whole and has its number."""

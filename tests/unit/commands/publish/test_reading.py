@@ -239,6 +239,14 @@ def test_json_files_joined_to_one_are_read(tmp_path: Path, between: bytes) -> No
     assert ["e1", "e2"] == read(tmp_path, lists, ANY).ids
 
 
+def test_objects_on_one_line_are_read_whatever_stands_in_their_texts(tmp_path: Path) -> None:
+    """Brackets and quotes in a text end nothing; a comma may follow the last one."""
+    odd = b'{"id":"}{","entityTypeId":2,"fields":{"title":"\\"},{\\\\"}}'
+    assert ["}{", "e1", "}{"] == read(tmp_path, odd + line(1) + b" , " + odd + b",\n", ANY).ids
+    found = read(tmp_path, line(1) + b"{" + line(2) + b"\n" + line(3), ANY)
+    assert (["e3"], 1) == (found.ids, len(found.refused))
+
+
 @pytest.mark.parametrize(
     "joined",
     [
