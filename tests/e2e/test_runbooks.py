@@ -61,8 +61,8 @@ ELSEWHERE = {
     "crm-importer check",
     "crm-importer find ID",
     "crm-importer lanes",
-    "crm-importer lanes fail --type 128",
-    "crm-importer lanes retry --type 128",
+    "crm-importer lanes fail --type N",
+    "crm-importer lanes retry --type N",
     "curl -s localhost:8080/livez",
     "rabbitmqctl close_connection 'PID' 'no importer of ours'",
     "rabbitmqctl list_connections pid name state",
@@ -111,7 +111,7 @@ async def test_commands_on_the_broker_answer(node: RabbitNode, vhost: str) -> No
         asking = {each for each in TOLD if each.startswith("rabbit")}
         for command in sorted(asking - ELSEWHERE):
             program, *words = shlex.split(command)
-            words = [vhost if word == "/" else word for word in words]
+            words = [vhost if word == "$VHOST" else word for word in words]
             shown = await asyncio.to_thread(node.run, program, *words)
             if "-p" in words and words[0] in {"list_queues", "list_bindings", "list_consumers"}:
                 assert "crm.items" in shown, command

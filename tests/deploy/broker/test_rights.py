@@ -82,6 +82,8 @@ def test_the_examples_give_what_the_table_gives() -> None:
     for example in (USERS, ROOT / "deploy/compose/users.json"):
         users = {each.pop("user"): each for each in json.loads(example.read_text())["permissions"]}
         assert {**TABLE[CHECKS], "vhost": "/"} == users["crm-importer"]
+        if example == USERS:
+            assert {**TABLE[OPERATES], "vhost": "/"} == users["crm-operator"]
         assert {**TABLE[BOTH], "vhost": "/"} == users["shop"]
     assert TABLE[CHECKS] == permission["spec"]["permissions"]
     assert [TABLE[PUBLISHES], TABLE[READS], TABLE[BOTH]] == [

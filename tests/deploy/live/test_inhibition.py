@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import httpx
 import pytest
@@ -43,11 +44,18 @@ def alert(name: str, severity: str, job: str, **labels: str) -> dict[str, dict[s
     return {"labels": {"alertname": name, "severity": severity, "job": job, **labels}}
 
 
-def calls(manager: Shipped, job: str, *told: tuple[str, str]) -> set[tuple[str, str]]:
+Told: TypeAlias = tuple[str, ...]
+"""The name of an alert, its severity, and the lane or the certificate that it is about, if any."""
+
+
+def calls(manager: Shipped, job: str, *told: Told, about: str = "lane") -> set[Told]:
     """Return which of the alerts of a job would call somebody."""
     base = f"http://{manager.address}/api/v2/alerts"
     with httpx.Client(trust_env=False) as http:
-        sent = [alert(name, severity, job) for name, severity in told]
+        sent = [
+            alert(name, severity, job, **dict(zip([about], more, strict=False)))
+            for name, severity, *more in told
+        ]
         assert http.post(base, json=sent).is_success
 
         def mine(states: str) -> list[dict[str, dict[str, str]]]:
@@ -56,7 +64,11 @@ def calls(manager: Shipped, job: str, *told: tuple[str, str]) -> set[tuple[str, 
 
         wait_for(lambda: len(mine("")) == len(told), 10, lambda: f"alerts: {mine('')}")
         loud = mine("inhibited=false")
-        return {(each["labels"]["alertname"], each["labels"]["severity"]) for each in loud}
+        shown = ("alertname", "severity", about)
+        return {
+            tuple(each["labels"][label] for label in shown if label in each["labels"])
+            for each in loud
+        }
 
 
 @pytest.mark.parametrize("cause", ["ImporterDown", "ImporterNotReady", "ImporterBrokerBlocked"])
@@ -87,6 +99,16 @@ def test_the_page_speaks_for_the_ticket_of_its_name(manager: Shipped) -> None:
         ("ImporterDeadLetters", "ticket"),
     ]
     assert {told[0], told[2]} == calls(manager, "names", *told)
+
+
+def test_a_page_speaks_for_no_other_lane_and_no_other_certificate(manager: Shipped) -> None:
+    """What is wrong with one of them says nothing of the next."""
+    closed = "ImporterLaneClosed"
+    lanes = [(closed, "page", "128"), (closed, "ticket", "128"), (closed, "ticket", "31")]
+    assert {lanes[0], lanes[2]} == calls(manager, "lanes", *lanes)
+    ends = "ImporterCertificateExpires"
+    certificates = [(ends, "page", "client"), (ends, "ticket", "portal")]
+    assert set(certificates) == calls(manager, "certificates", *certificates, about="which")
 
 
 def test_no_portal_silences_another(manager: Shipped) -> None:

@@ -50,6 +50,20 @@ UP_NAMED = mine("up", job="importer-shop")
 UP_NAMED_OTHER = mine("up", job="importer-shop", instance="b")
 ON_PORTAL = mine("importer_config_info", portal="shop.example", slots="2")
 SHOP_ON_PORTAL = mine("importer_config_info", job="importer-shop", portal="shop.example")
+AT_QUEUE, OTHER_AT_QUEUE, OTHER_AT_OWN_QUEUE = (
+    mine(
+        "importer_config_info",
+        job=job,
+        portal=portal,
+        vhost=vhost,
+        intake_queue="crm.items.import",
+    )
+    for job, portal, vhost in (
+        ("importer", "one.example", "/"),
+        ("importer-shop", "two.example", "/"),
+        ("importer-shop", "two.example", "shop"),
+    )
+)
 SHOP_ON_OTHER = mine("importer_config_info", job="importer-shop", portal="two.example")
 ACTIVE_SHOP = mine("importer_consumer_active", job="importer-shop")
 ALIVE, ALIVE_OTHER = mine("importer_consumer_alive"), mine("importer_consumer_alive", instance="b")

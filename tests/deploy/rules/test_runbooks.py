@@ -34,7 +34,7 @@ def test_runbook_knows_no_other_alerts() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_of_the_runbook_exist(command: str) -> None:
     """At night nobody wants to look up an option."""
-    parser().parse_args(shlex.split(command))
+    parser().parse_args(["128" if word == "N" else word for word in shlex.split(command)])
 
 
 def test_commands_of_the_runbook_were_found() -> None:
@@ -56,6 +56,31 @@ def test_no_command_of_the_runbook_names_one_queue_of_several() -> None:
     told = re.findall(r"`((?:rabbitmqctl|kubectl|curl) [^`\n]+)`", TEXT)
     assert told
     assert [] == [span for span in told if "crm.items" in span]
+
+
+def test_commands_are_about_the_importer_of_the_alert() -> None:
+    """Whose namespace, deployment, virtual host or lane it is, the alert says; never the page."""
+    spans = re.findall(r"`([^`\n]+)`", TEXT) + re.findall(
+        r"^kubectl .*|^rabbitmqctl .*", TEXT, re.MULTILINE
+    )
+    kubectl = [
+        span for span in spans if span.startswith("kubectl ") and "get deployments" not in span
+    ]
+    assert kubectl
+    assert [] == [span for span in kubectl if not span.startswith('kubectl -n "$NS" ')]
+    assert [] == [span for span in kubectl if "crm-importer" in span]
+    assert [] == [span for span in spans if re.search(r"-p (?!\"\$VHOST\")|--type (?!N\b)", span)]
+
+
+def test_addresses_of_the_console_in_an_alert_hold_no_label() -> None:
+    """A lane may be called `all` or `other`, and those have no page."""
+    told = [
+        address
+        for alert in alerts()
+        for address in re.findall(r"Console: `([^`]+)`", alert.annotations["description"])
+    ]
+    assert told
+    assert [] == [address for address in told if "$labels" in address]
 
 
 def test_words_to_fill_in_stand_in_quotes_where_a_shell_would_stumble() -> None:

@@ -104,16 +104,22 @@ def alone(component: str) -> list[Manifest]:
     return list(yaml.load_all(run.stdout, yaml.CSafeLoader))
 
 
-def portal(name: str) -> Rendered:
-    """Return the base with every component, as one of several portals in one namespace."""
+def portal(name: str, *, apart: bool = False) -> Rendered:
+    """Return the base with every component: one of several portals, in one namespace or apart."""
     lines = {
-        "namespace": "shared",
-        "nameSuffix": f"-{name}",
+        **({"namespace": name} if apart else {"namespace": "shared", "nameSuffix": f"-{name}"}),
         "labels": [{"pairs": {INSTANCE: name}, "includeSelectors": True}],
+        **yaml.safe_load(_advice("Several portals").replace("acme", name)),
     }
     run = _mixture([name for name in COMPONENTS if name != ONCE], lines)
     assert 0 == run.returncode, run.stderr
     return Rendered(name, list(yaml.load_all(run.stdout, yaml.CSafeLoader)))
+
+
+def _advice(heading: str) -> str:
+    """Return what the page tells people to add to their overlay."""
+    section = (KUBERNETES / "README.md").read_text().partition(f"\n## {heading}\n")[2]
+    return section.partition("```yaml\n")[2].partition("```")[0]
 
 
 @functools.cache

@@ -13,7 +13,7 @@ GONE = object()
 SECRET_URL = "https://portal.example.com/rest/1/s3cret/"
 FROM_SECRET = {"valueFrom": {"secretKeyRef": {"name": "crm-importer", "key": "x"}}}
 
-# What is rendered / the kind of which the first is changed / where in it.
+# What is rendered / the kind of which the first (or the one of a number) is changed / where in it.
 DEPLOYMENT = "production/Deployment/spec."
 STAGED = "staging/Deployment/spec."
 POD = DEPLOYMENT + "template.spec."
@@ -23,7 +23,8 @@ SPREAD = "template.spec.topologySpreadConstraints"
 BUDGET = "standby/PodDisruptionBudget/spec."
 SCALED = "autoscale-keda/ScaledObject/spec."
 TRIGGER = SCALED + "triggers.0.metadata."
-NETWORK = "network-policy/NetworkPolicy/spec."
+INWARD = "network-policy/NetworkPolicy/spec."
+OUTWARD = "network-policy/NetworkPolicy:1/spec."
 MONITOR = "production/PodMonitor/spec."
 VAULT = "external-secret/ExternalSecret/spec."
 CONFIG = "production/ConfigMap/data."
@@ -98,6 +99,8 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         ("staging/Service/spec.selector", {COMPONENT: "other"}),
         ("staging/Service/spec.selector", wiring.SANDBOX),
         ("staging/NetworkPolicy/spec.podSelector.matchLabels", {}),
+        (OUTWARD + "podSelector.matchLabels", wiring.IMPORTER | {COMPONENT: "other"}),
+        ("staging/NetworkPolicy:1/spec.podSelector.matchLabels", {}),
         (MONITOR + "selector.matchLabels", {NAME: "importer"}),
         (BUDGET + "selector.matchLabels", {NAME: "importer"}),
         (STANDBY + SPREAD + ".0.labelSelector.matchLabels", {NAME: "importer"}),
@@ -106,7 +109,7 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         (ONE + "ports.0.name", "metrics"),
         (ONE + "livenessProbe.httpGet.port", "metrics"),
         (MONITOR + "podMetricsEndpoints.0.port", "metrics"),
-        (NETWORK + "ingress.0.ports.0.port", "metrics"),
+        (INWARD + "ingress.0.ports.0.port", "metrics"),
         ("production/Service/spec.ports.0.targetPort", "metrics"),
         ("production/Service/spec.ports.0.name", "metrics"),
     ],
@@ -181,18 +184,20 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         (MONITOR + "podMetricsEndpoints.0.scrapeTimeout", "30s"),
     ],
     operators.only_what_is_needed_passes: [
-        (NETWORK + "policyTypes", ["Ingress"]),
-        (NETWORK + "ingress.0.from", GONE),
-        (NETWORK + "ingress.0.ports.0.port", 22),
-        (NETWORK + "egress.1.ports.0.port", 25),
-        (NETWORK + "egress.2.to", GONE),
-        (NETWORK + "egress.2.to.0.ipBlock.except", []),
-        (NETWORK + "egress.2.to.1.ipBlock.cidr", "::/128"),
+        (INWARD + "policyTypes", []),
+        (OUTWARD + "policyTypes", ["Ingress"]),
+        (INWARD + "ingress.0.from", GONE),
+        (INWARD + "ingress.0.ports.0.port", 22),
+        (OUTWARD + "egress.1.ports.0.port", 25),
+        (OUTWARD + "egress.2.to", GONE),
+        (OUTWARD + "egress.2.to.0.ipBlock.except", []),
+        (OUTWARD + "egress.2.to.1.ipBlock.cidr", "::/128"),
     ],
     operators.the_vault_fills_the_secret: [
         (VAULT + "target.name", "other"),
         (VAULT + "target.deletionPolicy", "Delete"),
-        (VAULT + "data.1.secretKey", "webhook"),
+        (VAULT + "dataFrom", []),
+        (VAULT + "secretStoreRef.kind", "ClusterSecretStore"),
     ],
     operators.messages_outlive_their_manifest: [
         ("broker-topology/Queue/spec.deletionPolicy", GONE),
@@ -219,7 +224,8 @@ class Break(NamedTuple):
         name, kind, path = self.place.split("/")
         mutated = render(name).copy()
         *way, last = path.split(".")
-        place: Any = mutated.all(kind)[0]
+        kind, _, number = kind.partition(":")
+        place: Any = mutated.all(kind)[int(number or 0)]
         for step in way:
             place = place[_key(place, step)]
         if self.value is GONE:

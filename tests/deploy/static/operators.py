@@ -94,14 +94,16 @@ def every_portal_is_scraped_as_a_job_of_its_own(rendered: Rendered) -> Iterator[
 
 
 def only_what_is_needed_passes(rendered: Rendered) -> Iterator[str]:
-    """Judge whether the pod reaches DNS, broker and public HTTPS, and only metrics come in."""
-    for policy in _network_policies(rendered):
-        spec = policy["spec"]
-        if set(spec.get("policyTypes", [])) != {"Ingress", "Egress"}:
+    """Judge whether our pods reach DNS, broker and public HTTPS, and only metrics come in."""
+    for spec in _network_policies(rendered, "crm-importer"):
+        if spec.get("policyTypes") != ["Ingress"]:
             yield f"types {spec.get('policyTypes')}"
         incoming = [rule for rule in spec["ingress"] if "from" not in rule]
         if incoming or {port for rule in spec["ingress"] for port in _ports(rule)} != {"http"}:
             yield f"ingress {spec['ingress']}"
+    for spec in _network_policies(rendered, "crm-importer-egress"):
+        if spec.get("policyTypes") != ["Egress"]:
+            yield f"types {spec.get('policyTypes')}"
         outgoing = {port for rule in spec["egress"] for port in _ports(rule)}
         if outgoing != {DNS, *AMQP, HTTPS}:
             yield f"egress {outgoing}"
@@ -112,15 +114,16 @@ def only_what_is_needed_passes(rendered: Rendered) -> Iterator[str]:
 
 
 def the_vault_fills_the_secret(rendered: Rendered) -> Iterator[str]:
-    """Judge whether an ExternalSecret makes the mounted Secret with every file, and keeps it."""
+    """Judge whether an ExternalSecret makes the mounted Secret, whole, and keeps it."""
     for each in rendered.all("ExternalSecret"):
         target = each["spec"]["target"]
         mounted = [v["secret"]["secretName"] for v in rendered.pod["volumes"] if "secret" in v]
         if [target["name"]] != mounted:
             yield f"makes {target['name']}, mounted is {mounted}"
-        files = {e["value"].rpartition("/")[2] for e in rendered.container["env"]}
-        if {entry["secretKey"] for entry in each["spec"]["data"]} != files:
-            yield f"not the files {files}"
+        if [set(source) for source in each["spec"].get("dataFrom", [])] != [{"extract"}]:
+            yield "not every property of the entry becomes a file"
+        if each["spec"]["secretStoreRef"]["kind"] != "SecretStore":
+            yield "every namespace reads the same entry"
         if target.get("deletionPolicy") != "Retain":
             yield "a lost entry takes the Secret away"
 
@@ -149,9 +152,9 @@ def _relabelled(rule: Manifest, labels: Mapping[str, str]) -> str | None:
     return found.expand(rule["replacement"].replace("$", "\\"))
 
 
-def _network_policies(rendered: Rendered) -> list[Manifest]:
+def _network_policies(rendered: Rendered, name: str) -> list[Manifest]:
     """Return the component's own; what an overlay adds is the overlay's affair."""
-    return [p for p in rendered.all("NetworkPolicy") if p["metadata"]["name"] == "crm-importer"]
+    return [p["spec"] for p in rendered.all("NetworkPolicy") if p["metadata"]["name"] == name]
 
 
 def _ports(rule: Manifest) -> set[Any]:

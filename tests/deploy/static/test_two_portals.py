@@ -47,7 +47,7 @@ def test_every_secret_and_every_reference_is_its_own(name: str) -> None:
         "CronJob/secret/secretName",
         "Job/secret/secretName",
         "ExternalSecret/target/name",
-        "ExternalSecret/remoteRef/key",
+        "ExternalSecret/extract/key",
         "TriggerAuthentication/secretTargetRef/name",
         "ScaledObject/scaleTargetRef/name",
         "ScaledObject/authenticationRef/name",
@@ -69,6 +69,29 @@ def test_what_is_referred_to_is_there(name: str) -> None:
         assert wanted is None or (wanted, reference) in names
 
 
+@pytest.mark.parametrize("name", PORTALS)
+def test_everything_on_the_broker_is_in_its_own_virtual_host(name: str) -> None:
+    """Exchanges, queues and rights have the same names; the scaler counts there alone."""
+    rendered = both()[name]
+    made = rendered.all("Exchange", "Queue", "Binding", "Permission")
+    assert {name} == {each["spec"]["vhost"] for each in made}
+    [scaled] = rendered.all("ScaledObject")
+    assert {name} == {each["metadata"]["vhostName"] for each in scaled["spec"]["triggers"]}
+
+
+def test_portals_in_namespaces_of_their_own_share_no_entry_of_the_vault_and_no_job() -> None:
+    """Names may be equal there; what lies outside the namespaces may not."""
+    first, second = (portal(name, apart=True) for name in PORTALS)
+    assert _called(first.deployment) == _called(second.deployment)
+    for kind, place in (
+        ("ExternalSecret", lambda each: each["spec"]["dataFrom"][0]["extract"]["key"]),
+        ("Queue", lambda each: each["spec"]["vhost"]),
+        ("PodMonitor", lambda each: each["spec"]["selector"]["matchLabels"][INSTANCE]),
+    ):
+        shared = set(map(place, first.all(kind))) & set(map(place, second.all(kind)))
+        assert set() == shared, kind
+
+
 def test_rules_are_applied_once_and_apart_from_every_portal() -> None:
     """A second copy would count twice: no portal brings them, and they need no portal."""
     assert ["PrometheusRule"] == [each["kind"] for each in alone(ONCE)]
@@ -85,7 +108,7 @@ def _references(rendered: Rendered) -> Iterator[tuple[str, str]]:
     wanted = {
         ("secret", "secretName"),
         ("target", "name"),
-        ("remoteRef", "key"),
+        ("extract", "key"),
         ("secretTargetRef", "name"),
         ("scaleTargetRef", "name"),
         ("authenticationRef", "name"),

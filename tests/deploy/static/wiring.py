@@ -12,6 +12,8 @@ SANDBOX = {NAME: "crm-importer-sandbox", COMPONENT: "portal"}
 COMMAND = {NAME: "crm-importer", COMPONENT: "command"}
 CONSOLE_NAME = "crm-importer-console"
 CONSOLE = {NAME: "crm-importer", COMPONENT: "console"}
+EVERY_POD_OF_OURS = ("-egress", "-to-sandbox")
+"""Policies for the importer, its console and its commands alike."""
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
 # What operators of the cluster create by hand, or an ExternalSecret does.
 FROM_OUTSIDE = {"crm-importer"}
@@ -42,12 +44,17 @@ def a_standby_is_spread_and_blocks_nothing(rendered: Rendered) -> Iterator[str]:
 
 
 def selectors_choose_their_pods(rendered: Rendered) -> Iterator[str]:
-    """Judge whether every selector chooses the pods of one workload: those it is named after."""
+    """Judge whether every selector chooses the pods that it is named after, or all of ours."""
     for owner, selector in selectors.of(rendered):
         every = [labels for _, labels in rendered.workloads()]
         chosen = [_told(labels) for labels in every if selector.items() <= labels.items()]
         expected = _whose(owner)
-        if chosen != [expected] and not owner.endswith("-to-sandbox"):
+        if owner.endswith(EVERY_POD_OF_OURS):
+            ours = [_told(labels) for labels in every if labels[NAME] == IMPORTER[NAME]]
+            fits = chosen == ours
+        else:
+            fits = chosen == [expected]
+        if not fits:
             yield f"{owner} chooses {chosen}"
         if rendered.name in OVERLAYS and INSTANCE not in selector:
             yield f"{owner} chooses pods of every portal"
