@@ -38,7 +38,7 @@ from service.status import overview
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 from service.telemetry.minute_summary import Minute
-from service.telemetry.supervision import catch_strays, endless
+from service.telemetry.supervision import catch_strays, contained, endless
 
 BEAT_SECONDS = 0.5
 NEW_OBJECTS = 20_000
@@ -116,8 +116,9 @@ async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> N
                 side.append(tasks.create_task(work, name="memory"))
             try:
                 await pipeline.run()
-                if memory is not None:
-                    await memory.add_page()
+                with contained(beat.metrics, "page"):
+                    if memory is not None:
+                        await memory.add_page()
             finally:
                 for task in side:
                     task.cancel()

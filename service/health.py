@@ -19,6 +19,8 @@ import h11
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from service.domain.addresses import bracketed
+
 STALE_SECONDS = 30.0
 """Seconds without a heartbeat after which the main loop counts as hung."""
 MAX_OPEN = 32
@@ -100,10 +102,11 @@ def listening(host: str, port: int) -> socket.socket:
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, *_, address = found[0]
+    is_both = address[0] == "::" or str(address[0]).startswith("::ffff:")
     return socket.create_server(
         address,
         family=family,
-        dualstack_ipv6=address[0] == "::" and socket.has_dualstack_ipv6(),
+        dualstack_ipv6=is_both and socket.has_dualstack_ipv6(),
     )
 
 
@@ -111,14 +114,12 @@ def cannot_listen(host: str, port: int, error: Exception) -> str:
     """Return why `listening` failed, and which setting mends it."""
     why = error.strerror if isinstance(error, OSError) else "not the name of a host"
     if isinstance(error, OSError) and (error.errno or 0) > 0:
-        why = os.strerror(
-            error.errno or 0
-        )  # the library adds the address, which stands here already
+        # The library adds the address, which stands here already.
+        why = os.strerror(error.errno or 0)
     remedy = "IMPORTER_HTTP__HOST to an address of this machine: 0.0.0.0, :: or 127.0.0.1"
     if isinstance(error, OSError) and error.errno in PORT_ERRORS:
         remedy = "IMPORTER_HTTP__PORT to a free port"
-    at = f"[{host}]" if ":" in host else host
-    return f"cannot listen on {at}:{port} ({why}): set {remedy}"
+    return f"cannot listen on {bracketed(host)}:{port} ({why}): set {remedy}"
 
 
 def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:

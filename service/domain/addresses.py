@@ -40,6 +40,11 @@ def host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
+def bracketed(name: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address in brackets."""
+    return f"[{name}]" if ":" in name else name
+
+
 def in_clear(url: str) -> bool:
     """Tell whether an address would send a secret in the clear to another machine."""
     parts = urlsplit(url)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from itertools import islice
+from itertools import count, islice
 
 from aiormq import Channel
 
@@ -77,10 +77,10 @@ class Memory:
         self._read = asyncio.Event()
         self._heard = Heard(on_note)
         self._reading: Reading | None = None
-        self._ids = 0
-        self._mark: asyncio.Task[bool] | None = None
+        self._ids = count(1)
+        self._mark: asyncio.Task[Before | None] | None = None
         self._link = Connection(
-            "memory", address, confirms=True, setup=self._connected, on_change=self._changed
+            "memory", address, confirms=True, setup=self._connected, on_change=self._gone
         )
 
     @property
@@ -100,9 +100,13 @@ class Memory:
 
     async def run(self) -> None:
         """Read and follow until cancelled; whatever goes wrong is tried again."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(), name="link memory")
-            tasks.create_task(self._follow(), name="memory")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._link.run(), name="link memory")
+                tasks.create_task(self._follow(), name="memory")
+        except Exception:
+            self._gone("an unexpected error")
+            raise
 
     async def add(self, words: Sequence[LastWord]) -> bool:
         """Add words; tell whether the broker has confirmed them. They count here at once."""
@@ -136,8 +140,9 @@ class Memory:
         if under_way is not None and not under_way.done():
             await asyncio.wait({under_way})
         if self._mark is under_way or self._mark is None:
-            self._mark = asyncio.ensure_future(self._add_mark())
-        return await asyncio.shield(self._mark)
+            mark = self._send(self._note(NoteKind.MARK), read_back=True)
+            self._mark = asyncio.ensure_future(mark)
+        return await asyncio.shield(self._mark) is not None
 
     @property
     def wants_page(self) -> bool:
@@ -167,9 +172,6 @@ class Memory:
     def _note(self, kind: NoteKind, words: Sequence[LastWord] = ()) -> Note:
         return Note(kind, time.time(), self.writer, tuple(words))
 
-    async def _add_mark(self) -> bool:
-        return await self._send(self._note(NoteKind.MARK), read_back=True) is not None
-
     async def _send(self, note: Note, *, read_back: bool = False) -> Before | None:
         """Publish a note, and read it back if asked for; None when that is not known in time."""
         reading = self._reading
@@ -185,8 +187,7 @@ class Memory:
         return None
 
     async def _add(self, reading: Reading, note: Note, *, read_back: bool) -> Before | None:
-        self._ids += 1
-        message_id = f"{self.writer:x}-{self._ids}"
+        message_id = f"{self.writer:x}-{next(self._ids)}"
         properties = notes.properties(note, self._owner, page=reading.page, message_id=message_id)
         message = Outgoing("memory", "", self._queue, notes.body(note), properties)
         with reading.awaited(message_id) as came:
@@ -199,15 +200,12 @@ class Memory:
     async def _connected(self, _: Channel) -> None:
         """Take a new channel; reading is no part of connecting."""
 
-    def _changed(self, lost: str | None) -> None:
-        if lost is not None:
-            self._gone(lost)
-
-    def _gone(self, reason: str) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.lost(reason)
-        self._move(MemoryState.UNAVAILABLE, reason)
+    def _gone(self, reason: str | None) -> None:
+        if reason is not None:
+            reading, self._reading = self._reading, None
+            if reading is not None:
+                reading.lost(reason)
+            self._move(MemoryState.UNAVAILABLE, reason)
 
     async def _follow(self) -> None:
         """Read each new channel from the last page on, and follow it until it ends."""

@@ -11,6 +11,7 @@ from aiormq.exceptions import (
 from yarl import URL
 
 from service.domain import network
+from service.domain.addresses import bracketed
 from service.domain.network import Cause, Peer
 from service.rabbit.address import CONNECT_SECONDS, PORTS, CertificatesUnusable
 
@@ -30,7 +31,7 @@ BROKER = Peer(
 
 def node(url: URL) -> str:
     """Return what of an address may be shown."""
-    return f"{url.scheme}://{url.host}:{url.port or PORTS.get(url.scheme, 0)}"
+    return f"{url.scheme}://{bracketed(url.host or '')}:{url.port or PORTS.get(url.scheme, 0)}"
 
 
 def why(error: BaseException, *, tls: bool) -> Cause:

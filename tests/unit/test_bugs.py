@@ -17,6 +17,9 @@ from service.domain.events import BatchKey, ItemEvent, Malformed
 from service.domain.outcomes import Imported, Report
 from service.domain.retry import RetryPolicy
 from service.importer.pipeline import Pipeline
+from service.rabbit.address import Address
+from service.rabbit.memory import Memory, MemoryState
+from service.rabbit.notes import Owner
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import catch_strays, endless
 from tests.fakes import (
@@ -202,6 +205,29 @@ def test_endless_work_begins_anew_after_a_bug_and_is_told_of_each() -> None:
 
     run(story())
     assert (3, 2.0) == (runs, value(metrics.unexpected))
+
+
+@pytest.mark.parametrize("state", [MemoryState.FOLLOWING, MemoryState.SILENT])
+async def test_a_memory_that_a_bug_ended_is_not_relied_on(
+    monkeypatch: pytest.MonkeyPatch, state: MemoryState
+) -> None:
+    """It hears nothing more until it begins anew, and must not say that nothing was noted."""
+    memory = Memory(
+        address=Address(["amqp://127.0.0.1:1/"], heartbeat=15),
+        queue="memory",
+        owner=Owner("portal.example", "crm-importer"),
+        remember=10,
+    )
+
+    async def follow() -> None:
+        memory.state = state
+        await asyncio.sleep(0)
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(memory, "_follow", follow)
+    with pytest.raises(ExceptionGroup):
+        await memory.run()
+    assert (MemoryState.UNAVAILABLE, False) == (memory.state, memory.reliable)
 
 
 @pytest.mark.error_logs

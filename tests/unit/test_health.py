@@ -333,6 +333,7 @@ def test_a_bug_is_one_answer_and_one_log_record(caplog: pytest.LogCaptureFixture
     [
         ("::1", ["::1"]),
         ("::", ["::1", "127.0.0.1"]),
+        ("::ffff:127.0.0.1", ["127.0.0.1"]),
         ("0.0.0.0", ["127.0.0.1"]),  # noqa: S104 - as in a pod
         ("localhost", ["localhost"]),
     ],

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from service import __version__
 from service.commands.asyncapi import examples
 from service.commands.asyncapi.schemas import schemas
+from service.domain.addresses import bracketed
 from service.factories import topology, virtual_host
 from service.rabbit.decoding import STRUCTURED
 from service.rabbit.encoding import CLOUD_EVENTS
@@ -66,10 +67,8 @@ def build(rabbit: Rabbit) -> Part:
 def _server(url: str) -> Part:
     """Describe one node of the broker, without its password."""
     parts = urlsplit(url)
-    name = parts.hostname or ""
-    host = f"[{name}]" if ":" in name else name
     return {
-        "host": f"{host}:{parts.port or _PORTS[parts.scheme]}",
+        "host": f"{bracketed(parts.hostname or '')}:{parts.port or _PORTS[parts.scheme]}",
         "pathname": parts.path or "/",
         "protocol": parts.scheme,
         "protocolVersion": "0-9-1",

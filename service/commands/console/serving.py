@@ -14,6 +14,7 @@ from service.commands.console import is_loopback
 from service.commands.console.application import application
 from service.commands.console.guard import Door, Seals
 from service.commands.console.safety import Rules
+from service.domain.addresses import bracketed
 from service.health import PORT_ERRORS, listening
 from service.settings.tree import PREFIX, Settings
 from service.telemetry.logs import configure_logs
@@ -75,11 +76,10 @@ async def _serve(settings: Settings, door: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     host, port = door.getsockname()[:2]
-    at = f"[{host}]" if ":" in host else host
     log.info(
         "console listens",
         extra={
-            "address": f"http://{at}:{port}/",
+            "address": f"http://{bracketed(host)}:{port}/",
             "password": "needed" if password else "none",
             "only_this_machine": is_loopback(console.host),
         },
@@ -97,4 +97,4 @@ def _why_not(host: str, port: int, error: Exception) -> str:
     remedy = f"{PREFIX}CONSOLE__HOST to an address of this machine"
     if isinstance(error, OSError) and error.errno in PORT_ERRORS:
         remedy = f"{PREFIX}CONSOLE__PORT to a free port"
-    return f"the console cannot listen on {host}:{port} ({why}): set {remedy}"
+    return f"the console cannot listen on {bracketed(host)}:{port} ({why}): set {remedy}"

@@ -81,6 +81,7 @@ def test_causes_in_a_circle_end() -> None:
         ("amqp://u:very-secret@broker/v?heartbeat=15", "amqp://broker:5672"),
         ("amqps://u:very-secret@broker/", "amqps://broker:5671"),
         ("amqp://broker:1234", "amqp://broker:1234"),
+        ("amqp://u:very-secret@[::1]/", "amqp://[::1]:5672"),
     ],
 )
 def test_addresses_are_shown_without_what_is_secret(url: str, shown: str) -> None:
