@@ -15,6 +15,13 @@ DASHBOARD = Dashboard(
     rows=[STATE, FLOW, LANES, PORTAL, DELIVERY, PROCESS],
     variables=[
         Variable("job", "Job", "label_values(importer_build_info, job)"),
+        # Outside a cluster no series has this label: then "all" must fit none, too.
+        Variable(
+            "namespace",
+            "Namespace",
+            'label_values(importer_build_info{job=~"$job"}, namespace)',
+            every=".*",
+        ),
         Variable(
             "entity_type",
             "Entity type",

@@ -26,7 +26,7 @@ DELIVERY = Row(
         Panel(
             title="Repeats",
             description="Redelivered messages, acknowledgements that came too late, copies that "
-            "joined an event in flight, connections made again: all rise after a reconnect. "
+            "joined an event in flight: all rise after a reconnect. "
             "Without an id, two equal bodies are one event.",
             unit=ITEMS,
             width=6,
@@ -38,8 +38,15 @@ DELIVERY = Row(
                 Query(rate("stale_acks_total"), "late acknowledgements"),
                 Query(rate("duplicates_joined_total"), "copies joined"),
                 Query(rate("events_without_id_total"), "without an id"),
-                Query(rate("consumer_restarts_total", "reason"), "connection {{reason}}"),
             ],
+        ),
+        Panel(
+            title="Connections made again",
+            description="How often the importer connected to the broker anew, by what ended the "
+            "last connection. The runbook of ImporterLinkFlapping says what each word means.",
+            unit="suffix: connections/s",
+            width=6,
+            queries=[Query(rate("consumer_restarts_total", "reason"), "{{reason}}")],
         ),
         Panel(
             title="Into the dead letters",
@@ -118,14 +125,17 @@ PROCESS = Row(
             ],
         ),
         Panel(
-            title="Uptime and stops",
-            description="Since when each process runs, and how long the last stop took (if it was "
+            title="Uptime",
+            description="Since when each process runs.",
+            unit="s",
+            queries=[Query(f"time() - process_start_time_seconds{{{JOB}}}", "{{instance}}")],
+        ),
+        Panel(
+            title="Length of the last stop",
+            description="How long the last stop took, of SHUTDOWN__DEADLINE_SECONDS (if it was "
             "seen: the log has it always).",
             unit="s",
-            queries=[
-                Query(f"time() - process_start_time_seconds{{{JOB}}}", "{{instance}}"),
-                Query(top("shutdown_seconds"), "last stop"),
-            ],
+            queries=[Query(top("shutdown_seconds"), "last stop")],
         ),
         Panel(
             title="Log lines",

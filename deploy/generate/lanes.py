@@ -88,11 +88,9 @@ LANES = Row(
         Panel(
             title="Links",
             description="References resolved, by how the item was found; timed_out and impossible "
-            "were given up. Waiting: events whose items have not come.",
-            queries=[
-                Query(rate("links_total", "result") + " > 0", "{{result}}"),
-                Query(f"sum (importer_links_waiting{{{JOB}}})", "waiting"),
-            ],
+            "were given up. What waits for its items: Events that wait.",
+            unit="suffix: links/s",
+            queries=[Query(rate("links_total", "result") + " > 0", "{{result}}")],
         ),
     ],
 )

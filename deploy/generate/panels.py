@@ -57,6 +57,8 @@ class Variable:
     name: str
     label: str
     query: str
+    every: str = ".+"
+    """What stands for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +237,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".+",
+        "allValue": variable.every,
         "current": {"text": ["All"], "value": ["$__all"]},
         "hide": 0,
     }

@@ -1,6 +1,6 @@
 """Writes the forms of PromQL that most panels share."""
 
-JOB = 'job=~"$job"'
+JOB = 'job=~"$job", namespace=~"$namespace"'
 ITEMS = "suffix: items/s"
 """Unit of what is counted in messages."""
 TYPES = f'{JOB}, entity_type=~"$entity_type"'

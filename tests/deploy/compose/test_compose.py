@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from service.commands.check.arithmetic import settings_rows
+from service.commands.check.rows import Status
 from service.settings import environment
 from tests.deploy.rules.rulebook import FILES
 from tests.deploy.static.pods import CREDENTIALS
@@ -23,13 +25,14 @@ COMPOSE = DEPLOY / "compose"
 DOCKERFILE = DEPLOY.parent / "Dockerfile"
 STAND_INS = DEPLOY.parent / "tests/tools/containers.sh"
 OURS = ("console", "importer", "sandbox", "traffic", "where-to-look")
+FOREIGN = ("alertmanager", "grafana", "prometheus", "rabbitmq")
 PINNED = re.compile(r"^(docker\.io|localhost)/[\w./-]+:(?!latest$)[\w.-]+$")
 HEADER = re.compile(r"^#   http://localhost:(\d+) ", re.MULTILINE)
 SAMPLES = 700
 KEYS = {
     "build", "cap_drop", "command", "depends_on", "entrypoint", "environment", "healthcheck",
     "hostname", "image", "mem_limit", "ports", "read_only", "restart", "secrets", "security_opt",
-    "stop_grace_period", "tmpfs", "user", "volumes",
+    "stop_grace_period", "tmpfs", "ulimits", "user", "volumes",
 }  # fmt: skip
 """Of a service, by the compose specification; only those that we use."""
 
@@ -139,9 +142,29 @@ def test_sample_traffic_has_the_rights_of_an_upstream_team_and_no_more() -> None
 
 
 def test_importer_is_given_time_to_drain() -> None:
-    """Longer than its deadline, and the memory that a pod has."""
+    """Longer than its deadline; and the memory holds the worst that its settings admit."""
     importer = services()["importer"]
-    assert ("120s", "192m") == (importer["stop_grace_period"], importer["mem_limit"])
+    assert "120s" == importer["stop_grace_period"]
+    given = dict(importer["environment"])
+    for key in [key for key in given if key.endswith("_FILE")]:
+        given[key] = str(FILE.parent / compose()["secrets"][Path(given[key]).name]["file"])
+    limit = int(importer["mem_limit"].removesuffix("m")) * 2**20
+    rows = settings_rows(environment.load(given), limit)
+    assert [] == [row for row in rows if row.status is not Status.OK]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_parts_of_others_are_bounded_and_gain_no_right(name: str) -> None:
+    """Memory has an end, nothing becomes root, and somebody looks whether they are well."""
+    service = services()[name]
+    assert ["no-new-privileges:true"] == service["security_opt"]
+    assert {"mem_limit", "healthcheck"} <= service.keys()
+    assert "rabbitmq" == name or ["ALL"] == service["cap_drop"]
+
+
+def test_parts_are_ours_or_of_others() -> None:
+    """A new one is in one of the two lists."""
+    assert {*OURS, *FOREIGN} == set(services())
 
 
 @pytest.mark.parametrize("name", list(services()))

@@ -38,7 +38,7 @@ LABELS = {each.name: set(each.labels) for each in ALL} | {
     },
 }
 RECORDED = {"queue", "outcome", "method", "waits_for"}
-TARGET_LABELS = {"job", "instance"}
+TARGET_LABELS = {"job", "instance", "namespace"}
 UNSHOWN: dict[str, str] = {}
 """Metrics without panel or alert, each with its reason."""
 every_query = pytest.mark.parametrize(("panel", "expr"), QUERIES)
@@ -90,12 +90,13 @@ def test_rows_are_the_six_questions() -> None:
 
 
 def test_variables_are_those_of_the_linter() -> None:
-    """One data source, a job and an entity type, read anew when the time changes."""
-    assert ["datasource", "job", "entity_type", "docs_url"] == list(TEMPLATES)
+    """One data source, job, namespace, entity type, read anew when the time changes."""
+    assert ["datasource", "job", "namespace", "entity_type", "docs_url"] == list(TEMPLATES)
     assert "prometheus" == TEMPLATES["datasource"]["query"]
     for name in ("job", "entity_type"):
         found = TEMPLATES[name]
         assert (2, True, ".+") == (found["refresh"], found["multi"], found["allValue"])
+    assert ".*" == TEMPLATES["namespace"]["allValue"]
 
 
 def test_links_lead_somewhere_by_default() -> None:
@@ -120,11 +121,22 @@ def test_dashboard_is_not_edited_by_hand() -> None:
 
 
 @every_query
-def test_query_keeps_to_the_chosen_job(panel: str, expr: str) -> None:
-    """Every series of the importer is asked for by job; the objectives have none."""
+def test_query_keeps_to_the_chosen_importer(panel: str, expr: str) -> None:
+    """Every series is asked for by job and namespace; the objectives have neither."""
+    chosen = {("job", "=~", "$job"), ("namespace", "=~", "$namespace")}
     for use in uses(expr):
         if not use.metric.startswith("importer:"):
-            assert ("job", "=~", "$job") in use.matchers, f"{panel}: {use.metric}"
+            assert chosen <= set(use.matchers), f"{panel}: {use.metric}"
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_a_panel_has_one_scale(panel: dict[str, Any]) -> None:
+    """A rate beside a number of waiting messages is a flat line that nobody can read."""
+    exprs = [target["expr"] for target in panel["targets"]]
+    per_second = [expr.startswith(("sum", "rate")) and "rate(" in expr for expr in exprs]
+    assert panel["type"] == "stat" or len(set(per_second)) == 1
+    days = ["process_start_time" in expr or "expiry" in expr for expr in exprs]
+    assert len(set(days)) == 1
 
 
 @every_query

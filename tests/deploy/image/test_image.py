@@ -38,6 +38,20 @@ print(json.dumps({
 }))
 """
 
+OWNERS = """
+import os, stat
+seen, found = 0, []
+for folder, below, names in os.walk("/"):
+    if folder == "/":
+        below[:] = set(below) - {"proc", "sys", "dev"}
+    for path in (os.path.join(folder, name) for name in names):
+        mode = os.lstat(path).st_mode
+        seen += 1
+        found += [path] * (stat.S_ISREG(mode) and mode & 0o6000 != 0)
+print(seen > 1000, found)
+"""
+"""Looks for files that run as their owner, wherever the user may look."""
+
 
 def test_image_is_small(image: str, tracing_image: str) -> None:
     """What we add to the interpreter's image stays small; so does the extra."""
@@ -60,6 +74,17 @@ def test_image_says_what_it_is(image: str) -> None:
     config = told["Config"]
     assert ("10001:10001", "SIGTERM") == (config["User"], config["StopSignal"])
     assert {"8080/tcp": {}} == config["ExposedPorts"]
+
+
+def test_image_names_its_base_and_nothing_in_it_becomes_root(
+    image: str, restricted: list[str]
+) -> None:
+    """No file that runs as its owner, and the base by the name that it was built from."""
+    assert (
+        BASE.rpartition("/")[2] in inspect(image)["Labels"]["org.opencontainers.image.base.name"]
+    )
+    told = podman("run", "--rm", *restricted, "--entrypoint=python", image, "-c", OWNERS)
+    assert "True []" == told
 
 
 def test_image_holds_the_service_and_nothing_else(image: str, restricted: list[str]) -> None:

@@ -89,7 +89,8 @@ def charts(monitoring: Monitoring, start: float, end: float) -> Iterator[Chart]:
 def _lines(monitoring: Monitoring, panel: Panel, start: float, end: float) -> Iterator[Line]:
     for query in panel.queries:
         expr = query.expr.replace("$__rate_interval", INTERVAL)
-        expr = expr.replace("$job", "importer").replace("$entity_type", ".+")
+        for name, value in (("$job", "importer"), ("$namespace", ".*"), ("$entity_type", ".+")):
+            expr = expr.replace(name, value)
         for series in monitoring.prometheus.query_range(expr, start, end, 1.0):
             name = re.sub(r"\{\{(\w+)\}\}", lambda m: series["metric"].get(m[1], ""), query.legend)  # noqa: B023 - used at once
             points = [(float(at), float(value)) for at, value in series["values"]]

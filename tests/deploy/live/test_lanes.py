@@ -29,7 +29,6 @@ SETTINGS = {
 PAGED = 240.0
 SHUT_SECONDS, OPEN_SECONDS = 4.0, 1.5
 """Of a lane that flaps: shorter than what counts as closed for good (15 minutes, a hundredth)."""
-QUIET = {("Links", "waiting"): "the item that is referred to is found at once"}
 
 
 @dataclass(slots=True)
@@ -133,7 +132,7 @@ def test_a_lane_that_flaps_pages_though_the_intake_never_pauses(played: Played) 
     """Whoever is called learns which type it is; deals have nothing to do with it."""
     (page, *_) = played.told("ImporterPausedShare", "firing", played.start)
     assert "page" == page["labels"]["severity"]
-    assert f"/lanes/{LANE}" in page["annotations"]["description"]
+    assert f"lane {LANE}" in page["annotations"]["description"]
     assert [] == played.monitoring.pager.got("ImporterPaused", "firing")
     assert {("succeeded",)} == {tuple(each) for each in played.outcomes.values()}
 
@@ -158,4 +157,4 @@ def test_every_panel_on_lanes_shows_something(
     values = [float(value) for series in found for _, value in series["values"]]
     values = [value for value in values if not math.isnan(value)]
     assert values, f"{panel}: nothing for {filled(expr)}"
-    assert any(values) or (panel, legend) in QUIET, f"{panel}, {legend}: only zeros"
+    assert any(values), f"{panel}, {legend}: only zeros"

@@ -35,7 +35,7 @@ EMPTY = {
 QUIET = {
     ("Service levels", "slow"): "nobody waits a minute in a play of half a minute",
     ("State", "{{job}} blocked"): "the broker has no alarm in the play",
-    ("Uptime and stops", "last stop"): "who has drained is gone before the next scrape",
+    ("Length of the last stop", "last stop"): "who has drained is gone before the next scrape",
     ("Received and settled", "returned at a stop"): "as above; the log has both",
 }
 """Queries that see nothing but 0, each with its reason."""
@@ -49,7 +49,8 @@ BOOKS = (
 
 def filled(expr: str) -> str:
     """Return a panel's query as Grafana would send it."""
-    chosen = {"$__rate_interval": INTERVAL, "$job": "importer", "$entity_type": ".+"}
+    chosen = {"$__rate_interval": INTERVAL, "$job": "importer", "$namespace": ".*"}
+    chosen["$entity_type"] = ".+"
     for name, value in chosen.items():
         expr = expr.replace(name, value)
     return expr

@@ -231,6 +231,17 @@ def test_rates_are_taken_of_counters_only() -> None:
     assert [] == wrong
 
 
+def test_only_certificates_are_compared_with_prometheus_clock() -> None:
+    """Else a clock that is an hour off pages, or keeps silent."""
+    asking = {
+        rule.get("alert", rule.get("record"))
+        for path in FILES
+        for rule in rules(path)
+        if re.search(r"\b(time|timestamp|hour|day_of_\w+|minute)\(", str(rule["expr"]))
+    }
+    assert {"ImporterCertificateExpires"} == asking
+
+
 def test_unknown_metrics_are_noticed() -> None:
     """Prove that the check above can fail."""
     made_up = (

@@ -14,6 +14,7 @@ SCALER_KEYS = {
     "excludeUnacknowledged",
     "mode",
     "operation",
+    "pageSize",
     "protocol",
     "queueName",
     "useRegex",
@@ -53,7 +54,7 @@ def the_autoscaler_stops_nothing_at_work(rendered: Rendered) -> Iterator[str]:
 
 def the_autoscaler_counts_what_is_held_and_what_waits(rendered: Rendered) -> Iterator[str]:
     """Judge whether both the intake and the inner queues keep a pod, unacknowledged or not."""
-    asked = ("queueName", "useRegex", "operation")
+    asked = ("queueName", "useRegex", "operation", "pageSize")
     for scaled in rendered.all("ScaledObject"):
         triggers = [each["metadata"] for each in scaled["spec"]["triggers"]]
         for metadata in triggers:
@@ -64,7 +65,7 @@ def the_autoscaler_counts_what_is_held_and_what_waits(rendered: Rendered) -> Ite
                 yield f"keys that no scaler reads: {set(metadata) - SCALER_KEYS}"
         queues = [tuple(each.get(key) for key in asked) for each in triggers]
         intake = settings(rendered).rabbit.intake_queue
-        if queues != [(intake, None, None), (PARKED, "true", "sum")]:
+        if queues != [(intake, None, None, None), (PARKED, "true", "sum", "500")]:
             yield f"queues {queues}"
 
 
