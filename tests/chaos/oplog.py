@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,24 @@ TITLE = "Deal "
 
 
 class OperationLog:
-    """Collects the lines of one run; `write` puts them into a file, in the order of time."""
+    """Collects the lines of one run; `write` puts them into a file, in the order of time.
+
+    `on_note` is told of each line at once: of a frame, before it is passed on.
+    """
 
     def __init__(self, **run: Any) -> None:
         """Begin; the members are those of the first line."""
         self._start = time.monotonic()
         self._lines: list[dict[str, Any]] = []
+        self.on_note: Callable[[Mapping[str, Any]], None] = lambda _: None
         self.note("run", self._start, format=FORMAT, **run)
 
     def note(self, operation: str, moment: float | None = None, /, **members: Any) -> None:
         """Add a line; `moment`: of the monotonic clock, which all processes here share."""
         at = (time.monotonic() if moment is None else moment) - self._start
-        self._lines.append({"at": round(at, 6), "op": operation, **members})
+        line = {"at": round(at, 6), "op": operation, **members}
+        self._lines.append(line)
+        self.on_note(line)
 
     def text(self) -> str:
         """Return the log as it is written."""
