@@ -9,11 +9,14 @@ from typing import Any
 
 from service import factories
 from service.commands.terminal import say
+from service.domain.network import Cause
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.decoding import Decoder
 from service.rabbit.holding import Stalled
 from service.rabbit.reasons import why_ended
+from service.rabbit.rights import Rights, of_operator
 from service.rabbit.session import CannotConnect, Missing, Session, connect
+from service.rabbit.topology import Topology
 from service.settings.environment import load
 from service.settings.tree import Settings
 
@@ -43,14 +46,25 @@ Tell = Callable[[str], None]
 
 @asynccontextmanager
 async def command_runtime(
-    name: str, settings: Settings | None = None, tell: Tell = say
+    name: str,
+    settings: Settings | None = None,
+    tell: Tell = say,
+    *,
+    needs: Callable[[Topology], Rights] = of_operator,
 ) -> AsyncIterator[CommandRuntime]:
-    """Connect to the broker of the settings; the portal's are not needed."""
+    """Connect to the broker of the settings; the portal's are not needed.
+
+    `needs`: the rights of the broker's user that the work takes. Raises CannotStart where the
+    broker ends it.
+    """
     settings = settings or load(portal=False)
     async with connect(factories.address(settings.rabbit), name) as session:
         watch = asyncio.create_task(_tell_when_blocked(session, tell), name="blocked")
         try:
             yield CommandRuntime(settings, session, factories.decoder(settings))
+        except ConnectionLost as lost:
+            told = why_ended(str(lost), needs(factories.topology(settings.rabbit)))
+            raise factories.CannotStart(_ended(told)) from None
         finally:
             watch.cancel()
 
@@ -63,6 +77,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         return 1
     except ENDS as error:
         raise factories.CannotStart(in_words(error)) from None
+    finally:
+        work.close()  # else Python complains where somebody interrupts before it began
 
 
 def in_words(error: Exception) -> str:
@@ -74,10 +90,13 @@ def in_words(error: Exception) -> str:
                 "IMPORTER_RABBIT__URL name the right virtual host?"
             )
         case ConnectionLost():
-            ended = why_ended(str(error))
-            return f"the broker ended it: {ended.found}: {ended.remedy}"
+            return _ended(why_ended(str(error)))
         case _:
             return str(error)
+
+
+def _ended(why: Cause) -> str:
+    return f"the broker ended it: {why.found}: {why.remedy}"
 
 
 @contextmanager

@@ -113,14 +113,12 @@ class Confirmer:
         self._opening = asyncio.Lock()
         self._in_flight: dict[str, asyncio.Event] = {}
 
-    @property
-    def last_words(self) -> str:
-        """What the broker said when it ended the channel; empty where it said nothing."""
+    def lost(self) -> ConnectionLost:
+        """Return the end of the channel, with what the broker said where it said something."""
         closing = self._channel.closing
-        if not closing.done() or closing.cancelled():
-            return ""
-        error = closing.exception()
-        return str(error) if isinstance(error, AMQPError) else ""
+        told = closing.exception() if closing.done() and not closing.cancelled() else None
+        words = str(told) if isinstance(told, AMQPError) else ""
+        return ConnectionLost(words or "the connection was closed")
 
     async def send(self, message: Outgoing) -> PublishResult:
         """Publish one message; returns when its fate is known. May be called concurrently."""

@@ -16,12 +16,8 @@ from service.rabbit.waiting import waiting_of
 
 BLOCKED_SECONDS = 5.0
 """How long a publish may wait before the broker counts as blocked by an alarm."""
-
-
 PEEKED = 20
 """Messages of each inner queue that are looked at."""
-DEFAULT_EXCHANGE = "amq.default"
-"""What rights call the exchange that leads to every queue by its name."""
 
 
 class Presence(StrEnum):

@@ -17,6 +17,7 @@ from service.rabbit.connection import ConnectionLost, broker_errors, leave, unle
 from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import RPC_SECONDS, Reading, newest
 from service.rabbit.notes import Note, NoteKind, Owner
+from service.rabbit.reasons import why_ended
 from service.rabbit.session import Session
 
 READ_SECONDS = 15.0
@@ -121,7 +122,7 @@ async def visit(session: Session, queue: str, owner: Owner) -> AsyncIterator[Vis
     try:
         end = await _end(channel, queue, owner)
     except ConnectionLost as lost:
-        raise NoMemoryError(f"queue {queue} cannot be read: {lost}") from None
+        raise NoMemoryError(f"queue {queue} cannot be read: {_told(lost)}") from None
     try:
         yield Visit(channel, queue, owner, end)
     finally:
@@ -135,5 +136,9 @@ async def _end(channel: Channel, queue: str, owner: Owner) -> notes.Read | None:
         except ChannelNotFoundEntity:
             raise NoMemoryError(f"there is no queue {queue}") from None
         except AMQPChannelError as refused:
-            raise NoMemoryError(f"queue {queue} may not be used: {refused}") from None
+            raise NoMemoryError(f"queue {queue} may not be used: {_told(refused)}") from None
     return await newest(channel, queue, owner)
+
+
+def _told(error: Exception) -> str:
+    return ": ".join(why_ended(str(error)))

@@ -14,9 +14,12 @@ from service.domain import network
 from service.domain.addresses import bracketed
 from service.domain.network import Cause, Peer
 from service.rabbit.address import CONNECT_SECONDS, PORTS, CertificatesUnusable
+from service.rabbit.rights import Rights, granting
 
 _REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
 """From RabbitMQ 4.0 on, the broker names the missing right: configure, write or read."""
+_WHO = re.compile(r" in vhost '(?P<vhost>.*)' refused for user '(?P<user>.*)'")
+RUN_AGAIN = "nothing is lost: run it again"
 _TOLD = re.compile(r"[A-Z][A-Z_]{3,} - [^\"\n]*")
 """A reply of the broker, such as `CONNECTION_FORCED - broker forced connection closure`."""
 BROKER = Peer(
@@ -40,15 +43,24 @@ def why(error: BaseException, *, tls: bool) -> Cause:
     return told or Cause(f"failed ({type(error).__name__})", "see the broker's log")
 
 
-def why_ended(words: str) -> Cause:
-    """Return why the broker ended a command's work, from its own words, and the remedy."""
+def why_ended(words: str, needed: Rights | None = None) -> Cause:
+    """Return why the broker ended a command's work, from its own words, and the remedy.
+
+    Where a right is missing, with the command that gives the user what is `needed`, if that is
+    known.
+    """
     refused = _REFUSED.search(words)
     if refused is None:
         told = _TOLD.search(words)
         found = told[0] if told else "the connection was cut"
-        return Cause(found, "nothing is lost: run it again")
+        return Cause(found, RUN_AGAIN)
     pattern = f"{refused['right']} pattern" if refused["right"] else "patterns"
-    return Cause(refused["words"], f"extend the user's {pattern} (rabbitmqctl set_permissions)")
+    remedy = f"extend the user's {pattern}"
+    who = _WHO.search(refused["words"])
+    if who and needed:
+        command = granting(who["user"], who["vhost"], needed)
+        remedy += f"; this sets all three to what it takes: {command}"
+    return Cause(refused["words"], remedy)
 
 
 def _refusal(cause: BaseException) -> Cause | None:

@@ -11,7 +11,7 @@ from aiormq.abc import FieldValue
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
 from service.domain.parking import DOUBTFUL, LINKS
-from service.rabbit.connection import ConnectionLost, broker_errors
+from service.rabbit.broken import ConnectionLost, broker_errors
 
 RPC_SECONDS = 10.0
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
 from tests.support.environment import Environment
-from tests.support.letters import INTAKE_QUEUE, Letters
+from tests.support.letters import INTAKE_QUEUE, Letters, letter
 from tests.support.node import RabbitNode
 from tests.support.patience import patient
 from tests.support.ports import free_port
@@ -464,24 +465,29 @@ async def test_an_empty_file_is_told(commands: Commands, letters: Letters, tmp_p
     assert "empty.jsonl is empty" in done.err
 
 
-async def test_a_user_who_may_not_write_is_told_the_right_that_is_missing(
+async def test_a_user_who_may_not_write_is_told_the_command_that_gives_the_right(
     broker: Broker, vhost: str, letters: Letters
 ) -> None:
-    """The commonest mistake of a set-up: repeating it helps nobody."""
+    """The commonest mistake of a set-up: to repeat it helps nobody, the command does."""
     user = f"low-{uuid.uuid4().hex[:8]}"
     broker.api("PUT", f"users/{user}", {"password": "pw", "tags": ""})
     rights = {"configure": "^$", "write": "^$", "read": ".*"}
-    broker.api("PUT", f"permissions/{quote(vhost, safe='')}/{user}", rights)
+    permissions = f"permissions/{quote(vhost, safe='')}/{user}"
+    broker.api("PUT", permissions, rights)
     url = urlsplit(broker.url(vhost))
-    address = f"amqp://{user}:pw@{url.hostname}:{url.port}{url.path}"
+    low = Commands(f"amqp://{user}:pw@{url.hostname}:{url.port}{url.path}")
+    await letters.put(letter("e-1"))
     try:
-        done = await Commands(address).run("publish", stdin=lines(3))
+        for command in (("publish",), ("dlq", "redrive", "--yes")):
+            done = await low.run(*command, stdin=lines(3))
+            error = done.err.splitlines()[-1]
+            assert (1, True) == (done.code, error.startswith("error: "))
+            assert "access to exchange 'crm.items'" in error
+            assert "run it again" not in error
+            told = shlex.split(error.partition("rabbitmqctl ")[2])
+            assert ["set_permissions", "-p", vhost, user] == told[:4]
+            broker.api("PUT", permissions, dict(zip(rights, told[4:], strict=True)))
+            assert 0 == (await low.run(*command, stdin=lines(3))).code
+            broker.api("PUT", permissions, rights)
     finally:
         broker.api("DELETE", f"users/{user}")
-    assert 1 == done.code
-    assert "ended early: nothing was confirmed" in done.err
-    error = done.err.splitlines()[-1]
-    assert error.startswith("error: ")
-    assert "access to exchange 'crm.items'" in error
-    assert "rabbitmqctl set_permissions" in error
-    assert "run it again" not in error

@@ -1,15 +1,18 @@
 """Decides whether the broker's user may do what the importer does there."""
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from service.commands.check.rows import Row, fail, ok, unknown
 from service.rabbit.inspection import BrokerInspection, Presence
+from service.rabbit.rights import NOTHING, Rights, granting, of_service
 from service.rabbit.topology import Topology
 
-_RIGHTS = ("configure", "write", "read")
+SETS_ALL = (
+    "its patterns are not told here: this command sets all three, to what the importer needs and "
+    "no more"
+)
 
 
 class Account(NamedTuple):
@@ -25,11 +28,20 @@ class Account(NamedTuple):
 
 
 class Need(NamedTuple):
-    """A right (`configure`, `write` or `read`) on a thing, and what it is for."""
+    """A right (`configure`, `write` or `read`) on a thing, and what it is for.
+
+    `pattern`: what gives it where the thing is one of many.
+    """
 
     right: str
     name: str
     purpose: str
+    pattern: str = ""
+
+    @property
+    def given_by(self) -> str:
+        """The pattern that gives it."""
+        return self.pattern or f"^{re.escape(self.name)}$"
 
 
 def needs(topology: Topology, inspection: BrokerInspection) -> list[Need]:
@@ -54,8 +66,13 @@ def needs(topology: Topology, inspection: BrokerInspection) -> list[Need]:
     return wanted
 
 
-def rights_row(account: Account, wanted: Iterable[Need], rights: Mapping[str, str]) -> Row:
-    """Judge the rights that the management API told; a pattern matches anywhere in a name."""
+def rights_row(
+    account: Account, wanted: Iterable[Need], rights: Mapping[str, str], command: str
+) -> Row:
+    """Judge the rights that the management API told; a pattern matches anywhere in a name.
+
+    `command`: what gives all that is lacking, on inner queues too.
+    """
     missing = lacking(wanted, rights)
     if not missing:
         return ok("broker.rights", account.subject, "may do all that the importer does")
@@ -64,7 +81,7 @@ def rights_row(account: Account, wanted: Iterable[Need], rights: Mapping[str, st
         account.subject,
         told(missing),
         f"extend the user's {_named(missing)} pattern",
-        granting(account, missing, rights),
+        command,
     )
 
 
@@ -73,7 +90,7 @@ def lacking(wanted: Iterable[Need], rights: Mapping[str, str]) -> list[Need]:
     return [need for need in wanted if not _allows(rights.get(need.right, ""), need.name)]
 
 
-def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspection) -> Row:
+def tried_row(account: Account, names: Topology, inspection: BrokerInspection) -> Row:
     """Judge by what was tried over AMQP: publishes in a transaction that was rolled back."""
     denied = [
         Need("write", name, "publish") for name, may in inspection.writable.items() if not may
@@ -83,9 +100,8 @@ def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspec
             "broker.rights",
             account.subject,
             told(denied),
-            f"extend the user's {_named(denied)} pattern; its patterns are not told here: this "
-            "command sets all three, to what the importer needs and no more",
-            granting(account, [*wanted, *denied], {}),
+            f"extend the user's {_named(denied)} pattern; {SETS_ALL}",
+            all_rights(account, names),
         )
     may = ", ".join(inspection.writable)
     found = f"may publish to {may}" if may else "not told"
@@ -98,16 +114,20 @@ def tried_row(account: Account, wanted: Iterable[Need], inspection: BrokerInspec
     )
 
 
-def granting(account: Account, missing: Sequence[Need], rights: Mapping[str, str]) -> str:
+def all_rights(account: Account, names: Topology) -> str:
+    """Return the command that gives all that the importer needs, where nothing else is known."""
+    return granting(account.user, account.vhost, of_service(names))
+
+
+def extending(account: Account, missing: Sequence[Need], rights: Mapping[str, str]) -> str:
     """Return the command that gives what is lacking beside what is there."""
     patterns = []
-    for right in _RIGHTS:
-        names = dict.fromkeys(need.name for need in missing if need.right == right)
+    for right in Rights._fields:
+        added = dict.fromkeys(need.given_by for need in missing if need.right == right)
         own = rights.get(right, "")
-        kept = [own] if own and _allows(f"({own})|.", "x") else []
-        patterns.append("|".join([*kept, *(f"^{re.escape(name)}$" for name in names)]))
-    words = ("rabbitmqctl", "set_permissions", "-p", account.vhost, account.user)
-    return shlex.join([*words, *patterns])
+        kept = [own] if own not in {"", NOTHING} and _allows(f"({own})|.", "x") else []
+        patterns.append("|".join([*kept, *added]))
+    return granting(account.user, account.vhost, Rights(*patterns))
 
 
 def _allows(pattern: str, name: str) -> bool:
@@ -126,4 +146,4 @@ def told(missing: Iterable[Need]) -> str:
 
 def _named(missing: Iterable[Need]) -> str:
     rights = {need.right for need in missing}
-    return " and ".join(each for each in _RIGHTS if each in rights)
+    return " and ".join(each for each in Rights._fields if each in rights)

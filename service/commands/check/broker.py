@@ -10,7 +10,7 @@ from yarl import URL
 from service.commands.check import access, queues
 from service.commands.check.access import Account
 from service.commands.check.described import DescribedQueue
-from service.commands.check.inner import inner_rights, inner_rows
+from service.commands.check.inner import inner_needs, inner_rights, inner_rows, tried_inner
 from service.commands.check.rows import Row, Status, fail, ok, unknown, warn
 from service.factories import CannotStart, address, topology
 from service.rabbit.connection import Address
@@ -64,11 +64,10 @@ async def broker_rows(
         *rows,
         *told,
         _alarms(found, described),
-        _rights(names, found, described, account),
+        *_rights(names, found, described, account),
         *_exchanges(names, found, described),
         *(row for queue in names.queues for row in _queue(names, queue, found, described, hold)),
-        *inner_rows(names, portal, found, account),
-        *_inner_rights(names, described, account),
+        *inner_rows(names, portal, found),
     ]
 
 
@@ -138,17 +137,17 @@ def _alarms(found: BrokerInspection, described: Described | None) -> Row:
 
 def _rights(
     names: Topology, found: BrokerInspection, described: Described | None, account: Account
-) -> Row:
-    wanted = access.needs(names, found)
+) -> list[Row]:
+    """Judge what the user may do; whatever is lacking, one command gives all of it."""
     if described is None or described.rights is None:
-        return access.tried_row(account, wanted, found)
-    return access.rights_row(account, wanted, described.rights)
-
-
-def _inner_rights(names: Topology, described: Described | None, account: Account) -> list[Row]:
-    if described is None or described.rights is None:
-        return []
-    return inner_rights(names, account, described.rights)
+        return [access.tried_row(account, names, found), *tried_inner(names, account, found)]
+    rights, wanted, inner = described.rights, access.needs(names, found), inner_needs(names)
+    missing = access.lacking([*wanted, *inner], rights)
+    command = access.extending(account, missing, rights)
+    return [
+        access.rights_row(account, wanted, rights, command),
+        *inner_rights(names, account, rights, command),
+    ]
 
 
 def _exchanges(names: Topology, found: BrokerInspection, described: Described | None) -> list[Row]:

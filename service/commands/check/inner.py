@@ -1,11 +1,12 @@
 """Judges the memory and the inner queues: what is missing costs no start, but a promise."""
 
-import shlex
+import re
 from collections.abc import Mapping
 
-from service.commands.check.access import Account, Need, granting, lacking, told
+from service.commands.check.access import SETS_ALL, Account, Need, all_rights, lacking, told
 from service.commands.check.rows import Row, ok, warn
-from service.rabbit.inspection import DEFAULT_EXCHANGE, BrokerInspection, Presence, Seen
+from service.rabbit.inspection import BrokerInspection, Presence, Seen
+from service.rabbit.rights import DEFAULT_EXCHANGE
 from service.rabbit.topology import Topology
 
 PAUSES = "a closed lane pauses the whole intake, and what waits does so within the prefetch"
@@ -13,9 +14,7 @@ FORGETS = "a repeat is not recognised after a restart, and what was in a call is
 _CHECK = "inner.queues"
 
 
-def inner_rows(
-    names: Topology, portal: str, found: BrokerInspection, account: Account
-) -> list[Row]:
+def inner_rows(names: Topology, portal: str, found: BrokerInspection) -> list[Row]:
     """Return a row for the memory, and one for each inner queue that is there or always made."""
     rows = [_memory(names, found)]
     if not names.parked:
@@ -28,31 +27,44 @@ def inner_rows(
         if name.startswith(f"{names.parked}.")
         and (name in always or seen.presence is not Presence.MISSING)
     ]
-    if found.may_fill is False:
-        denied = [Need("write", DEFAULT_EXCHANGE, "fill them")]
-        rows.append(
-            warn(
-                "inner.rights",
-                account.subject,
-                f"{told(denied)}: {PAUSES}; the memory is off",
-                "extend the user's write pattern; the command sets all three, to what the "
-                "shipped definitions give",
-                _shipped(names, account),
-            )
-        )
     return rows
 
 
-def inner_rights(names: Topology, account: Account, rights: Mapping[str, str]) -> list[Row]:
-    """Judge the rights on inner queues and memory, where the management API tells them."""
+def tried_inner(names: Topology, account: Account, found: BrokerInspection) -> list[Row]:
+    """Judge the right to fill inner queues and memory by what was tried over AMQP."""
+    if not names.parked or found.may_fill is not False:
+        return []
+    denied = [Need("write", DEFAULT_EXCHANGE, "fill them")]
+    return [
+        warn(
+            "inner.rights",
+            account.subject,
+            f"{told(denied)}: {PAUSES}; the memory is off",
+            f"extend the user's write pattern; {SETS_ALL}",
+            all_rights(account, names),
+        )
+    ]
+
+
+def inner_needs(names: Topology) -> list[Need]:
+    """Return every right on inner queues and memory that the importer will use."""
     wanted = []
     if names.memory:
         wanted += [Need("read", names.memory, "know what was noted")]
     if names.parked:
-        lane = f"{names.parked}.128"
-        wanted += [Need("configure", lane, "make a lane's queue"), Need("read", lane, "read it")]
-    wanted += [Need("write", DEFAULT_EXCHANGE, "fill them")] if wanted else []
-    missing = lacking(wanted, rights)
+        lane, lanes = f"{names.parked}.128", rf"^{re.escape(names.parked)}\..*$"
+        wanted += [
+            Need("configure", lane, "make a lane's queue", lanes),
+            Need("read", lane, "read it", lanes),
+        ]
+    return [*wanted, Need("write", DEFAULT_EXCHANGE, "fill them")] if wanted else []
+
+
+def inner_rights(
+    names: Topology, account: Account, rights: Mapping[str, str], command: str
+) -> list[Row]:
+    """Judge the rights on inner queues and memory, where the management API tells them."""
+    missing = lacking(inner_needs(names), rights)
     if not missing:
         return []
     return [
@@ -61,7 +73,7 @@ def inner_rights(names: Topology, account: Account, rights: Mapping[str, str]) -
             account.subject,
             f"{told(missing)}: {PAUSES if names.parked else FORGETS}",
             "extend the user's patterns",
-            granting(account, missing, rights),
+            command,
         )
     ]
 
@@ -107,18 +119,3 @@ def _strangers(subject: str, seen: Seen, strangers: set[str]) -> Row:
 
 def _give_read(name: str) -> str:
     return f"give the user the read right on {name}"
-
-
-def _shipped(names: Topology, account: Account) -> str:
-    """Return the command that gives all; empty where names have no common beginning."""
-    base = names.intake_queue.rpartition(".")[0]
-    if not base or (names.parked, names.memory) != (f"{base}.parked", f"{base}.memory"):
-        return ""
-    intake = base.replace(".", r"\.")
-    patterns = (
-        rf"^{intake}\.parked\..*$",
-        rf"^(amq\.default|{intake}(\..*)?)$",
-        rf"^{intake}\.(import|dlq|memory|parked\..*)$",
-    )
-    words = ("rabbitmqctl", "set_permissions", "-p", account.vhost, account.user)
-    return shlex.join([*words, *patterns])

@@ -18,7 +18,6 @@ from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import FailureKind
 from service.factories import CannotStart
 from service.rabbit.confirms import PublishResult
-from service.rabbit.connection import ConnectionLost
 from service.rabbit.letters import Letter, decoded, redriven
 
 DOUBTFUL = "stays: perhaps in the CRM"
@@ -92,6 +91,8 @@ class Redrive:
             await reading.snapshot.settle(window, gone)
             self._count(chosen, results)
             self.untried -= len(window)
+            if PublishResult.LOST in results:
+                raise reading.snapshot.confirmer.lost()
             reading.enough = self._is_enough(results)
         if self._is_at_limit or not (reading.enough or reading.ended_early):
             self.untried = 0
@@ -164,8 +165,6 @@ class Redrive:
             )
 
     def _is_enough(self, results: Sequence[PublishResult]) -> bool:
-        if PublishResult.LOST in results:
-            raise ConnectionLost("the connection was closed")
         nothing_is_bound = set(results) == {PublishResult.RETURNED}
         return nothing_is_bound or PublishResult.NACKED in results or self._is_at_limit
 

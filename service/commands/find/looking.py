@@ -16,6 +16,7 @@ from service.rabbit.letters import Letter, text
 from service.rabbit.memory_visit import NoMemoryError, Visit
 from service.rabbit.parked import InnerDepth, Parked, parked_id, read_parked
 from service.rabbit.reasons import why_ended
+from service.rabbit.rights import of_operator
 from service.rabbit.session import Missing
 from service.rabbit.snapshot import open_snapshot
 
@@ -79,7 +80,8 @@ class _Look:
 
     def _refused(self, place: str, lost: ConnectionLost) -> None:
         """Note what the broker refused; a connection that is gone ends the look later on."""
-        self.found.hidden.append(Hidden(place, ": ".join(why_ended(str(lost)))))
+        needed = of_operator(factories.topology(self.work.settings.rabbit))
+        self.found.hidden.append(Hidden(place, ": ".join(why_ended(str(lost), needed))))
 
     async def _wait_in(self, queue: InnerDepth) -> None:
         async with hold(self.work.session, queue.name) as holding:

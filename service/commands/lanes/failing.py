@@ -24,6 +24,7 @@ from service.rabbit.confirms import Confirmer
 from service.rabbit.encoding import Encoder, Outgoing
 from service.rabbit.memory_visit import NoMemoryError, Visit
 from service.rabbit.parked import Parked
+from service.rabbit.rights import of_ender
 from service.settings.environment import load
 from service.settings.tree import Settings
 
@@ -112,7 +113,7 @@ def failing(options: argparse.Namespace) -> int:
 
 async def _count(entity_type_id: int, settings: Settings, counted: Tally) -> int:
     """Count what would end; every event stays."""
-    async with command_runtime("lanes fail", settings) as work:
+    async with command_runtime("lanes fail", settings, needs=of_ender) as work:
         counts = await count_ends(work, entity_type_id, counted)
     _show(counts, "end")
     if counted.ended_early:
@@ -138,7 +139,7 @@ async def count_ends(
 
 async def _fail(entity_type_id: int, settings: Settings, most: int | None) -> int:
     tally, ended_as = Tally(), Counter[tuple[str, str]]()
-    async with command_runtime("lanes fail", settings) as work:
+    async with command_runtime("lanes fail", settings, needs=of_ender) as work:
         try:
             await end_all(work, entity_type_id, most, tally, ended_as)
         finally:

@@ -12,7 +12,6 @@ from service.commands.runtime import CommandRuntime
 from service.commands.watching import AtTerminal, Watcher
 from service.domain.parking import DOUBTFUL, LINKS
 from service.rabbit.confirms import Confirmer, PublishResult
-from service.rabbit.connection import ConnectionLost
 from service.rabbit.encoding import Outgoing, bare, bodyless
 from service.rabbit.holding import hold
 from service.rabbit.memory_visit import NoMemoryError, Visit
@@ -154,7 +153,7 @@ class Sender:
         nobody = set(results) == {PublishResult.RETURNED}
         self.tally.refused |= nobody or PublishResult.NACKED in results
         if PublishResult.LOST in results:
-            raise ConnectionLost(self.confirmer.last_words or "the connection was closed")
+            raise self.confirmer.lost()
         return [result is PublishResult.CONFIRMED for result in results]
 
     async def _one(self, message: Outgoing) -> PublishResult:

@@ -22,7 +22,8 @@ from service.commands.runtime import command_runtime, run, stoppable
 from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer
 from service.rabbit.connection import ConnectionLost
-from service.rabbit.reasons import why_ended
+from service.rabbit.reasons import RUN_AGAIN, why_ended
+from service.rabbit.rights import of_upstream
 
 
 @dataclass(slots=True, eq=False)
@@ -132,7 +133,7 @@ def main(options: argparse.Namespace) -> int:
 async def _publish(options: argparse.Namespace, descriptor: int) -> int:
     wanted = Wanted(options.format, options.entity_type, options.id_column, options.encoding)
     name = STANDARD_INPUT if options.file == STDIN else options.file
-    async with command_runtime("publish") as work:
+    async with command_runtime("publish", needs=of_upstream) as work:
         exchange = work.settings.rabbit.intake_exchange
         await work.session.needs_exchange(exchange)
         channel = partial(work.session.channel, confirms=True)
@@ -174,11 +175,10 @@ async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None
         if feed.has_begun:
             feed.report()
             feed.tell_how_to_go_on()
-        if isinstance(error, ConnectionLost):
+        if isinstance(error, ConnectionLost) and feed.sender.last is not None:
             ended = why_ended(str(error))
-            # How to go on is told already, where anything was confirmed.
-            remedy = "" if feed.sender.last else f": {ended.remedy}"
-            raise CannotStart(f"the broker ended it: {ended.found}{remedy}") from None
+            if ended.remedy == RUN_AGAIN:  # how to go on is told already
+                raise CannotStart(f"the broker ended it: {ended.found}") from None
         raise
     finally:
         source.is_closed = True

@@ -11,7 +11,6 @@ from service.commands.terminal import say
 from service.domain.retry import broker_delay
 from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer, PublishResult
-from service.rabbit.connection import ConnectionLost
 from service.rabbit.intake import intake_message
 
 MAX_IN_FLIGHT = 500
@@ -97,7 +96,7 @@ class Sender:
                     "importer run?"
                 )
             case _:
-                raise ConnectionLost(self.confirmer.last_words)
+                raise self.confirmer.lost()
 
     async def _confirmed(self, record: Record) -> PublishResult:
         """Publish until the broker takes it or can say no more; a full queue is tried again."""

@@ -11,7 +11,7 @@ import aio_pika
 import pytest
 
 from service.commands.check.access import Account
-from service.commands.check.inner import inner_rows
+from service.commands.check.inner import inner_rows, tried_inner
 from service.commands.check.rows import Status
 from service.factories import topology
 from service.rabbit.connection import Address
@@ -258,12 +258,12 @@ async def test_what_waits_is_looked_at_and_stays(
         found = await look(amqp_url)
         assert (1, {name: {"other.example"}}) == (found.inner[name].ready, found.portals)
         await wait_until(lambda: _holds(upstream, name, 1))
-    rows = {row.subject: row for row in inner_rows(NAMES, "portal.example", found, ACCOUNT)}
+    rows = {row.subject: row for row in inner_rows(NAMES, "portal.example", found)}
     row = rows[f"queue {name}"]
     assert Status.WARN is row.status
     assert "other.example" in row.found
     assert Status.OK is rows[f"queue {NAMES.parked}.links"].status
-    ours = inner_rows(NAMES, "other.example", found, ACCOUNT)
+    ours = inner_rows(NAMES, "other.example", found)
     assert {Status.OK} == {row.status for row in ours}
 
 
@@ -274,8 +274,7 @@ async def _holds(upstream: Upstream, queue: str, count: int) -> bool:
 async def test_who_may_not_fill_inner_queues_is_told(limited: str, amqp_url: str) -> None:
     """A closed lane would pause the whole intake."""
     found = await look(limited)
-    rows = inner_rows(NAMES, "portal.example", found, ACCOUNT)
-    told = [row for row in rows if row.check == "inner.rights"]
-    assert [Status.WARN] == [row.status for row in told]
-    assert "pauses the whole intake" in told[0].found
-    assert "amq" in told[0].command
+    [told] = tried_inner(NAMES, ACCOUNT, found)
+    assert Status.WARN is told.status
+    assert "pauses the whole intake" in told.found
+    assert "amq" in told.command

@@ -1,7 +1,10 @@
 """Command line: help, exit codes, and one readable line for what a user can cause."""
 
 import logging
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -138,3 +141,19 @@ def test_a_bad_setting_never_reaches_the_terminal_raw(
     shown = capsys.readouterr().err
     assert [] == [sign for sign in "\x1b\x07\x9b\u202e\u2028" if sign in shown]
     assert "\nerror: forged" not in shown
+
+
+def test_ctrl_c_before_the_program_is_read_ends_it_without_a_trace() -> None:
+    """The system ends it, as any program that has not begun yet."""
+    early = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "service.commands":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from service.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", early], capture_output=True, check=False)
+    assert (-signal.SIGINT, b"", b"") == (done.returncode, done.stdout, done.stderr)

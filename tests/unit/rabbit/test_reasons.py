@@ -9,6 +9,7 @@ from aiormq.exceptions import AMQPConnectionError, InvalidFrameError, ProbableAu
 from yarl import URL
 
 from service.rabbit.reasons import node, why, why_ended
+from service.rabbit.rights import Rights
 
 
 def wrapped(cause: BaseException, around: BaseException | None = None) -> BaseException:
@@ -95,12 +96,15 @@ def test_addresses_are_shown_without_what_is_secret(url: str, shown: str) -> Non
         (
             "ChannelAccessRefused: ACCESS_REFUSED - access to exchange 'e' in vhost '/' refused",
             "access to exchange 'e' in vhost '/' refused",
-            "extend the user's patterns (rabbitmqctl set_permissions)",
+            "extend the user's patterns",
         ),
         (
             "ACCESS_REFUSED - write access to exchange 'e' in vhost '/' refused for user 'u'",
             "write access to exchange 'e' in vhost '/' refused for user 'u'",
-            "extend the user's write pattern (rabbitmqctl set_permissions)",
+            (
+                "extend the user's write pattern; this sets all three to what it takes: "
+                "rabbitmqctl set_permissions -p / u '^$' w r"
+            ),
         ),
         ("CONNECTION_FORCED - shutdown", "CONNECTION_FORCED - shutdown", "nothing is lost"),
         (
@@ -120,6 +124,6 @@ def test_what_ended_a_command_is_told_with_the_right_that_is_missing(
     words: str, found: str, remedy: str
 ) -> None:
     """Each version of the broker words it otherwise; running it again mends no right."""
-    ended = why_ended(words)
+    ended = why_ended(words, Rights("^$", "w", "r"))
     assert found == ended.found
     assert ended.remedy.startswith(remedy)

@@ -26,20 +26,20 @@ def found(presence: Presence) -> BrokerInspection:
 
 def test_what_run_makes_itself_is_no_trouble() -> None:
     """And a lane's queue is not told of before it is there."""
-    rows = inner_rows(NAMES, "p", found(Presence.MISSING), ACCOUNT)
+    rows = inner_rows(NAMES, "p", found(Presence.MISSING))
     assert {Status.OK} == {row.status for row in rows}
     assert not [row for row in rows if "128" in row.subject]
 
 
 def test_a_memory_that_nobody_declared_is_told() -> None:
     """Where the topology is somebody else's."""
-    rows = inner_rows(replace(NAMES, declare=False), "p", found(Presence.MISSING), ACCOUNT)
+    rows = inner_rows(replace(NAMES, declare=False), "p", found(Presence.MISSING))
     assert ["inner.memory"] == [row.check for row in rows if row.status is Status.WARN]
 
 
 def test_no_names_are_told_with_what_follows() -> None:
     """Both are choices that somebody may have made without knowing."""
-    rows = inner_rows(replace(NAMES, memory="", parked=""), "p", BrokerInspection(), ACCOUNT)
+    rows = inner_rows(replace(NAMES, memory="", parked=""), "p", BrokerInspection())
     assert {Status.WARN} == {row.status for row in rows}
     assert 2 == len(rows)
     assert any("pauses the whole intake" in row.found for row in rows)
@@ -47,21 +47,21 @@ def test_no_names_are_told_with_what_follows() -> None:
 
 def test_what_may_not_be_read_is_told() -> None:
     """What were parked there could not be taken out again."""
-    hidden = inner_rows(NAMES, "p", found(Presence.HIDDEN), ACCOUNT)
+    hidden = inner_rows(NAMES, "p", found(Presence.HIDDEN))
     assert {Status.WARN} == {row.status for row in hidden}
     there = found(Presence.THERE)
     there.unreadable.add(f"{NAMES.parked}.128")
-    rows = inner_rows(NAMES, "p", there, ACCOUNT)
+    rows = inner_rows(NAMES, "p", there)
     assert [f"queue {NAMES.parked}.128"] == [
         row.subject for row in rows if row.status is Status.WARN
     ]
 
 
 def test_the_shipped_rights_are_enough() -> None:
-    """Without one of them the command gives it, beside what is there."""
-    assert [] == inner_rights(NAMES, ACCOUNT, SHIPPED)
+    """Without one of them a row names it, with the command that gives all that is lacking."""
+    assert [] == inner_rights(NAMES, ACCOUNT, SHIPPED, "")
     for right in SHIPPED:
-        [row] = inner_rights(NAMES, ACCOUNT, {**SHIPPED, right: ""})
+        [row] = inner_rights(NAMES, ACCOUNT, {**SHIPPED, right: ""}, "the command")
         assert Status.WARN is row.status
         assert right in row.found
-        assert "set_permissions" in row.command
+        assert "the command" == row.command

@@ -41,6 +41,9 @@ class Scripted:
     async def settle(self, window: Iterable[Letter], gone: Iterable[Letter]) -> None:
         pass
 
+    def lost(self) -> ConnectionLost:
+        return ConnectionLost("CONNECTION_FORCED")
+
     async def send(self, message: Outgoing) -> PublishResult:
         assert "item.2" == message.routing_key
         return next(self._results)

@@ -25,12 +25,13 @@ DECODER = Decoder(external_ids=ExternalIds("crm-importer"), max_bytes=100_000)
 class Scripted:
     """A broker that says what it is told to say, when it is told."""
 
-    last_words = "CONNECTION_FORCED"
-
     def __init__(self) -> None:
         self.results: dict[str, deque[asyncio.Future[PublishResult]]] = defaultdict(deque)
         self.sent: list[str] = []
         self.arrivals: asyncio.Queue[str] = asyncio.Queue()
+
+    def lost(self) -> ConnectionLost:
+        return ConnectionLost("CONNECTION_FORCED")
 
     async def send(self, message: Outgoing) -> PublishResult:
         unique = str(message.properties.message_id)
