@@ -1,5 +1,6 @@
 """Builds the environment that a rendered pod would have, and reads it as the service would."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -8,6 +9,7 @@ from service.settings import environment
 from service.settings.tree import Settings
 from tests.deploy.static.manifests import Manifest, Rendered
 
+FILLED = re.compile(r"\$\((\w+)\)")
 # Of the Secret that comes from outside.
 MADE_UP = {
     "rabbit_url": "amqp://importer:s3cret@rabbitmq:5672/",
@@ -32,8 +34,12 @@ def variables(rendered: Rendered) -> Iterator[tuple[str, str]]:
     maps = _maps(rendered)
     for source in container["envFrom"]:
         yield from maps.get(source.get("configMapRef", {}).get("name"), {}).items()
+    known: dict[str, str] = {}
     for each in container["env"]:
-        yield each["name"], each.get("value", "")
+        # Kubernetes fills one into another, in their order.
+        filled = FILLED.sub(lambda name: known.get(name[1], name[0]), each.get("value", ""))
+        known[each["name"]] = filled
+        yield each["name"], filled
 
 
 def volume_of(rendered: Rendered, path: PurePosixPath) -> Manifest:

@@ -56,8 +56,8 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         (ONE + "volumeMounts.0.readOnly", GONE),
     ],
     pods.no_secret_is_a_variable: [
-        (ONE + "env.0.value", "amqp://importer:s3cret@rabbitmq/"),
-        (ONE + "env.0", {"name": "IMPORTER_RABBIT__URL", **FROM_SECRET}),
+        (ONE + "env.2.value", "amqp://importer:s3cret@rabbitmq/"),
+        (ONE + "env.2", {"name": "IMPORTER_RABBIT__URL", **FROM_SECRET}),
         (ONE + "envFrom.0", {"secretRef": {"name": "crm-importer"}}),
         (CONFIG + "IMPORTER_BITRIX__WEBHOOK_URL", SECRET_URL),
     ],
@@ -66,7 +66,7 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         ("production/ConfigMap/kind", "Secret"),
     ],
     pods.secrets_are_files: [
-        (ONE + "env.0.value", "/tmp/rabbit_url"),
+        (ONE + "env.2.value", "/tmp/rabbit_url"),
         (POD + "volumes.0.secret.defaultMode", 0o444),
     ],
     pods.probes_ask_the_right_paths: [
@@ -135,12 +135,12 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         (CONFIG + "IMPORTER_BATCH__WINDOW", "2"),
         (CONFIG + "IMPORTER_BATCH__SLOTS", "many"),
         (CONFIG + "IMPORTER_RABBIT__HOLD_SECONDS", "60"),
-        (ONE + "env.0.value", "/etc/crm-importer/secrets/rabbit"),
-        (ONE + "env.1", GONE),
+        (ONE + "env.2.value", "/etc/crm-importer/secrets/rabbit"),
+        (ONE + "env.3", GONE),
         (ONE + "volumeMounts.0.mountPath", "/secrets"),
         ("local/Deployment/spec.template.spec.volumes.0.configMap.name", "crm-importer"),
     ],
-    configuration.neighbours_are_named: [(ONE + "env.0", GONE), (ONE + "env.1", GONE)],
+    configuration.neighbours_are_named: [(ONE + "env.2", GONE), (ONE + "env.3", GONE)],
     configuration.the_drain_ends_before_the_kill: [
         (POD + "terminationGracePeriodSeconds", GONE),
         (POD + "terminationGracePeriodSeconds", 90),
@@ -183,15 +183,18 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         (MONITOR + "podMetricsEndpoints.0.path", "/"),
         (MONITOR + "podMetricsEndpoints.0.scrapeTimeout", "30s"),
     ],
-    operators.only_what_is_needed_passes: [
+    operators.only_who_asks_for_figures_comes_in: [
         (INWARD + "policyTypes", []),
-        (OUTWARD + "policyTypes", ["Ingress"]),
         (INWARD + "ingress.0.from", GONE),
         (INWARD + "ingress.0.ports.0.port", 22),
+    ],
+    operators.only_what_is_needed_goes_out: [
+        (OUTWARD + "policyTypes", ["Ingress"]),
         (OUTWARD + "egress.1.ports.0.port", 25),
         (OUTWARD + "egress.2.to", GONE),
-        (OUTWARD + "egress.2.to.0.ipBlock.except", []),
-        (OUTWARD + "egress.2.to.1.ipBlock.cidr", "::/128"),
+        (OUTWARD + "egress.3.to", GONE),
+        (OUTWARD + "egress.3.to.0.ipBlock.except", []),
+        (OUTWARD + "egress.3.to.1.ipBlock.cidr", "::/128"),
     ],
     operators.the_vault_fills_the_secret: [
         (VAULT + "target.name", "other"),

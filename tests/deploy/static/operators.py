@@ -22,7 +22,7 @@ SCALER_KEYS = {
     "vhostName",
 }
 PARKED = r"^crm\.items\.parked\..*$"
-DNS, AMQP, HTTPS = 53, {5671, 5672}, 443
+DNS, AMQP, HTTPS, STATUS = 53, {5671, 5672}, 443, 8080
 CLOSED = [
     "10.1.2.3",
     "100.64.1.1",
@@ -94,20 +94,27 @@ def every_portal_is_scraped_as_a_job_of_its_own(rendered: Rendered) -> Iterator[
                 yield "a scrape may overlap the next"
 
 
-def only_what_is_needed_passes(rendered: Rendered) -> Iterator[str]:
-    """Judge whether our pods reach DNS, broker and public HTTPS, and only metrics come in."""
+def only_who_asks_for_figures_comes_in(rendered: Rendered) -> Iterator[str]:
+    """Judge whether only /metrics and /status can be asked, and only by those who are named."""
     for spec in _network_policies(rendered, "crm-importer"):
         if spec.get("policyTypes") != ["Ingress"]:
             yield f"types {spec.get('policyTypes')}"
         incoming = [rule for rule in spec["ingress"] if "from" not in rule]
         if incoming or {port for rule in spec["ingress"] for port in _ports(rule)} != {"http"}:
             yield f"ingress {spec['ingress']}"
+
+
+def only_what_is_needed_goes_out(rendered: Rendered) -> Iterator[str]:
+    """Judge whether our pods reach DNS, broker, public HTTPS and one another, and nothing else."""
     for spec in _network_policies(rendered, "crm-importer-egress"):
         if spec.get("policyTypes") != ["Egress"]:
             yield f"types {spec.get('policyTypes')}"
         outgoing = {port for rule in spec["egress"] for port in _ports(rule)}
-        if outgoing != {DNS, *AMQP, HTTPS}:
+        if outgoing != {DNS, *AMQP, HTTPS, STATUS}:
             yield f"egress {outgoing}"
+        inner = [rule.get("to") for rule in spec["egress"] if STATUS in _ports(rule)]
+        if not all(to and all(set(peer) == {"podSelector"} for peer in to) for to in inner):
+            yield f"port {STATUS} of {inner}"
         web = [rule for rule in spec["egress"] if HTTPS in _ports(rule)]
         reached = [a for a in CLOSED + OPEN if any(_reaches(rule, a) for rule in web)]
         if reached != OPEN:

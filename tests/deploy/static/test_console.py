@@ -50,10 +50,11 @@ def test_its_settings_are_accepted_and_it_is_not_open() -> None:
 
 @pytest.mark.parametrize("name", ["acme", "beta"])
 def test_it_asks_the_importer_of_its_own_portal(name: str) -> None:
-    """The Service that the address names is rendered under that name."""
+    """The Service that the address names is rendered under that name; `lanes` asks the same."""
     rendered = portal(name)
-    url = given(container(rendered, f"{NAME}-{name}"))["IMPORTER_CONSOLE__STATUS_URL"]
-    assert f"http://crm-importer-{name}:8080/status" == url
+    for each in (container(rendered, f"{NAME}-{name}"), rendered.container):
+        url = given(each)["IMPORTER_CONSOLE__STATUS_URL"]
+        assert f"http://crm-importer-{name}:8080/status" == url
     assert "None" == rendered.one("Service", f"crm-importer-{name}")["spec"]["clusterIP"]
 
 
@@ -69,4 +70,4 @@ def test_no_pod_gets_in_and_it_reaches_the_importer() -> None:
     allowed = [
         each["podSelector"]["matchLabels"] for each in rule["from"] if "podSelector" in each
     ]
-    assert ["console"] == [each["app.kubernetes.io/component"] for each in allowed]
+    assert [{"app.kubernetes.io/name": "crm-importer"}] == allowed
