@@ -6,6 +6,8 @@ import json
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import pytest
 
@@ -39,6 +41,7 @@ def raw_deflate(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
+@cache
 def noughts(size: int) -> bytes:
     """Return a packed answer that would fill the memory when unpacked."""
     packer = zlib.compressobj(9, wbits=31)
@@ -70,14 +73,15 @@ async def test_whatever_is_json_is_read(answer: bytes) -> None:
         assert await call(f"http://127.0.0.1:{port}/rest/1/s/", WAY) is None
 
 
-LONG = {
-    "plain": reply(b'{"result":"' + b"x" * MAX_BYTES + b'"}'),
-    "packed": reply(noughts(300), b"Content-Encoding: gzip"),
-    "packed twice": reply(gzip.compress(noughts(300)), b"Content-Encoding: gzip, gzip"),
-    "unknown": reply(b"\x1b\x03\x00", b"Content-Encoding: br"),
-    "broken": reply(b"\x1f\x8b nothing", b"Content-Encoding: gzip"),
-    "not whole": reply(gzip.compress(RESULT)[:-9], b"Content-Encoding: gzip"),
+LONG: Mapping[str, Callable[[], bytes]] = {
+    "plain": lambda: reply(b'{"result":"' + b"x" * MAX_BYTES + b'"}'),
+    "packed": lambda: reply(noughts(300), b"Content-Encoding: gzip"),
+    "packed twice": lambda: reply(gzip.compress(noughts(300)), b"Content-Encoding: gzip, gzip"),
+    "unknown": lambda: reply(b"\x1b\x03\x00", b"Content-Encoding: br"),
+    "broken": lambda: reply(b"\x1f\x8b nothing", b"Content-Encoding: gzip"),
+    "not whole": lambda: reply(gzip.compress(RESULT)[:-9], b"Content-Encoding: gzip"),
 }
+"""Made when they are sent: they cost seconds, and every process of the tests reads this module."""
 
 
 @pytest.mark.parametrize("kind", LONG)
@@ -85,7 +89,7 @@ async def test_an_answer_too_large_or_unreadable_costs_no_memory_and_is_looked_u
     kind: str,
 ) -> None:
     """Perhaps executed: nobody knows what it said. Nothing is read beyond 8 MB unpacked."""
-    async with listening(answers(LONG[kind])) as port:
+    async with listening(answers(LONG[kind]())) as port:
         tracemalloc.start()
         fault = await call(f"http://127.0.0.1:{port}/rest/1/s/", WAY)
         peak = tracemalloc.get_traced_memory()[1]
@@ -180,7 +184,7 @@ async def test_the_authorisation_servers_answers_are_read_as_carefully() -> None
     pair = json.dumps({"access_token": "new", "refresh_token": "next"}).encode()
     async with listening(answers(reply(MARK + pair))) as port:
         assert await refresh(port) == "new"
-    for answer in LONG.values():
+    for answer in (make() for make in LONG.values()):
         async with listening(answers(answer)) as port:
             tracemalloc.start()
             with pytest.raises(CallFailed) as failed:
