@@ -11,12 +11,15 @@ from typing import Any
 import yaml
 
 from tests.deploy.rules.rulebook import Alert, needed, seconds
-from tests.deploy.rules.variants import Series, beside, gapped, labelled, neighbour, seen
+from tests.deploy.rules.variants import Series, beside, gapped, labelled, neighbour, seen, shifted
 
 EXTERNAL = {"docs_url": "https://docs.example/", "grafana_url": "https://grafana.example"}
 FIELD = re.compile(r"\{\{ \$(labels|externalLabels)\.(\w+) \}\}")
 VALUE = re.compile(r"\{\{ \$value[^}]*\}\}")
 TARGET = {"job": "importer"}
+HOUR = 3600
+BY_THE_CLOCK = "ImporterCertificateExpires"
+"""It means a day and a time: an hour is an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,10 @@ def variants(story: Story) -> Iterator[Story]:
     if story.alone:
         yield _changed(story, "with a gap", missed)
         return
+    if shifted(story.series, HOUR) != story.series and story.alert != BY_THE_CLOCK:
+        for by in (HOUR, -HOUR):
+            change = partial(shifted, by=by)
+            yield _changed(story, f"with a clock that is {by:+g} s off", change)
     well, paused = (
         neighbour("importer-other", "other", paused=each, long=story.sample(story.resolves) + 5)
         for each in (False, True)

@@ -1,4 +1,4 @@
-"""Tells a history again as other places would see it: other labels, a gap, a second portal."""
+"""Tells a history again as other places would see it: labels, a gap, a clock, a second portal."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -47,6 +47,24 @@ def gapped(series: Series, at: int) -> dict[str, str]:
         every[at - GAP : at] = ["stale"] * len(every[at - GAP : at])
         made[name] = " ".join(every)
     return made
+
+
+def shifted(series: Series, by: float) -> dict[str, str]:
+    """Return a history whose importers' clocks are so many seconds ahead of Prometheus' own."""
+    return {
+        name: " ".join(_later(piece, by) for piece in values.split())
+        if "_timestamp_seconds{" in name
+        else values
+        for name, values in series.items()
+    }
+
+
+def _later(piece: str, by: float) -> str:
+    found = PIECE.match(piece)
+    assert found is not None, piece
+    if found["start"] in {"_", "stale"}:
+        return piece
+    return f"{float(found['start']) + by:g}{piece[found.end('start') :]}"
 
 
 def _samples(values: str) -> Iterator[str]:
