@@ -15,7 +15,7 @@ help: ## this list
 setup: .venv/.stamp ## build .venv from the hashed lock
 	@echo "environment: .venv is ready"
 
-demo: .venv/.stamp broker ## the main job on real parts, in two minutes; KEEP=1 keeps all up after it, CONSOLE=1 with the web page
+demo: .venv/.stamp broker ## the main job on real parts, in a minute or two; KEEP=1 keeps all up after it, CONSOLE=1 with the web page
 	@$(OURS) -m tests.demo $(if $(KEEP),--keep) $(if $(CONSOLE),--console)
 
 test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, e2e, chaos in short

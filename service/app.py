@@ -34,7 +34,7 @@ from service.rabbit.notes import Note, NoteKind, Owner
 from service.secret_rotation import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
 from service.settings.secret_files import SecretFiles
 from service.settings.tree import Settings
-from service.status import overview
+from service.status import next_try, overview, told_why
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 from service.telemetry.minute_summary import Minute
@@ -174,7 +174,11 @@ class _Beat:
     def stamp(self) -> None:
         """Write down how the loop is."""
         breaker, status = self.pipeline.breaker, self.status
+        now = asyncio.get_running_loop().time()
         status.heartbeat = time.monotonic()
+        # First: they change while the rest stays as it is, and `since` is of the rest.
+        status.why = told_why(breaker, self.broker.trouble)
+        status.next_try_seconds = next_try(breaker, now)
         before = status.ready()
         status.broker = "connected" if self.broker.connected else "reconnecting"
         status.intake = "attached" if self.broker.consumer.attached else "detached"
@@ -193,7 +197,7 @@ class _Beat:
             self.broker,
             limits=self.portal.overview(),
             slots=self.slots,
-            now=asyncio.get_running_loop().time(),
+            now=now,
         )
 
     def refresh(self) -> None:

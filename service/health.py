@@ -44,13 +44,16 @@ log = logging.getLogger(__name__)
 class Status:
     """What the loop last said about itself; written by the loop, read by the port's thread.
 
-    `lanes` are not open, `broken_queues` are inner ones that are left alone, each with the reason.
+    `why`: in a sentence, why nothing flows, with who must do what. `lanes` are not open,
+    `broken_queues` are inner ones that are left alone, each with the reason.
     """
 
     heartbeat: float = field(default_factory=time.monotonic)
     broker: str = "connecting"
     intake: str = "detached"
     paused: str | None = None
+    why: str | None = None
+    next_try_seconds: float | None = None
     draining: bool = False
     broker_blocked: bool = False
     refusing: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +81,8 @@ class Status:
             "broker": self.broker,
             "intake": self.intake,
             "paused": self.paused,
+            "why": self.why,
+            "next_try_seconds": self.next_try_seconds,
             "draining": self.draining,
             "broker_blocked": self.broker_blocked,
             "refusing": dict(self.refusing),

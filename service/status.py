@@ -16,6 +16,7 @@ from service.domain.limits import Load
 from service.domain.parking import DOUBT, DOUBTFUL, LINK
 from service.domain.recent_events import History
 from service.health import Status
+from service.importer.intake_control import why_shut
 from service.importer.settlement import Settler
 
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
@@ -51,6 +52,19 @@ class Consumer(Protocol):
         """Whether it is the one that gets messages; None while nobody can know."""
 
 
+def told_why(breaker: CircuitBreaker, broker_trouble: str | None) -> str | None:
+    """Return in a sentence why nothing flows, with who must do what; None where it flows."""
+    if broker_trouble is not None or breaker.mode is Mode.FLOWING:
+        return broker_trouble
+    shut = why_shut(breaker.reason, breaker.fault, 0.0)
+    return ": ".join(str(shut[each]) for each in ("cause", "remedy") if each in shut)
+
+
+def next_try(breaker: CircuitBreaker, now: float) -> float | None:
+    """Return the seconds until a paused portal is asked again."""
+    return round(max(0.0, breaker.probe_at - now), 1) if breaker.mode is Mode.PAUSED else None
+
+
 def overview(
     status: Status,
     work: Work,
@@ -70,9 +84,8 @@ def overview(
         "state": _state(status, breaker.mode),
         "reason": breaker.reason if breaker.mode is not Mode.FLOWING else None,
         "since": _moment(status.since),
-        "next_try_seconds": (
-            round(max(0.0, breaker.probe_at - now), 1) if breaker.mode is Mode.PAUSED else None
-        ),
+        "why": status.why,
+        "next_try_seconds": next_try(breaker, now),
         "broker": status.broker,
         "intake": status.intake,
         "lanes": [_lane(each, work.lane_control.depths, now) for each in work.lanes.not_open()],

@@ -96,6 +96,11 @@ class Broker:
         return self._consume.is_up and self._publish.is_up
 
     @property
+    def trouble(self) -> str | None:
+        """Why a connection is down, and what to do, as of the last try."""
+        return self._consume.trouble or self._publish.trouble
+
+    @property
     def active(self) -> bool | None:
         """Whether the intake's messages come to this process; None while nobody can know."""
         return self.consumer.active

@@ -116,6 +116,8 @@ class Connection:
         self._up = asyncio.Event()
         self._up_since: float | None = None
         self._patience = Patience()
+        self.trouble: str | None = None
+        """Why it is down, as of the last try; None while it is up or was never tried."""
 
     @property
     def is_up(self) -> bool:
@@ -157,16 +159,22 @@ class Connection:
                 lost = await self._live()
             except Exception:
                 self._up_since = None
-                self._on_change("unexpected error")
+                self.trouble = "unexpected error"
+                self._on_change(self.trouble)
                 raise
             up = 0.0 if self._up_since is None else _now() - self._up_since
             self._up_since = None
             attempt = self._patience.ended(up, late=isinstance(lost, Late))
-            self._on_change(str(lost))
+            self.trouble = str(lost)
+            self._on_change(self.trouble)
             wait = broker_delay(attempt, random.random())  # noqa: S311 - jitter
             log.warning(
                 "broker connection lost",
-                extra={"connection": self.name, "reason": str(lost), "retry_in": round(wait, 2)},
+                extra={
+                    "connection": self.name,
+                    "reason": self.trouble,
+                    "retry_in": round(wait, 2),
+                },
             )
             await asyncio.sleep(wait)
 
@@ -214,6 +222,7 @@ class Connection:
         await self._setup(channel)
         if not life.ended.done():
             self._up_since = _now()
+            self.trouble = None
             self._up.set()
             self._on_change(None)
         return await life.ended

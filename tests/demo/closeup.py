@@ -1,13 +1,13 @@
 """Shows one event and what became of it, and one that the portal refused, with its remedy."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
 
 from service.commands.dlq.advice import CODES
+from service.commands.terminal import command
 from tests.demo.samples import Sample
 from tests.demo.scenario import Harvest
 from tests.demo.screen import Screen
@@ -29,13 +29,13 @@ def show(screen: Screen, samples: Sequence[Sample], harvest: Harvest) -> None:
     bad = next(each for each in samples if _is(each, DEAL, "refused"))
     error = _result(bad, harvest.failed)["error"]
     advice = CODES[error["code"].lower()]
-    action = advice.action.replace("dlq redrive", "crm-importer dlq redrive")
-    action = action.replace("ID", shlex.quote(bad.key)).replace("FIELD=VALUE", "title=Late")
     screen.title("One that the portal refused, and its remedy")
     screen.say("event", bad.body.decode())
     screen.say("result", f"in crm.items.failed: {error['kind']}, {error['code']}")
     screen.say("", error["message"])
-    screen.say("remedy", f"{advice.who}: {action}")
+    screen.say("remedy", f"{advice.who}: {advice.action}")
+    for each in advice.commands:
+        screen.say("", command(each, ID=bad.key).replace("FIELD=VALUE", "title=Late"))
 
 
 def _is(sample: Sample, entity_type: int, fate: str) -> bool:

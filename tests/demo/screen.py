@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
 from rich.text import Text
 
 WIDEST = 80
@@ -46,7 +47,13 @@ class Screen:
 
     def say(self, name: str, text: str) -> None:
         """Print one named fact."""
-        self.console.print(f"  [bold]{name:10}[/bold]{escape(text)}")
+        head = f"  [bold]{name:10}[/bold]"
+        if not sys.stdout.isatty():
+            self.console.print(f"{head}{escape(text)}")
+            return
+        fact = Table.grid()
+        fact.add_row(head, escape(text))
+        self.console.print(fact)
 
     def title(self, text: str) -> None:
         """Print a headline."""

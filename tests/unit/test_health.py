@@ -120,6 +120,9 @@ def test_readiness_says_why(client: Client) -> None:
         body["paused"],
         body["draining"],
     )
+    client.status.why, client.status.next_try_seconds = "the plan has ended: renew it", 12.5
+    told = client.ask("/readyz")[1]
+    assert ("the plan has ended: renew it", 12.5) == (told["why"], told["next_try_seconds"])
     client.status.draining = True
     assert 503 == client.ask("/readyz")[0]
 

@@ -11,12 +11,12 @@ from service.domain.circuit_breaker import CircuitBreaker, PausePolicy
 from service.domain.claims import Claims
 from service.domain.lanes import Lanes
 from service.domain.limits import Load
-from service.domain.outcomes import PauseReason
+from service.domain.outcomes import CallKind, Fault, PauseReason
 from service.domain.recent_events import Ended
 from service.health import Status
 from service.importer.results import Confirmed, Delivery
 from service.importer.settlement import Settler
-from service.status import overview
+from service.status import next_try, overview, told_why
 from service.telemetry.metrics import Metrics
 from tests.unit.test_docs import REFERENCE
 
@@ -122,10 +122,23 @@ def test_a_pause_has_its_reason_and_the_next_try() -> None:
     assert ("flowing", None, None) == tuple(
         shown(UP, work)[name] for name in ("state", "reason", "next_try_seconds")
     )
+    assert None is told_why(work.breaker, None)
     work.breaker.trip(PauseReason.CREDENTIALS, NOW)
     assert ("paused", "credentials", 15.0) == tuple(
         shown(UP, work)[name] for name in ("state", "reason", "next_try_seconds")
     )
+    assert 15.0 == next_try(work.breaker, NOW)
+
+
+def test_why_nothing_flows_is_told_with_who_must_act() -> None:
+    """Of the broker first: without it nothing else matters."""
+    breaker = Idle().breaker
+    breaker.trip(PauseReason.CREDENTIALS, NOW)
+    assert "see the runbook" in (told_why(breaker, None) or "")
+    cause = "the portal answered HTTP 401, X"
+    breaker.fault = Fault(CallKind.BARRED, "X", "", cause=cause, remedy="ask")
+    assert "the portal answered HTTP 401, X: ask" == told_why(breaker, None)
+    assert "nobody listens" == told_why(breaker, "nobody listens")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ async def _portal(settings: Settings, metrics: Metrics) -> list[Row]:
         remedy = "see `crm-importer settings` for what the portal's credentials need"
         return [fail("portal.connection", "portal", str(reason), remedy)]
     async with portal:
-        return await portal_rows(PortalInspection(portal), settings.bitrix)
+        return await portal_rows(
+            PortalInspection(portal), settings.bitrix, factories.portal_host(settings)
+        )
 
 
 async def _in_time(subject: str, asking: Awaitable[list[Row]]) -> list[Row]:

@@ -17,14 +17,15 @@ _TEXT = frozenset({"string", "mixed"})
 _SUBJECT = "portal"
 
 
-async def portal_rows(inspection: PortalInspection, bitrix: Bitrix) -> list[Row]:
+async def portal_rows(inspection: PortalInspection, bitrix: Bitrix, host: str) -> list[Row]:
     """Ask who we are, then about each entity type, until the portal stops answering."""
+    there = f"{_SUBJECT} {host}"
     try:
         admin = await inspection.is_admin()
     except CallFailed as refused:
-        return [_refused(refused.fault)]
+        return [_refused(refused.fault, there)]
     who = "an administrator" if admin else "an ordinary user"
-    rows = [ok("portal.connection", _SUBJECT, f"answers; the credentials are of {who}")]
+    rows = [ok("portal.connection", there, f"answers; the credentials are of {who}")]
     try:
         rows.append(await _scope(inspection))
         if failed(rows):
@@ -33,7 +34,7 @@ async def portal_rows(inspection: PortalInspection, bitrix: Bitrix) -> list[Row]
             row = await _type(inspection, bitrix, number, admin=admin)
             rows.append(row)  # one by one: a failure leaves what was asked before it
     except CallFailed as refused:
-        return [*rows, _refused(refused.fault)]
+        return [*rows, _refused(refused.fault, there)]
     return [*rows, _import(admin=admin), _budget(inspection, bitrix)]
 
 
@@ -154,12 +155,12 @@ def _budget(inspection: PortalInspection, bitrix: Bitrix) -> Row:
     return ok(check, _SUBJECT, f"{found}; the import's own is told with the first import")
 
 
-def _refused(fault: Fault) -> Row:
+def _refused(fault: Fault, there: str) -> Row:
     """Return the row of a portal that does not answer, or not us."""
     if fault.kind in {CallKind.THROTTLED, CallKind.OVER_BUDGET}:
         remedy = "ask again in some minutes: the portal's limits are used up, perhaps by others"
-        return unknown("portal.connection", _SUBJECT, f"busy ({fault.cause})", remedy)
-    return fail("portal.connection", _SUBJECT, fault.cause, fault.remedy)
+        return unknown("portal.connection", there, f"busy ({fault.cause})", remedy)
+    return fail("portal.connection", there, fault.cause, fault.remedy)
 
 
 def _named(number: int) -> str:

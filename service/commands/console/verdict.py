@@ -35,6 +35,7 @@ _LETTERS = (
     "the importer's operator: read the newest dead letters; something upstream or in the portal "
     "has changed"
 )
+_NO_BROKER = "it has no connection to the broker"
 _PASSES = "nobody: it passes by itself"
 
 
@@ -73,7 +74,7 @@ def verdict(process: Process | None, found: Sequence[Process], broker_problem: s
                 "it was told to stop, and finishes what it holds",
             )
         case "connecting" | "reconnecting":
-            why = broker_problem or "it has no connection to the broker"
+            why = broker_problem or str(status.get("why") or _NO_BROKER)
             return Verdict(
                 "bad",
                 "The importer has no connection to the broker",

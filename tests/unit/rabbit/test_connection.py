@@ -74,6 +74,7 @@ async def test_host_that_cannot_be_one_is_a_lost_link() -> None:
     running.cancel()
     (reason,) = told
     assert reason
+    assert reason == connection.trouble
     assert "very-secret" not in reason
 
 

@@ -48,7 +48,7 @@ class Scripted(PortalInspection):
 
 async def rows(inspection: PortalInspection, **settings: Any) -> dict[str, Row]:
     """Return the rows by subject where they are about a type, else by check."""
-    found = await portal_rows(inspection, Bitrix(**settings))
+    found = await portal_rows(inspection, Bitrix(**settings), "portal.example")
     return {row.subject if row.check == "portal.type" else row.check: row for row in found}
 
 
@@ -97,6 +97,7 @@ async def test_a_portal_that_bars_us_fails_with_a_remedy(fault: Fault, word: str
     found = await rows(inspection)
     assert ["portal.connection"] == list(found)
     row = found["portal.connection"]
+    assert "portal portal.example" == row.subject
     assert (Status.FAIL, True) == (row.status, word in row.remedy)
     assert ["profile"] == inspection.asked
 
