@@ -35,6 +35,11 @@ MAX_SECONDS = 10.0
 MAX_REQUEST = 16_384
 PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 METHODS = (b"GET", b"HEAD")
+TOLD = (
+    *("broker", "intake", "paused", "why", "next_try_seconds", "draining", "broker_blocked"),
+    *("refusing", "lanes", "broken_queues"),
+)
+"""What /readyz shows of the status as it is."""
 PATHS = "try /metrics, /livez, /readyz or /status\n"
 
 log = logging.getLogger(__name__)
@@ -44,8 +49,7 @@ log = logging.getLogger(__name__)
 class Status:
     """What the loop last said about itself; written by the loop, read by the port's thread.
 
-    `why`: in a sentence, why nothing flows, with who must do what. `lanes` are not open,
-    `broken_queues` are inner ones that are left alone, each with the reason.
+    `why` nothing flows, in a sentence. `lanes` are not open, `broken_queues` are left alone.
     """
 
     heartbeat: float = field(default_factory=time.monotonic)
@@ -78,16 +82,7 @@ class Status:
         ready = ready and (self.intake == "attached" or self.paused is not None)
         return ready, {
             "ready": ready,
-            "broker": self.broker,
-            "intake": self.intake,
-            "paused": self.paused,
-            "why": self.why,
-            "next_try_seconds": self.next_try_seconds,
-            "draining": self.draining,
-            "broker_blocked": self.broker_blocked,
-            "refusing": dict(self.refusing),
-            "lanes": dict(self.lanes),
-            "broken_queues": dict(self.broken_queues),
+            **{name: getattr(self, name) for name in TOLD},
             "since": datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds"),
         }
 

@@ -27,11 +27,11 @@ from service.rabbit.broken import (
     lost,
     unless_lost,
 )
+from service.rabbit.closing import close_quietly
 from service.rabbit.reasons import node, why
 from service.rabbit.wire import read_everything
 
 ANSWER_SECONDS = 10.0
-CLOSE_SECONDS = 3.0
 BLOCKED_SECONDS = 0.1
 
 __all__ = [
@@ -43,10 +43,8 @@ __all__ = [
     "Nacked",
     "Returned",
     "broker_errors",
-    "close_quietly",
     "dial",
     "is_blocked",
-    "leave",
     "open_channel",
     "unless_lost",
 ]
@@ -278,24 +276,3 @@ def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def leave(channel: Channel) -> None:
-    """Close a channel, and wait for it a short time only.
-
-    The close is never broken off: the client library would send it a second time, and the broker
-    ends a connection for a close of a channel that is closed already.
-    """
-    closing = asyncio.ensure_future(channel.close())
-    closing.add_done_callback(lambda done: done.cancelled() or done.exception())
-    await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
-
-
-async def close_quietly(closing: Awaitable[Any]) -> None:
-    """Await the closing of something that may be dead already, for a short time."""
-    try:
-        with broker_errors():
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await closing
-    except ConnectionLost:
-        pass

@@ -15,7 +15,8 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.rabbit.connection import broker_errors, close_quietly, leave, unless_lost
+from service.rabbit.closing import close_quietly, leave
+from service.rabbit.connection import broker_errors, unless_lost
 from service.rabbit.session import Missing, Session
 
 FIRST_WINDOW = 10

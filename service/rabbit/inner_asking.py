@@ -15,7 +15,8 @@ from aiormq.exceptions import (
 )
 from pamqp.commands import Basic
 
-from service.rabbit.connection import Address, ConnectionLost, Late, broker_errors, leave
+from service.rabbit.closing import leave
+from service.rabbit.connection import Address, ConnectionLost, Late, broker_errors
 from service.rabbit.session import CannotConnect, connect
 from service.rabbit.topology import RPC_SECONDS, SideChannel
 

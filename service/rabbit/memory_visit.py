@@ -12,8 +12,9 @@ from aiormq.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from service.domain.last_words import LastWord, LastWords
 from service.rabbit import notes
+from service.rabbit.closing import leave
 from service.rabbit.confirms import PublishResult, published
-from service.rabbit.connection import ConnectionLost, broker_errors, leave, unless_lost
+from service.rabbit.connection import ConnectionLost, broker_errors, unless_lost
 from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import RPC_SECONDS, Reading, newest
 from service.rabbit.notes import Note, NoteKind, Owner

@@ -9,12 +9,12 @@ from aiormq import Channel
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from yarl import URL
 
+from service.rabbit.closing import close_quietly
 from service.rabbit.connection import (
     CONNECT_SECONDS,
     Address,
     ConnectionLost,
     broker_errors,
-    close_quietly,
     dial,
     is_blocked,
     open_channel,

@@ -17,7 +17,7 @@ from service.domain.events import ItemEvent
 from service.domain.external_id import ExternalIds
 from service.domain.outcomes import Imported
 from service.factories import topology
-from service.rabbit import connection, consumer, publishing
+from service.rabbit import closing, connection, consumer, publishing
 from service.rabbit.broker import Broker as Ours
 from service.rabbit.connection import Address
 from service.rabbit.decoding import Decoder
@@ -43,7 +43,7 @@ def scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (connection, "CONNECT_SECONDS"),
         (connection, "ANSWER_SECONDS"),
-        (connection, "CLOSE_SECONDS"),
+        (closing, "CLOSE_SECONDS"),
         (consumer, "ANSWER_SECONDS"),
         (publishing, "CONFIRM_SECONDS"),
     ):
@@ -127,9 +127,9 @@ async def test_a_command_leaves_a_channel_of_a_slow_broker_in_peace(
         connect(Address([proxy.url], HEARTBEAT), "test") as session,
     ):
         channel, other = await session.channel(), await session.channel()
-        late = 1.5 * connection.CLOSE_SECONDS
+        late = 1.5 * closing.CLOSE_SECONDS
         proxy.slow(late, late)
-        await connection.leave(channel)
+        await closing.leave(channel)
         await asyncio.sleep(3 * late)
         proxy.slow(0, 0)
         await other.queue_declare("still-there", auto_delete=True)
