@@ -11,16 +11,19 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from tests.benchmarks import (
+    baseline,
     environment,
     lanes,
     latency,
     makespan,
     memory,
+    parked,
     profile,
     starts,
     throughput,
+    waiting,
 )
-from tests.benchmarks.figures import BASELINE, RESULTS, Figure, draw, show_in_readme, write
+from tests.benchmarks.figures import RESULTS, Figure, draw, write, written
 from tests.benchmarks.rig import Rig, open_rig
 from tests.support.node import open_broker
 
@@ -31,9 +34,12 @@ PARTS = {
     "starts": starts.measure,
     "makespan": makespan.measure,
     "lanes": lanes.measure,
+    "waiting": waiting.measure,
+    "parked": parked.measure,
     "profile": profile.measure,
 }
-ON_REQUEST = {"profile"}
+ON_REQUEST = {"parked", "profile"}
+WITH_PEERS = {"profile", "throughput"}
 BUSY = 0.5
 
 
@@ -41,17 +47,19 @@ def main() -> int:
     """Measure what is asked for, print the table, and keep it as JSON."""
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else 140)
-    environment.ensure()
+    parts = options.only or [part for part in PARTS if part not in ON_REQUEST]
+    if WITH_PEERS & {*parts}:
+        environment.ensure()
     started, when, load = time.monotonic(), datetime.now(UTC), os.getloadavg()[0]
     if load > BUSY:
         console.print(f"[red]the machine is busy (load {load:.1f}): figures will be noisy[/]")
     figures: list[Figure] = []
     with open_broker() as broker, open_rig(broker) as rig:
-        for name in options.only or [part for part in PARTS if part not in ON_REQUEST]:
+        for name in parts:
             console.print(f"[bold]{name}[/]", highlight=False)
             figures += _measure(rig, name, quick=options.quick, console=console)
     seconds = round(time.monotonic() - started)
-    draw(figures, console)
+    draw(figures, console, baseline.values())
     path = RESULTS / f"{when:%Y-%m-%d-%H%M%S}.json"
     about = {
         "when": f"{when:%Y-%m-%dT%H:%M:%SZ}",
@@ -60,10 +68,9 @@ def main() -> int:
         "quick": options.quick,
         **_machine(),
     }
-    write(figures, about, path)
+    write(written(figures), about, path)
     if options.keep:
-        write(figures, about, BASELINE)
-        show_in_readme(figures, about)
+        baseline.keep(figures, about, whole=not options.only)
     missed = [f"{each.part}: {each.name}" for each in figures if each.verdict == "NO"]
     console.print(f"\n{seconds} s; {path}", highlight=False)
     if options.quick:
@@ -89,10 +96,10 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run, a minute at most")
     parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be repeated")
-    parser.add_argument("--keep", action="store_true", help="make this the kept baseline")
+    parser.add_argument("--keep", action="store_true", help="keep these figures as the baseline")
     options = parser.parse_args(arguments)
-    if options.keep and (options.quick or options.only):
-        parser.error("only a whole run can be the kept baseline")
+    if options.keep and options.quick:
+        parser.error("a quick run cannot be kept: its figures mean nothing")
     return options
 
 

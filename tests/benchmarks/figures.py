@@ -12,10 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOM = Path(__file__).parent
-BASELINE = ROOM / "baseline.json"
 RESULTS = ROOM / "results"
-README = ROOM / "README.md"
-MARKS = ("<!-- table -->", "<!-- end of table -->")
 SMALL = 10
 
 
@@ -85,9 +82,10 @@ def shown(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= SMALL else f"{value:.2f}"
 
 
-def draw(figures: Sequence[Figure], console: Console) -> None:
-    """Print the table: each figure, its bar, the spread of its runs, and the kept baseline."""
-    before = _baseline()
+def draw(
+    figures: Sequence[Figure], console: Console, before: Mapping[tuple[str, str], float]
+) -> None:
+    """Print the table: each figure, its bar, the spread of its runs, what was kept `before`."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, side in (
         ("figure", "left"),
@@ -112,7 +110,7 @@ def draw(figures: Sequence[Figure], console: Console) -> None:
             each.unit,
             str(each.trip or ""),
             f"[bold red]{each.verdict}[/]" if each.verdict == "NO" else each.verdict,
-            _spread(each.runs),
+            spread(each.runs),
             "" if kept is None else shown(kept),
         )
     console.print(table)
@@ -120,50 +118,17 @@ def draw(figures: Sequence[Figure], console: Console) -> None:
         console.print(f"  [dim]{command}[/]", soft_wrap=True, highlight=False)
 
 
-def write(figures: Sequence[Figure], about: Mapping[str, Any], path: Path) -> None:
+def written(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Return the figures as they are written."""
+    return [{**asdict(each), "reached": each.verdict or None} for each in figures]
+
+
+def write(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any], path: Path) -> None:
     """Write the figures as JSON."""
     path.parent.mkdir(exist_ok=True)
-    rows = [{**asdict(each), "reached": each.verdict or None} for each in figures]
     path.write_text(json.dumps({**about, "figures": rows}, indent=1, ensure_ascii=False) + "\n")
 
 
-def show_in_readme(figures: Sequence[Figure], about: Mapping[str, Any]) -> None:
-    """Put the table between the two marks of the README."""
-    when, cores, python = about["when"][:10], about["cores"], about["python"]
-    load, seconds = about["load"], about["seconds"]
-    lines = [
-        f"{when}; {cores} cores, shared, load {load} before; Python {python}; {seconds} s in all.",
-        "",
-        "| figure | value | bar | reached | runs |",
-        "|---|---|---|---|---|",
-    ]
-    part = ""
-    for each in figures:
-        if each.part != part:
-            part = each.part
-            lines.append(f"| **{part}** | | | | |")
-        cells = (
-            each.name,
-            f"{shown(each.value)} {each.unit}",
-            str(each.trip or ""),
-            f"**{each.verdict}**" if each.verdict == "NO" else each.verdict,
-            _spread(each.runs),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    commands = dict.fromkeys(each.command for each in figures)
-    lines += ["", "The commands behind it:", "", "```", *commands, "```"]
-    before, _, rest = README.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    table = "\n".join((MARKS[0], *lines, MARKS[1]))
-    README.write_text(f"{before}{table}{after}")
-
-
-def _spread(runs: Sequence[float]) -> str:
+def spread(runs: Sequence[float]) -> str:
+    """Write how many runs there were, and how far apart."""
     return f"{len(runs)}: {shown(min(runs))} … {shown(max(runs))}" if len(runs) > 1 else ""
-
-
-def _baseline() -> dict[tuple[str, str], float]:
-    if not BASELINE.exists():
-        return {}
-    rows = json.loads(BASELINE.read_text())["figures"]
-    return {(row["part"], row["name"]): row["value"] for row in rows}

@@ -1,25 +1,26 @@
 """Measures what one entity type's trouble costs another: deals alone, and beside each trouble.
 
-All are played at once, each with an importer, a virtual host and a simulated portal of its own, at
-the portal's own speed and the contract's own settings. Two deals come a second; beside them, every
-ten seconds, three items of a type that is in trouble.
+All are played at once, each with an importer, a virtual host and a simulated portal of its own,
+under the portal's limits. Beside the deals come, every ten seconds, three items of a type that is
+in trouble. Deals either come two a second, or all lie there at the start.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import aio_pika
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
 
 from tests.benchmarks import events
 from tests.benchmarks.contestants import SERVICE
-from tests.benchmarks.figures import Figure, at_most, percentile
-from tests.benchmarks.makespan import COSTS, IMPORT, LIMITS, LOOK_UP_SECONDS
+from tests.benchmarks.figures import Figure, at_least, at_most, percentile
+from tests.benchmarks.makespan import IMPORT, LIMITS, limited_portal, limited_settings
 from tests.benchmarks.rig import Rig
 from tests.support.processes import PortalProcess
 
@@ -44,7 +45,23 @@ TROUBLES: Mapping[str, Mapping[str, Any] | None] = {
     "beside a type whose calls break": {"kind": "cut_before_commit"},
 }
 """What the portal does to every item of the ill type."""
-PATIENCE_SECONDS = 60.0
+Found = TypeVar("Found")
+Play = Callable[[Rig, Mapping[str, Any] | None, "Scale"], Awaitable[Found]]
+SPEED = 2
+"""Of the portal's time, where all deals lie there at the start."""
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long deals come, in seconds, and how many lie there at the start."""
+
+    seconds: float
+    deals: int
+
+
+FULL = Scale(seconds=120.0, deals=1000)
+QUICK = Scale(seconds=15.0, deals=100)
 
 
 @dataclass(slots=True)
@@ -67,50 +84,70 @@ class _Marks:
         return [at - self.published[name] for name, at in self.ended.items()]
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """How long all deals took, and for how many slot-seconds calls of other things went on."""
+
+    seconds: float
+    other: float
+
+
 def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
     """Play deals alone and beside every trouble, side by side: they sleep most of the time."""
-    seconds = 20.0 if quick else 120.0
-    waits = asyncio.run(_all(rig, seconds))
+    scale = QUICK if quick else FULL
+    waits = dict(zip(TROUBLES, asyncio.run(_all(rig, _steady, scale)), strict=True))
     alone = percentile(waits[ALONE], 0.95)
-    command = f"{SERVICE.command}; {seconds:.0f} s, all at once"
+    command = f"{SERVICE.command}; all at once"
     rows = [Figure(PART, f"{ALONE}: p95 publish → result", alone, "s", command)]
     for name in list(TROUBLES)[1:]:
         found = percentile(waits[name], 0.95)
         say(f"{name}: p50 {percentile(waits[name], 0.5):.2f} s, p95 {found:.2f} s")
         about = f"{name}: p95 ÷ alone"
         rows.append(Figure(PART, about, found / alone, "x", command, at_most(1.10)))
+    return rows + _throughput(rig, scale, say)
+
+
+def _throughput(rig: Rig, scale: Scale, say: Callable[[str], None]) -> list[Figure]:
+    """Compare the times that all deals took; what calls of the ill type took is allowed for."""
+    spans = dict(zip(TROUBLES, asyncio.run(_all(rig, _saturated, scale)), strict=True))
+    alone = spans[ALONE]
+    command = f"{SERVICE.command}; all at once, time runs {SPEED} times as fast"
+    rate = scale.deals / (alone.seconds * SPEED)
+    rows = [Figure(PART, f"{ALONE}: as many as the portal takes", rate, "1/s", command)]
+    for name in list(TROUBLES)[1:]:
+        must = (spans[name].other - alone.other) / LIMITS.slots
+        say(f"{name}: {spans[name].seconds:.1f} s, alone {alone.seconds:.1f}, must {must:.1f}")
+        ratio = (alone.seconds + must) / spans[name].seconds
+        about = f"{name}: throughput ÷ alone"
+        rows.append(Figure(PART, about, ratio, "x", command, at_least(0.97)))
     return rows
 
 
-async def _all(rig: Rig, seconds: float) -> dict[str, list[float]]:
-    played = await asyncio.gather(*(_play(rig, each, seconds) for each in TROUBLES.values()))
-    return dict(zip(TROUBLES, played, strict=True))
+async def _all(rig: Rig, play: Play[Found], scale: Scale) -> list[Found]:
+    return await asyncio.gather(*(play(rig, each, scale) for each in TROUBLES.values()))
 
 
-async def _play(rig: Rig, trouble: Mapping[str, Any] | None, seconds: float) -> list[float]:
-    portal_settings = {
-        "rate": LIMITS.rate,
-        "burst": LIMITS.burst,
-        "operating_limit": LIMITS.budget,
-        "default_item_seconds": COSTS.item,
-        "call_seconds": {IMPORT: COSTS.call, "crm.item.list": LOOK_UP_SECONDS},
-    }
-    with rig.vhost() as url, PortalProcess(portal_settings) as portal:
+@asynccontextmanager
+async def _importer(
+    rig: Rig, trouble: Mapping[str, Any] | None, *, speed: float, deals: int = 0
+) -> AsyncIterator[tuple[AbstractChannel, PortalProcess]]:
+    """Lend an importer at work before a portal in trouble: a channel to the broker, the portal."""
+    with rig.vhost() as url, PortalProcess(limited_portal(speed)) as portal:
         if trouble is not None:
             await asyncio.to_thread(portal.faults, [{**trouble, **ALL_MATCH}])
-        await events.fill(url, ())
+        await events.fill(url, range(deals))
         webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url}
-        with rig.consumer(SERVICE, url, **webhook) as consumer:
+        with rig.consumer(SERVICE, url, **webhook, **limited_settings(speed)) as consumer:
             await asyncio.to_thread(consumer.wait_ready)
-            return await _trickle(url, seconds, ill=trouble is not None)
+            connection = await aio_pika.connect(url)
+            async with connection:
+                yield await connection.channel(on_return_raises=True), portal
 
 
-async def _trickle(url: str, seconds: float, *, ill: bool) -> list[float]:
-    """Publish at a steady pace, and wait for the results of all deals."""
+async def _steady(rig: Rig, trouble: Mapping[str, Any] | None, scale: Scale) -> list[float]:
+    """Publish at a steady pace; return how long each deal took."""
     marks, loop = _Marks(), asyncio.get_running_loop()
-    connection = await aio_pika.connect(url)
-    async with connection:
-        channel = await connection.channel(on_return_raises=True)
+    async with _importer(rig, trouble, speed=1) as (channel, _):
         intake = await channel.get_exchange(events.INTAKE, ensure=False)
         queue = await channel.get_queue(events.SUCCEEDED, ensure=False)
 
@@ -118,26 +155,62 @@ async def _trickle(url: str, seconds: float, *, ill: bool) -> list[float]:
             marks.end(json.loads(message.body)["data"]["eventId"])
 
         await queue.consume(ended, no_ack=True)
-        started, ill_sent = loop.time(), 0
-        for number in range(int(seconds * DEALS_A_SECOND)):
+        started, total = loop.time(), int(scale.seconds * DEALS_A_SECOND)
+        ill = asyncio.create_task(_trickle(intake, EVERY)) if trouble is not None else None
+        for number in range(total):
             await asyncio.sleep(max(0.0, started + number / DEALS_A_SECOND - loop.time()))
-            if ill and loop.time() - started >= ill_sent // AT_ONCE * EVERY:
-                for _ in range(AT_ONCE):
-                    await _publish(intake, {"entityTypeId": ILL, "id": f"ill-{ill_sent}"})
-                    ill_sent += 1
             deal = events.event(number)
-            marks.last = number == int(seconds * DEALS_A_SECOND) - 1
+            marks.last = number == total - 1
             marks.published[deal["id"]] = time.monotonic()
             await _publish(intake, deal)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await marks.all_in.wait()
+        if ill is not None:
+            ill.cancel()
     return marks.waits()
 
 
+async def _saturated(rig: Rig, trouble: Mapping[str, Any] | None, scale: Scale) -> _Span:
+    """Let all deals lie there at the start; return how long they took."""
+    async with _importer(rig, trouble, speed=SPEED, deals=scale.deals) as (channel, portal):
+        intake = await channel.get_exchange(events.INTAKE, ensure=False)
+        ill = asyncio.create_task(_trickle(intake, EVERY / SPEED)) if trouble is not None else None
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (await asyncio.to_thread(portal.summary))["items"] < scale.deals:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the deals did not end")
+            await asyncio.sleep(0.1)
+        if ill is not None:
+            ill.cancel()
+        return _span((await asyncio.to_thread(portal.ledger))["calls"])
+
+
+def _span(calls: Sequence[Mapping[str, Any]]) -> _Span:
+    def ends(call: Mapping[str, Any]) -> float:
+        return float(call["at"] + (call["duration"] or 0.0))
+
+    ours = [c for c in calls if c["method"] == IMPORT and c["entity_type"] == events.ENTITY_TYPE]
+    first, last = min(call["at"] for call in ours), max(map(ends, ours))
+    others = [c for c in calls if c not in ours and first <= c["at"] < last]
+    return _Span(last - first, sum(min(ends(call), last) - call["at"] for call in others))
+
+
+async def _trickle(intake: AbstractExchange, every: float) -> None:
+    """Publish items of the ill type until cancelled."""
+    number = 0
+    while True:
+        for _ in range(AT_ONCE):
+            await _publish(
+                intake,
+                {"entityTypeId": ILL, "id": f"ill-{number}", "fields": {"title": "ill"}},
+            )
+            number += 1
+        await asyncio.sleep(every)
+
+
 async def _publish(exchange: AbstractExchange, event: Mapping[str, Any]) -> None:
-    body = json.dumps({"fields": {"title": "ill"}, **event}).encode()
     await exchange.publish(
-        Message(body, delivery_mode=DeliveryMode.PERSISTENT),
+        Message(json.dumps(event).encode(), delivery_mode=DeliveryMode.PERSISTENT),
         f"item.{event['entityTypeId']}",
         mandatory=True,
     )

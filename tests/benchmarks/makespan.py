@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import aio_pika
 
-from service.settings.tree import Bitrix
 from tests.benchmarks import events, planner
 from tests.benchmarks.contestants import SERVICE
 from tests.benchmarks.figures import Figure, at_most
@@ -95,11 +94,11 @@ async def _all(rig: Rig, scenarios: Sequence[Scenario]) -> list[Outcome]:
 
 
 async def _play(rig: Rig, scenario: Scenario) -> Outcome:
-    with rig.vhost() as url, PortalProcess(_portal(scenario)) as portal:
+    with rig.vhost() as url, PortalProcess(limited_portal(scenario.speed)) as portal:
         at_once = range(scenario.items if scenario.per_second is None else 0)
         await events.fill(url, at_once)
         webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url}
-        with rig.consumer(SERVICE, url, **webhook, **_settings(scenario.speed)) as consumer:
+        with rig.consumer(SERVICE, url, **webhook, **limited_settings(scenario.speed)) as consumer:
             await asyncio.to_thread(consumer.wait_ready)
             started = time.monotonic()
             if scenario.per_second is not None:
@@ -108,24 +107,23 @@ async def _play(rig: Rig, scenario: Scenario) -> Outcome:
             return _outcome(portal, scenario, started)
 
 
-def _portal(scenario: Scenario) -> dict[str, object]:
+def limited_portal(speed: float) -> dict[str, object]:
+    """Return the settings of a portal with its real limits, whose time runs so much faster."""
     return {
         "rate": LIMITS.rate,
         "burst": LIMITS.burst,
         "operating_limit": LIMITS.budget,
         "default_item_seconds": COSTS.item,
         "call_seconds": {IMPORT: COSTS.call, "crm.item.list": LOOK_UP_SECONDS},
-        "speed": scenario.speed,
+        "speed": speed,
         "report": "real",
         "light": True,
     }
 
 
-def _settings(speed: float) -> dict[str, str]:
-    """Return the importer's settings at a speed; what it does not have yet is left out."""
+def limited_settings(speed: float) -> dict[str, str]:
+    """Return the importer's settings at that speed."""
     scaled = {name: str(value / speed) for name, value in TIMES.items()}
-    if "operating_window_seconds" not in Bitrix.model_fields:
-        del scaled["BITRIX__OPERATING_WINDOW_SECONDS"]
     scaled |= {
         "BITRIX__REQUESTS_PER_SECOND": str(LIMITS.rate * speed),
         "BITRIX__BURST": str(int(LIMITS.burst)),

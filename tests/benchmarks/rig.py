@@ -15,7 +15,8 @@ from typing import Self
 
 import aio_pika
 import httpx
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from tests.benchmarks import events, stub
 from tests.benchmarks.contestants import PEERS_PYTHON, Contestant
@@ -211,6 +212,18 @@ async def ready(channel: AbstractChannel, name: str) -> int:
     """Return how many messages a queue holds ready."""
     queue = await channel.declare_queue(name, passive=True)
     return queue.declaration_result.message_count or 0
+
+
+async def depth(connection: AbstractConnection, name: str) -> int:
+    """Return how many messages a queue holds ready, 0 if it is not there.
+
+    On a channel of its own: asking for a queue that is not there ends the channel.
+    """
+    try:
+        async with connection.channel() as channel:
+            return await ready(channel, name)
+    except ChannelNotFoundEntity:
+        return 0
 
 
 async def _tick(consumer: Consumer, deadline: float) -> None:
