@@ -93,6 +93,13 @@ class InnerQueue:
         """Tell whether a broken one is to be tried on a connection of its own."""
         return bool(self.broken) and now >= self.ask_at
 
+    def ask_due(self, now: float) -> bool:
+        """Tell whether one that may not be used is to be asked again: the right may be there.
+
+        Nobody else would ask where events wait from before, and none comes to wait.
+        """
+        return bool(self.denied) and not self.broken and now >= self.ask_at
+
     def still_broken(self, now: float) -> None:
         """Note that it could not be read on a connection of its own either."""
         self._ask_later(now)

@@ -158,7 +158,7 @@ class Roster:
             await self.look(queue, make=True)
 
     async def _look(self) -> None:
-        """Ask for queues that somebody told of, and try what is broken."""
+        """Ask for queues that somebody told of, and again for what is broken or denied."""
         for queue in list(self._told):
             await self.look(queue, make=False)
             if not self.connected:
@@ -167,6 +167,8 @@ class Roster:
         for queue, state in list(self._queues.items()):
             if state.probe_due(_now()):
                 await self._probe(queue, state)
+            elif state.ask_due(_now()):
+                await self.look(queue, make=queue in {DOUBTFUL, LINKS})
 
     async def _probe(self, queue: str, state: InnerQueue) -> None:
         """Try a broken queue on a connection of its own."""

@@ -27,11 +27,14 @@ def test_a_missing_right_is_told_once_and_asked_for_at_a_growing_interval() -> N
     assert one.deny("no right", now)
     for wait in (15.0, 30.0, 40.0, 40.0):
         assert one.usable(now + wait - 0.1) is False
+        assert not one.ask_due(now + wait - 0.1)
         assert one.usable(now + wait) is None
+        assert one.ask_due(now + wait)
         now += wait
         assert not one.deny("no right", now)
     assert one.there(now)
     assert one.usable(now) is True
+    assert not one.ask_due(1e6)
     assert one.deny("no right", now)
     assert one.usable(now + 15.0) is None
 
