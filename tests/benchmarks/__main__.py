@@ -25,6 +25,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.figures import RESULTS, Figure, draw, write, written
 from tests.benchmarks.rig import Rig, open_rig
+from tests.chaos.cells import version_of
 from tests.support.node import open_broker
 
 PARTS = {
@@ -55,6 +56,7 @@ def main() -> int:
         console.print(f"[red]the machine is busy (load {load:.1f}): figures will be noisy[/]")
     figures: list[Figure] = []
     with open_broker() as broker, open_rig(broker) as rig:
+        version = version_of(broker.api("GET", "overview"))
         for name in parts:
             console.print(f"[bold]{name}[/]", highlight=False)
             figures += _measure(rig, name, quick=options.quick, console=console)
@@ -65,6 +67,7 @@ def main() -> int:
         "when": f"{when:%Y-%m-%dT%H:%M:%SZ}",
         "seconds": seconds,
         "load": round(load, 1),
+        "broker": version,
         "quick": options.quick,
         **_machine(),
     }

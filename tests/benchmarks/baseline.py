@@ -21,7 +21,7 @@ def keep(figures: Sequence[Figure], about: Mapping[str, Any], *, whole: bool) ->
     """Keep the figures of a run: instead of all that were kept, or of those of the same parts."""
     before = {"figures": []} if whole else _read()
     new = {each.part for each in figures}
-    when = {"when": about["when"], "load": about["load"]}
+    when = {name: about[name] for name in ("when", "load", "broker")}
     rows = [row for row in before["figures"] if row["part"] not in new]
     rows += [{**row, **when} for row in written(figures)]
     kept = about if whole else {name: each for name, each in before.items() if name != "figures"}
@@ -51,14 +51,18 @@ def _show(rows: Sequence[Row], about: Mapping[str, Any]) -> None:
         if row["part"] != part:
             part = row["part"]
             other = row.get("when", about["when"]) != about["when"]
-            apart = f" ({row['when'][:10]}, load {row['load']} before)" if other else ""
-            lines.append(f"| **{part}**{apart} | | | | |")
+            lines.append(f"| **{part}**{_apart(row) if other else ''} | | | | |")
         lines.append(_line(row))
     commands = dict.fromkeys(row["command"] for row in rows)
     lines += ["", "The commands behind it:", "", "```", *commands, "```"]
     before, _, rest = README.read_text().partition(MARKS[0])
     after = rest.partition(MARKS[1])[2]
     README.write_text("".join([before, "\n".join((MARKS[0], *lines, MARKS[1])), after]))
+
+
+def _apart(row: Row) -> str:
+    """Say of a part that was measured apart from the others when that was, and amid what."""
+    return f" ({row['when'][:10]}, RabbitMQ {row['broker']}, load {row['load']} before)"
 
 
 def _line(row: Row) -> str:

@@ -49,6 +49,8 @@ Found = TypeVar("Found")
 Play = Callable[[Rig, Mapping[str, Any] | None, "Scale"], Awaitable[Found]]
 SPEED = 2
 """Of the portal's time, where all deals lie there at the start."""
+MEANWHILE = 110
+"""So many deals are imported between the ill items that come and the next."""
 PATIENCE_SECONDS = 120.0
 
 
@@ -129,13 +131,13 @@ async def _all(rig: Rig, play: Play[Found], scale: Scale) -> list[Found]:
 
 @asynccontextmanager
 async def _importer(
-    rig: Rig, trouble: Mapping[str, Any] | None, *, speed: float, deals: int = 0
+    rig: Rig, trouble: Mapping[str, Any] | None, *, speed: float
 ) -> AsyncIterator[tuple[AbstractChannel, PortalProcess]]:
     """Lend an importer at work before a portal in trouble: a channel to the broker, the portal."""
     with rig.vhost() as url, PortalProcess(limited_portal(speed)) as portal:
         if trouble is not None:
             await asyncio.to_thread(portal.faults, [{**trouble, **ALL_MATCH}])
-        await events.fill(url, range(deals))
+        await events.fill(url, ())
         webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url}
         with rig.consumer(SERVICE, url, **webhook, **limited_settings(speed)) as consumer:
             await asyncio.to_thread(consumer.wait_ready)
@@ -156,7 +158,7 @@ async def _steady(rig: Rig, trouble: Mapping[str, Any] | None, scale: Scale) -> 
 
         await queue.consume(ended, no_ack=True)
         started, total = loop.time(), int(scale.seconds * DEALS_A_SECOND)
-        ill = asyncio.create_task(_trickle(intake, EVERY)) if trouble is not None else None
+        ill = asyncio.create_task(_trickle(intake)) if trouble is not None else None
         for number in range(total):
             await asyncio.sleep(max(0.0, started + number / DEALS_A_SECOND - loop.time()))
             deal = events.event(number)
@@ -171,17 +173,18 @@ async def _steady(rig: Rig, trouble: Mapping[str, Any] | None, scale: Scale) -> 
 
 
 async def _saturated(rig: Rig, trouble: Mapping[str, Any] | None, scale: Scale) -> _Span:
-    """Let all deals lie there at the start; return how long they took."""
-    async with _importer(rig, trouble, speed=SPEED, deals=scale.deals) as (channel, portal):
+    """Let all deals lie there at the start, ill items among them; return how long they took."""
+    async with _importer(rig, trouble, speed=SPEED) as (channel, portal):
         intake = await channel.get_exchange(events.INTAKE, ensure=False)
-        ill = asyncio.create_task(_trickle(intake, EVERY / SPEED)) if trouble is not None else None
+        for start in range(0, scale.deals, MEANWHILE):
+            if trouble is not None:
+                await _publish_ill(intake, start)
+            await events.publish(channel, range(start, min(start + MEANWHILE, scale.deals)))
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (await asyncio.to_thread(portal.summary))["items"] < scale.deals:
             if time.monotonic() > deadline:
                 raise RuntimeError("the deals did not end")
             await asyncio.sleep(0.1)
-        if ill is not None:
-            ill.cancel()
         return _span((await asyncio.to_thread(portal.ledger))["calls"])
 
 
@@ -195,17 +198,20 @@ def _span(calls: Sequence[Mapping[str, Any]]) -> _Span:
     return _Span(last - first, sum(min(ends(call), last) - call["at"] for call in others))
 
 
-async def _trickle(intake: AbstractExchange, every: float) -> None:
+async def _trickle(intake: AbstractExchange) -> None:
     """Publish items of the ill type until cancelled."""
     number = 0
     while True:
-        for _ in range(AT_ONCE):
-            await _publish(
-                intake,
-                {"entityTypeId": ILL, "id": f"ill-{number}", "fields": {"title": "ill"}},
-            )
-            number += 1
-        await asyncio.sleep(every)
+        await _publish_ill(intake, number)
+        number += AT_ONCE
+        await asyncio.sleep(EVERY)
+
+
+async def _publish_ill(intake: AbstractExchange, first: int) -> None:
+    """Publish as many items of the ill type as come at once."""
+    for number in range(first, first + AT_ONCE):
+        ill = {"entityTypeId": ILL, "id": f"ill-{number}", "fields": {"title": "ill"}}
+        await _publish(intake, ill)
 
 
 async def _publish(exchange: AbstractExchange, event: Mapping[str, Any]) -> None:

@@ -131,7 +131,7 @@ async def queue_full(trial: Trial) -> None:
 
 
 async def queue_without_leader(trial: Trial) -> None:
-    """Let nobody lead the lane's queue: it is left alone, the others flow, until it is led."""
+    """Let nobody lead the lane's queue: it is left alone until somebody does; the intake waits."""
     node = trial.node
     assert isinstance(node, RabbitNode)
     server = f"{{'{trial.environment.vhost}_{QUEUE}', node()}}"
@@ -141,7 +141,8 @@ async def queue_without_leader(trial: Trial) -> None:
     async with trial.fault("lane's queue has no leader"):
         await by_hand(node.ctl, "eval", f"ra:stop_server(quorum_queues, {server}).")
         await trial.send(waiting(3, first=WAITING))
-        await trial.environment.settle(await trial.publish(BESIDE, types=(2,)), 120)
+        await trial.publish(BESIDE, types=(2,))
+        await asyncio.sleep(trial.dice.uniform(2.0, 8.0))
         deny(trial)
         await by_hand(node.ctl, "eval", f"ra:restart_server(quorum_queues, {server}).")
 
