@@ -169,7 +169,7 @@ def test_broker_commands_of_the_runbook_work(seen: Seen) -> None:
     commands = set(re.findall(r"rabbitmqctl (list_[^`\n]+)", RUNBOOKS.read_text()))
     assert len(commands) > 5
     for command in commands:
-        words = shlex.split(command.replace("-p /", f"-p {VHOST}"))
+        words = shlex.split(command.replace("$VHOST", VHOST))
         assert seen.monitoring.node.ctl(*words) is not None
 
 

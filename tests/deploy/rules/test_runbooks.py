@@ -69,6 +69,8 @@ def test_commands_are_about_the_importer_of_the_alert() -> None:
     assert kubectl
     assert [] == [span for span in kubectl if not span.startswith('kubectl -n "$NS" ')]
     assert [] == [span for span in kubectl if "crm-importer" in span]
+    # Of a Deployment, `logs` shows one pod: perhaps the one that stands by and has done nothing.
+    assert [] == [span for span in kubectl if " logs " in span and '-l "$PODS"' not in span]
     assert [] == [span for span in spans if re.search(r"-p (?!\"\$VHOST\")|--type (?!N\b)", span)]
 
 
