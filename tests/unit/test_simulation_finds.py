@@ -3,23 +3,35 @@
 `pytest -s` shows after how many.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from service.domain import leave
+from service.domain.batching import Batch
 from service.domain.claims import Claims, Resolved, message_digest
-from service.domain.events import ItemEvent
-from service.domain.outcomes import Failed, Outcome
+from service.domain.decisions import Decision, refused_alone
+from service.domain.events import Identity, ItemEvent
+from service.domain.outcomes import Failed, Fault, Outcome
+from service.domain.owning import Owned, Owners
+from service.domain.witnessing import Shown, Witness, Witnesses
+from service.importer.fault_attribution import FaultAttribution
 from service.importer.intake import Desk
 from service.importer.results import Delivery, Ending, Outlet
 from service.importer.settlement import Settler
-from tests.fakes import PortalView
-from tests.unit.test_simulation import violations_of
+from tests import fakes
+from tests.fakes import PortalView, Weather
+from tests.unit.test_simulation import History, Rights, World, violations_of
+from tests.virtual_time import now
 
 pytestmark = pytest.mark.simulation
 MAX_SEEDS = 150
 OLD_CHECK_SEEDS = 20
+UPLOAD_SECONDS = 12.0
+TRIES = 5
+"""Calls with one item alone."""
 Patch = pytest.MonkeyPatch
 
 
@@ -77,23 +89,100 @@ def outcomes_published_for_nobody(patch: Patch) -> None:
     patch.setattr(Settler, "_is_here", is_here)
 
 
+def reading_proved_once(patch: Patch) -> None:
+    """Believe that a type can be read because an item of it was shown once, whenever that was."""
+    readable: set[tuple[Witnesses, int]] = set()
+    add, proves = Shown.add, Shown.proves
+
+    def note(shown: Shown, witness: Witness, *what: Any) -> None:
+        readable.add((shown._witnesses, witness.entity_type_id))  # noqa: SLF001 - taken out
+        add(shown, witness, *what)
+
+    def believe(shown: Shown, event: ItemEvent, *, sure: bool) -> bool:
+        known = (shown._witnesses, event.entity_type_id) in readable  # noqa: SLF001 - taken out
+        return known or proves(shown, event, sure=sure)
+
+    patch.setattr(Shown, "add", note)
+    patch.setattr(Shown, "proves", believe)
+
+
+def refused_credentials_end_an_item(patch: Patch) -> None:
+    """Reject an item after some tries alone, whatever the code tells."""
+    tries: Counter[Identity] = Counter()
+
+    async def suspect(_: object, batch: Batch[Any], fault: Fault) -> Decision[Any]:
+        [claim] = batch.claims
+        tries[claim.event.identity] += 1
+        if tries[claim.event.identity] >= TRIES:
+            return Decision(ended=[(claim, refused_alone(claim, fault))])
+        return Decision(again=[batch.part(batch.claims, now() + 1.0)])
+
+    patch.setattr(FaultAttribution, "suspect", suspect)
+
+
+def numbers_that_are_known_are_not_believed(patch: Patch) -> None:
+    """Take an item for another event's because its number is, though the portal was set back."""
+    own = Owners.own
+
+    def owned(owners: Owners, event: ItemEvent, item_id: int) -> Owned:
+        found = own(owners, event, item_id)
+        return Owned.TAKEN if found is Owned.OTHER_PAIR else found
+
+    patch.setattr(Owners, "own", owned)
+
+
+class SetBack(History):
+    """A history in which the portal comes back with older data."""
+
+    def __post_init__(self) -> None:
+        """Set it back half way."""
+        super().__post_init__()
+        self.set_back_at = self.length / 2
+
+
+class SlowUploads(History):
+    """A history of nothing but bodies that leave slowly and calls that are cut."""
+
+    def __post_init__(self) -> None:
+        """Leave out what keeps an absent item from being believed absent."""
+        super().__post_init__()
+        self.upload, self.troubles, self.natures = UPLOAD_SECONDS, 0, 0.0
+        self.stand_by = self.kills = self.repeats = False
+        self.rights, self.admin, self.ask = Rights.ALL, True, "doubtful"
+
+    def weather(self) -> Weather:
+        """Cut many calls."""
+        bad = now() - self.start <= self.length and self.rng.random() < 0.4
+        return Weather.LOST if bad else Weather.FINE
+
+
+def settle_time_from_the_start_of_the_call(patch: Patch) -> None:
+    """Forget that the portal's own clock runs from the end of the body."""
+    patch.setattr(fakes, "TOLD_WHEN_SENT", False)
+
+
 def checks_made_too_early(patch: Patch) -> None:
     """Send by the check that was made before the waits for limits and connections."""
     patch.setattr(leave, "ask", lambda: None)
 
 
 OLD_CHECK = "sent by an old check"
-FAULTS: Sequence[Callable[[Patch], None]] = (
-    copies_known_by_id_and_body,
-    dead_letters_beside_results,
-    outcomes_published_for_nobody,
-)
+FAULTS: Mapping[Callable[[Patch], None], type[History]] = {
+    copies_known_by_id_and_body: History,
+    dead_letters_beside_results: History,
+    outcomes_published_for_nobody: History,
+    reading_proved_once: History,
+    refused_credentials_end_an_item: History,
+    numbers_that_are_known_are_not_believed: SetBack,
+    settle_time_from_the_start_of_the_call: SlowUploads,
+}
+"""Each with the histories that are tried."""
 
 
-def _found(seeds: Iterator[int]) -> tuple[int, list[str]]:
-    for number, seed in enumerate(seeds, start=1):
-        if found := violations_of(seed):
-            return number, found
+def _found(histories: type[History]) -> tuple[int, list[str]]:
+    for seed in range(MAX_SEEDS):
+        if found := violations_of(seed, lambda seed: World(histories(seed))):
+            return seed + 1, found
     return 0, []
 
 
@@ -102,7 +191,7 @@ def _found(seeds: Iterator[int]) -> tuple[int, list[str]]:
 def test_a_fault_is_found(fault: Callable[[Patch], None], monkeypatch: Patch) -> None:
     """Within a share of the histories that are tried every time."""
     fault(monkeypatch)
-    seeds, found = _found(iter(range(MAX_SEEDS)))
+    seeds, found = _found(FAULTS[fault])
     print(f"{fault.__name__}: found after {seeds} seeds: {found[:2]}")  # noqa: T201 - for readers
     assert found
 
