@@ -12,10 +12,12 @@ ALARM = "it takes no messages: a memory or disk alarm"
 WHY = {
     PublishResult.NACKED: "it refuses publishes: it is full, or has no leader",
     PublishResult.RETURNED: "no queue takes what is published to it: it or its binding is missing",
+    PublishResult.UNWRITABLE: "the broker takes no message so large",
 }
 WHO = {
     PublishResult.NACKED: "whoever reads the queue, and whoever set its length limit",
     PublishResult.RETURNED: "whoever owns the broker's topology: create the queue and its binding",
+    PublishResult.UNWRITABLE: "whoever runs the broker: raise its max_message_size",
 }
 
 log = logging.getLogger(__name__)

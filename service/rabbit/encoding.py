@@ -49,6 +49,7 @@ ID_BYTES = 4 * TEXT_LIMIT
 """Most bytes of the characters of an event id."""
 OUR_BYTES = 12_000
 """All headers that we add to a dead letter stay below this."""
+_SPARED = ("warnings", "links")
 ENTRY_BYTES = 8
 """Bytes of a header besides its name and its value."""
 
@@ -205,6 +206,15 @@ def bodyless(message: Outgoing) -> Outgoing:
     if isinstance(message.properties, Copy):
         message.properties.drop(BODY)
     return replace(message, body=b"")
+
+
+def plain(message: Outgoing) -> Outgoing:
+    """Return a result event without what a consumer can do without, so that it is short."""
+    event = msgspec.json.decode(message.body)
+    for members, names in ((event, ("traceparent", "tracestate")), (event["data"], _SPARED)):
+        for name in names:
+            members.pop(name, None)
+    return replace(message, body=msgspec.json.encode(event))
 
 
 def _warnings(settlement: Settled) -> list[str]:

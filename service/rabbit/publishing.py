@@ -15,7 +15,7 @@ from service.domain.refusals import Refusals
 from service.rabbit.blockage import Blockage
 from service.rabbit.confirms import BodyLimit, PublishResult, published
 from service.rabbit.connection import Connection, ConnectionLost, Late, unless_lost
-from service.rabbit.encoding import Encoder, Outgoing, Settled, bare, bodyless
+from service.rabbit.encoding import Encoder, Outgoing, Settled, bare, bodyless, plain
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
@@ -176,6 +176,16 @@ class Publisher:
 
         await asyncio.gather(*(one(*each) for each in enumerate(flat)))
 
+    def _spared(self, message: Outgoing) -> Outgoing:
+        """Return what is published in the place of a message that can never be accepted."""
+        match message.target:
+            case "dead_letter":
+                return (bare if self._limit.admits(message.body) else bodyless)(message)
+            case "succeeded" | "failed":
+                return plain(message)
+            case _:
+                return message
+
     async def _one(self, channel: Channel, message: Outgoing) -> PublishResult:
         """Publish one message and return what the broker said of it."""
         unique = message.properties.message_id or ""
@@ -186,9 +196,8 @@ class Publisher:
         pending = self._in_flight[unique] = _Pending(message.target, _now())
         try:
             result = await published(channel, message, self._limit)
-            if result is PublishResult.UNWRITABLE and message.target == "dead_letter":
-                spared = bare if self._limit.admits(message.body) else bodyless
-                result = await published(channel, spared(message), self._limit)
+            if result is PublishResult.UNWRITABLE:
+                result = await published(channel, self._spared(message), self._limit)
         finally:
             del self._in_flight[unique]
             if pending.gone is not None:

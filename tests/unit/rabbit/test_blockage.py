@@ -64,9 +64,8 @@ def test_a_refusal_that_mends_itself_is_no_such_state(caplog: pytest.LogCaptureF
     for second in (0.0, 2.9):
         blockage.answered("dead_letter", PublishResult.NACKED, second)
     blockage.answered("dead_letter", PublishResult.CONFIRMED, 3.5)
-    for result in (PublishResult.LOST, PublishResult.UNWRITABLE):
-        blockage.answered("dead_letter", result, 10.0)
-        blockage.answered("dead_letter", result, 20.0)
+    for second in (10.0, 20.0):
+        blockage.answered("dead_letter", PublishResult.LOST, second)
     assert ({}, []) == (blockage.refusing(), told(caplog))
 
 

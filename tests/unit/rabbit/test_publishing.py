@@ -1,6 +1,8 @@
 """Proves what becomes of a publish that the client library cannot even write."""
 
 import asyncio
+import json
+import time
 from dataclasses import replace
 from datetime import datetime
 from typing import cast
@@ -8,11 +10,13 @@ from typing import cast
 import pytest
 from aio_pika.exceptions import DeliveryError
 from aiormq import Channel
+from aiormq.exceptions import ChannelPreconditionFailed
 from pamqp.commands import Basic
 
 from service.domain.claims import Settlement
 from service.domain.outcomes import Failed, FailureKind
 from service.rabbit import publishing as publisher_module
+from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.encoding import Encoder, Outgoing, Settled, bare
 from service.rabbit.publishing import Publisher
@@ -93,11 +97,41 @@ async def test_a_dead_letter_that_cannot_be_written_goes_without_its_properties(
     assert (2, "m") == (sent.delivery_mode, sent.message_id)
 
 
-async def test_a_result_that_cannot_be_written_is_told_and_not_raised() -> None:
-    """Nothing that is published may end the pipeline."""
-    result = replace(LETTER, target="failed")
-    told = await publisher()._one(cast("Channel", Picky()), result)  # noqa: SLF001
-    assert "unwritable" == told
+RESULT = {
+    "id": "i",
+    "tracestate": "x=1",
+    "data": {"eventId": "e", "warnings": ["w" * 200], "links": {"contactId": 1}},
+}
+
+
+class Small:
+    """A channel of a broker that takes only short messages."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.sent: list[bytes] = []
+
+    async def basic_publish(self, body: bytes, **_: object) -> None:
+        if len(body) > self.most:
+            refusal = f"message size {len(body)} is larger than configured max size {self.most}"
+            raise ChannelPreconditionFailed(refusal)
+        self.sent.append(body)
+
+
+@pytest.mark.parametrize(("most", "told"), [(100, "confirmed"), (10, "unwritable")])
+async def test_a_result_that_is_too_large_goes_without_what_can_be_spared(
+    most: int, told: str
+) -> None:
+    """What is still too large is told, and not raised: nothing published ends the pipeline."""
+    body = json.dumps(RESULT).encode()
+    result = Outgoing("succeeded", "x", "", body, Basic.Properties(message_id="m"))
+    channel, sending = Small(most), publisher()
+    for _ in range(2):
+        assert told == await sending._one(cast("Channel", channel), result)  # noqa: SLF001
+    short = {"id": "i", "data": {"eventId": "e"}}
+    assert [short] * len(channel.sent) == [json.loads(each) for each in channel.sent]
+    sending.blockage.answered("succeeded", PublishResult(told), time.monotonic() + 5.0)
+    assert (told == "unwritable") is bool(sending.blockage.refusing())
 
 
 @pytest.mark.parametrize("struck", [0, 1])
