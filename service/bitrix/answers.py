@@ -15,6 +15,8 @@ _MARKS = re.compile(rb"(?:\s*\xef\xbb\xbf){1,64}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 MAX_PARTS = 200_000
 """Most members and elements of an answer; each takes some hundred bytes as a Python object."""
+MAX_ID = 2**63 - 1
+"""Largest number of an item; the portal's database has no larger ones."""
 MAX_CHOICES = 1000
 """Enumerations with more choices are not kept in memory; their values are not checked."""
 
@@ -98,9 +100,9 @@ def positive_id(value: object) -> int | None:
     """Return an item id as the portal writes it, a number or its digits; None if it is none."""
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value
+    return value if 0 < value <= MAX_ID else None
 
 
 def _once(verdicts: Mapping[int, Verdict]) -> dict[int, Verdict]:

@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 5.0
 """Longest wait of a call for its token. Later the call may not be ours any more."""
 YOUNG_SECONDS = 60.0
 """A token younger than this is not renewed after a refusal, unless the portal says it is old."""
+MAX_HOSTS = 16
+"""Hosts about which the server is asked; each question costs a renewal."""
 CLOSE_SECONDS = 10.0
 LOCK_SECONDS = 5.0
 """Longest normal hold of the lock. A longer one is logged: its holder is slow or frozen."""
@@ -107,7 +109,7 @@ class Application:
         there = addresses.host(target)
         if not self.endpoint.protects(target) or not self._member:
             return False
-        if not self._finds(there) and there not in self._asked:
+        if not self._finds(there) and there not in self._asked and len(self._asked) < MAX_HOSTS:
             self._asked.add(there)
             await self._renewed()
         return self._finds(there)

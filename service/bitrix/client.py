@@ -172,7 +172,7 @@ class Portal:
         for _ in range(MAX_PAGES):
             after = {">id": _item_id(rows[-1])} if rows else {}
             page = await self._page(entity_type_id, select, where | after)
-            rows += page
+            rows += page[:PAGE]
             if len(page) < PAGE:
                 break
         return rows

@@ -15,6 +15,8 @@ from service.telemetry.clock import awake
 from service.telemetry.metrics import Metrics
 
 BUDGETED = ("import", "list")
+MAX_COSTS = 500
+"""Entity types whose cost is remembered."""
 PATIENCE = 30.0
 """Longest wait of a call in its slot, in seconds, while the portal wants to be left alone."""
 
@@ -118,6 +120,8 @@ class Throttle:
 
     def learn(self, entity_type_id: int, items: int, seconds: float, *, whole: bool) -> None:
         """Note how long an import took; not `whole`: it did not end in that time."""
+        if entity_type_id not in self._costs and len(self._costs) >= MAX_COSTS:
+            del self._costs[next(iter(self._costs))]
         cost = self._costs.setdefault(entity_type_id, ItemCost())
         if whole:
             cost.learn(items, seconds)

@@ -4,16 +4,21 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 ROOM = 8192
 """Bytes reserved on the disk before tokens are renewed: a full disk must not lose the only
 copy."""
 MODE = 0o600
+MAX_FILE = 65_536
+MAX_TEXT = 1000
+_TOKEN = re.compile(r"[ -~]{1,4096}")
+"""What a token is made of (RFC 6749, appendix A); the portal's have 70 characters."""
 
 
 class TokenFileUnusable(Exception):  # noqa: N818 - reads as what it says
@@ -81,9 +86,9 @@ class TokenFile:
     def read(self) -> StoredTokens | None:
         """Return what the file holds; None if there is no file."""
         try:
-            with self._target.open("rb") as file:
+            with _opened(self._target) as file:
                 _close_to_others(file.fileno())
-                text = file.read()
+                text = file.read(MAX_FILE)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -129,7 +134,8 @@ class TokenFile:
         Only under the lock. A file that somebody has put there since is newer, and stays.
         """
         try:
-            whole = _parse(self._next_path.read_bytes()) is not None
+            with _opened(self._next_path) as file:
+                whole = _parse(file.read(MAX_FILE)) is not None
             written = self._next_path.stat().st_mtime_ns
             placed = self._target.stat().st_mtime_ns if self._target.exists() else 0
             if whole and written >= placed:
@@ -204,6 +210,11 @@ def _fill(handle: int, text: bytes) -> None:
     os.fsync(handle)
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open without waiting for whoever may write to a pipe; raises OSError."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+
+
 def _close_to_others(handle: int) -> None:
     """Take the right to read the file from everybody else, if it is ours."""
     if os.fstat(handle).st_mode & ~MODE & 0o777:
@@ -214,7 +225,9 @@ def _close_to_others(handle: int) -> None:
 def read_pair(told: Mapping[str, Any], expires: float) -> TokenPair | None:
     """Return the pair in an answer of the authorisation server, or in a file made of one."""
     refresh, access = told.get("refresh_token"), told.get("access_token", "")
-    if not isinstance(refresh, str) or not refresh or not isinstance(access, str):
+    if not (isinstance(refresh, str) and _TOKEN.fullmatch(refresh) and isinstance(access, str)):
+        return None
+    if access and not _TOKEN.fullmatch(access):
         return None
     # An odd member that we could do without must not cost the pair: the one before it is spent.
     return TokenPair(
@@ -242,7 +255,7 @@ def _parse(text: bytes) -> StoredTokens | None:
 
 def _text(told: Mapping[str, Any], name: str) -> str:
     value = told.get(name)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and len(value) <= MAX_TEXT else ""
 
 
 def _written(kept: StoredTokens) -> bytes:

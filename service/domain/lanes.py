@@ -21,6 +21,7 @@ from service.domain.shut_time import ShutTime
 
 MAX_IDENTITIES = 8
 """Different items that were refused alone; two are enough to tell."""
+MAX_LANES = 1_000  # Upstream may name any number of types.
 BROKEN_CALLS = 3
 """So many calls of a lane must break in a row, while others pass, before it closes."""
 
@@ -250,9 +251,15 @@ class Lanes:
     def _lane(self, entity_type_id: int) -> _Lane:
         lane = self._lanes.get(entity_type_id)
         if lane is None:
+            if len(self._lanes) >= MAX_LANES:
+                del self._lanes[min(self._lanes, key=self._worth)]
             answers: deque[bool] = deque(maxlen=max(self._policy.brake_items, 1))
             lane = self._lanes[entity_type_id] = _Lane(self._policy.probe, answers)
         return lane
+
+    def _worth(self, entity_type_id: int) -> tuple[bool, float]:
+        lane = self._lanes[entity_type_id]
+        return lane.reason is not None, lane.passed_at or 0.0
 
     def _judge_trial(self, lane: _Lane, accepted: int, rejected: int, now: float) -> None:
         brake = lane.reason is PauseReason.FAILURE_SHARE

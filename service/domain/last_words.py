@@ -8,6 +8,7 @@ The last word on an event counts, for every message of its id, in every process:
 """
 
 import hashlib
+import math
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -89,7 +90,10 @@ def unpacked(record: bytes) -> LastWord:
         event, word, *rest = _RECORD.unpack(record)
     except struct.error as error:
         raise ValueError(str(error)) from None
-    return LastWord(event, Word(word), *rest)
+    found = LastWord(event, Word(word), *rest)
+    if not math.isfinite(found.at):
+        raise ValueError("no time")
+    return found
 
 
 def event_digest(identity: Identity) -> bytes:

@@ -192,7 +192,7 @@ class Desk:
         if delivery.stay is not None:
             delivery.stay = stay = self.lot.back(event, delivery.stay)
             if stay.perhaps_sent is not None:
-                look_at = self._notes.clock() + max(0.0, stay.perhaps_sent - time.time())
+                look_at = self._notes.provable(stay.perhaps_sent)
         if not self._notes.memory.reliable:
             return claim_of(
                 delivery,

@@ -88,8 +88,15 @@ class CallNotes:
 
     def look_at(self, word: LastWord) -> float:
         """Return the loop time from which a look-up proves something of a call that was noted."""
-        left = word.at + self._proof - time.time()
-        return self.clock() + min(max(left, 0.0), self._proof)
+        return self.provable(word.at + self._proof)
+
+    def provable(self, at: float) -> float:
+        """Return the loop time of a moment from which a look-up proves something of a call.
+
+        Whoever named the moment, in seconds since the epoch: it is never further off than that of
+        a call that leaves now.
+        """
+        return self.clock() + min(max(at - time.time(), 0.0), self._proof)
 
     async def before(self, batch: Batch[D]) -> list[Claim[D]]:
         """Note that a batch is about to leave; return the claims that must not go with it.

@@ -227,8 +227,8 @@ def _is_theirs(name: str) -> bool:
 
 
 def count(value: object) -> int:
-    """Return a header's value as a count; 0 where it is none."""
-    return value if isinstance(value, int) and value > 0 else 0
+    """Return a header's value as a count, one that can be raised; 0 where it is none."""
+    return min(value, MAX_REDRIVES) if isinstance(value, int) and value > 0 else 0
 
 
 def moment(value: object) -> datetime | None:

@@ -247,6 +247,7 @@ class Memory:
         # A killed broker forgets the end of a stream; what we said there still counts.
         reading.words.absorb(self.words)
         self.words, self._reading = reading.words, reading
+        reading.follows = True
         self._move(MemoryState.FOLLOWING, "everything that was noted is known")
 
     async def _read_from(self, channel: Channel, page: int | None) -> Reading:

@@ -1,9 +1,10 @@
 """Reads the stream of the memory over one channel: from the last page on, then as it grows."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from aiormq import Channel
@@ -21,6 +22,10 @@ QUIET_SECONDS = 0.4
 RPC_SECONDS = 5.0
 PREFETCH = 500
 ACK_EVERY = 100
+MAX_PAGES = 2
+"""Pages of which not all parts have come."""
+SKEW_SECONDS = 5.0
+"""A note that is older or younger than this when it comes tells that two clocks differ."""
 
 MAX_STREAM_BYTES = 32_000_000
 SEGMENT_BYTES = 4_000_000
@@ -43,7 +48,8 @@ class Reading:
     """What one channel has read of the stream, and who waits for which note.
 
     `offset`: of the newest note; `page`: the offset that the next notes name; `met_page`: a whole
-    page of ours was read; `since_page`: how many notes came after it.
+    page of ours was read; `since_page`: how many notes came after it; `follows`: all that was
+    there before has been read.
     """
 
     channel: Channel
@@ -55,6 +61,7 @@ class Reading:
     offset: int = -1
     since_page: int = 0
     met_page: bool = False
+    follows: bool = False
     _tag: str | None = None
     _unacked: int = 0
     _parts: dict[tuple[int, int], dict[int, Note]] = field(default_factory=dict)
@@ -112,6 +119,7 @@ class Reading:
 
     def _take(self, note: Note) -> Before:
         """Take what a note says; return the words that stood before."""
+        note = self._by_our_clock(note)
         match note.kind:
             case NoteKind.WORDS:
                 return [self.words.say(word) for word in note.words]
@@ -126,9 +134,24 @@ class Reading:
                 self.on_note(note)
         return []
 
+    def _by_our_clock(self, note: Note) -> Note:
+        """Return a note with its times by our clock; its writer's may be an hour off.
+
+        None was said later than it came, and one that comes while we follow was said just now.
+        """
+        off = time.time() - note.at
+        if off >= -SKEW_SECONDS and (off <= SKEW_SECONDS or not self.follows):
+            return note
+        latest = time.time()
+        words = (word._replace(at=min(word.at + off, latest)) for word in note.words)
+        return replace(note, at=note.at + off, words=tuple(words))
+
     def _take_page(self, note: Note) -> None:
         """Take a part of a page; when all are there, it counts as said before everything else."""
         key = (note.writer, note.number)
+        if key not in self._parts and len(self._parts) >= MAX_PAGES:
+            # Of a page whose writer is gone the rest never comes.
+            del self._parts[next(iter(self._parts))]
         parts = self._parts.setdefault(key, {})
         parts[note.part] = note
         if len(parts) < note.parts:

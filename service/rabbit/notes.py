@@ -12,7 +12,9 @@ from service.domain.last_words import RECORD_BYTES, LastWord, unpacked
 FORMAT = 1
 PAGE_HEADER = "page"
 """Names the offset from which a reader misses nothing; no later format changes it."""
-MAX_NUMBER = 2**63 - 1
+MAX_BODY = 1_000_000
+"""Longest body of a note; ours have half of it at most, and each word takes time to read."""
+MAX_PARTS = 64
 MAX_LANES = 1_000
 
 
@@ -118,11 +120,16 @@ def read(message: DeliveredMessage, owner: Owner) -> Read:
     headers = message.header.properties.headers or {}
     page = headers.get(PAGE_HEADER)
     offset = headers.get("x-stream-offset")
+    place = offset if isinstance(offset, int) else 0
+    note = _note(headers, message.body, owner)
+    if note is not None and note.kind is NoteKind.PAGE and note.number > place:
+        # Who followed it would wait for what nobody has written yet.
+        note = None
     return Read(
-        offset=offset if isinstance(offset, int) else 0,
-        page=page if isinstance(page, int) and 0 <= page <= MAX_NUMBER else None,
+        offset=place,
+        page=page if isinstance(page, int) and 0 <= page <= place else None,
         message_id=message.header.properties.message_id,
-        note=_note(headers, message.body, owner),
+        note=note,
     )
 
 
@@ -131,7 +138,7 @@ def _note(headers: Mapping[str, object], content: bytes, owner: Owner) -> Note |
     if mine != tuple(headers.get(name) for name in ("format", "portal", "originator")):
         return None
     try:
-        return Note(
+        note = Note(
             kind=NoteKind(str(headers.get("kind"))),
             at=_number(headers, "at") / 1e6,
             writer=_number(headers, "writer"),
@@ -142,6 +149,7 @@ def _note(headers: Mapping[str, object], content: bytes, owner: Owner) -> Note |
         )
     except ValueError:
         return None
+    return note if 1 <= note.part <= note.parts <= MAX_PARTS else None
 
 
 def _number(headers: Mapping[str, object], name: str) -> int:
@@ -152,7 +160,7 @@ def _number(headers: Mapping[str, object], name: str) -> int:
 
 
 def _words(content: bytes) -> tuple[LastWord, ...]:
-    if len(content) % RECORD_BYTES:
+    if len(content) % RECORD_BYTES or len(content) > MAX_BODY:
         raise ValueError("not a whole number of records")
     starts = range(0, len(content), RECORD_BYTES)
     return tuple(unpacked(content[start : start + RECORD_BYTES]) for start in starts)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.bitrix import application as application_module
-from service.bitrix.application import Application
+from service.bitrix.application import MAX_HOSTS, Application
 from service.bitrix.auth import Endpoint
 from service.bitrix.errors import auth_server_trouble, classify_refresh
 from service.bitrix.tokens import TokenFile, TokenFileUnusable, TokenPair
@@ -257,6 +257,15 @@ async def test_a_stranger_is_asked_about_once(harness: Harness) -> None:
     for _ in range(3):
         assert not await application.confirms_host("https://crm.other.example/rest/")
     assert 2 == len(harness.server.spent)
+
+
+async def test_not_every_new_stranger_is_asked_about(harness: Harness) -> None:
+    """A portal that names another host with each answer costs no renewal each time."""
+    application = harness.application()
+    await application.token()
+    for number in range(3 * MAX_HOSTS):
+        assert not await application.confirms_host(f"https://crm{number}.example/rest/")
+    assert 1 + MAX_HOSTS == len(harness.server.spent)
 
 
 async def test_another_member_is_another_portal(harness: Harness) -> None:

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bitrix.auth import Webhook
-from service.bitrix.client import Portal, encode_import
+from service.bitrix.client import MAX_PAGES, PAGE, Portal, encode_import
 from service.bitrix.http import Reply
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.external_id import ExternalIds, storable
-from service.domain.outcomes import MISSING, Accepted, CallFailed, CallKind, Fault
+from service.domain.outcomes import MISSING, CallFailed, CallKind, Fault
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.telemetry.metrics import Metrics
 
@@ -201,9 +201,20 @@ async def test_an_answer_nested_too_deep_is_unreadable_at_most(
             assert failed.fault.kind is CallKind.AMBIGUOUS  # noqa: PT017 - or it does not fail
 
 
+async def test_a_page_with_more_rows_than_a_page_has_takes_no_more_memory(
+    answering: Answering,
+) -> None:
+    """What is too much comes with the next page."""
+    row = b'{"id":%d,"originId":"a","originatorId":"crm-importer"}'
+    rows = b",".join(row % number for number in range(1, 2_000))
+    portal = answering(b'{"result":{"items":[%b]}}' % rows, 200, {})
+    found = await portal.find(2, [EXTERNAL])
+    assert PAGE * MAX_PAGES == sum(map(len, found.values()))
+
+
 @pytest.mark.parametrize("digits", [19, 4_000, 10_000, 1_000_000])
 async def test_a_huge_number_is_no_accident(answering: Answering, digits: int) -> None:
-    """As text it is no id; as a number it is what JSON says, or the answer is unreadable."""
+    """It is no id, or the answer is unreadable: neither the memory nor a result could hold it."""
     number = b"9" * digits
     item = b'{"result":{"items":{"m00":{"item":{"id":%b}}}}}'
     items = [sent(b'{"title":"x"}')]
@@ -211,7 +222,7 @@ async def test_a_huge_number_is_no_accident(answering: Answering, digits: int) -
     assert [MISSING] == list(text)
     portal = answering(item % number, 200, {})
     if digits < 4_300:
-        assert [Accepted(10**digits - 1)] == list(await portal.import_items(DEALS, items))
+        assert [MISSING] == list(await portal.import_items(DEALS, items))
     else:
         fault = await fault_of(portal)
         assert (CallKind.AMBIGUOUS, "UNREADABLE_ANSWER") == (fault.kind, fault.code)

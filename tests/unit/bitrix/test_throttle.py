@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.bitrix.throttle import Throttle
+from service.bitrix.throttle import MAX_COSTS, Throttle
 from service.domain.outcomes import CallFailed, CallKind
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.telemetry.metrics import Metrics
@@ -243,3 +243,14 @@ async def test_a_clock_that_is_set_holds_up_no_call(monkeypatch: pytest.MonkeyPa
             assert 540.0 <= throttle.pace().seconds <= 600.0
             await asyncio.sleep(601.0)
             assert 0.0 == throttle.pace().seconds
+
+
+@virtual
+async def test_any_number_of_types_and_any_time_that_an_answer_tells_take_no_more() -> None:
+    """No memory, and no slower calls for ever."""
+    throttle = Bench().throttle
+    for kind in range(3 * MAX_COSTS):
+        throttle.learn(kind, 1, 1e11, whole=True)
+    costs = throttle.overview()["item_cost_seconds"]
+    assert isinstance(costs, dict)
+    assert (MAX_COSTS, 600.0) == (len(costs), max(costs.values()))

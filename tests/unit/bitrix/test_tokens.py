@@ -17,6 +17,7 @@ from service.bitrix.tokens import (
     seconds,
 )
 
+LONGEST = 4096
 PAIR = TokenPair("refresh-1", "access-1", 1000.0, "member", "https://portal.example/rest/")
 KEPT = StoredTokens(PAIR, "https://portal.example/rest/", "https://new.example/rest/")
 
@@ -77,9 +78,28 @@ def test_only_we_may_read_the_file(file: TokenFile) -> None:
 
 def test_a_long_pair_is_written_whole(file: TokenFile) -> None:
     """Beyond the room that was set aside as well."""
-    long = StoredTokens(TokenPair("r" * ROOM * 2, "a" * ROOM))
+    long = StoredTokens(TokenPair("r" * LONGEST, "a" * LONGEST))
     assert long == written(file, long).read()
     assert KEPT == written(file).read()
+
+
+@pytest.mark.parametrize("bad", ["r" * (LONGEST + 1), "r\n", "r\ud800", "\u00e4"])
+def test_what_can_be_no_token_is_none(bad: str) -> None:
+    """It would be written down, kept and sent with every call."""
+    assert read_pair({"refresh_token": "r", "access_token": bad}, 0.0) is None
+    assert read_pair({"refresh_token": bad, "access_token": "a"}, 0.0) is None
+    spared = read_pair({"refresh_token": "r", "member_id": "m" * 10**6}, 0.0)
+    assert spared == TokenPair("r")
+
+
+@pytest.mark.parametrize("name", ["tokens.json", "tokens.json.new"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(file: TokenFile, name: str) -> None:
+    """Nor is a file read that has no end."""
+    os.mkfifo(file.path.with_name(name))
+    file.recover()
+    if name == file.path.name:
+        with pytest.raises(TokenFileUnusable, match="holds no refresh_token"):
+            file.read()
 
 
 def test_one_at_a_time_writes(file: TokenFile) -> None:

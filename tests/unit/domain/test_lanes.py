@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import Identity
-from service.domain.lanes import Lanes, LaneState
+from service.domain.lanes import MAX_LANES, Lanes, LaneState
 from service.domain.outcomes import PauseReason
 
 POLICY = PausePolicy(after=60, probe=15, probe_cap=60, brake_share=0.5, brake_items=10)
@@ -26,6 +26,17 @@ def test_a_lane_is_open_until_something_closes_it() -> None:
     assert LaneState.OPEN is lanes().state(2)
     assert lanes().admits(2, waited=False)
     assert lanes().reason(2) is None
+
+
+def test_any_number_of_types_takes_no_more_memory() -> None:
+    """Those go first of which nothing ever passed; a closed lane stays closed."""
+    kept = lanes()
+    kept.close(2, PauseReason.SCOPE, 0.0)
+    kept.answered(3, accepted=1, rejected=0, now=1.0)
+    for number in range(4, 3 * MAX_LANES):
+        kept.answered(number, accepted=0, rejected=1, now=2.0)
+    assert MAX_LANES == len(kept._lanes)  # noqa: SLF001 - what is kept
+    assert (LaneState.CLOSED, 1.0) == (kept.state(2), kept.passed_at(3))
 
 
 def test_different_items_of_a_type_that_were_refused_alone_are_counted() -> None:

@@ -162,3 +162,12 @@ async def test_an_item_that_is_gone_makes_a_new_publish_of_its_event_a_question(
     assert PROOF - 2.0 < notes.look_at(fresh) < PROOF
     assert notes.look_at(old) < 1.0
     assert 2 == len(memory.added)
+
+
+def test_no_message_waits_longer_for_a_look_up_than_a_call_that_leaves_now() -> None:
+    """Whatever moment it names."""
+    notes, _ = setting()
+    for at in (0.0, time.time() - 10.0):
+        assert notes.provable(at) <= notes.clock()
+    for at in (time.time() + PROOF, 1e11):
+        assert PROOF == pytest.approx(notes.provable(at) - notes.clock(), abs=1.0)

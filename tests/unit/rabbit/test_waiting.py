@@ -150,6 +150,18 @@ def test_no_message_is_too_strange_to_read(headers: dict[str, Any]) -> None:
     assert (0.0, 0, 0) == (read.waited, read.attempts, read.redrive_count)
 
 
+def test_the_largest_counts_can_be_raised_and_written() -> None:
+    """What cannot be written could never be parked, nor end as a dead letter."""
+    most = {"import_attempts": 2**63 - 1, "import_redrive_count": 2**63 - 1}
+    first = original(headers={"import_parked_reason": "scope", **most})
+    read = waiting_of(first.header.properties)
+    assert read is not None
+    raised = replace(read, attempts=read.attempts + 1, redrive_count=read.redrive_count + 1)
+    for again in (parked(first, raised, "q"), unparked(first, raised, "crm.items")):
+        assert (again.properties.headers or {})["import_redrive_count"] >= 2**31
+        assert again.properties.marshal()
+
+
 def test_a_message_of_somebody_else_says_nothing_of_waiting() -> None:
     """It has no reason."""
     assert waiting_of(Basic.Properties()) is None

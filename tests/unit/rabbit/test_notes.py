@@ -1,0 +1,91 @@
+"""Tests what a note may do to whoever reads it, whatever stands in it."""
+
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
+
+from service.domain.events import Identity
+from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.rabbit import memory_reading, notes
+from service.rabbit.memory_reading import Reading
+from service.rabbit.notes import Note, NoteKind, Owner
+
+OWNER = Owner("portal.example", "crm-importer")
+OFFSET = 40
+HOUR = 3600.0
+WORD = LastWord(event_digest(Identity(2, "a")), Word.IN_CALL, 2, float(int(time.time())), 7)
+WORDS = Note(NoteKind.WORDS, WORD.at, 7, (WORD,))
+PAGE = Note(NoteKind.PAGE, WORD.at, 7, (WORD,), number=OFFSET, part=1, parts=2)
+
+
+def message(note: Note, *, body: bytes | None = None, page: int | None = None) -> DeliveredMessage:
+    """Return the message of a note, as it comes from the stream."""
+    properties = notes.properties(note, OWNER, page=page, message_id="m")
+    assert properties.headers is not None
+    properties.headers["x-stream-offset"] = OFFSET
+    content = notes.body(note) if body is None else body
+    header = SimpleNamespace(properties=properties)
+    return cast("DeliveredMessage", SimpleNamespace(header=header, body=content, delivery_tag=1))
+
+
+def reading(*, follows: bool = False) -> Reading:
+    """Return what one channel has read."""
+    made = Reading(cast("Channel", None), "memory", OWNER, LastWords(100), lambda _: None)
+    made.follows = follows
+    return made
+
+
+NAN = WORD._replace(at=float("nan")).packed()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"note": replace(PAGE, number=OFFSET + 1)},
+        {"note": replace(PAGE, part=3)},
+        {"note": replace(PAGE, part=0)},
+        {"note": replace(PAGE, parts=10**9)},
+        {"note": WORDS, "body": WORD.packed() * 20_000},
+        {"note": WORDS, "body": NAN},
+    ],
+    ids=("beyond its end", "no such part", "part 0", "endless page", "huge", "no time"),
+)
+def test_what_no_writer_of_ours_says_is_no_note(bad: dict[str, Any]) -> None:
+    """It would cost memory or time, or have everybody wait for what was never written."""
+    assert notes.read(message(bad.pop("note"), **bad), OWNER).note is None
+    assert notes.read(message(PAGE), OWNER).note == PAGE
+
+
+@pytest.mark.parametrize(("page", "read"), [(OFFSET, OFFSET), (OFFSET + 1, None), (2**62, None)])
+def test_no_note_leads_beyond_itself(page: int, read: int | None) -> None:
+    """A reader that began there would read nothing, and so would all after it."""
+    assert read == notes.read(message(WORDS, page=page), OWNER).page
+
+
+async def test_pages_that_are_never_whole_take_no_memory() -> None:
+    """Their writers were killed; the rest never comes."""
+    ours = reading()
+    for writer in range(50):
+        await ours._receive(message(replace(PAGE, writer=writer)))  # noqa: SLF001 - its one task
+    assert memory_reading.MAX_PAGES == len(ours._parts)  # noqa: SLF001
+    await ours._receive(message(replace(PAGE, writer=49, part=2)))  # noqa: SLF001
+    assert ours.met_page
+    assert ours.words.of(WORD.event) is not None
+
+
+@pytest.mark.parametrize("follows", [False, True])
+@pytest.mark.parametrize("ahead", [-HOUR, -2.0, 0.0, HOUR, 1e9])
+async def test_times_of_others_count_by_our_clock(ahead: float, *, follows: bool) -> None:
+    """A call that is noted now is under way now, whatever its writer's clock shows."""
+    ours, now = reading(follows=follows), time.time()
+    said = replace(WORDS, at=now + ahead, words=(WORD._replace(at=now + ahead - 10.0),))
+    await ours._receive(message(said))  # noqa: SLF001
+    word = ours.words.of(WORD.event)
+    assert word is not None
+    old = ahead < -2.0 and not follows
+    assert word.at == pytest.approx(now - 10.0 + (ahead if old else 0.0), abs=4.0)
