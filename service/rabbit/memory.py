@@ -246,8 +246,7 @@ class Memory:
             reading.page = max(page, reading.page or 0)
         # A killed broker forgets the end of a stream; what we said there still counts.
         reading.words.absorb(self.words)
-        self.words, self._reading = reading.words, reading
-        reading.follows = True
+        self.words, self._reading, reading.follows = reading.words, reading, True
         self._move(MemoryState.FOLLOWING, "everything that was noted is known")
 
     async def _read_from(self, channel: Channel, page: int | None) -> Reading:
