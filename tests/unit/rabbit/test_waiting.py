@@ -158,7 +158,7 @@ def test_the_largest_counts_can_be_raised_and_written() -> None:
     assert read is not None
     raised = replace(read, attempts=read.attempts + 1, redrive_count=read.redrive_count + 1)
     for again in (parked(first, raised, "q"), unparked(first, raised, "crm.items")):
-        assert (again.properties.headers or {})["import_redrive_count"] >= 2**31
+        assert (again.properties.headers or {})["import_redrive_count"] in {2**31, 2**31 + 1}
         assert again.properties.marshal()
 
 
