@@ -197,10 +197,11 @@ class Brake(Section):
     """The brake against filling the dead-letter queue."""
 
     share: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="intake pauses when more than this share is rejected; 0 = off"
+        0.5,
+        description="a lane closes when more than this share of its items is rejected; 0 = off",
     )
     items: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        200, description="of the last so many answered items; 0 = off"
+        200, description="of the last so many answered items of a type; 0 = off"
     )
 
 

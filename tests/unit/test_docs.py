@@ -25,6 +25,7 @@ from service.domain.external_id import ExternalIds
 from service.domain.outcomes import CallKind, Imported, PauseReason, RefusalKind
 from service.rabbit.decoding import Decoder, Incoming
 from service.rabbit.encoding import Encoder
+from service.rabbit.memory import MemoryState
 from service.settings import reference
 from service.settings.environment import known_names
 from service.settings.tree import PREFIX, Settings
@@ -46,6 +47,8 @@ ADR_LINES = 40
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"(?<![\w.])(?:IMPORTER_)?([A-Z]+__[A-Z]+(?:_[A-Z]+)*)(?![\w…])")
+WORDS = re.compile(r"[`\"]([a-z]+(?: [a-z]+)+)[`\"]")
+MADE_OF_A_STATE = f"memory {MemoryState.UNAVAILABLE}"
 MODULE = re.compile(r"^(?:service/)?((?:\w+/)*\w+\.py|(?:\w+/)+)$")
 
 
@@ -92,7 +95,7 @@ FOLLOWS = {
     CallKind.OVER_BUDGET: "sent again when the budget has room",
     CallKind.UNAVAILABLE: "sent again later; a pause when it lasts",
     CallKind.BARRED: "pause",
-    CallKind.SUSPECT: "halved until one item is alone; that item fails if others pass, else pause",
+    CallKind.SUSPECT: "halved until one is alone; it fails if others pass, else its lane closes",
     CallKind.UNSUPPORTED: "the events fail as `unsupported`",
     CallKind.TOO_LARGE: "halved",
     CallKind.AMBIGUOUS: "looked up, then what is absent is sent again",
@@ -172,6 +175,20 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
     known = {name.removeprefix(PREFIX).removesuffix("_FILE") for name in known_names()}
     named = {name.removesuffix("_FILE") for name in SETTING.findall(page.read_text())}
     assert set() == named - known
+
+
+def test_log_lines_that_pages_name_are_written() -> None:
+    """Whoever searches the log for the words of a page finds them."""
+    sources = "\n".join(each.read_text() for each in ROOT.glob("service/**/*.py"))
+    named = {
+        words
+        for page in (ROOT / "README.md", *ROOT.glob("deploy/**/*.md"))
+        for line in page.read_text().splitlines()
+        if re.search(r"\blog(s|ged)?\b", line)
+        for words in WORDS.findall(line)
+    }
+    assert "lane closed" in named
+    assert set() == {each for each in named - {MADE_OF_A_STATE} if each not in sources}
 
 
 def test_defaults_in_the_readme_are_the_defaults() -> None:
