@@ -49,7 +49,8 @@ class Batch(Generic[D]):
     before execution, `failed_look_ups` those that failed; `fault` is the whole-call failure after
     which its claims are in doubt, `some_found` that others of that call are in the CRM;
     `waits_since`: when its claims were last asked for, if they wait for a proof; `gathered`: its
-    claims came one by one and were not tried yet, so that they may leave with others as well.
+    claims came one by one and were not tried yet, so that they may leave with others as well;
+    `refilled`: it was taken once, and some of its claims had to wait: others take their places.
     """
 
     key: BatchKey
@@ -64,6 +65,7 @@ class Batch(Generic[D]):
     some_found: bool = False
     waits_since: float | None = None
     gathered: bool = False
+    refilled: bool = False
 
     @property
     def suspected(self) -> bool:
@@ -195,7 +197,8 @@ class Batcher(Generic[D]):
                 each.opened_at,
             ),
         )
-        if self._ranked:
+        batch.gathered = batch.gathered or batch.refilled
+        if self._ranked or batch.refilled:
             self._prefer(batch, now)
         if batch.closed_by is None:
             self._close(batch, ClosedBy.WINDOW if batch.due <= now else ClosedBy.PRESSURE, now)
@@ -258,8 +261,14 @@ class Batcher(Generic[D]):
             # Sizes that fit together less well than before.
             fresh.append(replace(batch.part([], now), gathered=True))
             self._batches.append(fresh[-1])
-        cut += [[] for _ in fresh[len(cut) :]]
-        for each, claims in zip(fresh, cut, strict=True):
+        spare: list[list[Claim[D]]] = [[] for _ in fresh[len(cut) :]]
+        if spare and len(cut) > 1 and len(cut[-1]) < room:
+            # What is left over goes into the youngest, which may still be filled.
+            rest = fresh[len(cut) - 1]
+            fresh[-1].opened_at = min(rest.opened_at, fresh[-1].opened_at)
+            fresh[-1].due = min(rest.due, fresh[-1].due)
+            spare.append(cut.pop())
+        for each, claims in zip(fresh, [*cut, *spare], strict=True):
             each.claims = claims
             each.size = sum(claim.size for claim in claims)
         self._drop_empty()

@@ -29,8 +29,7 @@ class Linking:
     loop time from which it waits here, and in no inner queue; `expired_at`: loop time at which it
     had waited long enough; `in_flight`: the references that were being imported while it waited,
     `awaits`: those that were so when it was last looked at;
-    `asked_again`: the portal has refused these numbers, and was asked for them; `regrouped`: it
-    was put into a fuller batch once.
+    `asked_again`: the portal has refused these numbers, and was asked for them.
     """
 
     values: Mapping[str, int | list[int]] | None = None
@@ -41,7 +40,6 @@ class Linking:
     in_flight: frozenset[Reference] = frozenset()
     awaits: frozenset[Reference] = frozenset()
     asked_again: bool = False
-    regrouped: bool = False
 
 
 @dataclass(slots=True)
@@ -163,7 +161,7 @@ def doubt_by_word(
     """Return how doubtful the fate of a message is, where the memory knows every call.
 
     `word`: the last word on its event; `perhaps_sent`: the message says so itself; `unsure`: it
-    was delivered or redriven before, or waited since before the oldest word that is known.
+    was delivered or redriven before, or waits since before every word is known.
     """
     askable = event.external_id is not None
     if askable and ask == "never":

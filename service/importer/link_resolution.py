@@ -87,10 +87,9 @@ class LinkResolution(Generic[D]):
         ready = [claim for claim in left if not claim.event.links or claim.known.links.values]
         if len(ready) == len(batch.claims):
             return Prepared(batch)
-        if self._is_worth_regrouping(batch, ready):
-            for claim in ready:
-                claim.known.links.regrouped = True
-            decision.later += [(claim, self._clock()) for claim in ready]
+        if ready and self._may_fill_up(batch):
+            # Others take the places of those that wait: at once, and before anything younger.
+            decision.again.append(replace(batch.part(ready, self._clock()), refilled=True))
             ready = []
         return Prepared(
             batch.part(ready, batch.due) if ready else None,
@@ -126,16 +125,14 @@ class LinkResolution(Generic[D]):
         some = islice(links.awaits, MAX_LOOKED_AT)
         return links.here_since is not None and any(map(self._is_known, some))
 
-    def _is_worth_regrouping(self, batch: Batch[D], ready: Sequence[Claim[D]]) -> bool:
-        """Tell whether the few that may be sent had better join a fuller call, once.
+    def _may_fill_up(self, batch: Batch[D]) -> bool:
+        """Tell whether others may take the places in a batch that are free now.
 
         Only where more wait than fit into a batch, and nothing is being found out by this one.
         """
         plain = not batch.tries and batch.fault is None and not batch.suspected
         crowded = batch.closed_by in {ClosedBy.SIZE, ClosedBy.PRESSURE}
-        few = 2 * len(ready) <= len(batch.claims)
-        once = not any(claim.known.links.regrouped for claim in ready)
-        return plain and crowded and few and once and self.lane_is_open(batch.key.entity_type_id)
+        return plain and crowded and self.lane_is_open(batch.key.entity_type_id)
 
     def _is_known(self, reference: Reference) -> bool:
         return self._numbers.of(reference) is not None

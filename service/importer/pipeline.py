@@ -210,7 +210,7 @@ class Pipeline:
         batch.claims = self._desk.living(batch.claims)
         if not batch.claims:
             return
-        if not batch.tries and batch.fault is None:
+        if not (batch.tries or batch.fault or batch.refilled):
             filled, waited = now - batch.opened_at, now - batch.due
             with contained(self._metrics, "count"):
                 self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled, waited)

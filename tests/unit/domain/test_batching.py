@@ -71,6 +71,29 @@ def test_the_item_after_a_full_batch_opens_the_next(batcher: Batcher[str]) -> No
     assert ["d"] == names(batcher.take(7.0))
 
 
+def test_others_take_the_places_that_are_free_in_a_refilled_batch(batcher: Batcher[str]) -> None:
+    """It leaves first, and full; what is left over stays open, and keeps its age."""
+    for at, name in enumerate("abcdef"):
+        batcher.add(claim(name), float(at))
+    batcher.add(claim("g"), 6.0)
+    first = batcher.take(6.0)
+    assert first is not None
+    rest = first.part(first.claims[1:], 6.0)
+    rest.refilled = True
+    batcher.put(rest)
+    assert ["b", "c", "d"] == names(batcher.take(6.0))
+    batcher.add(claim("h"), 6.0)
+    assert ["e", "f", "g"] == names(batcher.take(6.0))
+    assert ["h"] == names(batcher.take(8.0))
+    batcher.put(rest)
+    for name in "ijkl":
+        batcher.add(claim(name), 9.0)
+    rest.claims = rest.claims[:1]
+    assert ["b", "i", "j"] == names(batcher.take(9.0))
+    batcher.add(claim("m"), 9.0)
+    assert ["k", "l", "m"] == names(batcher.take(9.0))
+
+
 def test_bytes_close_a_batch_before_they_are_too_many(batcher: Batcher[str]) -> None:
     """The claim that does not fit opens the next batch."""
     batcher.add(claim("a", size=60), 0.0)

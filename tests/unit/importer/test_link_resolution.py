@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from service.domain.batching import ClosedBy
+from service.domain.batching import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent, Links, Reference
@@ -515,27 +515,37 @@ async def test_the_result_of_a_found_item_tells_its_links_where_they_are_known(
     assert [] == bench.portal.failed_look_ups
 
 
+def _claims(found: Batch[str] | None) -> list[Claim[str]]:
+    return [] if found is None else found.claims
+
+
 def _message(decision: Decision[str]) -> str:
     [(_, end)] = decision.ended
     assert isinstance(end, Failed)
     return end.message
 
 
-async def test_the_few_of_a_full_batch_that_may_be_sent_join_a_fuller_one_once(
+async def test_others_take_the_places_of_those_that_wait_while_a_batch_is_full(
     bench: Bench,
 ) -> None:
-    """While more wait than fit into a call; else they are sent at once."""
+    """While more wait than fit into a call; else, and where none waits, it is sent at once."""
     bench.remembered(3, "known", 5)
     few = [linked("a", {"contactId": ref(3, "known")}), linked("plain", {})]
-    waiting = [linked(f"w{number}") for number in range(3)]
-    for closed_by, sent in ((ClosedBy.WINDOW, 2), (ClosedBy.SIZE, 0), (ClosedBy.PRESSURE, 2)):
+    for closed_by, full in (
+        (ClosedBy.WINDOW, False),
+        (ClosedBy.SIZE, True),
+        (ClosedBy.PRESSURE, True),
+    ):
         decision: Decision[str] = Decision()
-        whole = batch(*few, *waiting)
+        whole = batch(*few, linked(f"w{closed_by}"))
         whole.closed_by = closed_by
         prepared = await bench.links.prepare(whole, decision)
-        assert sent == len(prepared.ready.claims if prepared.ready is not None else [])
-        again = [claim for claim, until in decision.later if until == bench.clock.now]
-        assert (few if not sent else []) == [claim for claim in again if claim in few]
+        assert (few, []) == (_claims(decision.again[0] if full else prepared.ready), decision.later)
+        if full:
+            [rest] = decision.again
+            assert (True, bench.clock.now) == (rest.refilled, rest.due)
+            assert prepared.ready is None
+            assert rest is (await bench.links.prepare(rest, Decision())).ready
 
 
 async def test_look_ups_in_vain_become_rare(bench: Bench) -> None:
