@@ -15,6 +15,7 @@ from tests.benchmarks import (
     environment,
     lanes,
     latency,
+    links,
     makespan,
     memory,
     parked,
@@ -37,6 +38,7 @@ PARTS = {
     "lanes": lanes.measure,
     "waiting": waiting.measure,
     "parked": parked.measure,
+    "links": links.measure,
     "profile": profile.measure,
 }
 ON_REQUEST = {"parked", "profile"}

@@ -15,6 +15,7 @@ ROUTING_KEY = "item.2"
 INTAKE, RESULTS, DEAD = "crm.items", "crm.items.results", "crm.items.dlx"
 INTAKE_QUEUE, SUCCEEDED = "crm.items.import", "crm.items.succeeded"
 FAILED, DEAD_QUEUE = "crm.items.failed", "crm.items.dlq"
+MEMORY, LINKS = "crm.items.memory", "crm.items.parked.links"
 AT_ONCE = 500
 _FILLER = "The customer asked for an offer, two samples and a call back next week. " * 7
 
@@ -118,6 +119,13 @@ async def fill(url: str, numbers: Sequence[int], encode: Encode = plain) -> None
     connection = await aio_pika.connect(url)
     async with connection, connection.channel(on_return_raises=True) as channel:
         await declare(channel)
+        await publish(channel, numbers, encode)
+
+
+async def send(url: str, numbers: Sequence[int], encode: Encode = plain) -> None:
+    """Publish events, each confirmed, into queues that are there."""
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel(on_return_raises=True) as channel:
         await publish(channel, numbers, encode)
 
 

@@ -7,7 +7,8 @@ speed; so the importer's settings that are times are scaled alike.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import aio_pika
@@ -77,7 +78,7 @@ class Outcome:
     took: float
     done: int
     refusals: int
-    calls: int
+    calls: Mapping[str, int]
 
 
 def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
@@ -103,8 +104,10 @@ async def _play(rig: Rig, scenario: Scenario) -> Outcome:
             started = time.monotonic()
             if scenario.per_second is not None:
                 await _trickle(url, scenario)
-            await _until_done(portal, consumer, scenario, started)
-            return _outcome(portal, scenario, started)
+            deadline = started + PATIENCE * scenario.optimum / scenario.speed
+            await until_done(portal, consumer, scenario.items, deadline)
+            began = None if scenario.per_second is None else started
+            return outcome_of(portal, scenario.items, scenario.speed, began)
 
 
 def limited_portal(speed: float) -> dict[str, object]:
@@ -146,29 +149,29 @@ async def _trickle(url: str, scenario: Scenario) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _until_done(
-    portal: PortalProcess, consumer: Consumer, scenario: Scenario, started: float
+async def until_done(
+    portal: PortalProcess, consumer: Consumer, items: int, deadline: float
 ) -> None:
     """Wait until every item is in, the importer dies, or patience ends."""
-    deadline = started + PATIENCE * scenario.optimum / scenario.speed
     while time.monotonic() < deadline and consumer.alive:
         summary = await asyncio.to_thread(portal.summary)
-        if summary["items"] >= scenario.items and not summary["open"]:
+        if summary["items"] >= items and not summary["open"]:
             return
         await asyncio.sleep(0.2)
 
 
-def _outcome(portal: PortalProcess, scenario: Scenario, started: float) -> Outcome:
-    """Read the ledger: a burst counts from the first call, a stream from its first event."""
+def outcome_of(
+    portal: PortalProcess, items: int, speed: float, began: float | None = None
+) -> Outcome:
+    """Read the ledger; time counts from `began`, where that is given, else from the first call."""
     summary, calls = portal.summary(), portal.ledger()["calls"]
-    first = calls[0]["at"] if scenario.per_second is None and calls else started
+    first = calls[0]["at"] if began is None and calls else began or 0.0
     last = max((call["at"] + (call["duration"] or 0.0) for call in calls), default=first)
-    took = (last - first) * scenario.speed
     return Outcome(
-        took=took if summary["items"] >= scenario.items else float("inf"),
+        took=(last - first) * speed if summary["items"] >= items else float("inf"),
         done=summary["items"],
         refusals=sum(summary["errors"].get(code, 0) for code in REFUSALS),
-        calls=len(calls),
+        calls=Counter(call["method"] for call in calls),
     )
 
 

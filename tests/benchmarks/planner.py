@@ -51,6 +51,15 @@ def burst(items: int, costs: Costs, limits: Limits) -> float:
     return makespan(costs.calls(items), limits)
 
 
+def linked(orders: int, customers: int, costs: Costs, limits: Limits) -> float:
+    """Return a time that nobody can beat for orders that refer to customers, all there at once.
+
+    Customers go first. That costs nothing: whoever imports them side by side has, from the first
+    call's end on, orders of those that are in already.
+    """
+    return makespan([*costs.calls(customers), *costs.calls(orders)], limits)
+
+
 def stream(items: int, per_second: float, costs: Costs, limits: Limits) -> float:
     """Return a time that nobody can beat for items that come one after another.
 
