@@ -37,6 +37,8 @@ class Stream:
     notes: list[Note] = field(default_factory=list)
     begun_by: "FakeMemory | None" = None
     begun_at: float = 0.0
+    began: float = 0.0
+    """When the first note was written, by the wall clock."""
     cut: int = 0
 
     def lose_end(self) -> None:
@@ -60,7 +62,7 @@ class FakeMemory:
         self._session: object = None
         self._answers = True
         if stream.begun_by is None:
-            stream.begun_by, stream.begun_at = self, now()
+            stream.begun_by, stream.begun_at, stream.began = self, now(), time.time()
 
     @property
     def reliable(self) -> bool:
@@ -134,6 +136,7 @@ class FakeMemory:
         if self._session is not self._connection.session:
             self._session = self._connection.session
             known, self.words, self._read = self.words, LastWords(LIMIT), 0
+            self.words.read_from = self._stream.began
             self._learn()
             self.words.absorb(known)
             page = Note(now(), page=tuple(self.words.newest_first()))

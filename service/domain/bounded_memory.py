@@ -22,6 +22,8 @@ class Remembered(Generic[K, V]):
         """Start empty; hold at least `limit` entries before one is forgotten."""
         self._size = math.ceil(limit / PARTS)
         self._parts: deque[dict[K, V]] = deque([{}], maxlen=PARTS + 1)
+        self.complete = True
+        """Whether nothing was forgotten for want of room."""
 
     def __len__(self) -> int:
         """Return the number of entries held; one put twice may count twice."""
@@ -56,6 +58,7 @@ class Remembered(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Remember; the newest entry is forgotten last."""
         if len(self._parts[-1]) >= self._size:
+            self.complete = self.complete and len(self._parts) <= PARTS
             self._parts.append({})
         self._parts[-1][key] = value
 

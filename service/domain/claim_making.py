@@ -30,20 +30,20 @@ class Noted(NamedTuple):
     """What the memory says of an event.
 
     `word`: the last word on it; `own`: of this very process; `look_at`: loop time from which a
-    look-up proves something of the call that the word, or the message itself, tells of; `oldest`:
-    when the oldest word that is known was said, in seconds since the epoch.
+    look-up proves something of the call that the word, or the message itself, tells of; `since`:
+    from when on every word is known, in seconds since the epoch; None: from no time on.
     """
 
     word: LastWord | None
     own: bool
     look_at: float
-    oldest: float | None
+    since: float | None
 
 
 def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> Claim[H]:
     """Return the claim of one delivery, where the memory knows every call."""
     word, stay = noted.word, delivery.stay
-    before = stay is not None and (noted.oldest is None or stay.parked_at < noted.oldest)
+    before = stay is not None and (noted.since is None or stay.parked_at < noted.since)
     doubt = doubt_by_word(
         event,
         word,

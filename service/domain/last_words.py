@@ -142,6 +142,8 @@ class LastWords:
         self._owners: Remembered[int, bytes] = Remembered(limit)
         self._recent: dict[int, deque[bytes]] = {}
         self.set_back_at: float | None = None
+        self.read_from: float | None = None
+        """When the first note was written that was read, in seconds since the epoch."""
 
     def __len__(self) -> int:
         """Return the number of events known."""
@@ -204,11 +206,17 @@ class LastWords:
             if word is not None:
                 yield word
 
-    def oldest_at(self) -> float | None:
-        """Return when the oldest word known was said; None when nothing is known."""
+    def complete_since(self) -> float | None:
+        """Return from when on every word is known, in seconds since the epoch; None: from none.
+
+        Every note was read from the first one on; a page tells the newest words of before it.
+        """
         event = self._words.oldest()
         word = None if event is None else self.of(event)
-        return None if word is None else word.at
+        oldest = None if word is None else word.at
+        if self.read_from is None or not self._words.complete:
+            return oldest
+        return self.read_from if oldest is None else min(oldest, self.read_from)
 
     def _put(self, word: LastWord) -> None:
         self._words.put(word.event, word.packed()[EVENT_BYTES:])

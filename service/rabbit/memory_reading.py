@@ -120,6 +120,8 @@ class Reading:
     def _take(self, note: Note) -> Before:
         """Take what a note says; return the words that stood before."""
         note = self._by_our_clock(note)
+        if self.words.read_from is None:
+            self.words.read_from = note.at
         match note.kind:
             case NoteKind.WORDS:
                 return [self.words.say(word) for word in note.words]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.claim_making import claim_of
+from service.domain.claim_making import Noted, claim_of, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat
 from service.domain.events import PRIORITY, Identity, ItemEvent, Profile
 from service.domain.history import Doubt
@@ -668,6 +668,20 @@ def test_only_a_copy_that_can_be_asked_for_waits(
     """Whoever had it before may still work on it; for the rest waiting proves nothing."""
     each = claim_of(delivery, event("a", external=external), ask="doubtful", settle=65.0)
     assert (doubt, look_at) == (each.known.doubt, each.known.look_at)
+
+
+@pytest.mark.parametrize(
+    ("since", "doubt"),
+    [(None, Doubt.WEAK), (500.1, Doubt.WEAK), (500.0, Doubt.NONE), (1.0, Doubt.NONE)],
+)
+def test_what_was_parked_since_every_word_is_known_is_not_looked_up(
+    since: float | None, doubt: Doubt
+) -> None:
+    """A call that carried it would have been noted; before that time nobody knows."""
+    stay = Stay("links", "link", 0.0, 500.0, None, 0, 400.0)
+    noted = Noted(None, own=False, look_at=0.0, since=since)
+    each = noted_claim_of(Delivery(stay=stay), event("a"), noted, ask="doubtful")
+    assert doubt is each.known.doubt
 
 
 def test_a_message_is_known_by_body_id_and_redrives() -> None:

@@ -134,10 +134,26 @@ def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
         digest = event_digest(Identity(2, str(number)))
         known.say(LastWord(digest, Word.IMPORTED, 2, float(number), 1, number))
     assert 100 <= len(known) <= 130
-    oldest = known.oldest_at()
+    known.read_from = 0.0
+    oldest = known.complete_since()
     assert oldest is not None
     assert oldest >= 860
     assert 999 == next(iter(known.newest_first())).item_id
+
+
+def test_every_word_is_known_since_the_first_note_that_was_read() -> None:
+    """Also where nothing was said; a page tells words of before; what was forgotten counts."""
+    known = LastWords(100)
+    assert known.complete_since() is None
+    known.say(said(1, at=50.0))
+    assert 50.0 == known.complete_since()
+    known.read_from = 20.0
+    assert 20.0 == known.complete_since()
+    paged = LastWords(100)
+    paged.read_from = 20.0
+    assert 20.0 == paged.complete_since()
+    paged.recall([said(2, at=10.0)])
+    assert 10.0 == paged.complete_since()
 
 
 def test_digests_tell_events_and_pairs_apart() -> None:

@@ -540,7 +540,10 @@ async def test_others_take_the_places_of_those_that_wait_while_a_batch_is_full(
         whole = batch(*few, linked(f"w{closed_by}"))
         whole.closed_by = closed_by
         prepared = await bench.links.prepare(whole, decision)
-        assert (few, []) == (_claims(decision.again[0] if full else prepared.ready), decision.later)
+        assert (few, []) == (
+            _claims(decision.again[0] if full else prepared.ready),
+            decision.later,
+        )
         if full:
             [rest] = decision.again
             assert (True, bench.clock.now) == (rest.refilled, rest.due)
