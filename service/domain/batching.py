@@ -197,7 +197,6 @@ class Batcher(Generic[D]):
                 each.opened_at,
             ),
         )
-        batch.gathered = batch.gathered or batch.refilled
         if self._ranked or batch.refilled:
             self._prefer(batch, now)
         if batch.closed_by is None:

@@ -125,11 +125,14 @@ class Desk:
         now = self._notes.clock()
         for claim, until in decision.later:
             self.batcher.defer(claim, until)
+        parked: dict[tuple[str, str], list[Claim[Delivery]]] = {}
         for claim, queue, reason in decision.parked:
             if self.lot.exists:
-                self.lot.park([claim], queue, reason)
+                parked.setdefault((queue, reason), []).append(claim)
             else:
                 self.batcher.defer(claim, now + LINK_SECONDS)
+        for (queue, reason), claims in parked.items():
+            self.lot.park(claims, queue, reason)
         self.batcher.hasten(decision.imported_types, now)
         self.batcher.hasten_deferred(may_go_on, now)
 

@@ -184,6 +184,7 @@ class LaneControl:
         more = False
         for queue in self._passes.due(self._clock()):
             if not self._may_read(queue):
+                more = more or not queue.isdigit()
                 continue
             room = self._room.room()
             if room <= 0:

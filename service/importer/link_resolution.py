@@ -89,7 +89,8 @@ class LinkResolution(Generic[D]):
             return Prepared(batch)
         if ready and self._may_fill_up(batch):
             # Others take the places of those that wait: at once, and before anything younger.
-            decision.again.append(replace(batch.part(ready, self._clock()), refilled=True))
+            rest = batch.part(ready, self._clock())
+            decision.again.append(replace(rest, gathered=True, refilled=True))
             ready = []
         return Prepared(
             batch.part(ready, batch.due) if ready else None,

@@ -79,12 +79,13 @@ def test_others_take_the_places_that_are_free_in_a_refilled_batch(batcher: Batch
     first = batcher.take(6.0)
     assert first is not None
     rest = first.part(first.claims[1:], 6.0)
-    rest.refilled = True
+    rest.gathered = rest.refilled = True
     batcher.put(rest)
     assert ["b", "c", "d"] == names(batcher.take(6.0))
     batcher.add(claim("h"), 6.0)
     assert ["e", "f", "g"] == names(batcher.take(6.0))
     assert ["h"] == names(batcher.take(8.0))
+    rest.gathered = True
     batcher.put(rest)
     for name in "ijkl":
         batcher.add(claim(name), 9.0)
