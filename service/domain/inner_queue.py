@@ -7,6 +7,25 @@ YOUNG_SECONDS = 10.0
 STRIKES = 2
 """A queue is left alone when asking for it has so often ended a channel or a connection."""
 
+MOST_STRANGERS = 50
+"""Entity types that may have a queue although nothing speaks for them yet."""
+
+
+@dataclass(slots=True)
+class Strangers:
+    """Entity types that are neither built in nor configured, and of which no item was accepted.
+
+    Made-up numbers must not fill the broker with queues: only so many of them get one.
+    """
+
+    known: set[int] = field(default_factory=set)
+
+    def admit(self, entity_type_id: int) -> bool:
+        """Tell whether such a type may have a queue; who was admitted once stays so."""
+        if len(self.known) < MOST_STRANGERS:
+            self.known.add(entity_type_id)
+        return entity_type_id in self.known
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:

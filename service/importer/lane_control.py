@@ -7,6 +7,7 @@ from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
+from service.domain.inner_queue import Strangers
 from service.domain.lanes import Lanes, LaneState
 from service.domain.limits import Limits
 from service.domain.outcomes import Fault, PauseReason
@@ -16,6 +17,7 @@ from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Delivery
+from service.telemetry.labels import OTHER
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -77,12 +79,15 @@ class LaneControl:
         self._depths_at = float("-inf")
         self.signs = LaneSigns(metrics, self._clock())
         self._accepted: set[int] = set()
+        self._strangers = Strangers()
         self.depths: dict[str, int] = {}
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Close a lane; where its events cannot wait elsewhere, pause the whole intake."""
         now = self._clock()
-        usable = await self._lot.queues.usable(str(entity_type_id))
+        usable = self._deserves_queue(entity_type_id) and await self._lot.queues.usable(
+            str(entity_type_id)
+        )
         if not self._lot.exists or (not usable and self._lot.connected()):
             self.pause(entity_type_id, reason, fault)
             return
@@ -91,6 +96,21 @@ class LaneControl:
         self._faults[entity_type_id] = fault
         self._announce(entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried")
         self._room.set_aside(entity_type_id, reason)
+
+    def _deserves_queue(self, entity_type_id: int) -> bool:
+        """Tell whether a queue may be made for a type, or is there already."""
+        speaks = (
+            entity_type_id in self._accepted
+            or self._metrics.entity_type(entity_type_id) != OTHER
+            or str(entity_type_id) in self._lot.queues.known()
+        )
+        if speaks or self._strangers.admit(entity_type_id):
+            return True
+        log.warning(
+            "no queue for this entity type: too many have one of which no item was ever accepted",
+            extra={"entity_type": entity_type_id},
+        )
+        return False
 
     def pause(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Pause the intake for what is the trouble of one type: its events have no place."""

@@ -1,0 +1,55 @@
+"""Proves which entity types get a queue of their own when their lane closes."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from service.domain.circuit_breaker import CircuitBreaker, Mode
+from service.domain.inner_queue import MOST_STRANGERS
+from service.domain.lanes import Lanes
+from service.domain.outcomes import PauseReason
+from service.importer.lane_control import LaneControl
+from service.telemetry.metrics import Metrics
+from tests.unit.importer.test_pipeline import LIMITS
+
+
+class Queues:
+    """Makes every queue that it is asked for."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    async def usable(self, queue: str) -> bool:
+        self.made.append(queue)
+        return True
+
+    def known(self) -> Sequence[str]:
+        return ["5000"]
+
+    def ask(self, _: object) -> None:
+        """Do nothing."""
+
+
+async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_theirs() -> None:
+    """The next made-up one pauses the intake instead, as where no queue may be made."""
+    queues = Queues()
+    lot = SimpleNamespace(clock=lambda: 1.0, exists=True, connected=lambda: True, queues=queues)
+    breaker = CircuitBreaker(LIMITS.pause)
+    control = LaneControl(
+        lanes=Lanes(LIMITS.pause),
+        breaker=breaker,
+        lot=cast("Any", lot),
+        limits=LIMITS,
+        room=cast("Any", SimpleNamespace(set_aside=lambda *_: None)),
+        metrics=Metrics(),
+    )
+    made_up = range(1000, 1000 + MOST_STRANGERS)
+    for each in made_up:
+        await control.close(each, PauseReason.SCOPE, None)
+    control.hasten([1044])
+    for each in (2, 1044, 5000, made_up[0]):
+        await control.close(each, PauseReason.SCOPE, None)
+    assert Mode.FLOWING is breaker.mode
+    before = len(queues.made)
+    await control.close(7777, PauseReason.SCOPE, None)
+    assert (before, PauseReason.SCOPE) == (len(queues.made), breaker.reason)
