@@ -17,7 +17,10 @@ from tests.support.console import Browser, ConsoleProcess, settled
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
+from tests.support.raw import RawUpstream
+from tests.support.wild import HOSTILE
 
+STRANGE = ("timestamp at the end", "binary correlation id", "deep table", "a name twice")
 Start = Callable[..., ConsoleProcess]
 PAGES = ("/", "/lanes", "/lanes/128", "/dead-letters", "/parked", "/find", "/history")
 
@@ -302,6 +305,21 @@ async def test_what_is_hostile_in_a_letter_stays_text(
     )
     assert "1 letter sent back" in page.text
     assert "\x1b" not in console.stderr()
+
+
+async def test_letters_with_strange_properties_have_pages(
+    browser: Browser, letters: Letters, broker: Broker, vhost: str
+) -> None:
+    """Times out of range, text that is no UTF-8, tables nested deep."""
+    assert 0 == await letters.ready()
+    with RawUpstream(broker.url(vhost)) as upstream:
+        for number, name in enumerate(STRANGE):
+            odd = b'{"id":"odd %d","entityTypeId":2,"fields":{"a":1}}' % number
+            upstream.publish(odd, HOSTILE[name], exchange=b"crm.items.dlx", key=b"item.\xe4")
+    for number in range(len(STRANGE)):
+        page = await settled(browser, f"/dead-letters/odd%20{number}")
+        assert "undelivered" in page.text
+        assert [] == page.flaws()
 
 
 # ---- what may be away ----

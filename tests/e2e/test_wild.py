@@ -1,7 +1,6 @@
 """Proves on a real broker that no property of any message costs more than itself, and not that."""
 
 import json
-import struct
 from collections.abc import Mapping
 
 from tests.support.amqp import wait_until
@@ -10,36 +9,12 @@ from tests.support.commands import Commands
 from tests.support.environment import Environment
 from tests.support.letters import QUEUE, Letters
 from tests.support.raw import RawUpstream, Refused, short, string, table
-from tests.support.wild import GO_ZERO, Wild, deep, many
+from tests.support.wild import HOSTILE, Wild
 
 TITLE_REQUIRED = {"required": {"2": ["title"]}}
 PATIENT = {"IMPORTER_RABBIT__HEARTBEAT_SECONDS": "15"}
 """A connection may end for its messages only, not because the machine is busy."""
 WILD = 120
-
-HOSTILE: Mapping[str, Mapping[str, bytes]] = {
-    "timestamp in microseconds": {"timestamp": struct.pack(">Q", 1_764_364_800_000_000)},
-    "timestamp at the end": {"timestamp": b"\xff" * 8},
-    "the year 1": {"headers": table((b"at", b"T" + struct.pack(">q", GO_ZERO)))},
-    "binary correlation id": {"correlation_id": short(bytes(range(0x80, 0x90)))},
-    "correlation id of 255 strange bytes": {"correlation_id": short(b"\xff" * 255)},
-    "type in Latin-1": {"type": short(b"Best\xe4tigung")},
-    "binary message id": {"message_id": short(b"\xc3\x28")},
-    "binary content type": {"content_type": short(b"\xff")},
-    "binary name": {"headers": table((b"\xff\xfe", string(b"x")))},
-    "deep table": {"headers": deep(5_000)},
-    "deep array": {"headers": deep(5_000, arrays=True)},
-    "many headers": {"headers": many(50_000)},
-    "priority and mode": {"priority": b"\xff", "delivery_mode": b"\x07"},
-    "double": {"headers": table((b"d", b"d" + struct.pack(">d", 1e300)))},
-    "a name twice": {"headers": table((b"a", string(b"1")), (b"a", string(b"2")))},
-    "a long name": {"headers": table((b"n" * 255, string(b"1")))},
-    "large headers": {"headers": table((b"big", string(b"b" * 129_000)))},
-    "headers of ours": {
-        "headers": table((b"import_attempts", b"V"), (b"import_redrive_count", b"T" + b"\xff" * 8))
-    },
-    "strange trace": {"headers": table((b"traceparent", string(b"\xff")), (b"tracestate", b"V"))},
-}
 
 
 def body(event_id: str, *, good: bool) -> bytes:
@@ -143,9 +118,10 @@ async def test_hostile_dead_letters_are_shown_sent_back_and_removed(
     listed = json.loads((await commands.run("dlq", "list", "--json")).out)
     assert (put, put) == (listed["letters"], listed["matching"])
     for number in range(0, len(HOSTILE), 5):
-        done = await commands.run("dlq", "show", f"broker's {number}")
-        assert not done.err.startswith("Traceback")
-        assert "\x1b" not in done.out
+        for asked in (("dlq", "show"), ("find",)):
+            done = await commands.run(*asked, f"broker's {number}")
+            assert "unexpected" not in done.err
+            assert "\x1b" not in done.out
     async with Environment(broker, vhost, portal=TITLE_REQUIRED, settings=PATIENT) as environment:
         done = await commands.run("dlq", "redrive", "--kind", "undelivered")
         assert 0 == done.code, done.err

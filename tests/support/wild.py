@@ -2,7 +2,7 @@
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.support.raw import long, short, string, table
 
@@ -110,3 +110,28 @@ def deep(levels: int, *, arrays: bool = False) -> bytes:
 def many(count: int) -> bytes:
     """Return a table of so many of the smallest headers there are."""
     return table(*((b"", b"V") for _ in range(count)))
+
+
+HOSTILE: Mapping[str, Mapping[str, bytes]] = {
+    "timestamp in microseconds": {"timestamp": struct.pack(">Q", 1_764_364_800_000_000)},
+    "timestamp at the end": {"timestamp": b"\xff" * 8},
+    "the year 1": {"headers": table((b"at", b"T" + struct.pack(">q", GO_ZERO)))},
+    "binary correlation id": {"correlation_id": short(bytes(range(0x80, 0x90)))},
+    "correlation id of 255 strange bytes": {"correlation_id": short(b"\xff" * 255)},
+    "type in Latin-1": {"type": short(b"Best\xe4tigung")},
+    "binary message id": {"message_id": short(b"\xc3\x28")},
+    "binary content type": {"content_type": short(b"\xff")},
+    "binary name": {"headers": table((b"\xff\xfe", string(b"x")))},
+    "deep table": {"headers": deep(5_000)},
+    "deep array": {"headers": deep(5_000, arrays=True)},
+    "many headers": {"headers": many(50_000)},
+    "priority and mode": {"priority": b"\xff", "delivery_mode": b"\x07"},
+    "double": {"headers": table((b"d", b"d" + struct.pack(">d", 1e300)))},
+    "a name twice": {"headers": table((b"a", string(b"1")), (b"a", string(b"2")))},
+    "a long name": {"headers": table((b"n" * 255, string(b"1")))},
+    "large headers": {"headers": table((b"big", string(b"b" * 129_000)))},
+    "headers of ours": {
+        "headers": table((b"import_attempts", b"V"), (b"import_redrive_count", b"T" + b"\xff" * 8))
+    },
+    "strange trace": {"headers": table((b"traceparent", string(b"\xff")), (b"tracestate", b"V"))},
+}

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service.commands.runtime import CommandRuntime
+from service.commands.terminal import many
 from service.commands.watching import AtTerminal, Walk, Watcher
 from service.rabbit.letters import Letter
 from service.rabbit.snapshot import Snapshot, open_snapshot
@@ -48,8 +49,8 @@ async def opened(work: CommandRuntime, watcher: Watcher = AT_TERMINAL) -> AsyncI
     async with open_snapshot(work.session, queue, work.decoder) as snapshot:
         if snapshot.others:
             watcher.note(
-                f"note: others read queue {queue}, too ({snapshot.others} consumers): letters "
-                "that they hold are not seen here"
+                f"note: others read queue {queue}, too ({many(snapshot.others, 'consumer')}): "
+                "letters that they hold are not seen here"
             )
         yield Reading(snapshot, watcher)
     if snapshot.unkept:
