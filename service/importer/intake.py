@@ -16,7 +16,8 @@ from service.domain.limits import Limits
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.parking import DOUBT, DOUBTFUL
 from service.importer.background import BackgroundTasks
-from service.importer.memory import CallNotes, NoMemory
+from service.importer.judging import Unjudged
+from service.importer.memory import CallNotes
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Delivery, Publisher
 from service.importer.settlement import End, Settler
@@ -51,7 +52,6 @@ class Desk:
         self._metrics = metrics
         self._wake = wake
         self._notes = notes
-        self._unjudged: list[tuple[Delivery, ItemEvent]] = []
         self.claims: Claims[Delivery] = Claims(
             remember=limits.remember, returned=RETURNED * limits.prefetch
         )
@@ -64,6 +64,9 @@ class Desk:
             remember=RETURNED * limits.prefetch,
         )
         self.background = BackgroundTasks(on_end=wake, metrics=metrics)
+        self._unjudged = Unjudged(
+            notes=notes, background=self.background, metrics=metrics, admit=self._admit
+        )
         self.lanes = Lanes(limits.pause)
         self._began = time.time()
         self.lot = ParkingLot(
@@ -91,10 +94,8 @@ class Desk:
             if isinstance(event, Malformed):
                 failed = Failed(FailureKind.MALFORMED, event.code, event.message)
                 self.background.start(self.settler.settle_message(delivery, failed))
-            elif self._needs_the_memory(delivery):
-                self._unjudged.append((delivery, event))
-                if len(self._unjudged) == 1:
-                    self.background.start(self._judge())
+            elif self._unjudged.must_wait(delivery):
+                self._unjudged.add(delivery, event)
             else:
                 self._admit(delivery, event)
         if self.full:
@@ -154,27 +155,13 @@ class Desk:
         self.release(self.batcher.prune(lambda claim, _: is_live(claim)))
         return self.settler.taken(late)
 
-    def _needs_the_memory(self, delivery: Delivery) -> bool:
-        """Tell whether another process may have had the event: what it noted must be known."""
-        if isinstance(self._notes.memory, NoMemory):
-            return False
-        return delivery.early or delivery.copy or delivery.redriven or delivery.perhaps_sent
-
-    async def _judge(self) -> None:
-        """Read the memory up to now, then admit what waits for that, in order of arrival."""
-        while self._unjudged:
-            await self._notes.memory.catch_up()
-            waited, self._unjudged = self._unjudged, []
-            for delivery, event in waited:
-                with contained(self._metrics, "accept"):
-                    self._admit(delivery, event)
-
-    def _admit(self, delivery: Delivery, event: ItemEvent) -> None:
-        """Claim the event, or join whoever has."""
+    def _admit(self, delivery: Delivery, event: ItemEvent, *, known: bool = True) -> None:
+        """Claim the event, or join whoever has; `known`: what others noted of it was read."""
         # What is being worked on here is known better than any note tells.
         here = self.claims.is_held(event.identity)
         word = None if here else self._notes.last_word(event)
-        claim = self._claim(delivery, event, word)
+        reliable = known and self._notes.memory.reliable
+        claim = self._claim(delivery, event, word, reliable=reliable)
         self.lot.recall(claim, delivery.stay)
         admitted: Claim[Delivery] | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
@@ -189,14 +176,14 @@ class Desk:
             self.background.start(self.settler.settle_message(delivery, admitted.imported))
 
     def _claim(
-        self, delivery: Delivery, event: ItemEvent, word: LastWord | None
+        self, delivery: Delivery, event: ItemEvent, word: LastWord | None, *, reliable: bool
     ) -> Claim[Delivery]:
         limits, look_at = self._limits, 0.0
         if delivery.stay is not None:
             delivery.stay = stay = self.lot.back(event, delivery.stay)
             if stay.perhaps_sent is not None:
                 look_at = self._notes.provable(stay.perhaps_sent)
-        if not self._notes.memory.reliable:
+        if not reliable:
             return claim_of(
                 delivery,
                 event,

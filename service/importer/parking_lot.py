@@ -16,6 +16,7 @@ from service.importer.inner_queues import InnerQueues, NoInnerQueues
 from service.importer.results import Delivery
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
+from service.telemetry.supervision import AGAIN, contained
 
 LONG_SECONDS = 5.0
 """What waits no longer than this to be looked up waits here."""
@@ -104,25 +105,35 @@ class ParkingLot:
             self._background.start(self._park(going, queue, reason))
 
     async def _park(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> None:
-        tries, confirmed = 0, set[Delivery]()
+        tries, bugs, confirmed = 0, 0, set[Delivery]()
         try:
             while claims := self._still_ours(claims):
-                if not self.connected():
-                    await asyncio.sleep(RECONNECT_SECONDS)
-                    continue
-                if not await self.queues.usable(queue) and self.connected():
-                    self._leaving.difference_update(claims)
-                    self.unparkable(claims, queue, reason)
-                    return
-                await self._publish(claims, queue, reason, confirmed)
-                await self._until(self.queues.ack_after(queue))
-                await self._let_go(claims, confirmed, reason)
-                claims = self._still_ours(claims)
-                if claims:
-                    await asyncio.sleep(broker_delay(tries, 1.0))
-                    tries += 1
+                # Left to itself, a claim would keep its event, and every copy of it, for ever.
+                with contained(self._metrics, "park") as work:
+                    if not self.connected():
+                        await asyncio.sleep(RECONNECT_SECONDS)
+                        continue
+                    await self._try(claims, queue, reason, confirmed)
+                    if self._still_ours(claims):
+                        tries += 1
+                        await asyncio.sleep(broker_delay(tries - 1, 1.0))
+                if work.struck:
+                    bugs += 1
+                    await asyncio.sleep(AGAIN.delay(bugs, 1.0))
         finally:
             self._leaving.difference_update(claims)
+
+    async def _try(
+        self, claims: list[Claim[Delivery]], queue: str, reason: str, confirmed: set[Delivery]
+    ) -> None:
+        """Let go of what a queue has confirmed; of all, where it cannot be used."""
+        if not await self.queues.usable(queue) and self.connected():
+            self._leaving.difference_update(claims)
+            self.unparkable(claims, queue, reason)
+            return
+        await self._publish(claims, queue, reason, confirmed)
+        await self._until(self.queues.ack_after(queue))
+        await self._let_go(claims, confirmed, reason)
 
     def _still_ours(self, claims: Iterable[Claim[Delivery]]) -> list[Claim[Delivery]]:
         return [c for c in claims if self._claims.holds(c) and c in self._leaving]
