@@ -11,6 +11,8 @@ from aiormq import Channel
 LAST_WORDS_SECONDS = 0.2
 """How long answers of a closed channel may still arrive."""
 
+SILENT = "the broker did not answer in time"
+
 T = TypeVar("T")
 
 
@@ -108,5 +110,8 @@ async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
 def lost(error: BaseException) -> ConnectionLost:
     """Return what the end of a connection or channel means."""
     if isinstance(error, TimeoutError):
-        return Late("the broker did not answer in time")
+        return Late(SILENT)
+    # The library's words for it, where it closed the channel or the connection by itself.
+    if isinstance(error, asyncio.CancelledError) or "RPC timeout" in str(error):
+        return ConnectionLost(SILENT)
     return ConnectionLost(f"{type(error).__name__}: {error}")

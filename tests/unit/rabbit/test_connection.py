@@ -15,6 +15,7 @@ from aiormq import Channel
 from aiormq.base import FutureStore
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from service.rabbit import broken
 from service.rabbit import connection as connections
 from service.rabbit.connection import (
     Address,
@@ -100,6 +101,19 @@ async def test_wait_that_the_library_ends_without_a_reason_is_a_lost_link() -> N
     await store.reject_all(None)
     with pytest.raises(ConnectionLost), broker_errors():
         await confirm
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError(),
+        asyncio.CancelledError(),
+        ChannelInvalidStateError("Channel closed by RPC timeout"),
+    ],
+)
+def test_a_broker_that_went_silent_is_told_in_plain_words(error: BaseException) -> None:
+    """Not in those of the client library."""
+    assert "the broker did not answer in time" == str(broken.lost(error))
 
 
 async def test_own_cancellation_is_let_through() -> None:
