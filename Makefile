@@ -46,7 +46,7 @@ e2e: .venv/.stamp broker ## the process as a black box
 chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of what was lost (CELL=... SEED=...: one run again)
 	@$(OURS) -m tests.chaos $(if $(CELL),--cell '$(CELL)') $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES))
 
-bench: .venv/.stamp broker ## throughput, latency, memory and makespan, beside peers; ten minutes (BENCH=--quick: one)
+bench: .venv/.stamp broker ## throughput, latency, memory and makespan, lanes, beside peers; twenty minutes (BENCH=--quick: three)
 	@$(OURS) -m tests.benchmarks $(BENCH)
 
 deploy-test: .venv/.stamp broker programs containers ## the image, pods and the compose stack in real containers; as root on Debian
