@@ -198,33 +198,29 @@ class Lanes:
         lane.broken += 1
         return lane.broken, now - lane.broken_since
 
-    def close(self, entity_type_id: int, reason: PauseReason, now: float) -> None:
-        """Close a lane, or close it again after a trial."""
-        self._close(self._lane(entity_type_id), reason, now)
+    def close(self, entity_type_id: int, reason: PauseReason, now: float) -> bool:
+        """Close a lane, or close it again after a trial; return False if it is closed already."""
+        return self._close(self._lane(entity_type_id), reason, now)
 
     def forget(self, entity_type_id: int, now: float) -> None:
         """Open a lane and start counting anew: the whole intake is paused instead."""
         lane = self._lane(entity_type_id)
-        lane.state, lane.reason = LaneState.OPEN, None
+        lane.state, lane.reason, lane.broken = LaneState.OPEN, None, 0
         lane.trying = lane.quiet = False
         lane.shut.end(now)
         lane.answers.clear()
         lane.refused.clear()
         lane.broke_alone.clear()
-        lane.broken = 0
 
     def due(self, now: float) -> list[int]:
         """Return the closed lanes whose interval is over; each is on trial from now on."""
-        ready = [
-            number
-            for number, lane in self._lanes.items()
-            if lane.state is LaneState.CLOSED and lane.next_try <= now
-        ]
-        for number in ready:
-            lane = self._lanes[number]
-            lane.state, lane.trying, lane.from_queue = LaneState.TRIAL, False, True
-            if lane.reason is PauseReason.FAILURE_SHARE:
-                lane.answers.clear()
+        ready: list[int] = []
+        for number, lane in self._lanes.items():
+            if lane.state is LaneState.CLOSED and lane.next_try <= now:
+                ready.append(number)
+                lane.state, lane.trying, lane.from_queue = LaneState.TRIAL, False, True
+                if lane.reason is PauseReason.FAILURE_SHARE:
+                    lane.answers.clear()
         return ready
 
     def on_trial(self) -> list[int]:
@@ -279,7 +275,10 @@ class Lanes:
             return False
         return sum(lane.answers) > share * items
 
-    def _close(self, lane: _Lane, reason: PauseReason, now: float) -> None:
+    def _close(self, lane: _Lane, reason: PauseReason, now: float) -> bool:
+        if lane.state is LaneState.CLOSED:
+            # Of a call that left before: it says nothing new, and puts off no try.
+            return False
         if lane.reason is None or lane.quiet:
             lane.since = now
             lane.shut.begin(now)
@@ -290,6 +289,7 @@ class Lanes:
         lane.refused.clear()
         lane.broke_alone.clear()
         lane.broken = 0
+        return True
 
 
 def _mixed(accepted: int, rejected: int) -> Iterator[bool]:

@@ -92,9 +92,11 @@ class LaneControl:
             self.pause(entity_type_id, reason, fault)
             return
         was = self.lanes.state(entity_type_id)
-        self.lanes.close(entity_type_id, reason, now)
-        self._faults[entity_type_id] = fault
-        self._announce(entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried")
+        if self.lanes.close(entity_type_id, reason, now):
+            self._faults[entity_type_id] = fault
+            self._announce(
+                entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried"
+            )
         self._room.set_aside(entity_type_id, reason)
 
     def _deserves_queue(self, entity_type_id: int) -> bool:

@@ -90,6 +90,18 @@ def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_a
     assert [now + 15] == [each.next_try for each in kept.not_open()]
 
 
+def test_a_call_that_left_before_the_lane_closed_does_not_put_off_the_next_try() -> None:
+    """Two calls are in flight when the right is taken away: both are refused."""
+    kept = lanes()
+    assert kept.close(2, PauseReason.SCOPE, 0.0)
+    assert not kept.close(2, PauseReason.PLAN, 5.0)
+    [told] = kept.not_open()
+    assert (PauseReason.SCOPE, 0.0, 15.0) == (told.reason, told.since, told.next_try)
+    assert [2] == kept.due(15.0)
+    assert kept.close(2, PauseReason.SCOPE, 16.0)
+    assert 46.0 == next(kept.not_open()).next_try
+
+
 def test_since_and_reason_are_told_while_a_lane_is_not_open() -> None:
     """Since the first closing, whatever the trials said."""
     kept = lanes()
