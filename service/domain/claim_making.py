@@ -4,9 +4,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from service.domain.claims import Claim
 from service.domain.events import ItemEvent
-from service.domain.history import Doubt, History, doubt_by_word, doubt_of
-from service.domain.last_words import LastWord
-from service.domain.parking import DOUBT, LINK, Stay
+from service.domain.history import Doubt, History
+from service.domain.last_words import LastWord, Word
+from service.domain.parking import Stay
 
 
 class Handed(Protocol):
@@ -59,7 +59,6 @@ def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> 
         noted=told and not noted.own,
         earlier=word is not None and word.stale,
     )
-    _carry_over(known, stay)
     return _claim(delivery, event, known)
 
 
@@ -95,7 +94,6 @@ def claim_of(
     if not _sent(stay):
         look_at = delivery.received_at + (settle if askable else 0.0)
     known = History(delivery.times, doubt=doubt, look_at=look_at)
-    _carry_over(known, stay)
     return _claim(delivery, event, known)
 
 
@@ -103,18 +101,48 @@ def _sent(stay: Stay | None) -> bool:
     return stay is not None and stay.perhaps_sent is not None
 
 
-def _carry_over(known: History, stay: Stay | None) -> None:
-    """Take over what a message that waited elsewhere says of the time before."""
-    if stay is None:
-        return
-    known.attempts = stay.attempts
-    if stay.reason == DOUBT:
-        known.doubt_waited = stay.waited
-    elif stay.reason == LINK:
-        known.waited, known.parked_at = stay.waited, stay.parked_at
+def doubt_by_word(
+    event: ItemEvent,
+    word: LastWord | None,
+    *,
+    perhaps_sent: bool,
+    unsure: bool,
+    ask: str,
+) -> Doubt:
+    """Return how doubtful the fate of a message is, where the memory knows every call.
+
+    `word`: the last word on its event; `perhaps_sent`: the message says so itself; `unsure`: it
+    was delivered or redriven before, or waits since before every word is known.
+    """
+    askable = event.external_id is not None
+    if askable and ask == "never":
+        return Doubt.NONE
+    if word is not None and (word.perhaps_sent or word.stale):
+        return Doubt.STRONG
+    not_there = word is not None and word.word is Word.NOT_THERE
+    if perhaps_sent and not not_there:
+        return Doubt.STRONG
+    if not askable or (not_there and ask != "always"):
+        return Doubt.NONE
+    return Doubt.WEAK if ask == "always" or unsure else Doubt.NONE
+
+
+def doubt_of(event: ItemEvent, *, copy: bool, redriven: bool, early: bool, ask: str) -> Doubt:
+    """Return how doubtful the fate of a message is that this process knows nothing of.
+
+    `copy`: it says it was delivered before; `redriven`: it was redriven or dead-lettered;
+    `early`: it is among the first after attaching; `ask`: the setting `LOOKUP`.
+    """
+    if copy and (event.external_id is None or ask != "never"):
+        return Doubt.STRONG
+    if event.external_id is None or ask == "never":
+        return Doubt.NONE
+    return Doubt.WEAK if ask == "always" or redriven or early else Doubt.NONE
 
 
 def _claim(delivery: H, event: ItemEvent, known: History) -> Claim[H]:
+    if delivery.stay is not None:
+        known = known.came_back(delivery.stay)
     return Claim(
         event,
         [delivery],

@@ -140,10 +140,9 @@ class Claims(Generic[D]):
             return Repeat(Imported(word.item_id, duplicate=True, other_body=other))
         doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
-            claim.known.suspected(Doubt.STRONG, *doubt)
+            claim.known = claim.known.suspected(Doubt.STRONG, *doubt)
         if imported is not None and event.external_id is not None:
-            claim.known.suspected(Doubt.STRONG, 0.0)
-            claim.known.earlier = True
+            claim.known = claim.known.imported_earlier()
         return claim if self._start_or_join(claim, copy=copy) else None
 
     def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
@@ -159,7 +158,7 @@ class Claims(Generic[D]):
         resolved: Resolved[D] = Resolved([], [], claim.event.content if waiters else 0)
         for waiter in waiters:
             if unclear and waiter.event.identity == identity:
-                waiter.known.suspected(Doubt.STRONG, *doubt)
+                waiter.known = waiter.known.suspected(Doubt.STRONG, *doubt)
             if isinstance(outcome, Imported) and waiter.event.identity == identity:
                 resolved.repeats.append(waiter)
             elif self._start_or_join(waiter):
@@ -171,7 +170,7 @@ class Claims(Generic[D]):
 
         What is out of it by then is not published again for that copy.
         """
-        claim.known.outcome = outcome
+        claim.known = claim.known.ended(outcome)
         self._released.put(message_digest(claim.event), claim.known)
         return self.resolve(claim, outcome)
 
@@ -197,7 +196,7 @@ class Claims(Generic[D]):
             doubt = claim.known.look_at, claim.known.asks | {claim.event.asks}
             for each in waiters:
                 if each.event.identity == claim.event.identity:
-                    each.known.suspected(Doubt.STRONG, *doubt)
+                    each.known = each.known.suspected(Doubt.STRONG, *doubt)
         return [each for each in waiters if self._start_or_join(each)]
 
     def is_held(self, identity: Identity) -> bool:
@@ -249,9 +248,7 @@ class Claims(Generic[D]):
             if each.same_message(claim.event) and (copy or not each.known.told):
                 each.deliveries += claim.deliveries
                 each.priority = max(each.priority, claim.priority)
-                if claim.known.times > each.known.times + 1:
-                    each.known.suspected(claim.known.doubt, claim.known.look_at)
-                each.known.times = max(each.known.times, claim.known.times)
+                each.known = each.known.joined_by(claim.known)
                 return False
         holder.waiters.append(claim)
         return False

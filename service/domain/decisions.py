@@ -159,9 +159,9 @@ def after_report(batch: Batch[D], report: Report, *, now: float) -> Decision[D]:
                 decision.ended.append((claim, rejected(verdict)))
             case Refused(refusal_kind=RefusalKind.UNCLEAR | RefusalKind.REFUSED_UNCLEAR):
                 if len(batch.claims) == 1:
-                    claim.known.failures_alone += 1
+                    claim.known = claim.known.failed_alone()
                 stands = verdict.refusal_kind is RefusalKind.REFUSED_UNCLEAR
-                claim.known.perhaps_sent(rejected(verdict), now, stands=stands)
+                claim.known = claim.known.perhaps_sent(rejected(verdict), now, stands=stands)
                 unclear.append(claim)
             case _:
                 pass
@@ -225,7 +225,7 @@ def _in_doubt(batch: Batch[D], fault: Fault, rules: Rules, now: float) -> Batch[
     """Put a batch back that was perhaps executed, to be looked up when that can prove anything."""
     look_at = now if fault.answered else max(now, fault.sent_at + rules.settle)
     for claim in batch.claims:
-        claim.known.perhaps_sent(fault.failed(FailureKind.REJECTED), look_at)
+        claim.known = claim.known.perhaps_sent(fault.failed(FailureKind.REJECTED), look_at)
     batch.fault = fault
     askable = any(claim.event.external_id is not None for claim in batch.claims)
     batch.due = look_at if askable else now

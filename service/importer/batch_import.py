@@ -176,8 +176,7 @@ class Importer(Generic[D]):
             self._metrics.isolations.inc()
         batch_id = uuid.uuid4().hex
         for claim in batch.claims:
-            claim.known.attempts += 1
-            claim.known.batch_id = batch_id
+            claim.known = claim.known.called(batch_id)
         try:
             with asked_before_sending(lambda: self.may_send(batch)):
                 events = [to_send(claim) for claim in batch.claims]
@@ -189,14 +188,15 @@ class Importer(Generic[D]):
             return await self._call_failed(batch, failed.fault)
         except BaseException:
             for claim in batch.claims:
-                claim.known.perhaps_sent(UNFINISHED, self._clock() + self._rules.settle)
+                look_at = self._clock() + self._rules.settle
+                claim.known = claim.known.perhaps_sent(UNFINISHED, look_at)
             raise
 
     def _withheld(self, batch: Batch[D]) -> Decision[D]:
         """Put a batch back that did not leave: the broker may have given its messages away."""
         log.warning("call withheld: the broker was not heard", extra={"items": len(batch.claims)})
         for claim in batch.claims:
-            claim.known.attempts -= 1
+            claim.known = claim.known.uncalled()
         batch.due = self._clock()
         return Decision(again=[batch])
 
@@ -231,7 +231,7 @@ class Importer(Generic[D]):
         log.warning("import call failed", extra=shown(batch, fault))
         if fault.kind in NEVER_RAN:
             for claim in batch.claims:
-                claim.known.attempts -= 1
+                claim.known = claim.known.uncalled()
         if fault.code.lower() in LANE_CODES:
             return await self._judge.lane_refused(batch, fault)
         if fault.kind is CallKind.SUSPECT and len(batch.claims) == 1:
@@ -242,8 +242,8 @@ class Importer(Generic[D]):
             self._judge.portal_failed(fault)
         if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
             for claim in batch.claims:
-                claim.known.first_failed_at = claim.known.first_failed_at or now
-                claim.known.refused_at = now if fault.kind is CallKind.SUSPECT else None
+                known, refused = claim.known, fault.kind is CallKind.SUSPECT
+                claim.known = known.refused(now) if refused else known.broke(now)
         return decision
 
     async def _is_not_the_portals(self, batch: Batch[D], fault: Fault) -> bool:

@@ -105,8 +105,7 @@ class FaultAttribution(Generic[D]):
             decision.add(await self._lone_suspect(again, failure, reason, None, own=False))
             return
         for claim, _ in refused:
-            claim.known.first_failed_at = claim.known.first_failed_at or now
-            claim.known.refused_at = now
+            claim.known = claim.known.refused(now)
         await self._close(batch.key.entity_type_id, reason, None)
         again.due = now + self._retry.cap
         decision.again.append(again)
@@ -139,7 +138,7 @@ class FaultAttribution(Generic[D]):
             return False
         self._breaker.healthy()
         if own:
-            batch.claims[0].known.failures_alone += 1
+            batch.claims[0].known = batch.claims[0].known.failed_alone()
         else:
             await self._close(kind, PauseReason.UNAVAILABLE, fault)
         return True
@@ -171,18 +170,9 @@ class FaultAttribution(Generic[D]):
         `own`: nothing but the item can be the reason, so it ends after enough tries as well.
         """
         claim, now = batch.claims[0], self._clock()
-        known = claim.known
-        # The first time, whoever passed since it failed with others counts as well.
-        again = known.passed_by or known.first_failed_at is None
-        since = known.refused_at if again else known.first_failed_at
-        passed = self._passed_since(claim, since)
-        known.first_failed_at = known.first_failed_at or now
-        known.refused_at = now
-        # Tried anew from the first time that others passed; there may be no others later.
-        first = passed and not known.passed_by
-        known.failures_alone = 1 if first else known.failures_alone + 1
+        passed = self._passed_since(claim, claim.known.compared_since)
+        known = claim.known = claim.known.refused_alone(now, others_passed=passed)
         ended: Decision[D] = Decision(ended=[(claim, failure)])
-        known.passed_by += passed
         # Credentials that come and go refuse everybody at times: once may be chance.
         if known.passed_by > (0 if own else 1):
             return ended

@@ -79,7 +79,7 @@ class Validator(Generic[D]):
             fields = read_item(claim.event)
             found = complaints(fields, known, original_names=batch.key.original_names)
             self._count(found)
-            claim.known.warnings = tuple(map(str, found))
+            claim.known = claim.known.warned(tuple(map(str, found)))
 
     def refused(self, batch: Batch[D]) -> list[tuple[Claim[D], Failed]]:
         """Return the claims that may not be sent, with why."""

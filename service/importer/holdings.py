@@ -111,7 +111,7 @@ class Holdings:
         """Return each event of a batch alone that a bug has struck: one may be the reason."""
         for claim in batch.claims:
             if self._desk.claims.holds(claim):
-                claim.known.struck += 1
+                claim.known = claim.known.struck_by_bug()
                 wait = AGAIN.delay(claim.known.struck, 1.0)
                 yield batch.part([claim], max(now + wait, claim.known.look_at))
 

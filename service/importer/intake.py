@@ -207,7 +207,7 @@ class Desk:
             self.background.start(self._schedule_later(claim))
 
     async def _schedule_later(self, claim: Claim[Delivery]) -> None:
-        claim.known.struck += 1
+        claim.known = claim.known.struck_by_bug()
         await asyncio.sleep(AGAIN.delay(claim.known.struck, 1.0))
         if self.claims.holds(claim):
             self._schedule(claim)
@@ -219,8 +219,8 @@ class Desk:
         """
         now, kind = self._notes.clock(), claim.event.entity_type_id
         if claim.known.outcome is not None:
-            outcome, claim.known.outcome = claim.known.outcome, None
-            self.background.start(self.settle([(claim, outcome)]))
+            # It stays known: should a bug strike here, it must not be sent again.
+            self.background.start(self.settle([(claim, claim.known.outcome)]))
         elif not self._is_admitted(claim):
             self.lot.park([claim], str(kind), str(self.lanes.reason(kind)))
         elif claim.known.struck:

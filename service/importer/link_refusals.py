@@ -49,7 +49,7 @@ class LinkRefusals(Generic[D]):
             # Nobody can tell now. A refused item is not there: it may be sent again.
             return _anew(suspects, decision, now + self._rules.retry.cap)
         for claim in suspects:
-            claim.known.links.asked_again = True
+            claim.known = claim.known.with_links(claim.known.links.checked())
         await self._numbers.forget(wrong)
         anew = [c for c in suspects if not wrong.isdisjoint(references(c.event.links))]
         return _anew(anew, decision, now)
@@ -93,9 +93,7 @@ def _sent(claim: Claim[D]) -> Iterator[tuple[Reference, int]]:
 def _anew(claims: Sequence[Claim[D]], decision: Decision[D], due: float) -> Decision[D]:
     """Let refused claims be resolved anew, from a time on."""
     for claim in claims:
-        claim.known.links.values = None
-        claim.known.surely_absent()
-        claim.known.fault, claim.known.failures_alone = None, 0
+        claim.known = claim.known.anew()
     decision.ended = [end for end in decision.ended if end[0] not in claims]
     decision.later += [(claim, due) for claim in claims]
     return decision

@@ -105,11 +105,13 @@ class LinkResolution(Generic[D]):
             own = Reference(*claim.event.identity)
             if isinstance(outcome, Imported) and self._waits.is_awaited(own.identity):
                 self._numbers.put(own, outcome.item_id)
-            if claim.event.links:
-                self._waits.end(own.identity)
-            if isinstance(outcome, Imported) and not claim.known.links.values:
+            if not claim.event.links:
+                continue
+            self._waits.end(own.identity)
+            links = claim.known.links
+            if isinstance(outcome, Imported) and not links.values:
                 # Found by a look-up: what it refers to is told where it is known, and not asked.
-                claim.known.links.values = self._values(claim)
+                claim.known = claim.known.with_links(links.found(self._values(claim)))
         self._metrics.links_waiting.set(len(self._waits))
         return decision
 
@@ -152,7 +154,6 @@ class LinkResolution(Generic[D]):
         stale = set_back_at is not None and links.at < set_back_at
         if not claim.event.links or (links.values and not stale):
             return None
-        links.values = None
         absent = self._missing(claim)
         if not absent:
             self._resolve(claim, ())
@@ -168,12 +169,10 @@ class LinkResolution(Generic[D]):
     def _resolve(self, claim: Claim[D], asked: Collection[Reference]) -> None:
         """Note the numbers of all items that a claim refers to."""
         links = claim.known.links
-        links.values, links.at = self._values(claim), time.time()
-        links.here_since = links.expired_at = None
         for each in dict.fromkeys(references(claim.event.links)):
             how = "looked_up" if each in asked else "memory"
             self._metrics.links.labels("in_flight" if each in links.in_flight else how).inc()
-        links.in_flight = frozenset()
+        claim.known = claim.known.with_links(links.resolved(self._values(claim), time.time()))
         self._waits.end(claim.event.identity)
 
     def _values(self, claim: Claim[D]) -> Mapping[str, int | list[int]] | None:
@@ -184,26 +183,27 @@ class LinkResolution(Generic[D]):
 
     def _count_waiting(self, claim: Claim[D], absent: Sequence[Reference]) -> None:
         """Count the time that a claim has waited; only while all that it needs might come."""
-        known, event = claim.known, claim.event
+        links, event = claim.known.links, claim.event
         types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
         counts = all(self.lane_is_open(each) for each in types)
         seen, now = self._waits.knows(event.identity), self._open_seconds()
         waits_for = [each.identity for each in absent]
         since = self._waits.note(event.identity, waits_for, now, counts=counts)
-        if known.links.waits or known.parked_at is not None:
-            if known.parked_at is not None and not seen and counts:
-                # Parked by another process; what counted before that is in `waited` already.
-                since = min(now, max(0.0, time.time() - known.parked_at))
-            known.waited += since
-        known.links.waits = True
+        if links.parked_at is not None and not seen and counts:
+            # Parked by another process; what counted before that is in `waited` already.
+            since = min(now, max(0.0, time.time() - links.parked_at))
+        elif links.parked_at is None and not links.waits:
+            since = 0.0
+        claim.known = claim.known.with_links(links.lacking(since))
 
     def _asked_last(self, claim: Claim[D], absent: Sequence[Reference]) -> list[Reference]:
         """Return what a claim that has waited long enough was not asked for since then."""
-        links = claim.known.links
-        if claim.known.waited < self._wait_seconds:
+        if claim.known.links.waited < self._wait_seconds:
             return []
-        links.expired_at = self._clock() if links.expired_at is None else links.expired_at
-        return [e for e in absent if (self._numbers.asked_at(e) or 0.0) < links.expired_at]
+        links = claim.known.links
+        at = self._clock() if links.expired_at is None else links.expired_at
+        claim.known = claim.known.with_links(links.overdue(at))
+        return [each for each in absent if (self._numbers.asked_at(each) or 0.0) < at]
 
     def _judged(self, each: Open[D], asked: Asked, decision: Decision[D]) -> bool:
         """Say what follows for a claim; False where a failed look-up keeps it back."""
@@ -240,17 +240,17 @@ class LinkResolution(Generic[D]):
     ) -> None:
         """Let a claim wait: here, while that is short and there is room, else in its queue."""
         links, now = claim.known.links, self._clock()
-        links.here_since = now if links.here_since is None else links.here_since
-        links.awaits = frozenset(filter(self._numbers.flies, absent))
-        links.in_flight |= links.awaits
-        until = now + HERE_SECONDS if len(links.awaits) == len(absent) else float("inf")
+        since = now if links.here_since is None else links.here_since
+        flying = frozenset(filter(self._numbers.flies, absent))
+        until = now + HERE_SECONDS if len(flying) == len(absent) else float("inf")
         if unasked:
             until = max(now, *(self._numbers.may_ask_from(e.entity_type_id) for e in unasked))
-        if until <= links.here_since + HERE_SECONDS and self.may_hold():
+        here = until <= since + HERE_SECONDS and self.may_hold()
+        claim.known = claim.known.with_links(links.awaiting(flying, since if here else None))
+        if here:
             decision.later.append((claim, until))
-            return
-        links.here_since = None
-        decision.parked.append((claim, LINKS, LINK))
+        else:
+            decision.parked.append((claim, LINKS, LINK))
 
     def _time_out(
         self, claim: Claim[D], absent: Sequence[Reference], decision: Decision[D]

@@ -238,22 +238,22 @@ class Recovery(Generic[D]):
     def _believe_absent(self, claim: Claim[D], cleared: Cleared[D]) -> None:
         known = claim.known
         if known.doubt is Doubt.STRONG and not known.absent_once:
-            known.absent_once = True
+            claim.known = known.absent()
             cleared.again.append(claim)
             return
         self._metrics.reconciled.labels("no").inc()
         if known.refusal is not None:
             cleared.ended.append((claim, known.refusal))
             return
-        known.surely_absent()
+        claim.known = known.surely_absent()
         cleared.absent.append(claim)
 
     def _wait(self, claim: Claim[D], cleared: Cleared[D]) -> None:
         """Let an event wait for a proof, for so long as the rules say."""
-        known = claim.known
-        begins = known.unproved_since is None
-        waited = known.nothing_proved(self._clocks.open_seconds(claim.event.entity_type_id))
-        if waited >= self._rules.unproved_after:
+        begins = not claim.known.asked
+        open_seconds = self._clocks.open_seconds(claim.event.entity_type_id)
+        claim.known = claim.known.nothing_proved(open_seconds)
+        if claim.known.unproved_for(open_seconds) >= self._rules.unproved_after:
             self._cannot_tell(claim, cleared)
             return
         if begins:
@@ -271,12 +271,11 @@ class Recovery(Generic[D]):
             unclear = replace(known.fault or UNKNOWN_FATE, kind=FailureKind.AMBIGUOUS)
             cleared.ended.append((claim, unclear))
             return
-        known.unproved = known.unproved or known.doubt is Doubt.STRONG
-        known.surely_absent()
+        claim.known = known.sent_unproved()
         cleared.absent.append(claim)
 
 
 def _known_absent(claims: Sequence[Claim[D]]) -> list[Claim[D]]:
     for claim in claims:
-        claim.known.surely_absent()
+        claim.known = claim.known.surely_absent()
     return list(claims)

@@ -119,7 +119,7 @@ class CallNotes:
         if withdrawn:
             await self.memory.add([word for _, word in withdrawn])
         for claim, word in withdrawn:
-            claim.known.suspected(Doubt.STRONG, self.look_at(word))
+            claim.known = claim.known.suspected(Doubt.STRONG, self.look_at(word))
         return [claim for claim, _ in withdrawn]
 
     async def after(

@@ -84,7 +84,7 @@ class ParkingLot:
     def recall(self, claim: Claim[Delivery], stay: Stay | None) -> None:
         """Take over that an event was refused before its lane closed: others may pass now."""
         if stay is not None and stay.attempts and stay.reason in set(PauseReason):
-            claim.known.first_failed_at = claim.known.refused_at = self._parked_at(stay)
+            claim.known = claim.known.refused(self._parked_at(stay))
 
     def worth(self, claim: Claim[Delivery], until: float) -> bool:
         """Tell whether a doubtful claim that waits until a time is better off elsewhere.
@@ -197,12 +197,10 @@ class ParkingLot:
         if known.doubt is Doubt.STRONG:
             sent = time.time() + max(0.0, known.look_at - self.clock())
         if reason == DOUBT:
-            waited = known.doubt_waited
-            if known.unproved_since is not None:
-                kind = claim.event.entity_type_id
-                waited = max(ANSWERED, self.open_seconds(kind) - known.unproved_since)
+            waited = known.unproved_for(self.open_seconds(claim.event.entity_type_id))
+            waited = max(ANSWERED, waited) if known.asked else waited
         elif reason == LINK:
-            waited = known.waited
+            waited = known.links.waited
         return Parking(delivery, queue, reason, waited, sent, known.attempts)
 
 

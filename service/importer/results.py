@@ -57,14 +57,28 @@ Publish = Callable[[Sequence[Settlement[Delivery]]], Awaitable[list[Confirmed]]]
 
 @dataclass(slots=True, eq=False)
 class Ending:
-    """An outcome on its way out; `known` tells what of it is confirmed."""
+    """An outcome on its way out; `known` tells what of it is confirmed.
+
+    `alone`: what is known where there is no claim that knows it.
+    """
 
     event: ItemEvent | Malformed
     outcome: Outcome
     claim: Claim[Delivery] | None
-    known: History
+    alone: History = field(default_factory=History)
     struck: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
+
+    @property
+    def known(self) -> History:
+        return self.alone if self.claim is None else self.claim.known
+
+    @known.setter
+    def known(self, known: History) -> None:
+        if self.claim is None:
+            self.alone = known
+        else:
+            self.claim.known = known
 
     @property
     def done(self) -> bool:
@@ -98,7 +112,7 @@ class Outlet:
 
     def of_claim(self, claim: Claim[Delivery], outcome: Outcome) -> Ending:
         """Return the outcome of a claim, to be put out; what is out already stays so."""
-        return Ending(claim.event, outcome, claim, claim.known)
+        return Ending(claim.event, outcome, claim)
 
     def of_message(self, delivery: Delivery, outcome: Outcome) -> Ending:
         """Return the outcome of one delivery; of a copy, what is out already stays so."""
@@ -114,11 +128,11 @@ class Outlet:
         """Make one try at what is not confirmed: results first, dead letters after."""
         untold = [each for each in pending if not each.known.told]
         for each in await self._confirmed(self._publisher.results, untold):
-            each.known.told = True
+            each.known = each.known.told_result()
         # A message may have gone back meanwhile.
         dead = [each for each in pending if each.known.told and not each.done and each.deliveries]
         for each in await self._confirmed(self._publisher.dead_letters, dead):
-            each.known.buried = True
+            each.known = each.known.buried_letter()
 
     async def _confirmed(self, publish: Publish, endings: Sequence[Ending]) -> list[Ending]:
         """Return those whose publish was confirmed; mark those that a bug has struck."""

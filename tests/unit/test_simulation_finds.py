@@ -73,7 +73,8 @@ def dead_letters_beside_results(patch: Patch) -> None:
         for ending, said in zip(pending, told, strict=True):
             failed = isinstance(ending.outcome, Failed)
             [buried] = await publisher.dead_letters([ending.settlement()]) if failed else [True]
-            ending.known.told = ending.known.buried = said is True and buried is True
+            if said is True and buried is True:
+                ending.known = ending.known.buried_letter()
 
     patch.setattr(Outlet, "publish", publish)
 

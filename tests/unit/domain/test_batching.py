@@ -177,7 +177,7 @@ def test_what_is_due_goes_before_what_pressure_would_take(batcher: Batcher[str])
 def suspect(name: str) -> Claim[str]:
     """Return a claim that was part of a call that broke."""
     each = claim(name)
-    each.known.first_failed_at = 0.0
+    each.known = each.known._replace(first_failed_at=0.0)
     return each
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.domain.claim_making import Noted, claim_of, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat
 from service.domain.events import PRIORITY, Identity, ItemEvent, Profile
-from service.domain.history import Doubt
+from service.domain.history import Doubt, History
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
 from service.domain.parking import Stay
@@ -52,7 +52,7 @@ def test_a_copy_joins_the_first_and_shares_its_outcome(claims: Claims[str], *, c
 def test_a_new_publish_after_the_result_is_out_is_a_new_try(claims: Claims[str]) -> None:
     """Whoever publishes again because of a result waits for another one; a copy does not."""
     first = start(claims, claim("a", "one"))
-    first.known.told = True
+    first.known = first.known.told_result()
     copy, new, another = claim("a", "copy"), claim("a", "new"), claim("a", "another")
     assert (None, None, None) == (
         claims.admit(copy, copy=True),
@@ -69,7 +69,7 @@ def test_what_is_out_of_a_kept_outcome_stays_so_for_its_own_copy_only(
     """Neither its result nor its dead letter is published twice."""
     for copy in (True, False):
         first = start(claims, claim("a"))
-        first.known.told = first.known.buried = True
+        first.known = first.known.buried_letter()
         claims.keep(first, REJECTED)
         later = claim("a")
         assert claims.admit(later, copy=copy) is later
@@ -279,7 +279,7 @@ def test_an_outcome_is_not_kept_for_a_message_that_another_process_held(
     """That one may have imported it meanwhile."""
     claims.keep(start(claims, claim("a")), REJECTED)
     copy = claim("a")
-    copy.known.times = 2
+    copy.known = copy.known._replace(times=2)
     assert claims.admit(copy, copy=True) is copy
     assert copy.known.outcome is None
 
@@ -305,7 +305,7 @@ def test_what_is_remembered_does_not_grow_with_the_ids() -> None:
         owners.own(each.event, number + 1)
         _ends(claims, each, Imported(number + 1))
         other = start(claims, claim(f"x{number:0500000}"))
-        other.known.perhaps_sent(REJECTED, 1.0)
+        other.known = other.known.perhaps_sent(REJECTED, 1.0)
         claims.release(other)
         del each, other
     size, _ = tracemalloc.get_traced_memory()
@@ -346,8 +346,7 @@ def test_release_returns_the_deliveries_of_the_claim_and_of_its_heirs(claims: Cl
 def test_what_is_known_survives_the_return_of_the_deliveries(claims: Claims[str]) -> None:
     """Perhaps sent stays perhaps sent, with its attempts, until it is settled."""
     first = start(claims, claim("a"))
-    first.known.perhaps_sent(REJECTED, look_at=99.0)
-    first.known.attempts = 3
+    first.known = History(attempts=3).perhaps_sent(REJECTED, look_at=99.0)
     known = first.known
     claims.release(first)
     back = claim("a", doubt=Doubt.STRONG)
@@ -399,7 +398,8 @@ def test_what_is_known_of_two_bodies_of_one_id_is_kept_apart(claims: Claims[str]
     """Each has its own attempts and its own weak doubt."""
     one = start(claims, claim(event("a", body="one")))
     two = claim(event("a", body="two"), doubt=Doubt.WEAK)
-    one.known.attempts, two.known.attempts = 3, 1
+    one.known = History(attempts=3)
+    two.known = two.known.called("batch")
     claims.admit(two, copy=True)
     claims.release(one)
     back = start(claims, claim(event("a", body="one")))
@@ -415,7 +415,7 @@ def test_one_perhaps_sent_message_puts_every_message_of_its_id_in_doubt(
 ) -> None:
     """Until the id has ended: the item may be in the CRM under another body."""
     first = start(claims, claim("a"))
-    first.known.perhaps_sent(REJECTED, look_at=9.0)
+    first.known = first.known.perhaps_sent(REJECTED, look_at=9.0)
     claims.release(first)
     other = start(claims, claim(later))
     assert (Doubt.STRONG, 9.0) == (other.known.doubt, other.known.look_at)
@@ -428,9 +428,9 @@ def test_of_two_messages_of_an_id_perhaps_sent_the_later_look_counts(claims: Cla
     """A look-up before it proves nothing about the call that the other was part of."""
     one = start(claims, claim(event("a", body="one")))
     two = claim(event("a", body="two"), doubt=Doubt.STRONG)
-    two.known.look_at = 5.0
+    two.known = two.known._replace(look_at=5.0)
     claims.admit(two, copy=True)
-    one.known.perhaps_sent(REJECTED, look_at=65.0)
+    one.known = one.known.perhaps_sent(REJECTED, look_at=65.0)
     claims.release(one)
     back = start(claims, claim(event("a", body="two")))
     assert (Doubt.STRONG, 65.0) == (back.known.doubt, back.known.look_at)
@@ -440,7 +440,7 @@ def test_of_two_messages_of_an_id_perhaps_sent_the_later_look_counts(claims: Cla
 def test_another_id_is_in_no_doubt(claims: Claims[str], external: str) -> None:
     """Only the id of what was perhaps sent."""
     first = start(claims, claim(event("a", external=external)))
-    first.known.perhaps_sent(REJECTED, look_at=9.0)
+    first.known = first.known.perhaps_sent(REJECTED, look_at=9.0)
     claims.release(first)
     assert Doubt.NONE is start(claims, claim(event("b", external=external))).known.doubt
 
@@ -453,9 +453,9 @@ def test_a_copy_that_somebody_else_held_brings_its_doubt_along(
 ) -> None:
     """It joins, and what is worked on is in doubt from then on."""
     first = start(claims, claim("a"))
-    first.known.times = 2
+    first.known = first.known._replace(times=2)
     copy = claim("a", doubt=Doubt.STRONG)
-    copy.known.times, copy.known.look_at = times, 9.0
+    copy.known = copy.known._replace(times=times, look_at=9.0)
     assert claims.admit(copy, copy=True) is None
     known = first.known
     assert (times, doubt, look_at) == (known.times, known.doubt, known.look_at)
@@ -512,7 +512,8 @@ class Played:
     def send(self, position: int, now: float) -> None:
         """Let one of the claims in work make a call of unknown outcome."""
         if self.working:
-            self.working[position % len(self.working)].known.perhaps_sent(REJECTED, now)
+            sent = self.working[position % len(self.working)]
+            sent.known = sent.known.perhaps_sent(REJECTED, now)
 
     def end(self, position: int, outcome: Outcome) -> None:
         """Let one of the claims in work end."""
@@ -609,7 +610,7 @@ def test_an_unsettled_send_is_never_forgotten(steps: list[str]) -> None:
     for step in steps:
         match step:
             case "send" if current is not None:
-                current.known.perhaps_sent(REJECTED, look_at=1.0)
+                current.known = current.known.perhaps_sent(REJECTED, look_at=1.0)
                 sent = True
             case "return" if current is not None:
                 claims.release(current)
@@ -723,7 +724,7 @@ def test_a_message_inherits_with_a_doubt_what_the_doubtful_one_asked_for(
     """Its item is one of those that only the rights to such items show."""
     asks = Profile(responsible="8")
     first = start(claims, claim(replace(event("a", body="one"), asks=asks)))
-    first.known.doubt = Doubt.STRONG
+    first.known = first.known._replace(doubt=Doubt.STRONG)
     other = claim(event("a", body="two"))
     if way == "waits":
         claims.admit(other, copy=False)

@@ -19,7 +19,7 @@ from service.domain.decisions import (
     refused_alone,
     rejected,
 )
-from service.domain.history import Doubt
+from service.domain.history import Doubt, History
 from service.domain.outcomes import (
     MISSING,
     Accepted,
@@ -106,7 +106,7 @@ def test_what_was_absent_once_is_asked_for_once_more_later() -> None:
 def test_what_was_asked_for_too_early_is_asked_for_when_that_can_prove_something() -> None:
     """A call that may still be working can make the item later."""
     (a, *_) = three()
-    a.known.look_at = NOW + 50.0
+    a.known = a.known._replace(look_at=NOW + 50.0)
     assert [(["a"], NOW + 50.0)] == again(look_up(batch(a), Cleared(again=[a]))[0])
 
 
@@ -149,9 +149,9 @@ def test_a_lone_absent_item_is_tried_again() -> None:
     """The first time at once, then with growing waits."""
     a = claim("a")
     assert ([(["a"], NOW)], None) == _retried(a)
-    a.known.failures_alone = 1
+    a.known = a.known._replace(failures_alone=1)
     assert ([(["a"], NOW + 2.0)], None) == _retried(a)
-    a.known.failures_alone = 4
+    a.known = a.known._replace(failures_alone=4)
     assert ([(["a"], NOW + 16.0)], None) == _retried(a)
 
 
@@ -166,8 +166,7 @@ def test_what_cannot_be_asked_for_goes_singly() -> None:
 def test_an_item_that_failed_alone_too_often_ends(*, broken: bool) -> None:
     """By its last failure; the others go on."""
     a, b = claim("a"), claim("b")
-    a.known.failures_alone = RULES.retry.max_attempts
-    a.known.fault = rejected(REFUSED)
+    a.known = History(failures_alone=RULES.retry.max_attempts, fault=rejected(REFUSED))
     whole = batch(a, b, fault=fault() if broken else None)
     decision, ready = look_up(whole, Cleared(absent=[a, b]))
     assert [(a, rejected(REFUSED))] == decision.ended
@@ -177,7 +176,7 @@ def test_an_item_that_failed_alone_too_often_ends(*, broken: bool) -> None:
 def test_an_item_never_ends_without_a_failure_to_show() -> None:
     """Refused alone before, but nothing is held against it now."""
     a = claim("a")
-    a.known.failures_alone = RULES.retry.max_attempts
+    a.known = a.known._replace(failures_alone=RULES.retry.max_attempts)
     decision, ready = look_up(batch(a), Cleared(absent=[a]))
     assert ([], ["a"]) == (decision.ended, ready)
 
@@ -235,9 +234,9 @@ def test_a_worn_out_item_that_was_sent_again_without_proof_is_ambiguous(
 ) -> None:
     """Each of its tries may have been executed, unless it was seen to be absent."""
     a = claim("a")
-    a.known.unproved = unproved
-    a.known.failures_alone = RULES.retry.max_attempts
-    a.known.fault = Failed(FailureKind.REJECTED, "400", "said so", 400)
+    said = Failed(FailureKind.REJECTED, "400", "said so", 400)
+    worn_out = RULES.retry.max_attempts
+    a.known = a.known._replace(unproved=unproved, failures_alone=worn_out, fault=said)
     decision, ready = look_up(batch(a, fault=fault()), Cleared(absent=[a]))
     assert ([(a, Failed(kind, "400", "said so", 400))], None) == (decision.ended, ready)
 
@@ -415,8 +414,8 @@ def test_a_look_up_leads_every_claim_to_exactly_one_place(
     claims = [claim(f"{number}") for number in range(len(fates))]
     cleared: Cleared[str] = Cleared()
     for each, fate in zip(claims, fates, strict=True):
-        each.known.failures_alone = data.draw(st.sampled_from([0, 0, 5]))
-        each.known.fault = rejected(REFUSED)
+        failed = data.draw(st.sampled_from([0, 0, 5]))
+        each.known = each.known._replace(failures_alone=failed, fault=rejected(REFUSED))
         if fate == "ended":
             cleared.ended.append((each, Imported(1)))
         else:
@@ -429,7 +428,7 @@ def test_a_look_up_leads_every_claim_to_exactly_one_place(
 
 def _retried(each: Claim[str]) -> tuple[list[tuple[list[str], float]], list[str] | None]:
     """Return when a lone item goes again after a broken call."""
-    each.known.fault = rejected(REFUSED)
+    each.known = each.known._replace(fault=rejected(REFUSED))
     decision, ready = look_up(batch(each, fault=fault()), Cleared(absent=[each]))
     return again(decision), ready
 

@@ -1,13 +1,17 @@
 """Tests how doubtful an event's fate is, and what is remembered of it."""
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.history import Doubt, History, doubt_of
+from service.domain.claim_making import doubt_of
+from service.domain.events import NOTHING_ASKED, Reference
+from service.domain.history import Doubt, History, Out
+from service.domain.linking import Linking
 from service.domain.outcomes import Failed, FailureKind
+from service.domain.parking import DOUBT, LINK, Stay
 from tests.unit.domain.samples import event
 
 REJECTED = Failed(FailureKind.REJECTED, "100", "no", 200)
@@ -43,18 +47,17 @@ def test_doubt_follows_from_how_a_message_came(
 
 def test_a_call_of_unknown_outcome_makes_the_doubt_strong() -> None:
     """And an earlier "absent" proves nothing any more."""
-    known = History(absent_once=True, refusal=REJECTED)
-    known.perhaps_sent(REJECTED, look_at=9.0)
-    assert History(doubt=Doubt.STRONG, look_at=9.0, fault=REJECTED) == known
+    known = History(absent_once=True, fault=REJECTED, stands=True)
+    sent = known.perhaps_sent(REJECTED, look_at=9.0)
+    assert History(doubt=Doubt.STRONG, look_at=9.0, fault=REJECTED) == sent
 
 
 def test_a_refusal_that_may_hide_an_item_stands_if_there_is_none() -> None:
     """It is the end of an item that turns out to be absent."""
-    known = History()
-    known.perhaps_sent(REJECTED, look_at=9.0, stands=True)
+    known = History().perhaps_sent(REJECTED, look_at=9.0, stands=True)
     assert REJECTED == known.refusal
-    known.surely_absent()
-    assert History(look_at=9.0, fault=REJECTED) == known
+    absent = known.surely_absent()
+    assert (None, History(look_at=9.0, fault=REJECTED)) == (absent.refusal, absent)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +101,12 @@ KNOWLEDGE = st.builds(
 
 @given(KNOWLEDGE, KNOWLEDGE)
 def test_a_copy_makes_no_knowledge_weaker(known: History, copy: History) -> None:
-    """And changes neither of the two."""
-    before = (replace(known), replace(copy))
+    """Neither by doubt nor by what was tried."""
     both = known.for_copy(copy)
     assert known.doubt <= both.doubt
     assert both.doubt <= max(known.doubt, copy.doubt)
     assert known.look_at <= both.look_at
     assert (known.failures_alone, known.attempts) == (both.failures_alone, both.attempts)
-    assert before == (known, copy)
 
 
 @given(KNOWLEDGE, st.sampled_from(Doubt), st.sampled_from([0.0, 7.0]))
@@ -113,7 +114,182 @@ def test_a_suspicion_makes_no_knowledge_weaker(
     known: History, doubt: Doubt, look_at: float
 ) -> None:
     """The greater doubt, the later look."""
-    before = replace(known)
-    known.suspected(doubt, look_at)
-    expected = (max(before.doubt, doubt), max(before.look_at, look_at))
-    assert expected == (known.doubt, known.look_at)
+    later = known.suspected(doubt, look_at)
+    expected = (max(known.doubt, doubt), max(known.look_at, look_at))
+    assert expected == (later.doubt, later.look_at)
+
+
+NEW = History()
+DOUBTFUL = History(doubt=Doubt.STRONG, look_at=5.0, absent_once=True)
+ASKS = frozenset({NOTHING_ASKED})
+LINKED = Linking(values={"contactId": 4})
+
+
+def stay(reason: str) -> Stay:
+    """Return what a message says that has waited for a reason."""
+    return Stay("queue", reason, 7.0, 3.0, None, 2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        (NEW, lambda known: known.came_back(stay("scope")), History(attempts=2)),
+        (
+            NEW,
+            lambda known: known.came_back(stay(DOUBT)),
+            History(attempts=2, doubt_waited=7.0),
+        ),
+        (
+            NEW,
+            lambda known: known.came_back(stay(LINK)),
+            History(attempts=2, links=Linking(waited=7.0, parked_at=3.0)),
+        ),
+        (
+            History(2),
+            lambda known: known.joined_by(History(3, doubt=Doubt.STRONG, look_at=9.0)),
+            History(3),
+        ),
+        (
+            History(2),
+            lambda known: known.joined_by(History(4, doubt=Doubt.STRONG, look_at=9.0)),
+            History(4, doubt=Doubt.STRONG, look_at=9.0),
+        ),
+        (History(3), lambda known: known.joined_by(NEW), History(3)),
+        (
+            DOUBTFUL,
+            lambda known: known.suspected(Doubt.WEAK, 9.0, ASKS),
+            History(doubt=Doubt.STRONG, look_at=9.0, asks=ASKS),
+        ),
+        (
+            DOUBTFUL,
+            lambda known: known.imported_earlier(),
+            History(doubt=Doubt.STRONG, look_at=5.0, earlier=True),
+        ),
+        (NEW, lambda known: known.warned(("odd",)), History(warnings=("odd",))),
+        (NEW, lambda known: known.called("b"), History(attempts=1, batch_id="b")),
+        (
+            History(attempts=2, batch_id="b"),
+            lambda known: known.uncalled(),
+            History(attempts=1, batch_id="b"),
+        ),
+        (NEW, lambda known: known.refused(4.0), History(first_failed_at=4.0, refused_at=4.0)),
+        (
+            History(first_failed_at=1.0, refused_at=1.0),
+            lambda known: known.refused(4.0),
+            History(first_failed_at=1.0, refused_at=4.0),
+        ),
+        (NEW, lambda known: known.broke(4.0), History(first_failed_at=4.0)),
+        (
+            History(first_failed_at=1.0, refused_at=1.0),
+            lambda known: known.broke(4.0),
+            History(first_failed_at=1.0),
+        ),
+        (NEW, lambda known: known.failed_alone(), History(failures_alone=1)),
+        (
+            History(failures_alone=3, first_failed_at=1.0),
+            lambda known: known.refused_alone(4.0, others_passed=False),
+            History(failures_alone=4, first_failed_at=1.0, refused_at=4.0),
+        ),
+        (
+            History(failures_alone=3, first_failed_at=1.0),
+            lambda known: known.refused_alone(4.0, others_passed=True),
+            History(failures_alone=1, first_failed_at=1.0, refused_at=4.0, passed_by=1),
+        ),
+        (
+            History(failures_alone=3, first_failed_at=1.0, passed_by=1),
+            lambda known: known.refused_alone(4.0, others_passed=True),
+            History(failures_alone=4, first_failed_at=1.0, refused_at=4.0, passed_by=2),
+        ),
+        (NEW, lambda known: known.absent(), History(absent_once=True)),
+        (
+            DOUBTFUL._replace(asks=ASKS, unproved_since=1.0, asked=2, doubt_waited=3.0),
+            lambda known: known.surely_absent(),
+            History(look_at=5.0),
+        ),
+        (DOUBTFUL, lambda known: known.sent_unproved(), History(look_at=5.0, unproved=True)),
+        (History(doubt=Doubt.WEAK), lambda known: known.sent_unproved(), NEW),
+        (
+            History(doubt_waited=3.0),
+            lambda known: known.nothing_proved(10.0),
+            History(doubt_waited=3.0, unproved_since=7.0, asked=1),
+        ),
+        (
+            History(unproved_since=7.0, asked=1),
+            lambda known: known.nothing_proved(20.0),
+            History(unproved_since=7.0, asked=2),
+        ),
+        (NEW, lambda known: known.with_links(LINKED), History(links=LINKED)),
+        (
+            DOUBTFUL._replace(fault=REJECTED, failures_alone=2, attempts=3, links=LINKED),
+            lambda known: known.anew(),
+            History(look_at=5.0, attempts=3),
+        ),
+        (NEW, lambda known: known.ended(REJECTED), History(outcome=REJECTED)),
+        (NEW, lambda known: known.told_result(), History(out=Out.RESULT)),
+        (History(out=Out.RESULT), lambda known: known.buried_letter(), History(out=Out.LETTER)),
+        (History(struck=1), lambda known: known.struck_by_bug(), History(struck=2)),
+    ],
+)
+def test_each_transition_changes_what_it_is_about_and_nothing_else(
+    before: History, change: Callable[[History], History], after: History
+) -> None:
+    """And never the value that it starts from."""
+    assert after == change(before)
+
+
+def test_the_first_lone_refusal_counts_who_passed_since_the_first_failure() -> None:
+    """The later ones count who passed since the last refusal."""
+    known = History().broke(1.0)
+    assert [1.0, 4.0] == [
+        known.compared_since,
+        known.refused_alone(4.0, others_passed=True).compared_since,
+    ]
+    assert NEW.compared_since is None
+
+
+def test_waiting_for_a_proof_counts_from_the_first_answer() -> None:
+    """Before it, only what counted elsewhere does."""
+    known = History(doubt_waited=3.0)
+    assert [3.0, 5.0] == [
+        known.unproved_for(10.0),
+        known.nothing_proved(10.0).unproved_for(12.0),
+    ]
+
+
+WAITED = Linking(waited=7.0, parked_at=3.0, waits=True, here_since=2.0, expired_at=8.0)
+FLYING = frozenset({Reference(3, "c")})
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        (
+            LINKED._replace(waited=2.0),
+            lambda links: links.lacking(5.0),
+            Linking(waits=True, waited=7.0),
+        ),
+        (Linking(), lambda links: links.overdue(8.0), Linking(expired_at=8.0)),
+        (
+            Linking(),
+            lambda links: links.awaiting(FLYING, 2.0),
+            Linking(in_flight=FLYING, awaits=FLYING, here_since=2.0),
+        ),
+        (
+            Linking(in_flight=FLYING, awaits=FLYING, here_since=2.0),
+            lambda links: links.awaiting(frozenset(), None),
+            Linking(in_flight=FLYING),
+        ),
+        (
+            WAITED._replace(in_flight=FLYING),
+            lambda links: links.resolved({"contactId": 4}, 9.0),
+            LINKED._replace(at=9.0, waited=7.0, parked_at=3.0, waits=True),
+        ),
+        (Linking(), lambda links: links.found({"contactId": 4}), LINKED),
+        (LINKED, lambda links: links.checked(), LINKED._replace(asked_again=True)),
+    ],
+)
+def test_each_transition_of_links_changes_what_it_is_about_and_nothing_else(
+    before: Linking, change: Callable[[Linking], Linking], after: Linking
+) -> None:
+    """How long it waited stays, whatever becomes of the numbers."""
+    assert after == change(before)

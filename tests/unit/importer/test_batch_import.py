@@ -704,7 +704,7 @@ async def test_an_item_the_portal_named_settles_no_second_event() -> None:
     bench = Bench()
     first, second = claim(event("a", external="x")), claim(event("b", external="x"))
     await bench.carry(first)
-    second.known.doubt = Doubt.WEAK
+    second.known = second.known._replace(doubt=Doubt.WEAK)
     await bench.carry(second)
     assert {"a": Imported(1), "b": Imported(2)} == bench.ended
 
@@ -735,7 +735,7 @@ async def test_a_failure_while_others_pass_counts_when_the_portal_answers() -> N
     await bench.carry(a)
     assert 0 == a.known.failures_alone
     await bench.carry(b)
-    a.known.doubt = Doubt.NONE
+    a.known = a.known._replace(doubt=Doubt.NONE)
     await bench.carry(a)
     assert (1, 2) == (a.known.failures_alone, bench.portal.probes)
 

@@ -65,7 +65,7 @@ class Bench:
         """Let a call of claims break; return how often each has failed alone."""
         self.clock.now += 1.0
         for each in claims:
-            each.known.first_failed_at = each.known.first_failed_at or self.clock.now
+            each.known = each.known.broke(self.clock.now)
         await self.judge.broken(batch(*claims), TIMED_OUT)
         return [each.known.failures_alone for each in claims]
 
@@ -401,7 +401,7 @@ async def test_a_lone_refused_item_ends_though_nothing_comes_after_what_passed(
 ) -> None:
     """Others passed once and there are no more of them: it is tried as often again, and ends."""
     a, why = claim("a"), fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.PLAN)
-    a.known.refused_at = bench.clock.now
+    a.known = a.known._replace(refused_at=bench.clock.now)
     for _ in range(sooner):
         assert [] == (await bench.suspected(a, why)).ended
     bench.pass_others()
@@ -413,7 +413,7 @@ async def test_a_lone_refused_item_ends_though_nothing_comes_after_what_passed(
 async def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
     """Each for itself: the one that is denied for the first time goes again."""
     a, b = claim("a"), claim("b")
-    a.known.refused_at = bench.clock.now
+    a.known = a.known._replace(refused_at=bench.clock.now)
     bench.pass_others()
     said = [(a, DENIED), (b, DENIED)]
     decision = await bench.judge.denied(batch(a, b), said, others=False)
@@ -460,7 +460,7 @@ async def test_a_code_of_credentials_scope_or_plan_ends_no_item_on_its_own_evide
 async def test_an_item_tried_often_before_it_waited_is_tried_once_on_trial(bench: Bench) -> None:
     """A closed lane costs one call in an interval."""
     a = claim("a")
-    a.known.attempts = RETRY.max_attempts
+    a.known = a.known._replace(attempts=RETRY.max_attempts)
     assert ([], []) == ((await bench.suspected(a, NO_AUTH)).ended, bench.closed)
     bench.lanes.close(2, PauseReason.CREDENTIALS, bench.clock.now)
     bench.lanes.due(bench.clock.now + POLICY.probe)

@@ -12,7 +12,9 @@ from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent, Links, Reference
 from service.domain.external_id import ExternalIds
+from service.domain.history import History
 from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.linking import Linking
 from service.domain.outcomes import (
     CallKind,
     Failed,
@@ -377,13 +379,13 @@ async def test_time_in_which_a_lane_is_closed_does_not_count(bench: Bench) -> No
 async def test_waiting_goes_on_being_counted_in_another_process(bench: Bench) -> None:
     """Only what the processes ran of it: what the message says, and what has run here since."""
     order = linked("a")
-    order.known.waited, order.known.parked_at = WAIT - 10.0, time.time() - 10 * WAIT
+    order.known = History(links=Linking().came_back(WAIT - 10.0, time.time() - 10 * WAIT))
     bench.passes(9.0)
     assert not (await bench.prepare(order))[1].ended
     bench.passes(1.0)
     assert (await bench.prepare(order))[1].ended
     late = linked("b")
-    late.known.waited, late.known.parked_at = WAIT - 10.0, time.time() - 1.0
+    late.known = History(links=Linking().came_back(WAIT - 10.0, time.time() - 1.0))
     assert not (await bench.prepare(late))[1].ended
 
 
@@ -438,7 +440,7 @@ async def test_a_refused_number_that_is_gone_is_forgotten(bench: Bench) -> None:
     bench.remembered(3, "c", 4711)
     order = linked("a")
     await bench.prepare(order)
-    order.known.attempts = 1
+    order.known = order.known._replace(attempts=1)
     decision = await bench.links.after(Decision(ended=[(order, REFUSED)]))
     assert ([], [(order, bench.clock.now)]) == (decision.ended, decision.later)
     word = bench.words.of(event_digest(Identity(3, "c")))
@@ -453,7 +455,7 @@ async def test_a_refused_number_that_changed_is_sent_anew(bench: Bench) -> None:
     bench.remembered(3, "c", 4711)
     order = linked("a")
     await bench.prepare(order)
-    order.known.attempts = 1
+    order.known = order.known._replace(attempts=1)
     bench.imported(3, "c")
     assert not (await bench.links.after(Decision(ended=[(order, REFUSED)]))).ended
     assert [order] == (await bench.prepare(order))[0]
@@ -474,7 +476,7 @@ async def test_other_ends_stand(bench: Bench, end: Failed | Imported) -> None:
     bench.remembered(3, "c", 4711)
     order = linked("a")
     await bench.prepare(order)
-    order.known.attempts = 1
+    order.known = order.known._replace(attempts=1)
     assert [(order, end)] == (await bench.links.after(Decision(ended=[(order, end)]))).ended
     assert [] == bench.portal.failed_look_ups
 
@@ -487,7 +489,7 @@ async def test_a_right_number_lets_the_refusal_stand(bench: Bench) -> None:
         bench.portal.look_up_faults.extend(faults)
         order = linked("a")
         await bench.prepare(order)
-        order.known.attempts = 1
+        order.known = order.known._replace(attempts=1)
         assert (await bench.links.after(Decision(ended=[(order, REFUSED)]))).ended
 
 
@@ -497,7 +499,7 @@ async def test_while_nobody_can_be_asked_a_refused_event_is_tried_again(bench: B
     bench.portal.look_up_faults.append(fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None))
     order = linked("a")
     await bench.prepare(order)
-    order.known.attempts = 1
+    order.known = order.known._replace(attempts=1)
     decision = await bench.links.after(Decision(ended=[(order, REFUSED)]))
     assert ([], [(order, bench.clock.now + 60.0)]) == (decision.ended, decision.later)
     assert [order] == (await bench.prepare(order))[0]

@@ -97,7 +97,7 @@ async def test_a_look_up_that_comes_too_early_proves_nothing(bench: Bench) -> No
     """A call that may still be working can make the item later; what it made already counts."""
     a, b = strong("a"), strong("b")
     for each in (a, b):
-        each.known.look_at = bench.clock.now + 5.0
+        each.known = each.known._replace(look_at=bench.clock.now + 5.0)
     bench.portal.create(b.event)
     for _ in range(3):
         cleared = await bench.clear(a)
@@ -111,7 +111,7 @@ async def test_a_look_up_that_comes_too_early_proves_nothing(bench: Bench) -> No
 async def test_an_item_found_before_any_try_is_a_duplicate(bench: Bench) -> None:
     """Nobody here sent it: an earlier publish did."""
     tried, untried = weak("a"), weak("b")
-    tried.known.attempts = 1
+    tried.known = tried.known._replace(attempts=1)
     for each in (tried, untried):
         bench.portal.create(each.event)
     cleared = await bench.clear(tried, untried)
@@ -188,7 +188,7 @@ async def test_a_weak_doubt_is_asked_once(bench: Bench) -> None:
 async def test_a_refusal_stands_when_the_item_is_absent(bench: Bench) -> None:
     """It is not sent again to be refused again."""
     a = strong()
-    a.known.perhaps_sent(ZERO, 0.0, stands=True)
+    a.known = a.known.perhaps_sent(ZERO, 0.0, stands=True)
     assert Cleared(again=[a]) == await bench.clear(a)
     assert Cleared(ended=[(a, ZERO)]) == await bench.clear(a)
 
@@ -197,7 +197,7 @@ async def test_absent_is_not_believed_where_reading_is_not_proved(bench: Bench) 
     """What may not be read looks absent: it waits for a proof, then a person must look."""
     bench.portal.readable = False
     a = strong()
-    a.known.perhaps_sent(TIMED_OUT, 0.0)
+    a.known = a.known.perhaps_sent(TIMED_OUT, 0.0)
     assert Cleared(waiting=[a]) == await bench.clear(a)
     expected = Failed(FailureKind.AMBIGUOUS, "CALL_TIMED_OUT", "no answer")
     assert Cleared(ended=[(a, expected)]) == await bench.end(a)
@@ -324,7 +324,7 @@ async def test_a_refusal_that_nobody_can_check_is_ambiguous(
     bench = Bench(resend=resend)
     bench.portal.readable = False
     a = strong(external=external)
-    a.known.perhaps_sent(ZERO, 0.0, stands=True)
+    a.known = a.known.perhaps_sent(ZERO, 0.0, stands=True)
     expected = Failed(FailureKind.AMBIGUOUS, "0", "perhaps", 200)
     ended = await (bench.clear(a) if external is None else bench.end(a))
     assert Cleared(ended=[(a, expected)]) == ended
@@ -348,7 +348,7 @@ async def test_a_look_up_that_may_succeed_later_decides_nothing(why: Fault, trie
     bench = Bench(resend=True)
     bench.portal.look_up_faults.append(why)
     a = strong()
-    before = replace(a.known)
+    before = a.known
     with pytest.raises(CallFailed):
         await bench.clear(a, tries=tries)
     bench.portal.readable = why
@@ -527,7 +527,7 @@ async def test_what_another_message_of_the_id_asked_for_needs_a_witness_too(
     bench.portal.admin = False
     bench.imported(event("witness"))
     a = strong("a")
-    a.known.suspected(Doubt.STRONG, 0.0, frozenset({ANNES}))
+    a.known = a.known.suspected(Doubt.STRONG, 0.0, frozenset({ANNES}))
     assert Cleared(waiting=[a]) == await bench.clear(a)
     bench.imported(asking("annes", ANNES))
     assert Cleared(again=[a]) == await bench.clear(a)

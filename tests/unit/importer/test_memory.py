@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.domain.claim_making import doubt_by_word
 from service.domain.decisions import Decision
-from service.domain.history import Doubt, doubt_by_word
+from service.domain.history import Doubt
 from service.domain.last_words import LastWord, LastWords, Word, event_digest
 from service.domain.outcomes import Failed, FailureKind, Imported
 from service.importer.memory import CallNotes
@@ -94,7 +95,7 @@ async def test_what_became_of_a_call_is_noted() -> None:
     """Imported, refused, or not known; what was never executed is not there."""
     notes, memory = setting()
     done, refused, unknown, unsent = claims = [claim(name) for name in "abcd"]
-    unknown.known.suspected(Doubt.STRONG, 1.0)
+    unknown.known = unknown.known.suspected(Doubt.STRONG, 1.0)
     decision: Decision[str] = Decision(ended=[(done, Imported(15)), (refused, REJECTED)])
     await notes.after(claims, decision, at=7.0)
     assert [
