@@ -33,8 +33,9 @@ fmt: .venv/.stamp ## format, and mend what lint can mend
 unit: .venv/.stamp ## pure rules: no network, no sleeping
 	$(PYTEST) -m unit tests/unit --numprocesses auto --dist loadscope
 
-simulation: .venv/.stamp ## the whole core over made-up histories, in made-up time
-	$(PYTEST) -m simulation tests/unit
+simulation: export HISTORIES ?= 1000
+simulation: .venv/.stamp ## the whole core over a thousand made-up histories, in made-up time (HISTORIES=...: so many)
+	$(PYTEST) -m simulation tests/unit --numprocesses auto
 
 integration: .venv/.stamp broker ## one real neighbour at a time
 	@tests/tools/php.sh || true

@@ -190,9 +190,7 @@ async def memory_deleted(trial: Trial) -> None:
 
 
 def _named(name: str, act: Act, *, own_node: bool = False) -> Scenario:
-    return Scenario(
-        name=f"lane: {name}", act=act, portal=ADMIN, own_node=own_node, patience=90, brief=False
-    )
+    return Scenario(name=f"lane: {name}", act=act, portal=ADMIN, own_node=own_node, patience=90)
 
 
 SCENARIOS = (

@@ -295,7 +295,6 @@ def _named(name: str, act: Act, settings: Mapping[str, str] | None = None) -> Sc
         portal=ADMIN,
         settings=settings or {},
         patience=90,
-        brief=False,
     )
 
 

@@ -165,21 +165,20 @@ async def broker_killed_on_the_way_in(trial: Trial) -> None:
     deny(trial)
 
 
-def _named(name: str, act: Act, *, own_node: bool = False, brief: bool = False) -> Scenario:
+def _named(name: str, act: Act, *, own_node: bool = False) -> Scenario:
     return Scenario(
         name=f"lane: {name}",
         act=act,
         portal=ADMIN,
         own_node=own_node,
         patience=90,
-        brief=brief,
     )
 
 
 SCENARIOS = (
     _named("killed, copy never arrived", killed_at(Step.COPY_SENT, passing=False)),
     _named("killed before the confirm", killed_at(Step.COPY_SENT, passing=True)),
-    _named("killed after the confirm", killed_at(Step.COPY_CONFIRMED, passing=False), brief=True),
+    _named("killed after the confirm", killed_at(Step.COPY_CONFIRMED, passing=False)),
     _named("killed before the ack", killed_at(Step.LET_GO, passing=False)),
     _named("killed after the ack", killed_at(Step.LET_GO, passing=True)),
     _named("killed when taken", killed_on_the_way_out(Step.TAKEN, passing=True)),

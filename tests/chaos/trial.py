@@ -64,8 +64,7 @@ class Scenario:
 
     `act` starts services, publishes and does the harm; what it published is then settled and
     audited. `own_node`: the broker is killed, frozen or starved, so it must be ours; `nodes`: how
-    many it needs at least; `patience`: seconds for everything to settle; `brief`: the tests run
-    it, too, not the long run alone.
+    many it needs at least; `patience`: seconds for everything to settle.
     """
 
     name: str
@@ -75,7 +74,6 @@ class Scenario:
     own_node: bool = False
     nodes: int = 1
     patience: float = 60.0
-    brief: bool = True
 
 
 @dataclass(slots=True)

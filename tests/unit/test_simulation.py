@@ -52,10 +52,11 @@ from tests.fakes import (
     malformed,
     nature_of,
 )
+from tests.support.histories import histories
 from tests.virtual_time import Standstill, now, run
 
 pytestmark = pytest.mark.simulation
-HISTORIES = 500
+HISTORIES = histories(160)
 OTHER_BODIES = True
 """Whether upstream publishes one id with several bodies."""
 STAND_BY = True

@@ -14,11 +14,12 @@ from service.importer.pipeline import Pipeline
 from tests.fake_memory import FakeMemory, Stream
 from tests.fakes import FakeConnection
 from tests.support.awaits import all_places, under_way
+from tests.support.histories import histories
 from tests.unit.test_simulation import History, Process, World, violations_of
 from tests.virtual_time import now
 
 pytestmark = pytest.mark.simulation
-HISTORIES = 80
+HISTORIES = histories(40)
 CHUNK = 10
 """So few in one test that it ends in its time on a busy machine, too."""
 TROUBLES = ("kill", "stop", "cut", "broker killed")
