@@ -57,8 +57,16 @@ class Holdings:
             self._desk.background.start(self._give_back(late))
 
     async def _give_back(self, late: list[Delivery]) -> None:
-        async with self._intake.cancelled():
-            await self._desk.settler.give_back(late)
+        begun = False
+        try:
+            async with self._intake.cancelled():
+                begun = True
+                await self._desk.settler.give_back(late)
+        except Exception:
+            # Nobody holds these any more: left here, the broker would wait for them for ever.
+            if not begun:
+                await self._desk.settler.give_back(late)
+            raise
 
     def room(self) -> int:
         """Return how many messages of inner queues may be taken now.

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import replace
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,10 +14,15 @@ from aiormq.exceptions import AMQPError
 from service.domain.batching import BatchPolicy
 from service.domain.decisions import Rules
 from service.domain.events import BatchKey, ItemEvent, Malformed
+from service.domain.lanes import Lanes
 from service.domain.outcomes import Imported, PauseReason, Report
 from service.domain.retry import RetryPolicy
+from service.importer.holdings import Holdings
 from service.importer.inner_queues import InnerQueues
+from service.importer.intake import Desk
+from service.importer.intake_control import Intake
 from service.importer.pipeline import Pipeline
+from service.importer.slots import Slots
 from service.rabbit.address import Address
 from service.rabbit.memory import Memory, MemoryState
 from service.rabbit.notes import Owner
@@ -228,6 +233,32 @@ def test_endless_work_begins_anew_after_a_bug_and_is_told_of_each() -> None:
 
     run(story())
     assert (3, 2.0) == (runs, value(metrics.unexpected))
+
+
+async def test_what_is_late_goes_back_though_a_bug_keeps_the_consumer() -> None:
+    """Nobody holds it any more."""
+    returned: list[str] = []
+    work: list[Coroutine[Any, Any, None]] = []
+
+    async def give_back(late: list[str]) -> None:
+        returned.extend(late)
+
+    def cancelled() -> object:
+        raise KeyError("a bug")
+
+    settler = SimpleNamespace(oldest_held=lambda: 0.0, give_back=give_back)
+    desk = SimpleNamespace(
+        settler=settler,
+        overdue=lambda _: ["late"],
+        background=SimpleNamespace(start=work.append),
+    )
+    intake = SimpleNamespace(cancelled=cancelled)
+    Holdings(cast("Desk", desk), Slots(Lanes(BRISK.pause)), BRISK, cast("Intake", intake)).sweep(
+        0.0
+    )
+    with pytest.raises(KeyError):
+        await work[0]
+    assert ["late"] == returned
 
 
 @pytest.mark.parametrize("state", [MemoryState.FOLLOWING, MemoryState.SILENT])
