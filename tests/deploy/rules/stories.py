@@ -139,7 +139,7 @@ def _groups(story: Story, rule: Alert) -> Iterator[dict[str, Any]]:
 def run(promtool: str, path: Path) -> subprocess.CompletedProcess[str]:
     """Let promtool judge a file."""
     command = [promtool, "test", "rules", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
 def _group(story: Story, series: Series, name: str) -> dict[str, Any]:
