@@ -71,6 +71,8 @@ class Reckoner:
             "batch_id": batch_id,
             "attempts": attempts,
         }
+        if event.origin.redrive_count:
+            shown["redriven"] = event.origin.redrive_count
         if isinstance(outcome, Failed):
             level = logging.WARNING
             shown |= {"kind": outcome.kind, "code": outcome.code}

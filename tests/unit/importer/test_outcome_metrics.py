@@ -58,8 +58,10 @@ def test_a_failure_is_told_with_its_batch_and_without_the_portals_words(
 ) -> None:
     """Whoever reads the line finds the call and the dead letter."""
     Room().end(REFUSED)
-    (record,) = caplog.records
+    Room().end(REFUSED, redrive_count=3)
+    record, again = caplog.records
     told = record.__dict__
+    assert (None, 3) == (told.get("redriven"), again.__dict__["redriven"])
     assert ("event failed", "WARNING") == (record.getMessage(), record.levelname)
     assert ("a", 2, "b1", 2, "rejected", "100") == tuple(
         told[name] for name in ("event_id", "entity_type", "batch_id", "attempts", "kind", "code")
