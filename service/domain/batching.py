@@ -99,7 +99,7 @@ class Batcher(Generic[D]):
     _open: dict[BatchKey, Batch[D]] = field(default_factory=dict)
     _deferred: list[tuple[float, int, Claim[D]]] = field(default_factory=list)
     _ticket: Iterator[int] = field(default_factory=count)
-    _ranked: bool = False
+    ranked: bool = False
     """Whether an event of another than the usual priority was ever here."""
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class Batcher(Generic[D]):
         Tells whether anything is due at another time than before.
         """
         key = claim.event.batch_key
-        self._ranked = self._ranked or claim.priority != PRIORITY
+        self.ranked = self.ranked or claim.priority != PRIORITY
         batch = self._open.get(key)
         if batch is not None and batch.size + claim.size > self.policy.max_bytes:
             self._close(batch, ClosedBy.BYTES, now)
@@ -197,7 +197,7 @@ class Batcher(Generic[D]):
                 each.opened_at,
             ),
         )
-        if self._ranked or batch.refilled:
+        if self.ranked or batch.refilled:
             self._prefer(batch, now)
         if batch.closed_by is None:
             self._close(batch, ClosedBy.WINDOW if batch.due <= now else ClosedBy.PRESSURE, now)
@@ -241,7 +241,7 @@ class Batcher(Generic[D]):
         return removed
 
     def _rank(self, batch: Batch[D], now: float) -> int:
-        if not self._ranked:
+        if not self.ranked:
             return PRIORITY
         return max(rank(claim, now, self.policy.patience) for claim in batch.claims)
 

@@ -27,6 +27,7 @@ from service.telemetry.supervision import AGAIN, contained, endless
 from service.telemetry.tracing import UNTRACED, Tracer
 
 SWEEP_SECONDS = 1.0
+ARRIVAL_SECONDS = 0.05  # Until what an ended batch made room for is here: it may go first.
 MAX_BUGS = 5  # So many steps of the loop in a row may end by a bug; then only a start helps.
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,8 @@ class Pipeline:
             breaker=self.breaker,
             metrics=metrics,
         )
-        self._next_sweep, self._paced_until, self._paced_by = 0.0, 0.0, "bucket"
+        self._paced_until, self._paced_by = 0.0, "bucket"
+        self._next_sweep = self._next_start = 0.0
         self.stopping = self.broken = False
         self.load = Load(0, 0)
 
@@ -178,7 +180,7 @@ class Pipeline:
             self._next_sweep = now + SWEEP_SECONDS
             self._holdings.sweep(now)
         self._set_slots()
-        while not self._slots.full and not self._waits_for_portal(now):
+        while now >= self._next_start and not self._slots.full and not self._waits_for_portal(now):
             batch = self._desk.batcher.take(
                 now,
                 pressure=self._desk.full,
@@ -220,6 +222,8 @@ class Pipeline:
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._slots.free(task)
+        if self._desk.batcher.ranked:
+            self._next_start = self._clock() + ARRIVAL_SECONDS
         self._wake.set()
 
     async def _process(self, batch: Batch[Delivery]) -> None:
@@ -263,7 +267,7 @@ class Pipeline:
         now = self._clock()
         due = self._desk.batcher.next_time(self._slots.admit)
         if due is not None:
-            until = min(until, max(due, self._paced_until))
+            until = min(until, max(due, self._paced_until, self._next_start))
         timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)
         await self._wake.wait()
         timer.cancel()

@@ -12,7 +12,7 @@ from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import Mode, PausePolicy
 from service.domain.claims import Settlement
 from service.domain.decisions import Rules
-from service.domain.events import BatchKey, ItemEvent, Malformed
+from service.domain.events import PRIORITY, BatchKey, ItemEvent, Malformed
 from service.domain.limits import Limits
 from service.domain.outcomes import Imported, Report
 from service.domain.retry import RetryPolicy
@@ -136,9 +136,14 @@ class Room:
             clock=asyncio.get_running_loop().time,
         )
 
-    def bring(self, *events: ItemEvent | Malformed, copy: bool = False) -> list[FakeDelivery]:
+    def bring(
+        self, *events: ItemEvent | Malformed, copy: bool = False, priority: int = PRIORITY
+    ) -> list[FakeDelivery]:
         """Deliver messages, one after the other."""
-        deliveries = [FakeDelivery(event, received_at=now(), copy=copy) for event in events]
+        deliveries = [
+            FakeDelivery(event, received_at=now(), copy=copy, priority=priority)
+            for event in events
+        ]
         for each in deliveries:
             self.pipeline.accept(each)
         return deliveries
@@ -262,6 +267,26 @@ def test_no_more_calls_than_slots() -> None:
 
     room = play(story)
     assert (2, 5) == (room.portal.most_flying, len(room.portal.calls))
+
+
+def test_an_urgent_event_for_which_an_ended_batch_made_room_leaves_in_the_next() -> None:
+    """The broker hands it over a moment after the acknowledgements, if priorities are used."""
+    limits = replace(LIMITS, slots=1)
+
+    async def story(room: Room) -> None:
+        room.portal.seconds = 3.0
+        room.bring(*events(60))
+        room.bring(item_event("before"), priority=9)
+        for _ in range(1000):
+            if room.publisher.kept:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
+        room.bring(item_event("urgent"), priority=9)
+        await asyncio.sleep(20)
+
+    room = play(story, limits)
+    assert "urgent" in room.portal.calls[1]
 
 
 def test_nothing_leaves_while_the_broker_is_away() -> None:
