@@ -189,10 +189,11 @@ class LinkResolution(Generic[D]):
         seen, now = self._waits.knows(event.identity), self._open_seconds()
         waits_for = [each.identity for each in absent]
         since = self._waits.note(event.identity, waits_for, now, counts=counts)
-        if links.parked_at is not None and not seen and counts:
-            # Parked by another process; what counted before that is in `waited` already.
-            since = min(now, max(0.0, time.time() - links.parked_at))
-        elif links.parked_at is None and not links.waits:
+        if links.parked_at is not None:
+            # What counted before it was parked is in `waited` already, whoever parked it.
+            since = since if seen else now * counts
+            since = min(since, max(0.0, time.time() - links.parked_at))
+        elif not links.waits:
             since = 0.0
         claim.known = claim.known.with_links(links.lacking(since))
 

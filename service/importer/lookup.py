@@ -250,7 +250,7 @@ class Recovery(Generic[D]):
 
     def _wait(self, claim: Claim[D], cleared: Cleared[D]) -> None:
         """Let an event wait for a proof, for so long as the rules say."""
-        begins = not claim.known.asked
+        begins = not (claim.known.asked or claim.known.doubt_waited)
         open_seconds = self._clocks.open_seconds(claim.event.entity_type_id)
         claim.known = claim.known.nothing_proved(open_seconds)
         if claim.known.unproved_for(open_seconds) >= self._rules.unproved_after:

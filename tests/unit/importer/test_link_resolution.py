@@ -387,6 +387,11 @@ async def test_waiting_goes_on_being_counted_in_another_process(bench: Bench) ->
     late = linked("b")
     late.known = History(links=Linking().came_back(WAIT - 10.0, time.time() - 1.0))
     assert not (await bench.prepare(late))[1].ended
+    seen, back = linked("c"), linked("c")
+    await bench.prepare(seen)
+    bench.passes(WAIT)
+    back.known = History(links=Linking().came_back(WAIT - 10.0, time.time() - 1.0))
+    assert not (await bench.prepare(back))[1].ended, "who parked it had counted that already"
 
 
 async def test_a_new_publish_of_a_failed_event_waits_anew(bench: Bench) -> None:
