@@ -1,5 +1,7 @@
 """Remembers which events wait for which others: since when it counts, and whether in a circle."""
 
+import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,31 +9,45 @@ from service.domain.events import Identity
 from service.domain.last_words import event_digest
 from service.domain.links import cycle
 
-MAX_REFERENCES = 30_000
+MAX_REFERENCES = 100_000
 """Of all waiting events together; the oldest are forgotten, which costs a name or a hurry."""
 MAX_NAME = 80
 """Characters of an event's name in the message about a circle."""
+PARTS = 8
+"""So large a part of all, the oldest, is forgotten at once."""
+KEY_BYTES = 8
+_HEAD = struct.Struct(">d?H")
 
 
 class _Wait(NamedTuple):
-    name: str
     open_at: float
     counts: bool
+    name: str
     waits_for: tuple[bytes, ...]
+
+    def packed(self) -> bytes:
+        """Return it as one value: as a tuple of several it would take twice as much."""
+        name = self.name.encode("utf-8", "surrogatepass")
+        head = _HEAD.pack(self.open_at, self.counts, len(name))
+        return b"".join((head, name, *self.waits_for))
 
 
 class LinkWaits:
-    """The events that wait for items, as far as this process has seen them."""
+    """The events that wait for items, as far as this process has seen them.
+
+    They lie in parts by age, as in `bounded_memory`: to drop the first of a large dictionary
+    again and again takes ever longer.
+    """
 
     def __init__(self) -> None:
         """Start knowing none."""
-        self._waits: dict[bytes, _Wait] = {}
+        self._parts: deque[dict[bytes, bytes]] = deque([{}])
         self._awaited: dict[bytes, int] = {}
-        self._references = 0
+        self._references = self._newest = 0
 
     def __len__(self) -> int:
         """Return the number of events that wait."""
-        return len(self._waits)
+        return sum(map(len, self._parts))
 
     def note(
         self, event: Identity, waits_for: Sequence[Identity], open_at: float, *, counts: bool
@@ -41,44 +57,83 @@ class LinkWaits:
         `open_at`: seconds that the portal has taken imports in the life of this process;
         `counts`: the time from now on counts.
         """
-        known = self.end(event)
-        digests = tuple(dict.fromkeys(map(event_digest, waits_for)))
+        known = self._forget(_key(event))
+        keys = tuple(dict.fromkeys(map(_key, waits_for)))
         name = f"{event.entity_type_id}/{event.event_id}"
         name = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
-        self._waits[event_digest(event)] = _Wait(name, open_at, counts, digests)
-        for each in digests:
-            self._awaited[each] = self._awaited.get(each, 0) + 1
-        self._references += len(digests)
-        while self._references > MAX_REFERENCES:
-            self._forget(next(iter(self._waits)))
+        self._put(_key(event), _Wait(open_at, counts, name, keys))
         return open_at - known.open_at if known is not None and known.counts and counts else 0.0
 
     def knows(self, event: Identity) -> bool:
         """Tell whether an event is known to wait."""
-        return event_digest(event) in self._waits
+        return any(_key(event) in part for part in self._parts)
 
-    def end(self, event: Identity) -> _Wait | None:
-        """Note that an event waits no more; return what was known of its waiting."""
-        return self._forget(event_digest(event))
+    def end(self, event: Identity) -> None:
+        """Note that an event waits no more."""
+        self._forget(_key(event))
 
     def is_awaited(self, event: Identity) -> bool:
         """Tell whether somebody waits for an event."""
-        return event_digest(event) in self._awaited
+        return _key(event) in self._awaited
 
     def circle(self, event: Identity) -> list[str]:
         """Return the names of the events of a circle that an event waits in, itself first."""
-        found = cycle(event_digest(event), self._waits_for)
-        return [self._waits[each].name for each in found]
+        found = map(self._of, cycle(_key(event), self._waits_for))
+        return [wait.name for wait in found if wait is not None]
 
-    def _waits_for(self, event: bytes) -> tuple[bytes, ...]:
-        wait = self._waits.get(event)
+    def _of(self, key: bytes) -> _Wait | None:
+        return next((_unpacked(part[key]) for part in self._parts if key in part), None)
+
+    def _waits_for(self, key: bytes) -> tuple[bytes, ...]:
+        wait = self._of(key)
         return () if wait is None else wait.waits_for
 
-    def _forget(self, event: bytes) -> _Wait | None:
-        wait = self._waits.pop(event, None)
-        for each in () if wait is None else wait.waits_for:
-            self._references -= 1
+    def _put(self, key: bytes, wait: _Wait) -> None:
+        count = len(wait.waits_for)
+        if self._newest and self._newest + count > MAX_REFERENCES // PARTS:
+            self._open_part()
+        self._parts[-1][key] = wait.packed()
+        self._newest += count
+        self._references += count
+        for each in wait.waits_for:
+            self._awaited[each] = self._awaited.get(each, 0) + 1
+        while self._references > MAX_REFERENCES:
+            for record in self._parts.popleft().values():
+                self._release(_unpacked(record))
+
+    def _open_part(self) -> None:
+        """Open a part for what is noted from now on; those that hold little become one."""
+        self._parts = deque(part for part in self._parts if part)
+        if len(self._parts) > 2 * PARTS:
+            oldest = self._parts.popleft()
+            self._parts[0] = {**oldest, **self._parts[0]}
+        self._parts.append({})
+        self._newest = 0
+
+    def _forget(self, key: bytes) -> _Wait | None:
+        for part in self._parts:
+            if key in part:
+                return self._release(_unpacked(part.pop(key)))
+        return None
+
+    def _release(self, wait: _Wait) -> _Wait:
+        """Note that what an event has waited for is awaited by one less; return it."""
+        self._references -= len(wait.waits_for)
+        for each in wait.waits_for:
             self._awaited[each] -= 1
             if not self._awaited[each]:
                 del self._awaited[each]
         return wait
+
+
+def _key(event: Identity) -> bytes:
+    """Return what stands for an event: its id may have a thousand characters."""
+    return event_digest(event)[:KEY_BYTES]
+
+
+def _unpacked(record: bytes) -> _Wait:
+    open_at, counts, length = _HEAD.unpack_from(record)
+    start = _HEAD.size + length
+    name = record[_HEAD.size : start].decode("utf-8", "surrogatepass")
+    keys = (record[at : at + KEY_BYTES] for at in range(start, len(record), KEY_BYTES))
+    return _Wait(open_at, counts, name, tuple(keys))

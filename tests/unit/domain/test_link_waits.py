@@ -1,7 +1,12 @@
 """Tests what is remembered of events that wait for others."""
 
+import tracemalloc
+
+import pytest
+
+from service.domain import link_waits
 from service.domain.events import Identity
-from service.domain.link_waits import MAX_NAME, MAX_REFERENCES, LinkWaits
+from service.domain.link_waits import MAX_NAME, LinkWaits
 
 
 def deal(name: str) -> Identity:
@@ -50,12 +55,35 @@ def test_a_circle_is_named_in_order() -> None:
     assert [] == waits.circle(deal("o")) == waits.circle(deal("unknown"))
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """The oldest are forgotten, and nobody is awaited for them."""
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are forgotten, an eighth at a time, and nobody is awaited for them."""
+    monkeypatch.setattr(link_waits, "MAX_REFERENCES", 800)
     waits = LinkWaits()
-    for number in range(MAX_REFERENCES + 10):
+    for number in range(810):
         waits.note(deal(f"a{number}"), [deal(f"x{number}")], 0.0, counts=True)
-    assert MAX_REFERENCES == len(waits)
-    assert not waits.knows(deal("a9"))
-    assert not waits.is_awaited(deal("x9"))
-    assert waits.is_awaited(deal("x10"))
+    assert 710 == len(waits)
+    assert (False, True) == (waits.knows(deal("a99")), waits.knows(deal("a100")))
+    assert (False, True) == (waits.is_awaited(deal("x99")), waits.is_awaited(deal("x100")))
+
+
+def test_whoever_comes_again_and_again_is_remembered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the others come and go meanwhile: nothing piles up."""
+    monkeypatch.setattr(link_waits, "MAX_REFERENCES", 800)
+    waits = LinkWaits()
+    waits.note(deal("stays"), [deal("x")], 0.0, counts=True)
+    for number in range(500):
+        waits.note(deal("a"), [deal(f"x{number}-{n}") for n in range(50)], 0.0, counts=True)
+    assert 2 == len(waits)
+    assert 10.0 == waits.note(deal("stays"), [deal("x")], 10.0, counts=True)
+
+
+def test_a_reference_takes_few_bytes() -> None:
+    """100,000 of them, the most that are remembered, take 30 MB at most."""
+    some = 5_000
+    tracemalloc.start()
+    before, waits = tracemalloc.get_traced_memory()[0], LinkWaits()
+    for number in range(some):
+        waits.note(deal(f"order-{number}"), [deal(f"customer-{number}")], 1.5, counts=True)
+    took = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert took / some <= 300
