@@ -259,7 +259,7 @@ def test_those_are_called_who_can_help_and_nobody_else(incident: Incident, tmp_p
     path = tmp_path / "incident.test.yml"
     document = {
         "rule_files": [str(each) for each in FILES],
-        "evaluation_interval": "1m",
+        "evaluation_interval": "2m",
         "tests": [group],
     }
     path.write_text(yaml.safe_dump(document, sort_keys=False))
