@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tests.chaos.listener import Listener
 from tests.chaos.portal_side import CUT_AFTER, CUT_BEFORE, EVENTS, NO_EXTERNAL_ID, POISON, scripted
 from tests.chaos.trial import (
     ADMIN,
@@ -24,6 +25,9 @@ from tests.support.raw import RawUpstream, Refused
 from tests.support.wild import Wild
 
 ANNE = 8
+UPLOAD_SECONDS = 2.5
+UPLOAD_RATE = 400_000
+UPLOAD = {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "4", "IMPORTER_BITRIX__SETTLE_SECONDS": "3"}
 HANG_SECONDS = 3.0
 QUIET_SECONDS = 6.0
 LONG_WAIT = {"IMPORTER_AMBIGUOUS_AFTER_SECONDS": "60"}
@@ -35,6 +39,7 @@ BOMBS = (
     b"[" * 1_900_000,
     b'{"fields":[' + b"[]," * 300_000 + b"0]}",
     json.dumps({f"{n:x}": 0 for n in range(150_000)}).encode(),
+    json.dumps(event("i" * 1_500_000)).encode(),
     b'{"entityTypeId":' + b"1" * 1_900_000 + b"}",
 )
 GZIPPED = 2
@@ -72,6 +77,18 @@ async def wild_properties(trial: Trial) -> None:
                     break
 
     await by_hand(publish)
+
+
+async def slow_upload(trial: Trial) -> None:
+    """Let bodies leave slowly, and the portal work on longer than anybody waits for it."""
+    trial.environment.portal.faults(
+        [{"kind": "hang_before_commit", "seconds": UPLOAD_SECONDS * 0.8, "times": 2}]
+    )
+    heavy = {"comments": "x" * round(UPLOAD_SECONDS * UPLOAD_RATE / 20)}
+    async with Listener(trial.environment.portal.webhook_url, rate=UPLOAD_RATE) as listener:
+        await trial.start(BITRIX__WEBHOOK_URL=listener.url)
+        await trial.publish(40, types=(2,), more=heavy)
+        await trial.environment.settle(trial.expected)
 
 
 async def poison_hangs(trial: Trial) -> None:
@@ -173,6 +190,14 @@ async def published_again_after_failing(trial: Trial) -> None:
 SCENARIOS = (
     Scenario(name="bombs", act=bombs, portal=SLOW, patience=120),
     Scenario(name="wild properties", act=wild_properties, portal=SLOW),
+    Scenario(
+        name="slow upload",
+        act=slow_upload,
+        portal=ADMIN,
+        settings=UPLOAD,
+        patience=90,
+        brief=False,
+    ),
     Scenario(name="poison, then hang", act=poison_hangs, portal=ADMIN, patience=90),
     Scenario(name="many unknown types", act=many_unknown_types, portal=ADMIN),
     Scenario(name="portal set back", act=set_back, portal=ADMIN),

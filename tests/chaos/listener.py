@@ -1,12 +1,15 @@
 """Forwards a port to the portal; can refuse connections, and hold back requests."""
 
 import asyncio
+import math
+import socket
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK = 65_536
+ROOM = 32_768
 LINGER_SECONDS = 1.0
 END_SECONDS = 5.0
 
@@ -14,8 +17,9 @@ END_SECONDS = 5.0
 class Listener:
     """A TCP forwarder on one port of loopback; closed, it refuses connections."""
 
-    def __init__(self, url: str) -> None:
-        """Lead to the host and port of a URL."""
+    def __init__(self, url: str, *, rate: float = math.inf) -> None:
+        """Lead to the host and port of a URL; `rate`: bytes a second that it takes in."""
+        self._rate = rate
         self._parts = urlsplit(url)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -40,7 +44,11 @@ class Listener:
 
     async def open(self) -> None:
         """Listen, each time on the same port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        listener = socket.create_server(("127.0.0.1", self._port))
+        if math.isfinite(self._rate):
+            # What waits in the system's own buffer has left, as far as its sender can tell.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+        self._server = await asyncio.start_server(self._serve, sock=listener, limit=ROOM)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -93,6 +101,7 @@ class Listener:
                 while chunk := await reader.read(CHUNK):
                     self.held += not self._flows.is_set()
                     chunks.put_nowait(chunk)
+                    await asyncio.sleep(len(chunk) / self._rate)
             chunks.put_nowait(b"")
 
     async def _give(self, chunks: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:

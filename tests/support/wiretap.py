@@ -14,6 +14,8 @@ Note = Callable[..., None]
 METHOD, HEADER, BODY = 1, 2, 3
 PREFIX = "crm.items"
 INTAKE = f"{PREFIX}.import"
+MAX_NAME = 1_000
+"""Characters of an event id; a longer one names no event."""
 TARGETS: Mapping[str, str] = {
     PREFIX: "intake",
     f"{PREFIX}.dlx": "dead_letter",
@@ -194,9 +196,12 @@ def event_of(headers: Mapping[str, Any], body: bytes) -> str:
         read = json.loads(body)
         if isinstance(read, dict) and isinstance(data := read.get("data"), dict):
             read = {"id": data.get("eventId")}
-        return str(read["id"])
+        name = str(read["id"])
+        if len(name) <= MAX_NAME:
+            return name
     except (ValueError, LookupError, TypeError, RecursionError):
-        return f"sha256:{hashlib.sha256(body).hexdigest()}"
+        pass
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def _target(exchange: str, key: str) -> str:
