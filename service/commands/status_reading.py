@@ -8,12 +8,15 @@ import json
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+
+from service.bitrix.unpacking import PACKED, CannotRead, take_in
 
 ASK_SECONDS = 3.0
 """Longest time until an answer is whole."""
@@ -52,7 +55,11 @@ async def processes(url: str) -> list[Process]:
     tls = ssl.create_default_context() if parts.scheme == "https" else False
     # Plain HTTP is spared the loading of authorities.
     async with httpx.AsyncClient(
-        verify=tls, trust_env=False, timeout=ASK_SECONDS, follow_redirects=False
+        headers={"Accept-Encoding": PACKED},
+        verify=tls,
+        trust_env=False,
+        timeout=ASK_SECONDS,
+        follow_redirects=False,
     ) as client:
         found = await asyncio.gather(*(_ask(client, url, each) for each in addresses))
     return _of_this_machine(found)
@@ -91,12 +98,11 @@ async def _ask(client: httpx.AsyncClient, url: str, address: str) -> Process:
 
 
 async def _read(answer: httpx.Response) -> bytes:
-    body = b""
-    async for chunk in answer.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            return b""
-    return body
+    """Return an answer, unpacked; nothing where it is too large or cannot be unpacked."""
+    with suppress(CannotRead):
+        packed = answer.headers.get("Content-Encoding", "")
+        return await take_in(answer.aiter_raw(), packed, MAX_BYTES)
+    return b""
 
 
 def _understood(address: str, body: bytes) -> Process:

@@ -3,19 +3,27 @@
 import base64
 import http.client
 import json
+import socket
 import ssl
+import threading
 import time
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from service.domain import network
 from service.domain.network import Cause, Peer
 from service.rabbit.topology import Topology
 
+T = TypeVar("T")
+
 ANSWER_SECONDS = 10.0
+"""Longest time between two parts of an answer."""
+WHOLE_SECONDS = 20.0
+"""Longest time until an answer is whole."""
 STATISTICS_SECONDS = 12.0
 """How long we wait for a queue's policies: they come with its statistics, some seconds after the
 queue."""
@@ -24,6 +32,8 @@ _OK, _NOT_FOUND = 200, 404
 _REFUSED = frozenset({401, 403})
 MAX_BYTES = 8_000_000
 """Longest answer that is read; no description is a hundredth as long."""
+MAX_VERSION = 40
+_STRANGE = "its answer is not one of a management API: is the port right?"
 _PEER = Peer("the management API", "IMPORTER_RABBIT__MANAGEMENT_URL", "IMPORTER_RABBIT__CA_FILE")
 
 
@@ -87,33 +97,32 @@ class Management:
         """Ask for everything a check needs; raises ManagementFailed."""
         self._patience = time.monotonic() + STATISTICS_SECONDS
         place, who = quote(vhost, safe=""), quote(user, safe="")
-        overview = self.get("overview") or {}
+        overview = self._object("overview") or {}
         return Described(
-            version=str(overview.get("rabbitmq_version", "")),
+            version=str(overview.get("rabbitmq_version", ""))[:MAX_VERSION],
             exchanges={
-                each.name: self.get(f"exchanges/{place}/{quote(each.name, safe='')}")
+                each.name: self._object(f"exchanges/{place}/{quote(each.name, safe='')}")
                 for each in topology.exchanges
             },
             queues={each.name: self._queue(place, each.name) for each in topology.queues},
             keys={
                 each.name: self._keys(place, each.exchange, each.name) for each in topology.queues
             },
-            nodes=self._if_allowed("nodes"),
-            rights=self._if_allowed(f"permissions/{place}/{who}"),
+            nodes=self._if_allowed(lambda: self._list("nodes")),
+            rights=self._if_allowed(lambda: self._object(f"permissions/{place}/{who}")),
             vhost=vhost,
         )
 
     def queue_names(self, vhost: str) -> list[str]:
         """Return the names of all queues of a virtual host; raises ManagementFailed."""
-        told = self.get(f"queues/{quote(vhost, safe='')}?columns=name")
-        listed = told if isinstance(told, list) else []
-        return [str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each]
+        listed = self._list(f"queues/{quote(vhost, safe='')}?columns=name")
+        return [str(each["name"]) for each in listed or [] if "name" in each]
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON
         """Return what an address below /api/ answers; None where there is nothing."""
         try:
             self._line.request("GET", f"{self._root}/api/{path}", headers=self._headers)
-            with self._line.getresponse() as answer:
+            with _ended_after(WHOLE_SECONDS, self._line.sock), self._line.getresponse() as answer:
                 body = answer.read(MAX_BYTES + 1)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             tls = isinstance(self._line, http.client.HTTPSConnection)
@@ -131,22 +140,37 @@ class Management:
             document = json.loads(body.removeprefix(BOM_UTF8))
         except (ValueError, RecursionError):
             document = None
-        if answer.status != _OK or document is None:
+        if answer.status != _OK or not isinstance(document, dict | list):
             raise ManagementFailed(
                 f"HTTP {answer.status}, and nothing a management API would say: is the port right?"
             )
         return document
 
-    def _if_allowed(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+    def _object(self, path: str) -> dict[str, Any] | None:
+        """Return the object that an address answers; raises ManagementFailed for anything else."""
+        document = self.get(path)
+        if document is None or isinstance(document, dict):
+            return document
+        raise ManagementFailed(_STRANGE)
+
+    def _list(self, path: str) -> list[dict[str, Any]] | None:
+        """Return the objects that an address lists; raises ManagementFailed for anything else."""
+        document = self.get(path)
+        listed = document if isinstance(document, list) else [None]
+        if document is None or all(isinstance(each, dict) for each in listed):
+            return document
+        raise ManagementFailed(_STRANGE)
+
+    def _if_allowed(self, ask: Callable[[], T]) -> T | None:
         try:
-            return self.get(path)
+            return ask()
         except NotAllowed:
             return None
 
     def _queue(self, place: str, name: str) -> Mapping[str, Any] | None:
         """Return a queue with its policies, which a new queue or a new broker tells late."""
         while True:
-            found: Mapping[str, Any] | None = self.get(f"queues/{place}/{quote(name, safe='')}")
+            found = self._object(f"queues/{place}/{quote(name, safe='')}")
             if found is None or "effective_policy_definition" in found:
                 return found
             if time.monotonic() > self._patience:
@@ -154,10 +178,35 @@ class Management:
             time.sleep(_POLL_SECONDS)
 
     def _keys(self, place: str, exchange: str, queue: str) -> list[str]:
-        found = self.get(
+        found = self._list(
             f"bindings/{place}/e/{quote(exchange, safe='')}/q/{quote(queue, safe='')}"
         )
         return [str(binding.get("routing_key", "")) for binding in found or []]
+
+
+@contextmanager
+def _ended_after(seconds: float, line: socket.socket | None) -> Iterator[None]:
+    """End a connection after so many seconds, however often something comes; raises OSError."""
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        if line is not None:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not over.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        raise TimeoutError
 
 
 def _why(error: Exception, *, tls: bool) -> Cause:

@@ -1,7 +1,9 @@
 """Proves how /status is asked for, against servers that listen."""
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -76,6 +78,20 @@ async def test_a_process_that_is_away_is_named_beside_the_others(name: list[str]
     best = shown(found)
     assert best is not None
     assert "127.0.0.2" == best.address
+
+
+async def test_an_answer_that_unpacks_to_much_costs_no_memory(name: list[str]) -> None:
+    """Fifty kilobytes of it would be fifty megabytes."""
+    name.append("127.0.0.1")
+    bomb = gzip.compress(b" " * 50_000_000)
+    packed = told(bomb).replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1)
+    async with serving(packed) as port:
+        tracemalloc.start()
+        [found] = await processes(f"http://{NAME}:{port}/status")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert "no importer" in found.problem
+    assert peak < 4 * status_reading.MAX_BYTES
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The management API over real sockets: what is no answer of one, and what cannot be reached."""
 
+import socket
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,8 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from service.rabbit import management
 from service.rabbit.management import MAX_BYTES, Management, ManagementFailed
+from service.rabbit.topology import Topology
 from tests.support.ports import free_port
+
+TOPOLOGY = Topology("in", "in.q", "results", "s.q", "f.q", "dlx", "dlq", 1000)
 
 
 @contextmanager
@@ -73,6 +79,39 @@ def test_what_is_no_json_is_named(content: bytes) -> None:
     """Pages, nesting without end, other encodings."""
     with serving(content) as port:
         assert "is the port right" in str(failure(f"http://127.0.0.1:{port}/"))
+
+
+@pytest.mark.parametrize("content", [b"[]", b"[1]", b'"ok"', b"7", b"true", b'[{"a":1}]'])
+def test_answers_of_another_shape_are_named(content: bytes) -> None:
+    """Something that answers everything the same way is no management API."""
+    with (
+        serving(content) as port,
+        Management(f"http://127.0.0.1:{port}") as asked,
+        pytest.raises(ManagementFailed, match="is the port right"),
+    ):
+        asked.describe(TOPOLOGY, vhost="/", user="guest")
+
+
+def test_an_answer_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a part of it comes."""
+    monkeypatch.setattr(management, "WHOLE_SECONDS", 0.5)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def trickle() -> None:
+        line, _ = listener.accept()
+        with line, suppress(OSError):
+            line.recv(1000)
+            line.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while True:
+                line.sendall(b"x")
+                time.sleep(0.05)
+
+    thread = threading.Thread(target=trickle, daemon=True)
+    thread.start()
+    with listener:
+        reason = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    assert "no answer within" in str(reason)
+    thread.join()
 
 
 def test_what_cannot_be_reached_says_why_and_what_to_look_at() -> None:
