@@ -18,6 +18,7 @@ from service.rabbit.waiting import Waiting, waiting_of
 
 MAX_SHOWN = 1000
 """Most lanes that are shown."""
+MAX_WAIT = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,13 @@ def _objects(listed: Sequence[object]) -> list[Mapping[str, Any]]:
 
 def _lane(told: Mapping[str, Any]) -> Lane:
     next_try = told.get("next_try_seconds")
+    believed = isinstance(next_try, int | float) and abs(next_try) < MAX_WAIT
     return Lane(
         entity_type_id=_count(told.get("entity_type")) or 0,
         state=str(told.get("state", "")),
         reason=str(told.get("reason") or "") or None,
         since=moment(told.get("since")),
-        next_try=float(next_try) if isinstance(next_try, int | float) else None,
+        next_try=float(next_try or 0.0) if believed else None,
         parked=_count(told.get("parked")),
     )
 
