@@ -171,6 +171,9 @@ class ParkingLot:
         for claim in claims:
             if any(each.live and each not in confirmed for each in claim.deliveries):
                 continue
+            if not any(each.live for each in claim.deliveries):
+                self._give_up(claim)
+                continue
             waiters = self._claims.park(claim)
             self._leaving.discard(claim)
             label = self._metrics.lane(claim.event.entity_type_id)
@@ -185,6 +188,12 @@ class ParkingLot:
             self._go_on(waiters)
         for delivery in gone:
             await delivery.flush()
+
+    def _give_up(self, claim: Claim[Delivery]) -> None:
+        """Keep what is known of a claim whose messages went back: they come again from there."""
+        self._leaving.discard(claim)
+        back = self._settler.taken(self._claims.release(claim))
+        self._background.start(self._settler.give_back(back))
 
     def _parked_at(self, stay: Stay) -> float:
         """Return the loop time at which a message was parked."""
