@@ -156,9 +156,11 @@ class Management:
     def _list(self, path: str) -> list[dict[str, Any]] | None:
         """Return the objects that an address lists; raises ManagementFailed for anything else."""
         document = self.get(path)
-        listed = document if isinstance(document, list) else [None]
-        if document is None or all(isinstance(each, dict) for each in listed):
-            return document
+        if document is None:
+            return None
+        objects = [each for each in document if isinstance(each, dict)]
+        if isinstance(document, list) and len(objects) == len(document):
+            return objects
         raise ManagementFailed(_STRANGE)
 
     def _if_allowed(self, ask: Callable[[], T]) -> T | None:

@@ -190,14 +190,7 @@ async def published_again_after_failing(trial: Trial) -> None:
 SCENARIOS = (
     Scenario(name="bombs", act=bombs, portal=SLOW, patience=120),
     Scenario(name="wild properties", act=wild_properties, portal=SLOW),
-    Scenario(
-        name="slow upload",
-        act=slow_upload,
-        portal=ADMIN,
-        settings=UPLOAD,
-        patience=90,
-        brief=False,
-    ),
+    Scenario(name="slow upload", act=slow_upload, portal=ADMIN, settings=UPLOAD, patience=90),
     Scenario(name="poison, then hang", act=poison_hangs, portal=ADMIN, patience=90),
     Scenario(name="many unknown types", act=many_unknown_types, portal=ADMIN),
     Scenario(name="portal set back", act=set_back, portal=ADMIN),

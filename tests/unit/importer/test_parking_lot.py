@@ -62,14 +62,15 @@ async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
             go_on=lambda _: None,
         )
         lot.queues = cast("InnerQueues", Losing(confirms=confirms))
-        first, again = (FakeDelivery(item_event("a", QUOTE), copy=copy) for copy in (False, True))
-        again.times = 1
+        event = item_event("a", QUOTE)
+        first: Delivery = FakeDelivery(event)
         settler.held[first] = None
-        claim = claim_of(first, first.event, ask="doubtful", settle=1.0)
+        claim = claim_of(first, event, ask="doubtful", settle=1.0)
         assert claims.admit(claim, copy=False) is claim
         lot.park([claim], str(QUOTE), "plan")
     assert (0, {}) == (len(claims), settler.held)
-    copy = claim_of(again, again.event, ask="doubtful", settle=1.0)
-    assert Doubt.STRONG is copy.known.doubt
+    again: Delivery = FakeDelivery(event, copy=True, times=1)
+    copy = claim_of(again, event, ask="doubtful", settle=1.0)
+    doubts = [copy.known.doubt]
     assert claims.admit(copy, copy=True) is copy
-    assert Doubt.NONE is copy.known.doubt
+    assert [Doubt.STRONG, Doubt.NONE] == [*doubts, copy.known.doubt]
