@@ -13,7 +13,7 @@ from aiormq.exceptions import AMQPError
 
 from service.domain.batching import BatchPolicy
 from service.domain.decisions import Rules
-from service.domain.events import BatchKey, ItemEvent, Malformed
+from service.domain.events import BatchKey, ItemEvent, Malformed, Reference
 from service.domain.lanes import Lanes
 from service.domain.outcomes import Imported, PauseReason, Report
 from service.domain.retry import RetryPolicy
@@ -112,6 +112,12 @@ class CarefulPortal(FakePortal):
             raise
 
 
+def referring(event_id: str, to: str, entity_type_id: int) -> ItemEvent:
+    """Return an event that waits for the item of another one."""
+    reference = Reference(entity_type_id, to, None, item_event(to, entity_type_id).external_id)
+    return replace(item_event(event_id), links={"parentId": reference})
+
+
 def remember(pipeline: Pipeline, connection: FakeConnection) -> None:
     """Give a process a memory of what others noted."""
     stream = Stream(random.Random(1))
@@ -126,7 +132,7 @@ def wait_elsewhere(pipeline: Pipeline, connection: FakeConnection) -> None:
 
 
 async def live(aim: Aim, seed: int, equip: Equip) -> tuple[FakeBroker, CarefulPortal, Metrics]:
-    """Live through two batches, refusals, look-ups, a cut connection and a stop."""
+    """Live through two batches, refusals, look-ups, links, a cut connection and a stop."""
     rng = random.Random(seed)
     weather = iter([Weather.FINE, Weather.BROKEN])
     broker = FakeBroker(rng)
@@ -155,7 +161,10 @@ async def live(aim: Aim, seed: int, equip: Equip) -> tuple[FakeBroker, CarefulPo
     equip(pipeline, connection)
     task = asyncio.create_task(pipeline.run())
     events: list[ItemEvent | Malformed] = [
-        *(item_event(f"deal-{number}") for number in range(4)),
+        item_event("deal-0"),
+        referring("deal-1", "deal-3", 2),
+        referring("deal-2", "other-0", 31),
+        item_event("deal-3"),
         malformed(),
         item_event("bad", nature=Nature.BAD),
         *(item_event(f"other-{number}", 31) for number in range(3)),
