@@ -23,6 +23,8 @@ FRESH_SECONDS = 600.0
 AGAIN_SECONDS = 60.0
 MAX_KINDS = 256
 """Of more types (and spellings) at once, the rest goes unjudged: nobody asks again and again."""
+MAX_PARTS = 300_000
+"""Fields and choices remembered of all types together; each takes a hundred bytes."""
 WAIT_SECONDS = 5.0
 """A description that takes longer is not waited for: items go unjudged."""
 
@@ -115,9 +117,17 @@ class Validator(Generic[D]):
         asking = self._asking[key] = asyncio.get_running_loop().create_future()
         try:
             self._described[key] = await self._ask(key, old)
+            self._forget_largest()
         finally:
             del self._asking[key]
             asking.set_result(None)
+
+    def _forget_largest(self) -> None:
+        """Leave types unjudged for a while whose descriptions take too much memory together."""
+        sizes = {key: _size(told) for key, told in self._described.items()}
+        while sum(sizes.values()) > MAX_PARTS:
+            key = max(sizes, key=lambda each: sizes[each])
+            self._described[key].fields, sizes[key] = None, 0
 
     async def _ask(self, key: BatchKey, old: Mapping[str, Field] | None) -> _Description:
         try:
@@ -138,6 +148,11 @@ class Validator(Generic[D]):
     def _count(self, found: list[Complaint]) -> None:
         for each in found:
             self._metrics.field_complaints.labels(each.flaw).inc()
+
+
+def _size(told: _Description) -> int:
+    fields = told.fields or {}
+    return len(fields) + sum(len(each.choices or ()) for each in fields.values())
 
 
 def read_item(event: ItemEvent) -> Mapping[str, object]:

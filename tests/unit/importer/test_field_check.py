@@ -15,6 +15,7 @@ from service.importer.field_check import (
     AGAIN_SECONDS,
     FRESH_SECONDS,
     MAX_KINDS,
+    MAX_PARTS,
     WAIT_SECONDS,
     Validator,
 )
@@ -25,6 +26,7 @@ from tests.unit.domain.samples import batch, claim, event, fault
 from tests.virtual_time import run
 
 DOWN = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
+SMALL = 199
 UNKNOWN = "titel is unknown to the portal, which ignores it: did you mean title?"
 
 
@@ -68,6 +70,29 @@ def item(name: str = "a", *, original_names: bool = False, **fields: object) -> 
     """Return the claim of an item with these fields."""
     raw = memoryview(json.dumps(fields).encode())
     return claim(replace(event(name, original_names=original_names), fields=raw))
+
+
+class Endless(ScriptedPortal):
+    """A portal whose types have as many fields as an answer can describe, but for one."""
+
+    async def fields(self, key: BatchKey) -> Mapping[str, Field]:
+        self.described.append(key)
+        many = 10 if key.entity_type_id == SMALL else MAX_PARTS // 3
+        return dict.fromkeys(map(str, range(many)), Field("string"))
+
+
+async def test_descriptions_of_many_types_take_a_bounded_memory() -> None:
+    """The largest are forgotten, and not asked for at once again: their items go unjudged."""
+    room = Room(portal=Endless())
+    for _ in range(2):
+        for kind in (SMALL, *range(200, 210)):
+            one = item(titel="x")
+            one.event = replace(one.event, entity_type_id=kind)
+            await room.judge(one)
+    kept = [told.fields for told in room.validator._described.values()]  # noqa: SLF001
+    assert sum(len(fields or {}) for fields in kept) <= MAX_PARTS
+    assert 10 == len(kept[0] or {})
+    assert 11 == len(room.portal.described)
 
 
 async def test_warnings_are_kept_and_counted() -> None:
