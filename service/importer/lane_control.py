@@ -84,7 +84,6 @@ class LaneControl:
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Close a lane; where its events cannot wait elsewhere, pause the whole intake."""
-        now = self._clock()
         usable = self._deserves_queue(entity_type_id) and await self._lot.queues.usable(
             str(entity_type_id)
         )
@@ -92,7 +91,7 @@ class LaneControl:
             self.pause(entity_type_id, reason, fault)
             return
         was = self.lanes.state(entity_type_id)
-        if self.lanes.close(entity_type_id, reason, now):
+        if self.lanes.close(entity_type_id, reason, self._clock()):
             self._faults[entity_type_id] = fault
             self._announce(
                 entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried"
