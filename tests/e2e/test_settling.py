@@ -64,6 +64,7 @@ async def test_a_full_failed_queue_multiplies_nothing(broker: Broker, vhost: str
         service = await environment.start_service()
         bodies = [b'{"n":%d}' % number for number in range(60)]
         await environment.publish(bodies)
+        await wait_until(lambda: _depths(environment)[FAILED] > 0, what="the first results")
         await asyncio.sleep(6)
         before = _depths(environment)
         service.terminate()
