@@ -15,7 +15,7 @@ from tests.support.commands import Commands, Done
 from tests.support.environment import DEAD_LETTERS, INTAKE_QUEUE, Environment, deals
 from tests.support.node import RabbitNode
 from tests.support.parked import lane
-from tests.support.processes import ROOT, ServiceProcess
+from tests.support.processes import ROOT, ProcessError, ServiceProcess
 from tests.support.releases import unpacked
 
 PAGE = (ROOT / "deploy/upgrade.md").read_text(encoding="utf-8")
