@@ -1,11 +1,10 @@
 """Made-up histories of events that refer to one another: random graphs in any order, in circles.
 
 Processes are killed, stopped and replaced meanwhile, lanes close, the portal is ill; half of the
-histories have a memory of calls. `IMPORTER_TEST_HISTORIES=2000 make simulation` plays so many.
+histories have a memory of calls.
 """
 
 import json
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,13 +26,14 @@ from service.domain.outcomes import (
 from service.importer.link_failures import CODES
 from service.importer.pipeline import Pipeline
 from tests.fakes import CLOSED, DEAL, QUOTE, FakeConnection, Nature, item_event, nature_of
+from tests.support.histories import histories
 from tests.unit.test_simulation import Rights, World, errors_only, violations_of
 from tests.unit.test_simulation_memory import RememberedHistory, RememberingWorld
 from tests.virtual_time import now
 
 __all__ = ["errors_only"]
 pytestmark = pytest.mark.simulation
-HISTORIES = int(os.environ.get("IMPORTER_TEST_HISTORIES", "20"))
+HISTORIES = histories(20)
 CHUNK = 10
 """So few in one test that it ends in its time on a busy machine, too."""
 WAIT_SECONDS = 150.0
