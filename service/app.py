@@ -7,7 +7,6 @@ import signal
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import uvloop
 
@@ -24,7 +23,6 @@ from service.factories import (
     tracer,
 )
 from service.health import HealthPort, Status, cannot_listen
-from service.importer.inner_queues import InnerQueues
 from service.importer.pipeline import Pipeline
 from service.introduction import about, tell_config
 from service.rabbit.address import Address
@@ -77,7 +75,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
         )
         memory = _memory(settings, there, pipeline, broker)
         if broker.roster.names.prefix:
-            pipeline.use(cast("InnerQueues", broker.inner))
+            pipeline.use(broker.inner)
         pipeline.tracer = remote.tracer = traced = tracer(settings)
         tell_config(settings, metrics)
         catch_strays(loop, metrics)

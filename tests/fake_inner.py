@@ -5,8 +5,10 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
-from service.domain.parking import Parking, Stay
+from service.domain.delivery import Parking
+from service.domain.parking import Stay
 from tests.fakes import BrokerDelivery, FakeBroker, FakeConnection, Message
 from tests.virtual_time import now
 
@@ -38,7 +40,7 @@ class FakeInnerQueues:
         """Count what is ready."""
         return {queue: len(waiting) for queue, waiting in self._broker.inner.items()}
 
-    async def park(self, parkings: Sequence[Parking[BrokerDelivery]]) -> list[bool]:
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         """Put copies into their queues, or fail to, as all publishes do."""
         return [await self._one(each) for each in parkings]
 
@@ -54,7 +56,7 @@ class FakeInnerQueues:
             came += 1
         return came, len(waiting)
 
-    async def _one(self, parking: Parking[BrokerDelivery]) -> bool:
+    async def _one(self, parking: Parking) -> bool:
         session = self._connection.session
         rng, faults = self._broker.rng, self._broker.faults
         await asyncio.sleep(rng.uniform(0.0, 0.05))
@@ -83,8 +85,8 @@ class FakeInnerQueues:
             seen=message.flagged,
         )
 
-    def _put(self, parking: Parking[BrokerDelivery]) -> None:
-        original = parking.delivery.message
+    def _put(self, parking: Parking) -> None:
+        original = cast("BrokerDelivery", parking.delivery).message
         stay = Stay(
             parking.queue,
             parking.reason,

@@ -12,7 +12,7 @@ from random import Random
 from prometheus_client import Counter, Gauge
 
 from service.domain import leave
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.events import (
     NOTHING_ASKED,
     PRIORITY,
@@ -42,7 +42,7 @@ from service.domain.outcomes import (
 )
 from service.domain.parking import Stay
 from service.domain.witnessing import Oneself, Seen
-from service.importer.results import Confirmed, Delivery
+from service.importer.results import Confirmed
 from service.rabbit.delivery_counts import deliveries_before
 from tests.virtual_time import now
 
@@ -375,14 +375,14 @@ class FakeBroker:
             while self.ready and active.has_room():
                 active.deliver(self.ready.popleft())
 
-    def keep(self, settlement: Settlement[Delivery]) -> Result:
+    def keep(self, settlement: Settlement) -> Result:
         """Keep a result for good."""
         event = settlement.event
         result = Result(identity_of(event), event.digest, settlement.outcome)
         self.results.append(result)
         return result
 
-    def bury(self, settlement: Settlement[Delivery]) -> Result:
+    def bury(self, settlement: Settlement) -> Result:
         """Keep a dead letter for good; its result must lie in its queue already."""
         event = settlement.event
         letter = Result(identity_of(event), event.digest, settlement.outcome)
@@ -474,7 +474,7 @@ class FakeConnection:
         """Wait while there is no connection."""
         await self._up.wait()
 
-    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def results(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         """Keep results, or fail to; wait while there is no connection."""
         for each in settlements:
             if not each.delivery.live:
@@ -482,14 +482,14 @@ class FakeConnection:
                 self.broker.violations.append(gone)
         return await self._publish(settlements, self.broker.keep)
 
-    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def dead_letters(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         """Keep dead letters, or fail to."""
         return await self._publish(settlements, self.broker.bury)
 
     async def _publish(
         self,
-        settlements: Sequence[Settlement[Delivery]],
-        keep: Callable[[Settlement[Delivery]], Result],
+        settlements: Sequence[Settlement],
+        keep: Callable[[Settlement], Result],
     ) -> list[Confirmed]:
         await self._up.wait()
         session = self._session
@@ -612,9 +612,9 @@ class FakeConnection:
 
     async def _one(
         self,
-        settlement: Settlement[Delivery],
+        settlement: Settlement,
         session: _Session,
-        keep: Callable[[Settlement[Delivery]], Result],
+        keep: Callable[[Settlement], Result],
     ) -> Result | None:
         rng, faults = self.broker.rng, self.broker.faults
         faulty = now() < faults.until
@@ -636,8 +636,8 @@ class FakeConnection:
 
     def _perhaps(
         self,
-        settlement: Settlement[Delivery],
-        keep: Callable[[Settlement[Delivery]], Result],
+        settlement: Settlement,
+        keep: Callable[[Settlement], Result],
         chance: float,
     ) -> None:
         """Keep a publish whose confirm is lost, or lose it."""

@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
-from typing import Generic, TypeVar
 
 from service.domain.claims import Claim
 from service.domain.events import PRIORITY, BatchKey
 from service.domain.outcomes import Fault
 from service.domain.priority import order, packed, rank
 
-D = TypeVar("D")
 ASK_SECONDS = 5.0
 """Shortest time between two look-ups of an event that waits for a proof."""
 
@@ -42,7 +40,7 @@ class BatchPolicy:
 
 
 @dataclass(slots=True, eq=False)
-class Batch(Generic[D]):
+class Batch:
     """Claims of one key in arrival order.
 
     `due` is the loop time from which it may leave. `tries` counts calls that were refused
@@ -54,7 +52,7 @@ class Batch(Generic[D]):
     """
 
     key: BatchKey
-    claims: list[Claim[D]]
+    claims: list[Claim]
     opened_at: float
     due: float
     size: int = 0
@@ -72,7 +70,7 @@ class Batch(Generic[D]):
         """Whether one of its claims was part of a call that broke or was refused whole."""
         return any(claim.known.first_failed_at is not None for claim in self.claims)
 
-    def part(self, claims: list[Claim[D]], due: float) -> "Batch[D]":
+    def part(self, claims: list[Claim], due: float) -> "Batch":
         """Return a batch of some of its claims that keeps its age."""
         return Batch(
             key=self.key,
@@ -85,7 +83,7 @@ class Batch(Generic[D]):
 
 
 @dataclass(slots=True)
-class Batcher(Generic[D]):
+class Batcher:
     """Everything that waits: open batches, closed ones, batches to try again, lone claims.
 
     The window of a batch opens with its first item. A batch stays open until it is taken, so
@@ -95,9 +93,9 @@ class Batcher(Generic[D]):
 
     policy: BatchPolicy
     most: Callable[[int, int], int] = lambda _, most: most
-    _batches: list[Batch[D]] = field(default_factory=list)
-    _open: dict[BatchKey, Batch[D]] = field(default_factory=dict)
-    _deferred: list[tuple[float, int, Claim[D]]] = field(default_factory=list)
+    _batches: list[Batch] = field(default_factory=list)
+    _open: dict[BatchKey, Batch] = field(default_factory=dict)
+    _deferred: list[tuple[float, int, Claim]] = field(default_factory=list)
     _ticket: Iterator[int] = field(default_factory=count)
     ranked: bool = False
     """Whether an event of another than the usual priority was ever here."""
@@ -106,7 +104,7 @@ class Batcher(Generic[D]):
         """Return the number of claims that wait."""
         return sum(len(batch.claims) for batch in self._batches) + len(self._deferred)
 
-    def __contains__(self, claim: Claim[D]) -> bool:
+    def __contains__(self, claim: Claim) -> bool:
         """Tell whether a claim waits here."""
         waiting = any(claim in batch.claims for batch in self._batches)
         return waiting or any(claim is each for _, _, each in self._deferred)
@@ -115,7 +113,7 @@ class Batcher(Generic[D]):
         """Tell whether anything waits for another reason than a proof."""
         return bool(self._deferred) or any(each.waits_since is None for each in self._batches)
 
-    def add(self, claim: Claim[D], now: float) -> bool:
+    def add(self, claim: Claim, now: float) -> bool:
         """Let a claim join the open batch of its key; the batch opens if there is none.
 
         Tells whether anything is due at another time than before.
@@ -137,17 +135,17 @@ class Batcher(Generic[D]):
             self._close(batch, ClosedBy.SIZE, now)
         return len(batch.claims) == 1 or batch.closed_by is not None
 
-    def defer(self, claim: Claim[D], until: float) -> None:
+    def defer(self, claim: Claim, until: float) -> None:
         """Let a claim join an open batch later."""
         heapq.heappush(self._deferred, (until, next(self._ticket), claim))
 
-    def alone(self, claim: Claim[D], due: float, now: float) -> None:
+    def alone(self, claim: Claim, due: float, now: float) -> None:
         """Let a claim leave in a batch of its own, from a due time on."""
         batch = Batch(claim.event.batch_key, [claim], opened_at=now, due=due, size=claim.size)
         batch.closed_by = ClosedBy.WINDOW
         self._batches.append(batch)
 
-    def put(self, batch: Batch[D]) -> None:
+    def put(self, batch: Batch) -> None:
         """Let a batch leave, as it is, from its due time on."""
         self._batches.append(batch)
 
@@ -157,7 +155,7 @@ class Batcher(Generic[D]):
             if batch.waits_since is not None and batch.key.entity_type_id in entity_types:
                 batch.due = min(batch.due, max(now, batch.waits_since + ASK_SECONDS))
 
-    def hasten_deferred(self, may_go_on: Callable[[Claim[D]], bool], now: float) -> None:
+    def hasten_deferred(self, may_go_on: Callable[[Claim], bool], now: float) -> None:
         """Let claims that wait to join an open batch do so now."""
         if any(until > now and may_go_on(claim) for until, _, claim in self._deferred):
             self._deferred = [
@@ -173,7 +171,7 @@ class Batcher(Generic[D]):
         pressure: bool = False,
         unsuspected_first: bool = False,
         may: Callable[[BatchKey], bool] = lambda _: True,
-    ) -> Batch[D] | None:
+    ) -> Batch | None:
         """Return the oldest batch that may leave now; under pressure the oldest open one.
 
         `unsuspected_first`: batches without an item that was part of a broken call go first;
@@ -223,9 +221,9 @@ class Batcher(Generic[D]):
             if batch.waits_since is not None:
                 batch.due = math.inf
 
-    def prune(self, keep: Callable[[Claim[D], float], bool]) -> list[Claim[D]]:
+    def prune(self, keep: Callable[[Claim, float], bool]) -> list[Claim]:
         """Take out and return the claims that `keep(claim, due)` does not want to keep."""
-        removed: list[Claim[D]] = []
+        removed: list[Claim] = []
         for batch in self._batches:
             gone = [claim for claim in batch.claims if not keep(claim, batch.due)]
             if gone:
@@ -240,12 +238,12 @@ class Batcher(Generic[D]):
             heapq.heapify(self._deferred)
         return removed
 
-    def _rank(self, batch: Batch[D], now: float) -> int:
+    def _rank(self, batch: Batch, now: float) -> int:
         if not self.ranked:
             return PRIORITY
         return max(rank(claim, now, self.policy.patience) for claim in batch.claims)
 
-    def _prefer(self, batch: Batch[D], now: float) -> None:
+    def _prefer(self, batch: Batch, now: float) -> None:
         """Let the events of highest priority of a key leave in the batch that leaves."""
         if not batch.gathered:
             return
@@ -260,7 +258,7 @@ class Batcher(Generic[D]):
             # Sizes that fit together less well than before.
             fresh.append(replace(batch.part([], now), gathered=True))
             self._batches.append(fresh[-1])
-        spare: list[list[Claim[D]]] = [[] for _ in fresh[len(cut) :]]
+        spare: list[list[Claim]] = [[] for _ in fresh[len(cut) :]]
         if spare and len(cut) > 1 and len(cut[-1]) < room:
             # What is left over goes into the youngest, which may still be filled.
             rest = fresh[len(cut) - 1]
@@ -276,7 +274,7 @@ class Batcher(Generic[D]):
         self._batches = [batch for batch in self._batches if batch.claims]
         self._open = {key: batch for key, batch in self._open.items() if batch.claims}
 
-    def _fitting(self, batch: Batch[D], now: float) -> Batch[D]:
+    def _fitting(self, batch: Batch, now: float) -> Batch:
         """Put back what the portal could not work off in one call, as it has shown lately."""
         most = self.most(batch.key.entity_type_id, self.policy.max_items)
         if len(batch.claims) <= most or batch.fault is not None:
@@ -284,7 +282,7 @@ class Batcher(Generic[D]):
         self.put(replace(batch.part(batch.claims[most:], now), gathered=batch.gathered))
         return batch.part(batch.claims[:most], now)
 
-    def _close(self, batch: Batch[D], reason: ClosedBy, now: float) -> None:
+    def _close(self, batch: Batch, reason: ClosedBy, now: float) -> None:
         batch.closed_by = reason
         batch.due = min(batch.due, now)
         if self._open.get(batch.key) is batch:

@@ -1,29 +1,13 @@
 """Makes the claim of one delivery, in the doubt that its message and the memory raise."""
 
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from service.domain.claims import Claim
+from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt, History
 from service.domain.last_words import LastWord, Word
 from service.domain.parking import Stay
-
-
-class Handed(Protocol):
-    """What a delivery says of itself; see `doubt_of`."""
-
-    received_at: float
-    size: int
-    copy: bool
-    perhaps_sent: bool
-    redriven: bool
-    early: bool
-    times: int
-    stay: Stay | None
-    priority: int
-
-
-H = TypeVar("H", bound=Handed)
 
 
 class Noted(NamedTuple):
@@ -40,7 +24,7 @@ class Noted(NamedTuple):
     since: float | None
 
 
-def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> Claim[H]:
+def noted_claim_of(delivery: Delivery, event: ItemEvent, noted: Noted, *, ask: str) -> Claim:
     """Return the claim of one delivery, where the memory knows every call."""
     word, stay = noted.word, delivery.stay
     before = stay is not None and (noted.since is None or stay.parked_at < noted.since)
@@ -63,14 +47,14 @@ def noted_claim_of(delivery: H, event: ItemEvent, noted: Noted, *, ask: str) -> 
 
 
 def claim_of(
-    delivery: H,
+    delivery: Delivery,
     event: ItemEvent,
     *,
     ask: str,
     settle: float,
     look_at: float = 0.0,
     began: float = 0.0,
-) -> Claim[H]:
+) -> Claim:
     """Return the claim of one delivery, in the doubt that its message raises.
 
     `began`: when this process began to know what it does, in seconds since the epoch.
@@ -140,7 +124,7 @@ def doubt_of(event: ItemEvent, *, copy: bool, redriven: bool, early: bool, ask: 
     return Doubt.WEAK if ask == "always" or redriven or early else Doubt.NONE
 
 
-def _claim(delivery: H, event: ItemEvent, known: History) -> Claim[H]:
+def _claim(delivery: Delivery, event: ItemEvent, known: History) -> Claim:
     if delivery.stay is not None:
         known = known.came_back(delivery.stay)
     return Claim(

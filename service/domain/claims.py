@@ -1,10 +1,10 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
 
 from service.domain.bounded_memory import Remembered
+from service.domain.delivery import Delivery
 from service.domain.events import (
     CONTENT_BITS,
     PRIORITY,
@@ -19,28 +19,11 @@ from service.domain.history import Doubt, History
 from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
-D = TypeVar("D")
 Key = Identity | tuple[int, ExternalId]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement(Generic[D]):
-    """How the message of one delivery ended; `batch_id` None: no call was made for it.
-
-    `links`: the numbers of the items that the event refers to, where they are known.
-    """
-
-    event: ItemEvent | Malformed
-    delivery: D
-    outcome: Outcome
-    attempts: int = 0
-    batch_id: str | None = None
-    warnings: Sequence[str] = ()
-    links: Mapping[str, int | list[int]] | None = None
-
-
 @dataclass(slots=True, eq=False)
-class Claim(Generic[D]):
+class Claim:
     """The right to work on one event, and every delivery that shares its outcome.
 
     `waiters` are claims that must wait for this one: the same id with another body, or another
@@ -48,11 +31,11 @@ class Claim(Generic[D]):
     """
 
     event: ItemEvent
-    deliveries: list[D]
+    deliveries: list[Delivery]
     since: float
     size: int
     known: History = field(default_factory=History)
-    waiters: list["Claim[D]"] = field(default_factory=list)
+    waiters: list["Claim"] = field(default_factory=list)
     priority: int = PRIORITY
 
     def perhaps_sent(self) -> list[ItemEvent]:
@@ -73,23 +56,23 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved(Generic[D]):
+class Resolved:
     """What the end of a claim sets free: claims to start, claims that share the success.
 
     `content` is that of the event that has ended.
     """
 
-    starts: list[Claim[D]]
-    repeats: list[Claim[D]]
+    starts: list[Claim]
+    repeats: list[Claim]
     content: int = 0
 
-    def success(self, waiter: Claim[D], imported: Imported) -> Imported:
+    def success(self, waiter: Claim, imported: Imported) -> Imported:
         """Return how an event ended that shares another's id and success."""
         other = waiter.event.content != self.content
         return Imported(imported.item_id, duplicate=True, other_body=other)
 
 
-class Claims(Generic[D]):
+class Claims:
     """Every event being worked on, and the recently ended ones.
 
     Two claims never run at once for one id, nor for one external id: the second waits as an heir
@@ -108,7 +91,7 @@ class Claims(Generic[D]):
         """
         returned = remember if returned is None else returned
         self.remember = remember
-        self._holders: dict[Key, Claim[D]] = {}
+        self._holders: dict[Key, Claim] = {}
         self._imported: Remembered[bytes, int] = Remembered(remember)
         self._released: Remembered[bytes, History] = Remembered(returned)
         self._doubts: Remembered[bytes, tuple[float, frozenset[Profile]]] = Remembered(returned)
@@ -118,8 +101,8 @@ class Claims(Generic[D]):
         return len({id(claim) for claim in self._holders.values()})
 
     def admit(
-        self, claim: Claim[D], *, copy: bool, word: LastWord | None = None
-    ) -> Claim[D] | Repeat | None:
+        self, claim: Claim, *, copy: bool, word: LastWord | None = None
+    ) -> Claim | Repeat | None:
         """Take in the claim of one delivery; `word` is the last one on its event.
 
         `copy` tells that the message says it was delivered before. Returns the claim when work
@@ -145,7 +128,7 @@ class Claims(Generic[D]):
             claim.known = claim.known.imported_earlier()
         return claim if self._start_or_join(claim, copy=copy) else None
 
-    def resolve(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
+    def resolve(self, claim: Claim, outcome: Outcome) -> Resolved:
         """End a claim whose outcome the broker has confirmed."""
         identity, waiters = claim.event.identity, self._drop(claim)
         self._doubts.forget(digest_of(identity))
@@ -155,7 +138,7 @@ class Claims(Generic[D]):
             self._doubts.put(digest_of(identity), doubt)
         if isinstance(outcome, Imported):
             self._imported.put(digest_of(identity), _noted(outcome.item_id, claim.event))
-        resolved: Resolved[D] = Resolved([], [], claim.event.content if waiters else 0)
+        resolved = Resolved([], [], claim.event.content if waiters else 0)
         for waiter in waiters:
             if unclear and waiter.event.identity == identity:
                 waiter.known = waiter.known.suspected(Doubt.STRONG, *doubt)
@@ -165,7 +148,7 @@ class Claims(Generic[D]):
                 resolved.starts.append(waiter)
         return resolved
 
-    def keep(self, claim: Claim[D], outcome: Outcome) -> Resolved[D]:
+    def keep(self, claim: Claim, outcome: Outcome) -> Resolved:
         """End a claim that has no delivery any more: its copy will find the outcome.
 
         What is out of it by then is not published again for that copy.
@@ -174,9 +157,9 @@ class Claims(Generic[D]):
         self._released.put(message_digest(claim.event), claim.known)
         return self.resolve(claim, outcome)
 
-    def release(self, claim: Claim[D]) -> list[D]:
+    def release(self, claim: Claim) -> list[Delivery]:
         """Give a claim up unsettled; return its deliveries and those of its heirs."""
-        deliveries: list[D] = []
+        deliveries: list[Delivery] = []
         for each in (claim, *self._drop(claim)):
             self._released.put(message_digest(each.event), each.known)
             if each.known.doubt is Doubt.STRONG:
@@ -184,7 +167,7 @@ class Claims(Generic[D]):
             deliveries += each.deliveries
         return deliveries
 
-    def park(self, claim: Claim[D]) -> list[Claim[D]]:
+    def park(self, claim: Claim) -> list[Claim]:
         """Give a claim up that waits elsewhere now; return those that waited for it.
 
         What is known of it travels with its messages, but for what other messages of its id must
@@ -213,13 +196,13 @@ class Claims(Generic[D]):
         if self._imported.forget(digest_of(identity)):
             self._doubts.put(digest_of(identity), (0.0, frozenset()))
 
-    def holds(self, claim: Claim[D]) -> bool:
+    def holds(self, claim: Claim) -> bool:
         """Tell whether a claim is being worked on: neither ended nor given up."""
         return self._holders.get(claim.event.identity) is claim
 
-    def take_back(self, late: Callable[[D], bool]) -> list[D]:
+    def take_back(self, late: Callable[[Delivery], bool]) -> list[Delivery]:
         """Take the late deliveries out of their claims, which stay: their copies will join."""
-        taken: list[D] = []
+        taken: list[Delivery] = []
         for holder in {id(claim): claim for claim in self._holders.values()}.values():
             for claim in (holder, *holder.waiters):
                 gone = [each for each in claim.deliveries if late(each)]
@@ -232,7 +215,7 @@ class Claims(Generic[D]):
         """Note that the portal was set back: what was imported before may be gone."""
         self._imported.change(lambda item_id: -abs(item_id))
 
-    def _start_or_join(self, claim: Claim[D], *, copy: bool = False) -> bool:
+    def _start_or_join(self, claim: Claim, *, copy: bool = False) -> bool:
         """Start a claim, or let it wait for whoever holds its id or its external id.
 
         Not a `copy`: a new publish, which joins no claim whose result is out already. Whoever
@@ -253,14 +236,14 @@ class Claims(Generic[D]):
         holder.waiters.append(claim)
         return False
 
-    def _note_doubt(self, claim: Claim[D]) -> None:
+    def _note_doubt(self, claim: Claim) -> None:
         """Remember that an event was perhaps sent, for every message of its id."""
         identity = digest_of(claim.event.identity)
         look_at, asks = self._doubts.get(identity) or (0.0, frozenset())
         asks |= claim.known.asks | {claim.event.asks}
         self._doubts.put(identity, (max(look_at, claim.known.look_at), asks))
 
-    def _drop(self, claim: Claim[D]) -> list[Claim[D]]:
+    def _drop(self, claim: Claim) -> list[Claim]:
         """Take a claim and its heirs out; return the heirs."""
         waiters, claim.waiters = claim.waiters, []
         for each in (claim, *waiters):

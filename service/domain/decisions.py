@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
@@ -22,7 +21,6 @@ from service.domain.outcomes import (
 )
 from service.domain.retry import RetryPolicy
 
-D = TypeVar("D")
 TOO_LARGE = "the item is too large for the portal's server"
 SMALLER = (
     "send less of it (long texts, files), or have the server's limits raised "
@@ -65,19 +63,19 @@ class Rules:
 
 
 @dataclass(slots=True)
-class Decision(Generic[D]):
+class Decision:
     """What is to happen: events that ended, and batches that go again when they are due.
 
     `later`: claims that join an open batch at a loop time; `parked`: claims that are to wait in an
     inner queue, with the last part of its name, and the reason.
     """
 
-    ended: list[tuple[Claim[D], Outcome]] = field(default_factory=list)
-    again: list[Batch[D]] = field(default_factory=list)
-    later: list[tuple[Claim[D], float]] = field(default_factory=list)
-    parked: list[tuple[Claim[D], str, str]] = field(default_factory=list)
+    ended: list[tuple[Claim, Outcome]] = field(default_factory=list)
+    again: list[Batch] = field(default_factory=list)
+    later: list[tuple[Claim, float]] = field(default_factory=list)
+    parked: list[tuple[Claim, str, str]] = field(default_factory=list)
 
-    def add(self, other: "Decision[D]") -> "Decision[D]":
+    def add(self, other: "Decision") -> "Decision":
         """Return itself with another sequel joined."""
         self.ended += other.ended
         self.again += other.again
@@ -93,22 +91,22 @@ class Decision(Generic[D]):
 
 
 @dataclass(slots=True)
-class Cleared(Generic[D]):
+class Cleared:
     """What looking up has brought for the claims of one batch.
 
     `ended` are settled by it, `absent` may be sent, `again` must be looked up once more, `waiting`
     too, because nothing proves that their items would be shown.
     """
 
-    ended: list[tuple[Claim[D], Outcome]] = field(default_factory=list)
-    absent: list[Claim[D]] = field(default_factory=list)
-    again: list[Claim[D]] = field(default_factory=list)
-    waiting: list[Claim[D]] = field(default_factory=list)
+    ended: list[tuple[Claim, Outcome]] = field(default_factory=list)
+    absent: list[Claim] = field(default_factory=list)
+    again: list[Claim] = field(default_factory=list)
+    waiting: list[Claim] = field(default_factory=list)
 
 
 def after_look_up(
-    batch: Batch[D], cleared: Cleared[D], *, rules: Rules, now: float, chance: float
-) -> tuple[Decision[D], Batch[D] | None]:
+    batch: Batch, cleared: Cleared, *, rules: Rules, now: float, chance: float
+) -> tuple[Decision, Batch | None]:
     """Return what follows a look-up, and the batch that may be sent now.
 
     After a whole-call failure one item may have broken the call. Where some items of it were
@@ -147,10 +145,10 @@ def after_look_up(
     return decision, batch.part(first, now)
 
 
-def after_report(batch: Batch[D], report: Report, *, now: float) -> Decision[D]:
+def after_report(batch: Batch, report: Report, *, now: float) -> Decision:
     """Return what follows an answer; denied items and spent plans are left to the caller."""
-    decision: Decision[D] = Decision()
-    unclear: list[Claim[D]] = []
+    decision = Decision()
+    unclear: list[Claim] = []
     for claim, verdict in zip(batch.claims, report, strict=True):
         match verdict:
             case Accepted(item_id):
@@ -173,8 +171,8 @@ def after_report(batch: Batch[D], report: Report, *, now: float) -> Decision[D]:
 
 
 def after_fault(
-    batch: Batch[D], fault: Fault, *, rules: Rules, now: float, chance: float
-) -> Decision[D]:
+    batch: Batch, fault: Fault, *, rules: Rules, now: float, chance: float
+) -> Decision:
     """Return what follows a failed import call; a lone suspect is left to the caller."""
     claims = batch.claims
     match fault.kind:
@@ -191,14 +189,14 @@ def after_fault(
 
 
 def after_failed_look_up(
-    batch: Batch[D], fault: Fault, *, rules: Rules, now: float, chance: float
-) -> Decision[D]:
+    batch: Batch, fault: Fault, *, rules: Rules, now: float, chance: float
+) -> Decision:
     """Return what follows a look-up that failed: it changes nothing on the portal, so again."""
     batch.failed_look_ups += 1
     return Decision(again=[_refused(batch, fault, rules, now, chance)])
 
 
-def refused_alone(claim: Claim[D], fault: Fault) -> Failed:
+def refused_alone(claim: Claim, fault: Fault) -> Failed:
     """Return the failure of an item whose call was refused while it was alone in it."""
     size = len(claim.event.fields) + len(claim.event.stamp)
     large = fault.kind is CallKind.TOO_LARGE or (fault.bodiless and size >= LARGE_BYTES)
@@ -213,7 +211,7 @@ def rejected(refused: Refused) -> Failed:
     return Failed(FailureKind.REJECTED, refused.code, refused.message[:MAX_TEXT], OK)
 
 
-def _refused(batch: Batch[D], fault: Fault, rules: Rules, now: float, chance: float) -> Batch[D]:
+def _refused(batch: Batch, fault: Fault, rules: Rules, now: float, chance: float) -> Batch:
     """Put a batch back that was surely not executed."""
     delay = rules.retry.delay(batch.tries, chance, fault.retry_after)
     batch.tries += 1
@@ -221,7 +219,7 @@ def _refused(batch: Batch[D], fault: Fault, rules: Rules, now: float, chance: fl
     return batch
 
 
-def _in_doubt(batch: Batch[D], fault: Fault, rules: Rules, now: float) -> Batch[D]:
+def _in_doubt(batch: Batch, fault: Fault, rules: Rules, now: float) -> Batch:
     """Put a batch back that was perhaps executed, to be looked up when that can prove anything."""
     look_at = now if fault.answered else max(now, fault.sent_at + rules.settle)
     for claim in batch.claims:
@@ -232,16 +230,14 @@ def _in_doubt(batch: Batch[D], fault: Fault, rules: Rules, now: float) -> Batch[
     return batch
 
 
-def _halves(batch: Batch[D], now: float) -> list[Batch[D]]:
+def _halves(batch: Batch, now: float) -> list[Batch]:
     middle = len(batch.claims) // 2
     return [batch.part(batch.claims[:middle], now), batch.part(batch.claims[middle:], now)]
 
 
-def _without_worn_out(
-    absent: Sequence[Claim[D]], decision: Decision[D], rules: Rules
-) -> list[Claim[D]]:
+def _without_worn_out(absent: Sequence[Claim], decision: Decision, rules: Rules) -> list[Claim]:
     """End the claims that have failed alone too often; return the others."""
-    left: list[Claim[D]] = []
+    left: list[Claim] = []
     for claim in absent:
         fault = claim.known.fault
         if claim.known.failures_alone >= rules.retry.max_attempts and fault:
@@ -253,7 +249,7 @@ def _without_worn_out(
     return left
 
 
-def _waiting(batch: Batch[D], claims: Sequence[Claim[D]], rules: Rules, now: float) -> Batch[D]:
+def _waiting(batch: Batch, claims: Sequence[Claim], rules: Rules, now: float) -> Batch:
     """Return the claims that wait for a proof; they are asked for at a growing interval."""
     first, longest = rules.ask_again
     asked = min(claim.known.asked for claim in claims)
@@ -263,13 +259,13 @@ def _waiting(batch: Batch[D], claims: Sequence[Claim[D]], rules: Rules, now: flo
     return waiting
 
 
-def _parts(claims: list[Claim[D]]) -> list[list[Claim[D]]]:
+def _parts(claims: list[Claim]) -> list[list[Claim]]:
     """Split into few parts of one size: of 20 items the guilty one is alone after three calls."""
     size = -(-len(claims) // PARTS)
     return [claims[start : start + size] for start in range(0, len(claims), size)]
 
 
-def _suspects(absent: list[Claim[D]]) -> tuple[list[Claim[D]], list[Claim[D]]]:
+def _suspects(absent: list[Claim]) -> tuple[list[Claim], list[Claim]]:
     """Split into those to be tried alone and the rest; what cannot be asked for goes singly."""
     if absent[0].event.external_id is None:
         return absent, []

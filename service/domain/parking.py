@@ -1,9 +1,7 @@
 """Describes events that wait in inner queues: where, why, and what is known of each."""
 
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
-
-D = TypeVar("D")
+from typing import Final
 
 DOUBTFUL: Final = "doubtful"
 """Last part of the name of the queue for events that wait to be looked up, or for a proof."""
@@ -35,15 +33,3 @@ class Stay:
     attempts: int
     received_at: float
     seen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Parking(Generic[D]):
-    """A delivery that is to wait in an inner queue; the members are those of `Stay`."""
-
-    delivery: D
-    queue: str
-    reason: str
-    waited: float = 0.0
-    perhaps_sent: float | None = None
-    attempts: int = 0

@@ -5,7 +5,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from typing import Generic, TypeVar
 
 from service.domain.batching import Batch
 from service.domain.claims import Claims
@@ -41,12 +40,10 @@ from service.importer.portal import NEVER_RAN, Portal, answered, shown
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
-D = TypeVar("D")
-
 log = logging.getLogger(__name__)
 
 
-class Importer(Generic[D]):
+class Importer:
     """Makes the calls for one batch at a time and keeps the gate informed.
 
     Never waits between tries: what must go again is handed back with its due time.
@@ -56,8 +53,8 @@ class Importer(Generic[D]):
         self,
         *,
         portal: Portal,
-        claims: Claims[D],
-        evidence: Evidence[D],
+        claims: Claims,
+        evidence: Evidence,
         rules: Rules,
         notes: CallNotes,
         metrics: Metrics,
@@ -66,16 +63,14 @@ class Importer(Generic[D]):
 
         `may_send`, to be set before use, tells whether a batch is still ours to send.
         """
-        self.may_send: Callable[[Batch[D]], bool] = lambda _: True
+        self.may_send: Callable[[Batch], bool] = lambda _: True
         self._portal = portal
         self._evidence = evidence
         self._rules = rules
         self._metrics = metrics
         self._clock = clock = notes.clock
         self._notes = notes
-        self._judge: FaultAttribution[D] = FaultAttribution(
-            portal=portal, evidence=evidence, rules=rules, clock=clock
-        )
+        self._judge = FaultAttribution(portal=portal, evidence=evidence, rules=rules, clock=clock)
         self._recovery = Recovery(
             portal=portal,
             claims=claims,
@@ -83,7 +78,7 @@ class Importer(Generic[D]):
             metrics=metrics,
             clocks=Clocks(clock, evidence.open_seconds),
         )
-        self.links: LinkResolution[D] = LinkResolution(
+        self.links = LinkResolution(
             portal=portal,
             claims=claims,
             rules=rules,
@@ -92,11 +87,11 @@ class Importer(Generic[D]):
             open_seconds=evidence.portal_open_seconds,
         )
         self.links.lane_is_open = evidence.lanes.is_open
-        self._validator: Validator[D] = Validator(
+        self._validator = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
         )
 
-    async def carry(self, batch: Batch[D]) -> Decision[D]:
+    async def carry(self, batch: Batch) -> Decision:
         """Look up what is in doubt, import the rest, and return what follows for every claim."""
         started = self._clock()
         decision = await self._carry(batch)
@@ -111,9 +106,9 @@ class Importer(Generic[D]):
                 await self._notes.set_back()
         return decision
 
-    async def _carry(self, batch: Batch[D]) -> Decision[D]:
-        decision: Decision[D] = Decision()
-        ready: Batch[D] | None = batch
+    async def _carry(self, batch: Batch) -> Decision:
+        decision = Decision()
+        ready: Batch | None = batch
         await self._validator.look(batch)
         if any(claim.known.doubt for claim in batch.claims):
             try:
@@ -139,16 +134,16 @@ class Importer(Generic[D]):
             return decision
         return decision.add(await self._send(ready))
 
-    def _may_import(self, batch: Batch[D]) -> bool:
+    def _may_import(self, batch: Batch) -> bool:
         """Tell whether its lane lets a batch leave; it may have closed during the look-up."""
         return self._evidence.lanes.state(batch.key.entity_type_id) is not LaneState.CLOSED
 
-    async def _send(self, batch: Batch[D]) -> Decision[D]:
+    async def _send(self, batch: Batch) -> Decision:
         """Note the call, make it, and note what became of it before anything is acknowledged."""
         at, withdrawn = time.time(), []
         with contained(self._metrics, "note"):
             withdrawn = await self._notes.before(batch)
-        decision: Decision[D] = Decision()
+        decision = Decision()
         if withdrawn:
             decision.again.append(batch.part(withdrawn, max(c.known.look_at for c in withdrawn)))
             left = [claim for claim in batch.claims if claim not in withdrawn]
@@ -161,7 +156,7 @@ class Importer(Generic[D]):
             await self._notes.after(called, made, at=at)
         return decision.add(made)
 
-    def _validated(self, batch: Batch[D], decision: Decision[D]) -> Batch[D] | None:
+    def _validated(self, batch: Batch, decision: Decision) -> Batch | None:
         """Return what of a batch may be sent; the rest ends without a call."""
         refused = self._validator.refused(batch)
         if not refused:
@@ -171,7 +166,7 @@ class Importer(Generic[D]):
         left = [claim for claim in batch.claims if claim not in out]
         return batch.part(left, batch.due) if left else None
 
-    async def _import(self, batch: Batch[D]) -> Decision[D]:
+    async def _import(self, batch: Batch) -> Decision:
         if len(batch.claims) == 1 and batch.claims[0].known.failures_alone:
             self._metrics.isolations.inc()
         batch_id = uuid.uuid4().hex
@@ -192,7 +187,7 @@ class Importer(Generic[D]):
                 claim.known = claim.known.perhaps_sent(UNFINISHED, look_at)
             raise
 
-    def _withheld(self, batch: Batch[D]) -> Decision[D]:
+    def _withheld(self, batch: Batch) -> Decision:
         """Put a batch back that did not leave: the broker may have given its messages away."""
         log.warning("call withheld: the broker was not heard", extra={"items": len(batch.claims)})
         for claim in batch.claims:
@@ -200,7 +195,7 @@ class Importer(Generic[D]):
         batch.due = self._clock()
         return Decision(again=[batch])
 
-    async def _answered(self, batch: Batch[D], report: Report) -> Decision[D]:
+    async def _answered(self, batch: Batch, report: Report) -> Decision:
         now = self._clock()
         report = self._once(batch, report)
         verdicts = list(zip(batch.claims, report, strict=True))
@@ -215,7 +210,7 @@ class Importer(Generic[D]):
         log.info("batch answered", extra=answered(batch, report))
         return decision
 
-    def _once(self, batch: Batch[D], report: Report) -> Report:
+    def _once(self, batch: Batch, report: Report) -> Report:
         """Believe an item id only if no other event has it: one item settles one event."""
         believed = {
             position: MISSING
@@ -226,7 +221,7 @@ class Importer(Generic[D]):
         }
         return Report(len(report), believed)
 
-    async def _call_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+    async def _call_failed(self, batch: Batch, fault: Fault) -> Decision:
         now = self._clock()
         log.warning("import call failed", extra=shown(batch, fault))
         if fault.kind in NEVER_RAN:
@@ -246,14 +241,14 @@ class Importer(Generic[D]):
                 claim.known = known.refused(now) if refused else known.broke(now)
         return decision
 
-    async def _is_not_the_portals(self, batch: Batch[D], fault: Fault) -> bool:
+    async def _is_not_the_portals(self, batch: Batch, fault: Fault) -> bool:
         """Tell whether a broken call is the affair of its items, or of their type."""
         if fault.kind is not CallKind.AMBIGUOUS:
             return False
         self._metrics.ambiguous.inc()
         return await self._judge.broken(batch, fault)
 
-    def _look_up_failed(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+    def _look_up_failed(self, batch: Batch, fault: Fault) -> Decision:
         log.warning("look-up failed", extra=shown(batch, fault))
         self._judge.portal_failed(fault)
         return after_failed_look_up(

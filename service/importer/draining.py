@@ -8,7 +8,6 @@ from service.domain.claims import Claim
 from service.domain.limits import Limits
 from service.importer.intake import Desk
 from service.importer.intake_control import Intake
-from service.importer.results import Delivery
 from service.importer.slots import Slots
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
@@ -73,7 +72,7 @@ class Drain:
         """Return what is not due before the deadline."""
         cut = self._clock() + self._limits.call > deadline
 
-        def in_time(claim: Claim[Delivery], due: float) -> bool:
+        def in_time(claim: Claim, due: float) -> bool:
             # A call that the deadline may cut leaves doubt, which only asking can clear.
             return due < deadline and not (cut and claim.event.external_id is None)
 

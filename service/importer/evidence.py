@@ -1,7 +1,7 @@
 """Tells the circuit breaker and the lanes how events ended: what opens and closes them."""
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker
 from service.domain.decisions import Decision
@@ -9,8 +9,6 @@ from service.domain.lanes import Lanes, LaneState
 from service.domain.outcomes import Failed, FailureKind, Fault, Imported, PauseReason
 from service.importer.field_check import VALIDATION_FAILED
 from service.importer.link_failures import CODES as LINK_CODES
-
-D = TypeVar("D")
 
 
 class LaneKeeper(Protocol):
@@ -25,7 +23,7 @@ class LaneKeeper(Protocol):
         """Note that a lane is open again."""
 
 
-class Evidence(Generic[D]):
+class Evidence:
     """What is known of the portal, and of each entity type, by how events ended."""
 
     def __init__(
@@ -59,7 +57,7 @@ class Evidence(Generic[D]):
         """Return for how long items of a type could be imported, in the life of this process."""
         return self.open_since(entity_type_id, self._began)
 
-    async def ended(self, kind: int, decision: Decision[D]) -> None:
+    async def ended(self, kind: int, decision: Decision) -> None:
         """Tell the breaker and the lane how events of a type ended."""
         ends = [outcome for _, outcome in decision.ended]
         done = [end for end in ends if isinstance(end, Imported)]

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
@@ -19,8 +19,6 @@ from service.domain.outcomes import (
 )
 from service.importer.evidence import Evidence
 
-D = TypeVar("D")
-
 
 class Probe(Protocol):
     """What can be asked of a portal that may be shut."""
@@ -29,7 +27,7 @@ class Probe(Protocol):
         """Make the cheapest call there is; raises CallFailed."""
 
 
-class FaultAttribution(Generic[D]):
+class FaultAttribution:
     """Keeps one item from holding up its lane, one lane the intake, and both from costing items.
 
     A refusal that could be the item's own ends the item only while others of its type pass. It
@@ -41,7 +39,7 @@ class FaultAttribution(Generic[D]):
         self,
         *,
         portal: Probe,
-        evidence: Evidence[D],
+        evidence: Evidence,
         rules: Rules,
         clock: Callable[[], float],
     ) -> None:
@@ -73,14 +71,12 @@ class FaultAttribution(Generic[D]):
             self._breaker.left_alone(reason, fault.retry_after, now)
 
     async def denied(
-        self, batch: Batch[D], verdicts: Sequence[tuple[Claim[D], object]], *, others: bool
-    ) -> Decision[D]:
+        self, batch: Batch, verdicts: Sequence[tuple[Claim, object]], *, others: bool
+    ) -> Decision:
         """Judge items that were denied: for their own sake, or for their type's."""
         denied = _with(verdicts, RefusalKind.DENIED)
         own = [c for c, _ in denied if others or self._passed_since(c, c.known.refused_at)]
-        decision: Decision[D] = Decision(
-            ended=[(c, rejected(why)) for c, why in denied if c in own]
-        )
+        decision = Decision(ended=[(c, rejected(why)) for c, why in denied if c in own])
         left = [(claim, why) for claim, why in denied if claim not in own]
         await self._refused_by_name(batch, left, PauseReason.SCOPE, decision)
         # Not for its own sake, whoever passes beside it: the plan may have ended in mid-call.
@@ -90,10 +86,10 @@ class FaultAttribution(Generic[D]):
 
     async def _refused_by_name(
         self,
-        batch: Batch[D],
-        refused: Sequence[tuple[Claim[D], Refused]],
+        batch: Batch,
+        refused: Sequence[tuple[Claim, Refused]],
         reason: PauseReason,
-        decision: Decision[D],
+        decision: Decision,
     ) -> None:
         """Say what follows for items that were refused by a code which tells of all of a type."""
         if not refused:
@@ -110,13 +106,13 @@ class FaultAttribution(Generic[D]):
         again.due = now + self._retry.cap
         decision.again.append(again)
 
-    async def lane_refused(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+    async def lane_refused(self, batch: Batch, fault: Fault) -> Decision:
         """Close the lane of a type that the portal refuses as a whole: its plan has none of it."""
         await self._close(batch.key.entity_type_id, fault.pause or PauseReason.PLAN, fault)
         batch.due = self._clock() + self._retry.cap
         return Decision(again=[batch])
 
-    async def broken(self, batch: Batch[D], fault: Fault) -> bool:
+    async def broken(self, batch: Batch, fault: Fault) -> bool:
         """Judge a broken call; tell whether it says nothing of the portal as a whole.
 
         It counts against an item tried alone, if others of its type passed meanwhile or it is the
@@ -143,7 +139,7 @@ class FaultAttribution(Generic[D]):
             await self._close(kind, PauseReason.UNAVAILABLE, fault)
         return True
 
-    async def suspect(self, batch: Batch[D], fault: Fault) -> Decision[D]:
+    async def suspect(self, batch: Batch, fault: Fault) -> Decision:
         """Judge a refusal of one item that may be its own fault, or everybody's."""
         shut = await self._probe()
         reason = fault.pause or PauseReason.UNAVAILABLE
@@ -158,13 +154,13 @@ class FaultAttribution(Generic[D]):
 
     async def _lone_suspect(
         self,
-        batch: Batch[D],
+        batch: Batch,
         failure: Failed,
         reason: PauseReason,
         fault: Fault | None,
         *,
         own: bool,
-    ) -> Decision[D]:
+    ) -> Decision:
         """End an item that is refused alone while others pass; close its lane for a second one.
 
         `own`: nothing but the item can be the reason, so it ends after enough tries as well.
@@ -172,7 +168,7 @@ class FaultAttribution(Generic[D]):
         claim, now = batch.claims[0], self._clock()
         passed = self._passed_since(claim, claim.known.compared_since)
         known = claim.known = claim.known.refused_alone(now, others_passed=passed)
-        ended: Decision[D] = Decision(ended=[(claim, failure)])
+        ended = Decision(ended=[(claim, failure)])
         # Credentials that come and go refuse everybody at times: once may be chance.
         if known.passed_by > (0 if own else 1):
             return ended
@@ -190,9 +186,7 @@ class FaultAttribution(Generic[D]):
             batch.due = now + self._retry.delay(known.failures_alone, _chance())
         return Decision(again=[batch])
 
-    def _passed_since(
-        self, claim: Claim[D], failed_at: float | None, *, found: bool = False
-    ) -> bool:
+    def _passed_since(self, claim: Claim, failed_at: float | None, *, found: bool = False) -> bool:
         """Tell whether others of its type were imported since an item failed, and lately.
 
         An old success says nothing of the portal now; all tries of an item must fit, though.
@@ -218,8 +212,8 @@ def refusal_kind_of(verdict: object) -> RefusalKind | None:
 
 
 def _with(
-    verdicts: Sequence[tuple[Claim[D], object]], kind: RefusalKind
-) -> list[tuple[Claim[D], Refused]]:
+    verdicts: Sequence[tuple[Claim, object]], kind: RefusalKind
+) -> list[tuple[Claim, Refused]]:
     """Return the claims that were refused so."""
     return [(c, v) for c, v in verdicts if isinstance(v, Refused) and v.refusal_kind is kind]
 

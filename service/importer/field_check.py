@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import jiter
 
@@ -14,8 +14,6 @@ from service.domain.events import BatchKey, ItemEvent
 from service.domain.fields import Complaint, Field, Policy, complaints
 from service.domain.outcomes import CallFailed, Failed, FailureKind
 from service.telemetry.metrics import Metrics
-
-D = TypeVar("D")
 
 VALIDATION_FAILED = "VALIDATION_FAILED"
 FRESH_SECONDS = 600.0
@@ -46,7 +44,7 @@ class _Description:
     until: float
 
 
-class Validator(Generic[D]):
+class Validator:
     """Says what of an item the portal would drop without a word; by policy, refuses the item.
 
     The description of a type is asked for once in ten minutes, never per batch; while it cannot
@@ -71,7 +69,7 @@ class Validator(Generic[D]):
         self._asking: dict[BatchKey, asyncio.Future[None]] = {}
         self._silent_until = float("-inf")
 
-    async def look(self, batch: Batch[D]) -> None:
+    async def look(self, batch: Batch) -> None:
         """Note the warnings of every claim, if the fields of its type are known."""
         fresh = [claim for claim in batch.claims if claim.known.warnings is None]
         known = await self._fields(batch.key) if fresh and self._policy != "off" else None
@@ -83,7 +81,7 @@ class Validator(Generic[D]):
             self._count(found)
             claim.known = claim.known.warned(tuple(map(str, found)))
 
-    def refused(self, batch: Batch[D]) -> list[tuple[Claim[D], Failed]]:
+    def refused(self, batch: Batch) -> list[tuple[Claim, Failed]]:
         """Return the claims that may not be sent, with why."""
         if self._policy != "reject":
             return []

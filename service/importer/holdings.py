@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
+from service.domain.delivery import Delivery
 from service.domain.history import Doubt
 from service.domain.lanes import LaneState
 from service.domain.limits import Limits
@@ -12,7 +13,6 @@ from service.domain.outcomes import PauseReason
 from service.domain.parking import DOUBT, DOUBTFUL
 from service.importer.intake import Desk
 from service.importer.intake_control import Intake
-from service.importer.results import Delivery
 from service.importer.slots import Slots
 from service.telemetry.supervision import AGAIN
 
@@ -92,13 +92,13 @@ class Holdings:
     def set_aside(self, entity_type_id: int, reason: PauseReason) -> None:
         """Let what waits here of a type wait in its lane's queue; doubt is cleared first."""
 
-        def stays(claim: Claim[Delivery], _: float) -> bool:
+        def stays(claim: Claim, _: float) -> bool:
             return claim.event.entity_type_id != entity_type_id or _is_doubtful(claim)
 
         gone = self._desk.batcher.prune(stays)
         self._desk.lot.park(gone, str(entity_type_id), str(reason))
 
-    def again(self, batch: Batch[Delivery]) -> None:
+    def again(self, batch: Batch) -> None:
         """Let a batch wait that goes again: here, or elsewhere if its lane is closed."""
         kind, desk, reason = batch.key.entity_type_id, self._desk, None
         if desk.lanes.state(kind) is LaneState.CLOSED:
@@ -115,7 +115,7 @@ class Holdings:
             size = sum(claim.size for claim in left)
             desk.batcher.put(replace(batch, claims=left, size=size))
 
-    def struck(self, batch: Batch[Delivery], now: float) -> Iterator[Batch[Delivery]]:
+    def struck(self, batch: Batch, now: float) -> Iterator[Batch]:
         """Return each event of a batch alone that a bug has struck: one may be the reason."""
         for claim in batch.claims:
             if self._desk.claims.holds(claim):
@@ -123,7 +123,7 @@ class Holdings:
                 wait = AGAIN.delay(claim.known.struck, 1.0)
                 yield batch.part([claim], max(now + wait, claim.known.look_at))
 
-    def unparkable(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> bool:
+    def unparkable(self, claims: list[Claim], queue: str, reason: str) -> bool:
         """Keep claims that cannot wait elsewhere; tell whether their lane stands still."""
         now = self._desk.lot.clock()
         for claim in claims:
@@ -132,5 +132,5 @@ class Holdings:
         return queue != DOUBTFUL and reason in set(PauseReason)
 
 
-def _is_doubtful(claim: Claim[Delivery]) -> bool:
+def _is_doubtful(claim: Claim) -> bool:
     return claim.known.doubt is Doubt.STRONG

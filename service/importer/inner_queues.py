@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from service.domain.parking import Parking
-from service.importer.results import Delivery
+from service.domain.delivery import Parking
 
 
 class InnerQueues(Protocol):
@@ -17,7 +16,7 @@ class InnerQueues(Protocol):
     async def usable(self, queue: str) -> bool:
         """Tell whether events may wait there; the queue is made if it is missing."""
 
-    async def park(self, parkings: Sequence[Parking[Delivery]]) -> list[bool]:
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         """Publish a copy of each delivery into its queue; tell which are confirmed."""
 
     def ack_after(self, queue: str) -> float:
@@ -43,7 +42,7 @@ class NoInnerQueues:
         """Tell that nothing may wait elsewhere."""
         return False
 
-    async def park(self, parkings: Sequence[Parking[Delivery]]) -> list[bool]:
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         """Tell that nothing was parked."""
         return [False] * len(parkings)
 

@@ -8,6 +8,7 @@ from service.domain.batching import Batcher
 from service.domain.claim_making import Noted, claim_of, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat, Resolved
 from service.domain.decisions import Decision
+from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent, Malformed
 from service.domain.history import Doubt
 from service.domain.lanes import Lanes
@@ -19,7 +20,7 @@ from service.importer.background import BackgroundTasks
 from service.importer.judging import Unjudged
 from service.importer.memory import CallNotes
 from service.importer.parking_lot import ParkingLot
-from service.importer.results import Delivery, Publisher
+from service.importer.results import Publisher
 from service.importer.settlement import End, Settler
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
@@ -52,10 +53,8 @@ class Desk:
         self._metrics = metrics
         self._wake = wake
         self._notes = notes
-        self.claims: Claims[Delivery] = Claims(
-            remember=limits.remember, returned=RETURNED * limits.prefetch
-        )
-        self.batcher: Batcher[Delivery] = Batcher(limits.batch, most)
+        self.claims = Claims(remember=limits.remember, returned=RETURNED * limits.prefetch)
+        self.batcher = Batcher(limits.batch, most)
         self.settler = Settler(
             publisher=publisher,
             claims=self.claims,
@@ -114,19 +113,17 @@ class Desk:
         for each in stuck:
             self.background.start(self.settler.settle_apart(each, self._resolved))
 
-    def _is_open(self, claim: Claim[Delivery]) -> bool:
+    def _is_open(self, claim: Claim) -> bool:
         """Tell whether a claim has not wholly ended."""
         held = self.settler.held
         return self.claims.holds(claim) or any(each in held for each in claim.deliveries)
 
-    def wait(
-        self, decision: Decision[Delivery], may_go_on: Callable[[Claim[Delivery]], bool]
-    ) -> None:
+    def wait(self, decision: Decision, may_go_on: Callable[[Claim], bool]) -> None:
         """Let claims wait for items; those go on that wait for what a batch has brought."""
         now = self._notes.clock()
         for claim, until in decision.later:
             self.batcher.defer(claim, until)
-        parked: dict[tuple[str, str], list[Claim[Delivery]]] = {}
+        parked: dict[tuple[str, str], list[Claim]] = {}
         for claim, queue, reason in decision.parked:
             if self.lot.exists:
                 parked.setdefault((queue, reason), []).append(claim)
@@ -137,13 +134,13 @@ class Desk:
         self.batcher.hasten(decision.imported_types, now)
         self.batcher.hasten_deferred(may_go_on, now)
 
-    def release(self, claims: Iterable[Claim[Delivery]]) -> None:
+    def release(self, claims: Iterable[Claim]) -> None:
         """Give claims up unsettled; what is known of them is kept, their deliveries go back."""
         back = [delivery for claim in claims for delivery in self.claims.release(claim)]
         if back:
             self.background.start(self.settler.give_back(self.settler.taken(back)))
 
-    def living(self, claims: Sequence[Claim[Delivery]]) -> list[Claim[Delivery]]:
+    def living(self, claims: Sequence[Claim]) -> list[Claim]:
         """Return the claims of which a message is still ours; give the others up."""
         living = [claim for claim in claims if is_live(claim)]
         self.release([claim for claim in claims if claim not in living])
@@ -163,7 +160,7 @@ class Desk:
         reliable = known and self._notes.memory.reliable
         claim = self._claim(delivery, event, word, reliable=reliable)
         self.lot.recall(claim, delivery.stay)
-        admitted: Claim[Delivery] | Repeat | None = claim
+        admitted: Claim | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
             admitted = self.claims.admit(claim, copy=delivery.copy, word=word)
         if work.struck and not self.claims.holds(claim):
@@ -177,7 +174,7 @@ class Desk:
 
     def _claim(
         self, delivery: Delivery, event: ItemEvent, word: LastWord | None, *, reliable: bool
-    ) -> Claim[Delivery]:
+    ) -> Claim:
         limits, look_at = self._limits, 0.0
         if delivery.stay is not None:
             delivery.stay = stay = self.lot.back(event, delivery.stay)
@@ -199,20 +196,20 @@ class Desk:
         noted = Noted(word, own, look_at, memory.words.complete_since())
         return noted_claim_of(delivery, event, noted, ask=limits.ask)
 
-    def _schedule(self, claim: Claim[Delivery]) -> None:
+    def _schedule(self, claim: Claim) -> None:
         """Let a claim go its way; one that a bug keeps from that is not left to itself."""
         with contained(self._metrics, "schedule") as work:
             self._place(claim)
         if work.struck and claim not in self.batcher:
             self.background.start(self._schedule_later(claim))
 
-    async def _schedule_later(self, claim: Claim[Delivery]) -> None:
+    async def _schedule_later(self, claim: Claim) -> None:
         claim.known = claim.known.struck_by_bug()
         await asyncio.sleep(AGAIN.delay(claim.known.struck, 1.0))
         if self.claims.holds(claim):
             self._schedule(claim)
 
-    def _place(self, claim: Claim[Delivery]) -> None:
+    def _place(self, claim: Claim) -> None:
         """Let a claim join an open batch, once a look-up of it can prove anything.
 
         What must wait for that, or whose lane is closed, waits elsewhere.
@@ -234,7 +231,7 @@ class Desk:
         elif self.batcher.add(claim, now):
             self._wake()
 
-    def _is_admitted(self, claim: Claim[Delivery]) -> bool:
+    def _is_admitted(self, claim: Claim) -> bool:
         """Tell whether a claim may join a batch; what was perhaps sent is looked up first."""
         if claim.known.doubt is Doubt.STRONG:
             return True
@@ -242,12 +239,12 @@ class Desk:
         waited = any(d.stay is not None and d.stay.queue == str(kind) for d in claim.deliveries)
         return self.lanes.admits(kind, waited=waited)
 
-    def _go_on(self, waiters: Sequence[Claim[Delivery]]) -> None:
+    def _go_on(self, waiters: Sequence[Claim]) -> None:
         """Go on with what waited for a claim that waits elsewhere now."""
         for waiter in waiters:
             self._schedule(waiter)
 
-    def _resolved(self, resolved: Resolved[Delivery], outcome: Outcome) -> None:
+    def _resolved(self, resolved: Resolved, outcome: Outcome) -> None:
         """Go on with what waited for a claim that has ended."""
         for waiter in resolved.starts:
             self._schedule(waiter)
@@ -258,6 +255,6 @@ class Desk:
                     self.background.start(self.settler.settle_message(delivery, again))
 
 
-def is_live(claim: Claim[Delivery]) -> bool:
+def is_live(claim: Claim) -> bool:
     """Tell whether a message of a claim is still ours."""
     return any(delivery.live for delivery in claim.deliveries)

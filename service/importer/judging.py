@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent
 from service.importer.background import BackgroundTasks
 from service.importer.memory import CallNotes, NoMemory
-from service.importer.results import Delivery
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 

@@ -16,7 +16,6 @@ from service.domain.passes import Passes
 from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns
 from service.importer.parking_lot import ParkingLot
-from service.importer.results import Delivery
 from service.telemetry.labels import OTHER
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
@@ -149,7 +148,7 @@ class LaneControl:
         """Note that an item was imported which another event waits for."""
         self._passes.hasten(LINKS, self._clock())
 
-    def parked(self, claim: Claim[Delivery], reason: str) -> None:
+    def parked(self, claim: Claim, reason: str) -> None:
         """Note that a claim waits elsewhere now; a doubtful one can be asked for from a time."""
         self.signs.parked(claim, reason, self._clock())
         if reason == DOUBT:

@@ -7,7 +7,6 @@ from service.domain.claims import Claim
 from service.domain.lanes import ClosedLane
 from service.domain.oldest_waiting import OldestWaiting
 from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
-from service.importer.results import Delivery
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 
@@ -26,7 +25,7 @@ class LaneSigns:
         self._aged: set[str] = set()
         self._shown_at = now
 
-    def parked(self, claim: Claim[Delivery], reason: str, now: float) -> None:
+    def parked(self, claim: Claim, reason: str, now: float) -> None:
         """Note that the messages of a claim wait elsewhere now."""
         queue = _QUEUES.get(reason, str(claim.event.entity_type_id))
         for delivery in claim.deliveries:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from service.domain.bounded_memory import Remembered
 from service.domain.claims import Claim, Claims
@@ -15,7 +14,6 @@ from service.domain.witnessing import Seen
 from service.importer.lookup import Lookup
 from service.importer.memory import CallNotes
 
-D = TypeVar("D")
 MAX_ASKED = 50
 """References in one look-up: its answer fits on one page."""
 MAX_TYPES = 256
@@ -28,13 +26,13 @@ LEAST = 1000
 
 
 @dataclass(slots=True)
-class Open(Generic[D]):
+class Open:
     """A claim of which not every item is known.
 
     `last`: the references that it is asked for a last time, because it has waited long enough.
     """
 
-    claim: Claim[D]
+    claim: Claim
     missing: list[Reference]
     last: list[Reference]
 
@@ -48,7 +46,7 @@ class Asked:
     fault: Fault | None = None
 
 
-class ItemNumbers(Generic[D]):
+class ItemNumbers:
     """The numbers of items that events refer to; of several items of one the lowest counts.
 
     At most one call for a referred type and a batch. What was asked for in vain is asked for
@@ -57,9 +55,7 @@ class ItemNumbers(Generic[D]):
     a load of new items, what they refer to is mostly in the same load.
     """
 
-    def __init__(
-        self, *, portal: Lookup, claims: Claims[D], rules: Rules, notes: CallNotes
-    ) -> None:
+    def __init__(self, *, portal: Lookup, claims: Claims, rules: Rules, notes: CallNotes) -> None:
         """Ask the portal, by the rules; what was imported is known from claims and notes."""
         self._portal, self._claims, self._notes = portal, claims, notes
         self._gap = self._again_gap = rules.links_gap
@@ -108,7 +104,7 @@ class ItemNumbers(Generic[D]):
             self.set_back_at = at
             self._forget_all()
 
-    async def ask(self, waiting: Sequence[Open[D]]) -> Asked:
+    async def ask(self, waiting: Sequence[Open]) -> Asked:
         """Ask for what is missing and not in flight: one call for each type at most."""
         asked = Asked()
         last = {reference for each in waiting for reference in each.last}

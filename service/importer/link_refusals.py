@@ -1,7 +1,6 @@
 """Looks the items up once more that a refused event refers to: a number may be wrong by now."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
 
 from service.domain.claims import Claim
 from service.domain.decisions import Decision, Rules
@@ -13,7 +12,6 @@ from service.importer.link_failures import CODES
 from service.importer.link_numbers import MAX_ASKED, ItemNumbers, by_type
 from service.importer.memory import CallNotes
 
-D = TypeVar("D")
 NOT_THE_LINKS = frozenset(
     {
         *CODES,
@@ -30,14 +28,14 @@ NOT_THE_LINKS = frozenset(
 """Codes of refusals that no wrong item number can bring about."""
 
 
-class LinkRefusals(Generic[D]):
+class LinkRefusals:
     """Gives an event whose item numbers were wrong another try, once."""
 
-    def __init__(self, numbers: ItemNumbers[D], rules: Rules, notes: CallNotes) -> None:
+    def __init__(self, numbers: ItemNumbers, rules: Rules, notes: CallNotes) -> None:
         """Look numbers up, and forget those that are wrong."""
         self._numbers, self._rules, self._notes = numbers, rules, notes
 
-    async def look_again(self, decision: Decision[D]) -> Decision[D]:
+    async def look_again(self, decision: Decision) -> Decision:
         """Return a decision without the ends of events that were sent with wrong numbers."""
         suspects = [claim for claim, end in decision.ended if _may_be_the_links(claim, end)]
         if not suspects:
@@ -54,7 +52,7 @@ class LinkRefusals(Generic[D]):
         anew = [c for c in suspects if not wrong.isdisjoint(references(c.event.links))]
         return _anew(anew, decision, now)
 
-    async def _wrong(self, suspects: Sequence[Claim[D]]) -> set[Reference]:
+    async def _wrong(self, suspects: Sequence[Claim]) -> set[Reference]:
         """Return the references whose items are gone, or have other numbers than were sent."""
         sent = {each: item_id for claim in suspects for each, item_id in _sent(claim)}
         wrong: set[Reference] = set()
@@ -70,7 +68,7 @@ class LinkRefusals(Generic[D]):
         return wrong
 
 
-def _may_be_the_links(claim: Claim[D], end: Outcome) -> bool:
+def _may_be_the_links(claim: Claim, end: Outcome) -> bool:
     """Tell whether an event ended by a refusal that a wrong item number may have brought about."""
     links = claim.known.links
     return (
@@ -83,14 +81,14 @@ def _may_be_the_links(claim: Claim[D], end: Outcome) -> bool:
     )
 
 
-def _sent(claim: Claim[D]) -> Iterator[tuple[Reference, int]]:
+def _sent(claim: Claim) -> Iterator[tuple[Reference, int]]:
     """Yield each reference of a claim with the number that was sent for it."""
     for name, value in (claim.known.links.values or {}).items():
         numbers = value if isinstance(value, list) else [value]
         yield from zip(several_of(claim.event.links[name]), numbers, strict=True)
 
 
-def _anew(claims: Sequence[Claim[D]], decision: Decision[D], due: float) -> Decision[D]:
+def _anew(claims: Sequence[Claim], decision: Decision, due: float) -> Decision:
     """Let refused claims be resolved anew, from a time on."""
     for claim in claims:
         claim.known = claim.known.anew()

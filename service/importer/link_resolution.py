@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Generic, TypeVar
 
 from service.domain.batching import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
@@ -22,7 +21,6 @@ from service.importer.lookup import Lookup
 from service.importer.memory import CallNotes
 from service.telemetry.metrics import Metrics
 
-D = TypeVar("D")
 MAX_LOOKED_AT = 20
 """References of one claim that are looked at after each batch."""
 HERE_SECONDS = 5.0
@@ -30,22 +28,22 @@ HERE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared(Generic[D]):
+class Prepared:
     """What of a batch may be sent, and what a failed look-up keeps back, with why."""
 
-    ready: Batch[D] | None
-    kept: Batch[D] | None = None
+    ready: Batch | None
+    kept: Batch | None = None
     fault: Fault | None = None
 
 
-class LinkResolution(Generic[D]):
+class LinkResolution:
     """Resolves the links of a batch: from memory, from what is in flight, else by asking."""
 
     def __init__(
         self,
         *,
         portal: Lookup,
-        claims: Claims[D],
+        claims: Claims,
         rules: Rules,
         metrics: Metrics,
         notes: CallNotes,
@@ -64,7 +62,7 @@ class LinkResolution(Generic[D]):
         self._clock, self._open_seconds = notes.clock, open_seconds
         self._waits = LinkWaits()
 
-    async def prepare(self, batch: Batch[D], decision: Decision[D]) -> Prepared[D]:
+    async def prepare(self, batch: Batch, decision: Decision) -> Prepared:
         """Return what of a batch may be sent.
 
         The rest is put into the decision: it ends, joins a batch later, or waits elsewhere.
@@ -73,13 +71,13 @@ class LinkResolution(Generic[D]):
             return Prepared(batch)
         self._numbers.heed_set_back()
         left = [claim for claim in batch.claims if not self._is_impossible(claim, decision)]
-        waiting: list[Open[D]] = []
+        waiting: list[Open] = []
         for claim in left:
             await asyncio.sleep(0)  # Hundreds of references take long, and others want a turn.
             opened = self._opened(claim)
             waiting += [] if opened is None else [opened]
         asked = await self._numbers.ask(waiting)
-        kept: list[Claim[D]] = []
+        kept: list[Claim] = []
         for each in waiting:
             await asyncio.sleep(0)
             kept += [] if self._judged(each, asked, decision) else [each.claim]
@@ -98,7 +96,7 @@ class LinkResolution(Generic[D]):
             asked.fault,
         )
 
-    async def after(self, decision: Decision[D]) -> Decision[D]:
+    async def after(self, decision: Decision) -> Decision:
         """Return what follows for a batch, once numbers that the portal refused are looked up."""
         decision = await self._refusals.look_again(decision)
         for claim, outcome in decision.ended:
@@ -115,20 +113,20 @@ class LinkResolution(Generic[D]):
         self._metrics.links_waiting.set(len(self._waits))
         return decision
 
-    def wakes(self, ended: Iterable[tuple[Claim[D], Outcome]]) -> bool:
+    def wakes(self, ended: Iterable[tuple[Claim, Outcome]]) -> bool:
         """Tell whether an item is in the CRM now that something waits for."""
         return any(
             isinstance(outcome, Imported) and self._waits.is_awaited(claim.event.identity)
             for claim, outcome in ended
         )
 
-    def may_go_on(self, claim: Claim[D]) -> bool:
+    def may_go_on(self, claim: Claim) -> bool:
         """Tell whether an item is known now that a claim has waited for here."""
         links = claim.known.links
         some = islice(links.awaits, MAX_LOOKED_AT)
         return links.here_since is not None and any(map(self._is_known, some))
 
-    def _may_fill_up(self, batch: Batch[D]) -> bool:
+    def _may_fill_up(self, batch: Batch) -> bool:
         """Tell whether others may take the places in a batch that are free now.
 
         Only where more wait than fit into a batch, and nothing is being found out by this one.
@@ -140,7 +138,7 @@ class LinkResolution(Generic[D]):
     def _is_known(self, reference: Reference) -> bool:
         return self._numbers.of(reference) is not None
 
-    def _is_impossible(self, claim: Claim[D], decision: Decision[D]) -> bool:
+    def _is_impossible(self, claim: Claim, decision: Decision) -> bool:
         """End a claim that refers to what nobody can find."""
         for name, each in _named(claim.event):
             if each.external_id is None:
@@ -148,7 +146,7 @@ class LinkResolution(Generic[D]):
                 return True
         return False
 
-    def _opened(self, claim: Claim[D]) -> Open[D] | None:
+    def _opened(self, claim: Claim) -> Open | None:
         """Resolve a claim from memory, or return it with what is missing."""
         links, set_back_at = claim.known.links, self._numbers.set_back_at
         stale = set_back_at is not None and links.at < set_back_at
@@ -161,12 +159,12 @@ class LinkResolution(Generic[D]):
         self._count_waiting(claim, absent)
         return Open(claim, absent, self._asked_last(claim, absent))
 
-    def _missing(self, claim: Claim[D]) -> list[Reference]:
+    def _missing(self, claim: Claim) -> list[Reference]:
         every = references(claim.event.links)
         known = dict.fromkeys(filter(self._is_known, every), 0)
         return missing(claim.event.links, known)
 
-    def _resolve(self, claim: Claim[D], asked: Collection[Reference]) -> None:
+    def _resolve(self, claim: Claim, asked: Collection[Reference]) -> None:
         """Note the numbers of all items that a claim refers to."""
         links = claim.known.links
         for each in dict.fromkeys(references(claim.event.links)):
@@ -175,13 +173,13 @@ class LinkResolution(Generic[D]):
         claim.known = claim.known.with_links(links.resolved(self._values(claim), time.time()))
         self._waits.end(claim.event.identity)
 
-    def _values(self, claim: Claim[D]) -> Mapping[str, int | list[int]] | None:
+    def _values(self, claim: Claim) -> Mapping[str, int | list[int]] | None:
         """Return what the links of a claim become; None while an item is not known."""
         every = references(claim.event.links)
         items = {each: number for each in every if (number := self._numbers.of(each)) is not None}
         return None if missing(claim.event.links, items) else resolved(claim.event.links, items)
 
-    def _count_waiting(self, claim: Claim[D], absent: Sequence[Reference]) -> None:
+    def _count_waiting(self, claim: Claim, absent: Sequence[Reference]) -> None:
         """Count the time that a claim has waited; only while all that it needs might come."""
         links, event = claim.known.links, claim.event
         types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
@@ -197,7 +195,7 @@ class LinkResolution(Generic[D]):
             since = 0.0
         claim.known = claim.known.with_links(links.lacking(since))
 
-    def _asked_last(self, claim: Claim[D], absent: Sequence[Reference]) -> list[Reference]:
+    def _asked_last(self, claim: Claim, absent: Sequence[Reference]) -> list[Reference]:
         """Return what a claim that has waited long enough was not asked for since then."""
         if claim.known.links.waited < self._wait_seconds:
             return []
@@ -206,7 +204,7 @@ class LinkResolution(Generic[D]):
         claim.known = claim.known.with_links(links.overdue(at))
         return [each for each in absent if (self._numbers.asked_at(each) or 0.0) < at]
 
-    def _judged(self, each: Open[D], asked: Asked, decision: Decision[D]) -> bool:
+    def _judged(self, each: Open, asked: Asked, decision: Decision) -> bool:
         """Say what follows for a claim; False where a failed look-up keeps it back."""
         claim, absent = each.claim, self._missing(each.claim)
         if not absent:
@@ -234,10 +232,10 @@ class LinkResolution(Generic[D]):
 
     def _wait(
         self,
-        claim: Claim[D],
+        claim: Claim,
         absent: Sequence[Reference],
         unasked: Sequence[Reference],
-        decision: Decision[D],
+        decision: Decision,
     ) -> None:
         """Let a claim wait: here, while that is short and there is room, else in its queue."""
         links, now = claim.known.links, self._clock()
@@ -253,15 +251,13 @@ class LinkResolution(Generic[D]):
         else:
             decision.parked.append((claim, LINKS, LINK))
 
-    def _time_out(
-        self, claim: Claim[D], absent: Sequence[Reference], decision: Decision[D]
-    ) -> None:
+    def _time_out(self, claim: Claim, absent: Sequence[Reference], decision: Decision) -> None:
         name = next(name for name, each in _named(claim.event) if each in absent)
         circle = self._waits.circle(claim.event.identity)
         found = NotFound(name, absent, self._wait_seconds, circle)
         self._fail(claim, not_found(found), "timed_out", decision)
 
-    def _fail(self, claim: Claim[D], why: Failed, how: str, decision: Decision[D]) -> None:
+    def _fail(self, claim: Claim, why: Failed, how: str, decision: Decision) -> None:
         self._metrics.links.labels(how).inc()
         decision.ended.append((claim, why))
 
@@ -270,7 +266,7 @@ class LinkResolution(Generic[D]):
         return not self._waits.knows(reference.identity)
 
 
-def to_send(claim: Claim[D]) -> ItemEvent:
+def to_send(claim: Claim) -> ItemEvent:
     """Return the event of a claim with the fields that its links have become."""
     values = claim.known.links.values
     return replace(claim.event, linked=members(values)) if values else claim.event

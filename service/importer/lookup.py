@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from service.domain.claims import Claim, Claims
 from service.domain.codes import is_bad_request, is_refused_for_good
@@ -22,7 +22,6 @@ from service.domain.owning import Owned, Owners
 from service.domain.witnessing import Oneself, Seen, Shown, Witness, Witnesses
 from service.telemetry.metrics import Metrics
 
-D = TypeVar("D")
 Items = Mapping[ExternalId, Sequence[Seen]]
 UNKNOWN_FATE = Failed(
     FailureKind.AMBIGUOUS,
@@ -58,7 +57,7 @@ class Clocks:
 
 
 @dataclass(slots=True)
-class _Asked(Generic[D]):
+class _Asked:
     """What one look-up has brought: the item of each claim that has one, and all it has shown.
 
     `at`: loop time at which it left.
@@ -66,15 +65,15 @@ class _Asked(Generic[D]):
 
     at: float
     shown: Shown
-    found: dict[Claim[D], int] = field(default_factory=dict)
+    found: dict[Claim, int] = field(default_factory=dict)
 
-    def proves(self, claim: Claim[D]) -> bool:
+    def proves(self, claim: Claim) -> bool:
         """Tell whether the claim's item would have been shown, if it existed."""
         sure = claim.known.doubt is Doubt.STRONG
         return all(self.shown.proves(event, sure=sure) for event in claim.perhaps_sent())
 
 
-class Recovery(Generic[D]):
+class Recovery:
     """Looks doubtful events up, believing "absent" only where a witness is shown.
 
     Everything is judged by one look-up: what an earlier one showed may be hidden by now.
@@ -84,7 +83,7 @@ class Recovery(Generic[D]):
         self,
         *,
         portal: Lookup,
-        claims: Claims[D],
+        claims: Claims,
         rules: Rules,
         metrics: Metrics,
         clocks: Clocks,
@@ -112,12 +111,12 @@ class Recovery(Generic[D]):
             self._witnesses.made(event, item_id, self._clocks.now())
         return True
 
-    async def clear(self, claims: Sequence[Claim[D]], *, tries: int) -> Cleared[D]:
+    async def clear(self, claims: Sequence[Claim], *, tries: int) -> Cleared:
         """Look the doubtful among the claims up; raises CallFailed when that fails.
 
         `tries` counts the look-ups of these claims that have failed already.
         """
-        cleared: Cleared[D] = Cleared()
+        cleared = Cleared()
         askable = [c for c in claims if c.known.doubt and c.event.external_id is not None]
         try:
             asked = await self._ask(askable, tries)
@@ -130,7 +129,7 @@ class Recovery(Generic[D]):
             return Cleared(absent=_known_absent(claims))
         return cleared
 
-    def _judge(self, claim: Claim[D], asked: "_Asked[D]", cleared: Cleared[D]) -> None:
+    def _judge(self, claim: Claim, asked: "_Asked", cleared: Cleared) -> None:
         """Say what follows for one claim."""
         known, external = claim.known, claim.event.external_id
         if known.doubt is Doubt.NONE:
@@ -147,9 +146,9 @@ class Recovery(Generic[D]):
         else:
             self._wait(claim, cleared)
 
-    async def _ask(self, claims: Sequence[Claim[D]], tries: int) -> "_Asked[D]":
+    async def _ask(self, claims: Sequence[Claim], tries: int) -> "_Asked":
         """Ask the portal for the items of the claims, and for witnesses of the same kind."""
-        asked = _Asked[D](self._clocks.now(), Shown(self._witnesses))
+        asked = _Asked(self._clocks.now(), Shown(self._witnesses))
         if not claims:
             return asked
         witnesses = self._witnesses.to_ask(each for c in claims for each in c.perhaps_sent())
@@ -172,15 +171,13 @@ class Recovery(Generic[D]):
                 await self._give_up_or_raise(failed, tries)
         return asked
 
-    def _see_witnesses(
-        self, witnesses: Sequence[Witness], items: Items, asked: "_Asked[D]"
-    ) -> None:
+    def _see_witnesses(self, witnesses: Sequence[Witness], items: Items, asked: "_Asked") -> None:
         for witness in witnesses:
             for seen in items.get(witness.external_id, ()) if witness.external_id else ():
                 if seen.item_id == witness.item_id:
                     asked.shown.add(witness, seen.has, self._clocks.now())
 
-    def _see_items(self, claims: Sequence[Claim[D]], items: Items, asked: "_Asked[D]") -> None:
+    def _see_items(self, claims: Sequence[Claim], items: Items, asked: "_Asked") -> None:
         """Find the item of each claim; an item settles at most one event."""
         for claim in claims:
             event = claim.event
@@ -229,13 +226,13 @@ class Recovery(Generic[D]):
         if not (is_refused_for_good(fault) or tired):
             raise failed
 
-    def _reconciled(self, claim: Claim[D], item_id: int) -> Imported:
+    def _reconciled(self, claim: Claim, item_id: int) -> Imported:
         self._metrics.reconciled.labels("yes").inc()
         known = claim.known
         earlier = known.attempts == 0 and (known.earlier or known.doubt is Doubt.WEAK)
         return Imported(item_id, reconciled=True, duplicate=earlier)
 
-    def _believe_absent(self, claim: Claim[D], cleared: Cleared[D]) -> None:
+    def _believe_absent(self, claim: Claim, cleared: Cleared) -> None:
         known = claim.known
         if known.doubt is Doubt.STRONG and not known.absent_once:
             claim.known = known.absent()
@@ -248,7 +245,7 @@ class Recovery(Generic[D]):
         claim.known = known.surely_absent()
         cleared.absent.append(claim)
 
-    def _wait(self, claim: Claim[D], cleared: Cleared[D]) -> None:
+    def _wait(self, claim: Claim, cleared: Cleared) -> None:
         """Let an event wait for a proof, for so long as the rules say."""
         begins = not (claim.known.asked or claim.known.doubt_waited)
         open_seconds = self._clocks.open_seconds(claim.event.entity_type_id)
@@ -264,7 +261,7 @@ class Recovery(Generic[D]):
             )
         cleared.waiting.append(claim)
 
-    def _cannot_tell(self, claim: Claim[D], cleared: Cleared[D]) -> None:
+    def _cannot_tell(self, claim: Claim, cleared: Cleared) -> None:
         known = claim.known
         refused = known.refusal is not None
         if known.doubt is Doubt.STRONG and (refused or not self._rules.resend):
@@ -275,7 +272,7 @@ class Recovery(Generic[D]):
         cleared.absent.append(claim)
 
 
-def _known_absent(claims: Sequence[Claim[D]]) -> list[Claim[D]]:
+def _known_absent(claims: Sequence[Claim]) -> list[Claim]:
     for claim in claims:
         claim.known = claim.known.surely_absent()
     return list(claims)

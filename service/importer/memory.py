@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
@@ -12,7 +12,6 @@ from service.domain.history import Doubt
 from service.domain.last_words import LastWord, LastWords, Word, event_digest, word_on
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
-D = TypeVar("D")
 LATER = 0.001
 """Seconds by which a word comes after the one that it takes the place of."""
 
@@ -98,7 +97,7 @@ class CallNotes:
         """
         return self.clock() + min(max(at - time.time(), 0.0), self._proof)
 
-    async def before(self, batch: Batch[D]) -> list[Claim[D]]:
+    async def before(self, batch: Batch) -> list[Claim]:
         """Note that a batch is about to leave; return the claims that must not go with it.
 
         Another process may be calling with them, or has imported them meanwhile: the earlier
@@ -123,7 +122,7 @@ class CallNotes:
         return [claim for claim, _ in withdrawn]
 
     async def after(
-        self, called: Iterable[Claim[D]], decision: Decision[D], *, at: float | None = None
+        self, called: Iterable[Claim], decision: Decision, *, at: float | None = None
     ) -> None:
         """Note what became of the claims of a call that left at a time, and of those looked up.
 
@@ -171,7 +170,7 @@ class CallNotes:
 
 
 def _ended(
-    claim: Claim[D], outcome: Outcome, now: float, writer: int, *, called_at: float
+    claim: Claim, outcome: Outcome, now: float, writer: int, *, called_at: float
 ) -> LastWord:
     """Return the word on an event that has ended."""
     match outcome:

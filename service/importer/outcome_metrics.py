@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.recent_events import Ended, History
-from service.importer.results import Delivery
 from service.telemetry.labels import OUTCOMES
 from service.telemetry.metrics import Metrics
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from service.domain.claims import Claim, Claims
+from service.domain.delivery import Delivery, Parking
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt
 from service.domain.outcomes import PauseReason
-from service.domain.parking import DOUBT, LINK, Parking, Stay
+from service.domain.parking import DOUBT, LINK, Stay
 from service.domain.retry import broker_delay
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues, NoInnerQueues
-from service.importer.results import Delivery
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
@@ -24,7 +24,7 @@ RECONNECT_SECONDS = 0.5
 ANSWERED = 0.001
 """Seconds waited at least once a look-up was answered: from then on the waiting counts."""
 
-GoOn = Callable[[Sequence[Claim[Delivery]]], None]
+GoOn = Callable[[Sequence[Claim]], None]
 
 
 class ParkingLot:
@@ -38,7 +38,7 @@ class ParkingLot:
     def __init__(
         self,
         *,
-        claims: Claims[Delivery],
+        claims: Claims,
         settler: Settler,
         background: BackgroundTasks,
         metrics: Metrics,
@@ -47,27 +47,27 @@ class ParkingLot:
     ) -> None:
         """Park nothing until there are queues."""
         self.queues: InnerQueues = NoInnerQueues()
-        self.unparkable: Callable[[list[Claim[Delivery]], str, str], None] = _nowhere
+        self.unparkable: Callable[[list[Claim], str, str], None] = _nowhere
         self.open_seconds: Callable[[int], float] = _none
         self.open_since: Callable[[int, float], float] = _none_since
         self.connected: Callable[[], bool] = lambda: True
         self.reasons: dict[str, str] = {}
         """Why events wait in each queue, as far as this process has seen one."""
-        self.on_parked: Callable[[Claim[Delivery], str], None] = _untold
+        self.on_parked: Callable[[Claim, str], None] = _untold
         self._claims = claims
         self._settler = settler
         self._background = background
         self._metrics = metrics
         self.clock = clock
         self._go_on = go_on
-        self._leaving: set[Claim[Delivery]] = set()
+        self._leaving: set[Claim] = set()
 
     @property
     def exists(self) -> bool:
         """Whether events may wait elsewhere at all."""
         return not isinstance(self.queues, NoInnerQueues)
 
-    def __contains__(self, claim: Claim[Delivery]) -> bool:
+    def __contains__(self, claim: Claim) -> bool:
         """Tell whether a claim is being parked."""
         return claim in self._leaving
 
@@ -81,12 +81,12 @@ class ParkingLot:
         more = self.open_since(event.entity_type_id, self._parked_at(stay))
         return replace(stay, waited=stay.waited + more)
 
-    def recall(self, claim: Claim[Delivery], stay: Stay | None) -> None:
+    def recall(self, claim: Claim, stay: Stay | None) -> None:
         """Take over that an event was refused before its lane closed: others may pass now."""
         if stay is not None and stay.attempts and stay.reason in set(PauseReason):
             claim.known = claim.known.refused(self._parked_at(stay))
 
-    def worth(self, claim: Claim[Delivery], until: float) -> bool:
+    def worth(self, claim: Claim, until: float) -> bool:
         """Tell whether a doubtful claim that waits until a time is better off elsewhere.
 
         What this process has sent itself is looked up here: how its call broke tells whose fault
@@ -96,7 +96,7 @@ class ParkingLot:
             return False
         return until - self.clock() > LONG_SECONDS
 
-    def park(self, claims: Iterable[Claim[Delivery]], queue: str, reason: str) -> None:
+    def park(self, claims: Iterable[Claim], queue: str, reason: str) -> None:
         """Let claims wait in a queue, for a reason."""
         going = [claim for claim in claims if claim not in self._leaving]
         if going:
@@ -104,7 +104,7 @@ class ParkingLot:
             self.reasons[queue] = reason
             self._background.start(self._park(going, queue, reason))
 
-    async def _park(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> None:
+    async def _park(self, claims: list[Claim], queue: str, reason: str) -> None:
         tries, bugs, confirmed = 0, 0, set[Delivery]()
         try:
             while claims := self._still_ours(claims):
@@ -124,7 +124,7 @@ class ParkingLot:
             self._leaving.difference_update(claims)
 
     async def _try(
-        self, claims: list[Claim[Delivery]], queue: str, reason: str, confirmed: set[Delivery]
+        self, claims: list[Claim], queue: str, reason: str, confirmed: set[Delivery]
     ) -> None:
         """Let go of what a queue has confirmed; of all, where it cannot be used."""
         if not await self.queues.usable(queue) and self.connected():
@@ -135,12 +135,12 @@ class ParkingLot:
         await self._until(self.queues.ack_after(queue))
         await self._let_go(claims, confirmed, reason)
 
-    def _still_ours(self, claims: Iterable[Claim[Delivery]]) -> list[Claim[Delivery]]:
+    def _still_ours(self, claims: Iterable[Claim]) -> list[Claim]:
         return [c for c in claims if self._claims.holds(c) and c in self._leaving]
 
     async def _publish(
         self,
-        claims: Sequence[Claim[Delivery]],
+        claims: Sequence[Claim],
         queue: str,
         reason: str,
         confirmed: set[Delivery],
@@ -164,7 +164,7 @@ class ParkingLot:
             await asyncio.sleep(left)
 
     async def _let_go(
-        self, claims: Sequence[Claim[Delivery]], confirmed: set[Delivery], reason: str
+        self, claims: Sequence[Claim], confirmed: set[Delivery], reason: str
     ) -> None:
         """End the claims of which every message that is still ours waits elsewhere now."""
         gone: list[Delivery] = []
@@ -189,7 +189,7 @@ class ParkingLot:
         for delivery in gone:
             await delivery.flush()
 
-    def _give_up(self, claim: Claim[Delivery]) -> None:
+    def _give_up(self, claim: Claim) -> None:
         """Keep what is known of a claim whose messages went back: they come again from there."""
         self._leaving.discard(claim)
         back = self._settler.taken(self._claims.release(claim))
@@ -199,9 +199,7 @@ class ParkingLot:
         """Return the loop time at which a message was parked."""
         return self.clock() - max(0.0, time.time() - stay.parked_at)
 
-    def _parking(
-        self, claim: Claim[Delivery], delivery: Delivery, queue: str, reason: str
-    ) -> Parking[Delivery]:
+    def _parking(self, claim: Claim, delivery: Delivery, queue: str, reason: str) -> Parking:
         known, sent, waited = claim.known, None, 0.0
         if known.doubt is Doubt.STRONG:
             sent = time.time() + max(0.0, known.look_at - self.clock())
@@ -213,7 +211,7 @@ class ParkingLot:
         return Parking(delivery, queue, reason, waited, sent, known.attempts)
 
 
-def _nowhere(_: list[Claim[Delivery]], __: str, ___: str) -> None:
+def _nowhere(_: list[Claim], __: str, ___: str) -> None:
     """Do nothing: nobody listens yet."""
 
 
@@ -225,5 +223,5 @@ def _none_since(_: int, __: float) -> float:
     return 0.0
 
 
-def _untold(_: Claim[Delivery], __: str) -> None:
+def _untold(_: Claim, __: str) -> None:
     """Do nothing: nobody listens yet."""

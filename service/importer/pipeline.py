@@ -8,6 +8,7 @@ from service.domain.batching import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
+from service.domain.delivery import Delivery
 from service.domain.limits import Limits, Load
 from service.domain.outcomes import PauseReason
 from service.importer.batch_import import Importer
@@ -20,7 +21,7 @@ from service.importer.intake_control import Intake, IntakeControl
 from service.importer.lane_control import LaneControl
 from service.importer.memory import CallNotes
 from service.importer.portal import Portal
-from service.importer.results import Delivery, Publisher
+from service.importer.results import Publisher
 from service.importer.slots import Slots
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained, endless
@@ -96,7 +97,7 @@ class Pipeline:
             room=self._holdings,
             metrics=self._metrics,
         )
-        evidence: Evidence[Delivery] = Evidence(self.breaker, self.lane_control, self._clock)
+        evidence = Evidence(self.breaker, self.lane_control, self._clock)
         self._importer = Importer(
             portal=self._portal,
             claims=self.claims,
@@ -152,9 +153,8 @@ class Pipeline:
             intake_control = tasks.create_task(
                 endless(self._intake_control.run, "warden", self._metrics), name="warden"
             )
-            lanes = tasks.create_task(
-                endless(self.lane_control.run, "lanes", self._metrics), name="lanes"
-            )
+            lanes_run = endless(self.lane_control.run, "lanes", self._metrics)
+            lanes = tasks.create_task(lanes_run, name="lanes")
             bugs = 0
             while not self.stopping:
                 with contained(self._metrics, "loop") as step:
@@ -204,11 +204,11 @@ class Pipeline:
         self._paced_until = now + seconds
         return seconds > 0
 
-    def _may_send(self, batch: Batch[Delivery]) -> bool:
+    def _may_send(self, batch: Batch) -> bool:
         """Tell, just before a call, whether the broker is there and the messages still ours."""
         return self._intake.fit() and all(map(is_live, batch.claims))
 
-    def _launch(self, batch: Batch[Delivery], now: float) -> None:
+    def _launch(self, batch: Batch, now: float) -> None:
         batch.claims = self._desk.living(batch.claims)
         if not batch.claims:
             return
@@ -226,9 +226,9 @@ class Pipeline:
             self._next_start = self._clock() + ARRIVAL_SECONDS
         self._wake.set()
 
-    async def _process(self, batch: Batch[Delivery]) -> None:
+    async def _process(self, batch: Batch) -> None:
         """Carry one batch to what follows."""
-        decision: Decision[Delivery] | None = None
+        decision: Decision | None = None
         with (
             contained(self._metrics, "batch"),
             self.tracer.batch([claim.event for claim in batch.claims]),
@@ -248,14 +248,14 @@ class Pipeline:
             for alone in self._holdings.struck(batch, self._clock()):
                 self._again(alone)
 
-    def _again(self, batch: Batch[Delivery]) -> None:
+    def _again(self, batch: Batch) -> None:
         with contained(self._metrics, "again"):
             if self._intake_control.shut:
                 self._desk.release(batch.claims)
             else:
                 self._holdings.again(batch)
 
-    def _unparkable(self, claims: list[Claim[Delivery]], queue: str, reason: str) -> None:
+    def _unparkable(self, claims: list[Claim], queue: str, reason: str) -> None:
         """Keep what cannot wait elsewhere; of a closed lane that stops everything."""
         if self._holdings.unparkable(claims, queue, reason):
             kind = claims[0].event.entity_type_id

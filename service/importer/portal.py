@@ -1,7 +1,7 @@
 """Says what the importer needs of the portal."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from service.domain.batching import Batch
 from service.domain.events import BatchKey, ItemEvent
@@ -9,7 +9,6 @@ from service.domain.outcomes import Accepted, CallKind, Fault, PauseReason, Repo
 from service.importer.field_check import Describing
 from service.importer.lookup import Lookup
 
-D = TypeVar("D")
 NEVER_RAN = frozenset(
     {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}
 )
@@ -31,7 +30,7 @@ class Portal(Lookup, Describing, Protocol):
         """Return how many items of a type one call should carry, at most `most`."""
 
 
-def shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
+def shown(batch: Batch, fault: Fault) -> dict[str, object]:
     """Return what the log tells of a failed call; the portal's own words stay out."""
     return {
         "batch_id": batch.claims[0].known.batch_id,
@@ -44,7 +43,7 @@ def shown(batch: Batch[D], fault: Fault) -> dict[str, object]:
     }
 
 
-def answered(batch: Batch[D], report: Report) -> dict[str, object]:
+def answered(batch: Batch, report: Report) -> dict[str, object]:
     """Return what the log tells of an answered call."""
     return {
         "batch_id": batch.claims[0].known.batch_id,

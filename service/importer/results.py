@@ -5,33 +5,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.domain.bounded_memory import Remembered
-from service.domain.claim_making import Handed
-from service.domain.claims import Claim, Settlement, message_digest
+from service.domain.claims import Claim, message_digest
+from service.domain.delivery import Delivery, Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.history import History
 from service.domain.outcomes import Failed, Outcome
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import struck
-
-
-class Delivery(Handed, Protocol):
-    """One message handed over and not settled."""
-
-    event: ItemEvent | Malformed
-    born_at: float
-
-    @property
-    def live(self) -> bool:
-        """Whether it can still be acknowledged."""
-
-    def ack(self) -> None:
-        """Acknowledge it with the next `flush`."""
-
-    async def flush(self) -> None:
-        """Send what was acknowledged on its channel; never raises."""
-
-    async def give_back(self) -> None:
-        """Return it to its queue; never raises."""
 
 
 class Publisher(Protocol):
@@ -44,15 +24,15 @@ class Publisher(Protocol):
     async def ready(self) -> None:
         """Return when there is a connection to publish on."""
 
-    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list["Confirmed"]:
+    async def results(self, settlements: Sequence[Settlement]) -> list["Confirmed"]:
         """Publish result events."""
 
-    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list["Confirmed"]:
+    async def dead_letters(self, settlements: Sequence[Settlement]) -> list["Confirmed"]:
         """Publish the originals of failed events."""
 
 
 Confirmed = bool | Exception
-Publish = Callable[[Sequence[Settlement[Delivery]]], Awaitable[list[Confirmed]]]
+Publish = Callable[[Sequence[Settlement]], Awaitable[list[Confirmed]]]
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +44,7 @@ class Ending:
 
     event: ItemEvent | Malformed
     outcome: Outcome
-    claim: Claim[Delivery] | None
+    claim: Claim | None
     alone: History = field(default_factory=History)
     struck: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
@@ -84,7 +64,7 @@ class Ending:
     def done(self) -> bool:
         return self.known.told and (self.known.buried or not isinstance(self.outcome, Failed))
 
-    def settlement(self) -> Settlement[Delivery]:
+    def settlement(self) -> Settlement:
         known = self.known
         return Settlement(
             self.event,
@@ -110,7 +90,7 @@ class Outlet:
         """Return when there is a connection to publish on."""
         await self._publisher.ready()
 
-    def of_claim(self, claim: Claim[Delivery], outcome: Outcome) -> Ending:
+    def of_claim(self, claim: Claim, outcome: Outcome) -> Ending:
         """Return the outcome of a claim, to be put out; what is out already stays so."""
         return Ending(claim.event, outcome, claim)
 

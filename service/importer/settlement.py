@@ -6,18 +6,19 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.claims import Claim, Claims, Resolved, message_digest
+from service.domain.delivery import Delivery
 from service.domain.outcomes import Outcome
 from service.domain.retry import broker_delay
 from service.importer.outcome_metrics import Reckoner
-from service.importer.results import Delivery, Ending, Outlet, Publisher
+from service.importer.results import Ending, Outlet, Publisher
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
 log = logging.getLogger(__name__)
 
 
-End = tuple[Claim[Delivery], Outcome]
-Resolve = Callable[[Resolved[Delivery], Outcome], None]
+End = tuple[Claim, Outcome]
+Resolve = Callable[[Resolved, Outcome], None]
 
 
 class Settler:
@@ -33,7 +34,7 @@ class Settler:
         self,
         *,
         publisher: Publisher,
-        claims: Claims[Delivery],
+        claims: Claims,
         metrics: Metrics,
         clock: Callable[[], float],
         remember: int,
@@ -215,5 +216,5 @@ async def _back_off(tries: int) -> None:
     await asyncio.sleep(broker_delay(tries, random.random()))  # noqa: S311 - jitter
 
 
-def _nothing_waits(_: Resolved[Delivery], __: Outcome) -> None:
+def _nothing_waits(_: Resolved, __: Outcome) -> None:
     """Do nothing: no claim ends here."""

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from pamqp.commands import Basic
 
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import shorten
 from service.domain.outcomes import Failed, FailureKind, Imported
@@ -56,9 +56,6 @@ ENTRY_BYTES = 8
 
 T = TypeVar("T")
 
-Settled = Settlement[Any]
-"""A settlement of one of our deliveries; the importer knows them by its own Protocol."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -80,13 +77,13 @@ class Encoder:
         self.portal_host = portal_host
         self._source = f"/crm-importer/{portal_host}"
 
-    def result(self, settlement: Settled, now: datetime) -> Outgoing:
+    def result(self, settlement: Settlement, now: datetime) -> Outgoing:
         """Return the result event."""
         if isinstance(settlement.outcome, Imported):
             return self._succeeded(settlement, settlement.outcome, now)
         return self._failed(settlement, settlement.outcome, now)
 
-    def _succeeded(self, settlement: Settled, outcome: Imported, now: datetime) -> Outgoing:
+    def _succeeded(self, settlement: Settlement, outcome: Imported, now: datetime) -> Outgoing:
         event = settlement.event
         if event.entity_type_id is None:
             raise TypeError("an imported event has an entity type")
@@ -110,7 +107,7 @@ class Encoder:
         )
         return self._outgoing("succeeded", result, event, now)
 
-    def _failed(self, settlement: Settled, outcome: Failed, now: datetime) -> Outgoing:
+    def _failed(self, settlement: Settlement, outcome: Failed, now: datetime) -> Outgoing:
         event = settlement.event
         data = FailedData(
             event_id=event.event_id,
@@ -164,10 +161,10 @@ class Encoder:
             properties,
         )
 
-    def dead_letter(self, settlement: Settled, now: datetime) -> Outgoing:
+    def dead_letter(self, settlement: Settlement, now: datetime) -> Outgoing:
         """Return the original message of a failed event with the reason in its headers."""
-        delivery, message = settlement.delivery, settlement.delivery.message
-        exchange, routing_key = delivery.exchange, delivery.routing_key
+        delivery = _original(settlement)
+        message, exchange, routing_key = delivery.message, delivery.exchange, delivery.routing_key
         copy = Copy(message.header.properties, uuid.uuid4().hex, readable=True)
         for name, place in (("exchange", exchange), ("routing_key", routing_key)):
             if isinstance(place, Escaped):
@@ -217,16 +214,24 @@ def plain(message: Outgoing) -> Outgoing:
     return replace(message, body=msgspec.json.encode(event))
 
 
-def _warnings(settlement: Settled) -> list[str]:
+def _original(settlement: Settlement) -> Any:  # noqa: ANN401 - see below
+    """Return a delivery of ours, with the message that the rest of the service knows nothing of.
+
+    It is a `Delivery`, or a `Parked` where a command settles.
+    """
+    return settlement.delivery
+
+
+def _warnings(settlement: Settlement) -> list[str]:
     """Return what of the event was ignored, by us or by the portal."""
     outcome = settlement.outcome
     other = isinstance(outcome, Imported) and outcome.other_body
     return [*settlement.event.notes, *settlement.warnings, *[OTHER_BODY] * other]
 
 
-def _reason(settlement: Settled, now: datetime) -> dict[str, Any]:
+def _reason(settlement: Settlement, now: datetime) -> dict[str, Any]:
     """Return our headers, together small; what is null is absent."""
-    event, delivery, outcome = settlement.event, settlement.delivery, settlement.outcome
+    event, delivery, outcome = settlement.event, _original(settlement), settlement.outcome
     if isinstance(outcome, Imported):
         raise TypeError("an imported event has no dead letter")
     reason = DeadLetterHeaders(

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from aiormq.abc import DeliveredMessage
 
-from service.domain.parking import Parking
+from service.domain.delivery import Parking
 from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.consumer import Consumer
@@ -52,7 +53,7 @@ class InnerQueues:
                 await self.roster.look(queue, make=True)
         return state.usable(_now()) is True
 
-    async def park(self, parkings: Sequence[Parking[Delivery]]) -> list[bool]:
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         """Publish a copy of each into its queue; return for each whether it is confirmed."""
         may = {queue: await self.usable(queue) for queue in {each.queue for each in parkings}}
         messages: list[tuple[int, str, Outgoing]] = []
@@ -149,8 +150,8 @@ class InnerQueues:
             case _:
                 pass
 
-    def _copy(self, parking: Parking[Delivery]) -> Outgoing:
-        delivery, sent = parking.delivery, parking.perhaps_sent
+    def _copy(self, parking: Parking) -> Outgoing:
+        delivery, sent = cast("Delivery", parking.delivery), parking.perhaps_sent
         waiting = Waiting(
             reason=parking.reason,
             portal=self.roster.names.portal,

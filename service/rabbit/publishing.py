@@ -11,11 +11,12 @@ from time import monotonic as _now
 
 from aiormq import Channel
 
+from service.domain.delivery import Settlement
 from service.domain.refusals import Refusals
 from service.rabbit.blockage import Blockage
 from service.rabbit.confirms import BodyLimit, PublishResult, published
 from service.rabbit.connection import Connection, ConnectionLost, Late, unless_lost
-from service.rabbit.encoding import Encoder, Outgoing, Settled, bare, bodyless, plain
+from service.rabbit.encoding import Encoder, Outgoing, bare, bodyless, plain
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
@@ -78,14 +79,14 @@ class Publisher:
         """Return when there is a connection to publish on."""
         await self._connection.channel()
 
-    async def results(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
+    async def results(self, settlements: Sequence[Settlement]) -> list[bool | Exception]:
         """Publish result events; return for each whether it is confirmed as routed.
 
         Waits while there is no connection. A bug in writing one is returned in its place.
         """
         return await self._try(settlements, self._encoder.result)
 
-    async def dead_letters(self, settlements: Sequence[Settled]) -> list[bool | Exception]:
+    async def dead_letters(self, settlements: Sequence[Settlement]) -> list[bool | Exception]:
         """Publish the originals of failed events, as `results` does."""
         return await self._try(settlements, self._encoder.dead_letter)
 
@@ -102,7 +103,7 @@ class Publisher:
         return results
 
     async def _try(
-        self, settlements: Sequence[Settled], write: Callable[[Settled, datetime], Outgoing]
+        self, settlements: Sequence[Settlement], write: Callable[[Settlement, datetime], Outgoing]
     ) -> list[bool | Exception]:
         channel = await self._connection.channel()
         now = self._now()
@@ -222,7 +223,7 @@ class Publisher:
 
 
 def _written(
-    write: Callable[[Settled, datetime], Outgoing], settlement: Settled, now: datetime
+    write: Callable[[Settlement, datetime], Outgoing], settlement: Settlement, now: datetime
 ) -> Outgoing | Exception:
     try:
         return write(settlement, now)

@@ -19,7 +19,7 @@ from service.bitrix import errors
 from service.commands.cli import main
 from service.commands.dlq import advice
 from service.domain import codes
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
 from service.domain.outcomes import CallKind, Imported, PauseReason, RefusalKind
@@ -32,6 +32,7 @@ from service.settings.tree import PREFIX, Settings
 from service.telemetry import catalogue
 from service.telemetry import metrics as telemetry
 from tests.demo import samples
+from tests.fakes import FakeDelivery
 
 ROOT = Path(__file__).parents[2]
 OPERATE = ROOT / "deploy/operate.md"
@@ -230,7 +231,9 @@ def test_the_event_in_the_readme_is_one() -> None:
 def test_the_result_in_the_readme_is_what_we_write() -> None:
     """The example has the members that a result has, in their order, and its fixed values."""
     shown = _examples()[1]
-    settlement = Settlement(_example_event(), None, Imported(shown["data"]["itemId"]), 1, "9b1f")
+    event = _example_event()
+    imported = Imported(shown["data"]["itemId"])
+    settlement = Settlement(event, FakeDelivery(event), imported, 1, "9b1f")
     topology = factories.topology(Settings().rabbit)
     writer = Encoder(topology, portal_host="portal.bitrix24.com")
     message = writer.result(settlement, datetime(2026, 3, 1, 12, 0, 3, 120_000, tzinfo=UTC))

@@ -13,13 +13,14 @@ from service.domain import leave
 from service.domain.batching import Batch
 from service.domain.claims import Claims, Resolved, message_digest
 from service.domain.decisions import Decision, refused_alone
+from service.domain.delivery import Delivery
 from service.domain.events import Identity, ItemEvent
 from service.domain.outcomes import Failed, Fault, Outcome
 from service.domain.owning import Owned, Owners
 from service.domain.witnessing import Shown, Witness, Witnesses
 from service.importer.fault_attribution import FaultAttribution
 from service.importer.intake import Desk
-from service.importer.results import Delivery, Ending, Outlet
+from service.importer.results import Ending, Outlet
 from service.importer.settlement import Settler
 from tests import fakes
 from tests.fakes import PortalView, Weather
@@ -46,7 +47,7 @@ def copies_known_by_id_and_body(patch: Patch) -> None:
     failed: set[bytes] = set()
     resolve, admit = Claims.resolve, Desk._admit  # noqa: SLF001 - taken out
 
-    def note(claims: Claims[Delivery], claim: object, outcome: Outcome) -> Resolved[Delivery]:
+    def note(claims: Claims, claim: object, outcome: Outcome) -> Resolved:
         if isinstance(outcome, Failed):
             failed.add(message_digest(claim.event))  # type: ignore[attr-defined]
         return resolve(claims, claim, outcome)  # type: ignore[arg-type]
@@ -111,7 +112,7 @@ def refused_credentials_end_an_item(patch: Patch) -> None:
     """Reject an item after some tries alone, whatever the code tells."""
     tries: Counter[Identity] = Counter()
 
-    async def suspect(_: object, batch: Batch[Any], fault: Fault) -> Decision[Any]:
+    async def suspect(_: object, batch: Batch, fault: Fault) -> Decision:
         [claim] = batch.claims
         tries[claim.event.identity] += 1
         if tries[claim.event.identity] >= TRIES:

@@ -14,7 +14,7 @@ from service.domain.limits import Load
 from service.domain.outcomes import CallKind, Fault, PauseReason
 from service.domain.recent_events import Ended
 from service.health import Status
-from service.importer.results import Confirmed, Delivery
+from service.importer.results import Confirmed
 from service.importer.settlement import Settler
 from service.status import next_try, overview, told_why
 from service.telemetry.metrics import Metrics
@@ -61,7 +61,7 @@ class Idle:
     settler: Settler = field(
         default_factory=lambda: Settler(
             publisher=Nobody(),
-            claims=Claims[Delivery](remember=1),
+            claims=Claims(remember=1),
             metrics=Metrics(),
             clock=lambda: NOW,
             remember=1,

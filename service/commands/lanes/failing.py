@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import cast
 
 from service import factories
 from service.commands import terminal
@@ -14,7 +15,7 @@ from service.commands.inner_queues import memory_of
 from service.commands.lanes.moving import AT_TERMINAL, Move, Sender, Tally, Wanted, queues_of
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.commands.watching import Watcher
-from service.domain.claims import Settlement
+from service.domain.delivery import Delivery, Settlement
 from service.domain.ending import ended, is_imported, note_on
 from service.domain.events import ItemEvent, Malformed
 from service.domain.last_words import LastWord, event_digest, word_on
@@ -43,9 +44,9 @@ class Ends:
     proof: float
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def settlements(self, chosen: Iterable[Parked]) -> list[Settlement[Parked]]:
+    def settlements(self, chosen: Iterable[Parked]) -> list[Settlement]:
         """Return how each of the chosen ends; what is imported already does not."""
-        made: list[Settlement[Parked]] = []
+        made: list[Settlement] = []
         for each in chosen:
             word = self.word_on(each)
             if is_imported(word):
@@ -53,7 +54,8 @@ class Ends:
                 continue
             failed = _failed(each, word)
             self.counts[str(failed.kind), each.waiting.reason] += 1
-            made.append(Settlement(each.event, each, failed, each.waiting.attempts))
+            parked = cast("Delivery", each)
+            made.append(Settlement(each.event, parked, failed, each.waiting.attempts))
         return made
 
     def word_on(self, parked: Parked) -> LastWord | None:
@@ -194,16 +196,16 @@ class _Way:
         told = await self._confirmed(made, [self.encoder.result(each, now) for each in made])
         letters = [self.encoder.dead_letter(each, now) for each in told]
         buried = await self._confirmed(told, letters)
-        done = [each.delivery for each in buried]
+        done = [cast("Parked", each.delivery) for each in buried]
         await self._note(done)
-        for each in buried:
+        for each, parked in zip(buried, done, strict=True):
             kind = each.outcome.kind if isinstance(each.outcome, Failed) else ""
-            self.ended[str(kind), each.delivery.waiting.reason] += 1
+            self.ended[str(kind), parked.waiting.reason] += 1
         return done
 
     async def _confirmed(
-        self, made: Sequence[Settlement[Parked]], messages: Sequence[Outgoing]
-    ) -> list[Settlement[Parked]]:
+        self, made: Sequence[Settlement], messages: Sequence[Outgoing]
+    ) -> list[Settlement]:
         sure = await self.sender.all_of(messages)
         return [each for each, is_sure in zip(made, sure, strict=True) if is_sure]
 

@@ -11,7 +11,7 @@ from aiormq import Channel
 
 from service.domain import refusals as refusing
 from service.domain import retry
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.outcomes import Imported
 from service.domain.retry import RetryPolicy
 from service.factories import address, topology
@@ -23,7 +23,7 @@ from service.rabbit.topology import Topology, ensure
 from service.settings.tree import Rabbit
 from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
-from tests.fakes import item_event
+from tests.fakes import FakeDelivery, item_event
 from tests.support.cluster import running_cluster
 
 AT_ONCE = RetryPolicy(base=0.01, cap=0.01, max_attempts=1)
@@ -41,7 +41,8 @@ async def nothing(*_: object) -> None:
 
 async def settle(publisher: Publisher) -> bool:
     """Publish a result; tell whether the broker confirmed it."""
-    settled = Settlement(item_event("deal-1"), None, Imported(1), 1, "b")
+    event = item_event("deal-1")
+    settled = Settlement(event, FakeDelivery(event), Imported(1), 1, "b")
     [confirmed] = await publisher.results([settled])
     return confirmed is True
 

@@ -11,11 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from service.domain.claims import Settlement
+from service.domain.delivery import Parking, Settlement
 from service.domain.external_id import ExternalIds
 from service.domain.inner_queue import Asking
 from service.domain.outcomes import Failed, FailureKind
-from service.domain.parking import Parking
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
 from service.rabbit.decoding import Decoder

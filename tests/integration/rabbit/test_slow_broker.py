@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent
 from service.domain.external_id import ExternalIds
 from service.domain.outcomes import Imported
@@ -67,7 +67,7 @@ async def working(url: str, done: set[str]) -> AsyncIterator[Ours]:
     async def settle(delivery: Delivery) -> None:
         event = delivery.event
         assert isinstance(event, ItemEvent)
-        settled = Settlement(event, None, Imported(1), 1, "b")
+        settled = Settlement(event, delivery, Imported(1), 1, "b")
         while (await ours.publisher.results([settled])) != [True]:
             pass
         delivery.ack()

@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import replace
+from typing import cast
 
 from service.domain.batching import Batch
 from service.domain.claims import Claim
 from service.domain.decisions import Rules
+from service.domain.delivery import Delivery
 from service.domain.events import BatchKey, ExternalId, ItemEvent, Origin, Profile
 from service.domain.history import Doubt, History
 from service.domain.outcomes import CallKind, Fault, PauseReason
@@ -50,20 +52,25 @@ def external_id(value: str) -> ExternalId:
     return ExternalId("originId", value, "crm-importer")
 
 
+def named(*names: str) -> list[Delivery]:
+    """Return deliveries of which nothing counts but which one they are."""
+    return cast("list[Delivery]", list(names))
+
+
 def claim(
     item: ItemEvent | str = "a",
     *deliveries: str,
     doubt: Doubt = Doubt.NONE,
     size: int = 1,
     since: float = 0.0,
-) -> Claim[str]:
+) -> Claim:
     """Return a claim of an event; its deliveries are named after it unless given."""
     item = event(item) if isinstance(item, str) else item
-    known = History(doubt=doubt)
-    return Claim(item, list(deliveries) or [f"delivery of {item.event_id}"], since, size, known)
+    held = named(*deliveries or [f"delivery of {item.event_id}"])
+    return Claim(item, held, since, size, History(doubt=doubt))
 
 
-def batch(*claims: Claim[str], fault: Fault | None = None, opened_at: float = 0.0) -> Batch[str]:
+def batch(*claims: Claim, fault: Fault | None = None, opened_at: float = 0.0) -> Batch:
     """Return a closed batch of claims."""
     key = claims[0].event.batch_key if claims else BatchKey(DEAL, original_names=False)
     return Batch(key, list(claims), opened_at, opened_at, len(claims), fault=fault)

@@ -17,22 +17,22 @@ KEY = BatchKey(DEAL, original_names=False)
 
 
 @pytest.fixture
-def batcher() -> Batcher[str]:
+def batcher() -> Batcher:
     """Give the test an empty batcher: three items, two seconds, a hundred bytes."""
     return Batcher(POLICY)
 
 
-def names(taken: Batch[str] | None) -> list[str]:
+def names(taken: Batch | None) -> list[str]:
     """Return the event ids of a batch in its order; empty for none."""
     return [] if taken is None else [each.event.event_id for each in taken.claims]
 
 
-def lead(name: str) -> Claim[str]:
+def lead(name: str) -> Claim:
     """Return a claim of another entity type."""
     return claim(event(name, entity_type_id=1))
 
 
-def test_window_opens_with_the_first_item(batcher: Batcher[str]) -> None:
+def test_window_opens_with_the_first_item(batcher: Batcher) -> None:
     """After a long silence the first item still waits for company."""
     batcher.add(claim("a"), 1000.0)
     batcher.add(claim("b"), 1001.9)
@@ -43,7 +43,7 @@ def test_window_opens_with_the_first_item(batcher: Batcher[str]) -> None:
     assert (ClosedBy.WINDOW, 1000.0, 2) == (taken.closed_by, taken.opened_at, taken.size)
 
 
-def test_a_full_batch_leaves_at_once(batcher: Batcher[str]) -> None:
+def test_a_full_batch_leaves_at_once(batcher: Batcher) -> None:
     """The last item that fits closes it."""
     for name in "abc":
         batcher.add(claim(name), 5.0)
@@ -55,14 +55,14 @@ def test_a_full_batch_leaves_at_once(batcher: Batcher[str]) -> None:
 
 def test_a_batch_of_dear_items_is_full_earlier() -> None:
     """What a call may carry is asked for each entity type."""
-    batcher: Batcher[str] = Batcher(POLICY, most=lambda kind, most: 1 if kind == DEAL else most)
+    batcher = Batcher(POLICY, most=lambda kind, most: 1 if kind == DEAL else most)
     batcher.add(claim("a"), 0.0)
     batcher.add(lead("b"), 0.0)
     assert ["a"] == names(batcher.take(0.0))
     assert batcher.take(0.0) is None
 
 
-def test_the_item_after_a_full_batch_opens_the_next(batcher: Batcher[str]) -> None:
+def test_the_item_after_a_full_batch_opens_the_next(batcher: Batcher) -> None:
     """It brings a window of its own."""
     for name in "abcd":
         batcher.add(claim(name), 5.0)
@@ -71,7 +71,7 @@ def test_the_item_after_a_full_batch_opens_the_next(batcher: Batcher[str]) -> No
     assert ["d"] == names(batcher.take(7.0))
 
 
-def test_others_take_the_places_that_are_free_in_a_refilled_batch(batcher: Batcher[str]) -> None:
+def test_others_take_the_places_that_are_free_in_a_refilled_batch(batcher: Batcher) -> None:
     """It leaves first, and full; what is left over stays open, and keeps its age."""
     for at, name in enumerate("abcdef"):
         batcher.add(claim(name), float(at))
@@ -95,7 +95,7 @@ def test_others_take_the_places_that_are_free_in_a_refilled_batch(batcher: Batch
     assert ["k", "l", "m"] == names(batcher.take(9.0))
 
 
-def test_bytes_close_a_batch_before_they_are_too_many(batcher: Batcher[str]) -> None:
+def test_bytes_close_a_batch_before_they_are_too_many(batcher: Batcher) -> None:
     """The claim that does not fit opens the next batch."""
     batcher.add(claim("a", size=60), 0.0)
     batcher.add(claim("b", size=41), 0.0)
@@ -105,21 +105,21 @@ def test_bytes_close_a_batch_before_they_are_too_many(batcher: Batcher[str]) -> 
     assert ["b"] == names(batcher.take(2.0))
 
 
-def test_bytes_that_just_fit_travel_together(batcher: Batcher[str]) -> None:
+def test_bytes_that_just_fit_travel_together(batcher: Batcher) -> None:
     """The bound is the largest that may leave."""
     batcher.add(claim("a", size=60), 0.0)
     batcher.add(claim("b", size=40), 0.0)
     assert ["a", "b"] == names(batcher.take(2.0))
 
 
-def test_an_oversize_claim_travels_alone(batcher: Batcher[str]) -> None:
+def test_an_oversize_claim_travels_alone(batcher: Batcher) -> None:
     """It was admitted, so it is tried."""
     for name, size in (("a", 1), ("big", 500), ("b", 1)):
         batcher.add(claim(name, size=size), 0.0)
     assert [["a"], ["big"], ["b"]] == [names(batcher.take(2.0)) for _ in range(3)]
 
 
-def test_a_batch_has_one_entity_type_and_one_spelling(batcher: Batcher[str]) -> None:
+def test_a_batch_has_one_entity_type_and_one_spelling(batcher: Batcher) -> None:
     """The call has one of each."""
     batcher.add(claim("a"), 0.0)
     batcher.add(lead("b"), 0.0)
@@ -128,14 +128,14 @@ def test_a_batch_has_one_entity_type_and_one_spelling(batcher: Batcher[str]) -> 
     assert [["a", "d"], ["b"], ["c"]] == [names(batcher.take(2.0)) for _ in range(3)]
 
 
-def test_what_arrives_while_no_slot_is_free_still_travels_along(batcher: Batcher[str]) -> None:
+def test_what_arrives_while_no_slot_is_free_still_travels_along(batcher: Batcher) -> None:
     """A batch stays open until it is taken, even past its window."""
     batcher.add(claim("a"), 0.0)
     batcher.add(claim("b"), 9.0)
     assert ["a", "b"] == names(batcher.take(9.0))
 
 
-def test_the_oldest_batch_goes_first(batcher: Batcher[str]) -> None:
+def test_the_oldest_batch_goes_first(batcher: Batcher) -> None:
     """Age counts from the first item, not from the closing."""
     batcher.add(lead("old"), 0.0)
     for name in "abc":
@@ -147,7 +147,7 @@ def test_the_oldest_batch_goes_first(batcher: Batcher[str]) -> None:
     assert ["d", "e", "f"] == names(batcher.take(2.0))
 
 
-def test_pressure_takes_the_oldest_open_batch(batcher: Batcher[str]) -> None:
+def test_pressure_takes_the_oldest_open_batch(batcher: Batcher) -> None:
     """When nothing more can arrive, waiting for company is vain."""
     batcher.add(lead("a"), 0.0)
     batcher.add(claim("b"), 0.1)
@@ -156,7 +156,7 @@ def test_pressure_takes_the_oldest_open_batch(batcher: Batcher[str]) -> None:
     assert (["a"], ClosedBy.PRESSURE) == (names(taken), taken.closed_by)
 
 
-def test_pressure_does_not_hurry_what_waits_for_a_reason(batcher: Batcher[str]) -> None:
+def test_pressure_does_not_hurry_what_waits_for_a_reason(batcher: Batcher) -> None:
     """A batch put back, or a claim deferred, keeps its time."""
     again = batch(claim("a"))
     again.due, again.closed_by = 10.0, ClosedBy.SIZE
@@ -165,7 +165,7 @@ def test_pressure_does_not_hurry_what_waits_for_a_reason(batcher: Batcher[str]) 
     assert batcher.take(9.9, pressure=True) is None
 
 
-def test_what_is_due_goes_before_what_pressure_would_take(batcher: Batcher[str]) -> None:
+def test_what_is_due_goes_before_what_pressure_would_take(batcher: Batcher) -> None:
     """Pressure closes nothing while something may leave anyway."""
     batcher.add(lead("a"), 0.0)
     for name in "bcd":
@@ -174,14 +174,14 @@ def test_what_is_due_goes_before_what_pressure_would_take(batcher: Batcher[str])
     assert ["a"] == names(batcher.take(0.2, pressure=True))
 
 
-def suspect(name: str) -> Claim[str]:
+def suspect(name: str) -> Claim:
     """Return a claim that was part of a call that broke."""
     each = claim(name)
     each.known = each.known._replace(first_failed_at=0.0)
     return each
 
 
-def test_what_broke_no_call_goes_first_if_asked(batcher: Batcher[str]) -> None:
+def test_what_broke_no_call_goes_first_if_asked(batcher: Batcher) -> None:
     """Though it is younger; a suspect goes when nothing else may."""
     batcher.put(batch(suspect("a"), claim("b")))
     batcher.put(batch(claim("c"), opened_at=1.0))
@@ -193,7 +193,7 @@ def test_what_broke_no_call_goes_first_if_asked(batcher: Batcher[str]) -> None:
     assert ["a"] == names(batcher.take(2.0))
 
 
-def test_an_open_batch_leaves_early_rather_than_a_suspect(batcher: Batcher[str]) -> None:
+def test_an_open_batch_leaves_early_rather_than_a_suspect(batcher: Batcher) -> None:
     """Only then: where no suspect is due its window is waited for."""
     batcher.add(claim("b"), 1.0)
     assert batcher.take(1.1, unsuspected_first=True) is None
@@ -211,13 +211,13 @@ def test_a_batch_that_has_become_too_dear_leaves_in_parts(
     why: Fault | None, taken: list[list[str]]
 ) -> None:
     """In order, and nothing is lost; what must be looked up together stays together."""
-    batcher: Batcher[str] = Batcher(POLICY, most=lambda _kind, _most: 2)
+    batcher = Batcher(POLICY, most=lambda _kind, _most: 2)
     batcher.put(batch(*(claim(name) for name in "abc"), fault=why))
     assert taken == [names(batcher.take(0.0)) for _ in range(3)]
     assert 0 == len(batcher)
 
 
-def test_drain_lets_everything_open_leave_at_once(batcher: Batcher[str]) -> None:
+def test_drain_lets_everything_open_leave_at_once(batcher: Batcher) -> None:
     """At a stop no window is waited for."""
     batcher.add(lead("a"), 0.0)
     batcher.add(claim("b"), 0.0)
@@ -227,7 +227,7 @@ def test_drain_lets_everything_open_leave_at_once(batcher: Batcher[str]) -> None
     assert [ClosedBy.DRAIN] * 2 == [each.closed_by for each in taken if each is not None]
 
 
-def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(batcher: Batcher[str]) -> None:
+def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(batcher: Batcher) -> None:
     """Nothing joins it, and it keeps why it closed."""
     again = batch(claim("a"))
     again.due, again.closed_by = 10.0, ClosedBy.SIZE
@@ -238,7 +238,7 @@ def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(batcher: Batcher[st
     assert ClosedBy.SIZE is again.closed_by
 
 
-def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher[str]) -> None:
+def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher) -> None:
     """It was not closed before, and is none of the open batch's business."""
     again = batch(claim("a"))
     batcher.add(claim("b"), 5.0)
@@ -249,7 +249,7 @@ def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher[str]) -> Non
     assert ["b", "c"] == names(batcher.take(7.0))
 
 
-def test_a_deferred_claim_joins_the_open_batch_when_its_time_comes(batcher: Batcher[str]) -> None:
+def test_a_deferred_claim_joins_the_open_batch_when_its_time_comes(batcher: Batcher) -> None:
     """Until then it waits beside the batches."""
     batcher.defer(claim("late"), 6.0)
     batcher.defer(claim("later"), 6.5)
@@ -258,14 +258,14 @@ def test_a_deferred_claim_joins_the_open_batch_when_its_time_comes(batcher: Batc
     assert ["a", "late", "later"] == names(batcher.take(7.0))
 
 
-def test_equal_times_keep_the_order_of_arrival(batcher: Batcher[str]) -> None:
+def test_equal_times_keep_the_order_of_arrival(batcher: Batcher) -> None:
     """Claims themselves are never compared."""
     for name in "abc":
         batcher.defer(claim(name), 6.0)
     assert ["a", "b", "c"] == names(batcher.take(6.0))
 
 
-def test_the_next_time_is_the_earliest_of_all(batcher: Batcher[str]) -> None:
+def test_the_next_time_is_the_earliest_of_all(batcher: Batcher) -> None:
     """The loop sleeps exactly until something may leave."""
     assert batcher.next_time() is None
     batcher.defer(claim("a"), 20.0)
@@ -278,14 +278,14 @@ def test_the_next_time_is_the_earliest_of_all(batcher: Batcher[str]) -> None:
     assert 10.5 == batcher.next_time()
 
 
-def test_closing_late_keeps_the_time_it_was_due(batcher: Batcher[str]) -> None:
+def test_closing_late_keeps_the_time_it_was_due(batcher: Batcher) -> None:
     """A batch never becomes due later by filling up."""
     for at, name in enumerate("abc"):
         batcher.add(claim(name), 4.0 * at)
     assert 2.0 == batcher.next_time()
 
 
-def test_len_counts_all_that_waits(batcher: Batcher[str]) -> None:
+def test_len_counts_all_that_waits(batcher: Batcher) -> None:
     """Open, closed, put back, deferred."""
     assert 0 == len(batcher)
     for name in "abcd":
@@ -295,7 +295,7 @@ def test_len_counts_all_that_waits(batcher: Batcher[str]) -> None:
     assert 7 == len(batcher)
 
 
-def test_prune_takes_out_what_is_not_kept(batcher: Batcher[str]) -> None:
+def test_prune_takes_out_what_is_not_kept(batcher: Batcher) -> None:
     """Each claim is judged by itself and by the time it would leave."""
     for name in "ab":
         batcher.add(claim(name, size=10), 0.0)
@@ -304,7 +304,7 @@ def test_prune_takes_out_what_is_not_kept(batcher: Batcher[str]) -> None:
     batcher.defer(claim("e"), 40.0)
     asked: list[tuple[str, float]] = []
 
-    def keep(each: Claim[str], due: float) -> bool:
+    def keep(each: Claim, due: float) -> bool:
         asked.append((each.event.event_id, due))
         return each.event.event_id in "be"
 
@@ -316,7 +316,7 @@ def test_prune_takes_out_what_is_not_kept(batcher: Batcher[str]) -> None:
     assert (1, 40.0) == (len(batcher), batcher.next_time())
 
 
-def test_pruning_keeps_the_order_of_the_deferred(batcher: Batcher[str]) -> None:
+def test_pruning_keeps_the_order_of_the_deferred(batcher: Batcher) -> None:
     """The earliest of those that stay still comes first."""
     for until, name in ((1, "a"), (7, "b"), (2, "c"), (9, "d"), (8, "e"), (3, "f"), (4, "g")):
         batcher.defer(claim(name), float(until))
@@ -328,7 +328,7 @@ def test_pruning_keeps_the_order_of_the_deferred(batcher: Batcher[str]) -> None:
     assert [3.0, 4.0, 7.0, 8.0, 9.0] == times
 
 
-def test_pruning_nothing_changes_nothing(batcher: Batcher[str]) -> None:
+def test_pruning_nothing_changes_nothing(batcher: Batcher) -> None:
     """What is kept keeps its place."""
     batcher.add(claim("a"), 0.0)
     batcher.defer(claim("b"), 1.5)
@@ -336,7 +336,7 @@ def test_pruning_nothing_changes_nothing(batcher: Batcher[str]) -> None:
     assert ["a", "b"] == names(batcher.take(2.0))
 
 
-def test_an_emptied_open_batch_is_forgotten(batcher: Batcher[str]) -> None:
+def test_an_emptied_open_batch_is_forgotten(batcher: Batcher) -> None:
     """The next claim opens a window of its own."""
     batcher.add(claim("a"), 0.0)
     batcher.prune(lambda _claim, _due: False)
@@ -359,7 +359,7 @@ def test_a_part_keeps_its_age_and_forgets_the_failure() -> None:
 class Played:
     """What a random run of a batcher has brought."""
 
-    batcher: Batcher[str]
+    batcher: Batcher
     now: float = 0.0
     serial: int = 0
     joined_at: dict[str, float] = field(default_factory=dict)
@@ -396,7 +396,7 @@ class Played:
             self.poll(pressure=False)
         self.now = end
 
-    def _check(self, taken: Batch[str]) -> None:
+    def _check(self, taken: Batch) -> None:
         ids = names(taken)
         assert ids
         assert len({each.event.batch_key for each in taken.claims}) == 1
@@ -444,7 +444,7 @@ def test_nothing_is_lost_doubled_oversized_or_late(steps: list[tuple[object, ...
 
 
 def test_a_deferred_claim_that_need_not_wait_joins_the_open_batch_now(
-    batcher: Batcher[str],
+    batcher: Batcher,
 ) -> None:
     """The others keep their time."""
     for name, until in (("a", 1010.0), ("b", 1005.0), ("c", 1001.0)):

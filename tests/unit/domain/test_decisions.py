@@ -41,28 +41,28 @@ UNANSWERED = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
 ZERO = Refused(RefusalKind.REFUSED_UNCLEAR, "0", "perhaps")
 
 
-def three() -> list[Claim[str]]:
+def three() -> list[Claim]:
     """Return claims of three events."""
     return [claim(name) for name in "abc"]
 
 
-def look_up(whole: Batch[str], cleared: Cleared[str]) -> tuple[Decision[str], list[str] | None]:
+def look_up(whole: Batch, cleared: Cleared) -> tuple[Decision, list[str] | None]:
     """Return what follows a look-up, and the names of what may be sent now."""
     decision, ready = after_look_up(whole, cleared, rules=RULES, now=NOW, chance=1.0)
     return decision, None if ready is None else names(ready)
 
 
-def failed(whole: Batch[str], why: Fault) -> Decision[str]:
+def failed(whole: Batch, why: Fault) -> Decision:
     """Return what follows a failed call."""
     return after_fault(whole, why, rules=RULES, now=NOW, chance=1.0)
 
 
-def names(each: Batch[str]) -> list[str]:
+def names(each: Batch) -> list[str]:
     """Return the event ids of a batch."""
     return [one.event.event_id for one in each.claims]
 
 
-def again(decision: Decision[str]) -> list[tuple[list[str], float]]:
+def again(decision: Decision) -> list[tuple[list[str], float]]:
     """Return what goes again, and when."""
     return [(names(each), each.due) for each in decision.again]
 
@@ -412,7 +412,7 @@ def test_a_look_up_leads_every_claim_to_exactly_one_place(
 ) -> None:
     """Ended, again, or in the batch that may be sent."""
     claims = [claim(f"{number}") for number in range(len(fates))]
-    cleared: Cleared[str] = Cleared()
+    cleared = Cleared()
     for each, fate in zip(claims, fates, strict=True):
         failed = data.draw(st.sampled_from([0, 0, 5]))
         each.known = each.known._replace(failures_alone=failed, fault=rejected(REFUSED))
@@ -426,17 +426,17 @@ def test_a_look_up_leads_every_claim_to_exactly_one_place(
     assert sorted(_ids(batch(*claims))) == sorted(_places(decision) + sent)
 
 
-def _retried(each: Claim[str]) -> tuple[list[tuple[list[str], float]], list[str] | None]:
+def _retried(each: Claim) -> tuple[list[tuple[list[str], float]], list[str] | None]:
     """Return when a lone item goes again after a broken call."""
     each.known = each.known._replace(fault=rejected(REFUSED))
     decision, ready = look_up(batch(each, fault=fault()), Cleared(absent=[each]))
     return again(decision), ready
 
 
-def _ids(each: Batch[str]) -> list[int]:
+def _ids(each: Batch) -> list[int]:
     return sorted(id(one) for one in each.claims)
 
 
-def _places(decision: Decision[str]) -> list[int]:
+def _places(decision: Decision) -> list[int]:
     ended = [id(one) for one, _ in decision.ended]
     return sorted(ended + [id(one) for each in decision.again for one in each.claims])

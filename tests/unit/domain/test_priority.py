@@ -13,14 +13,14 @@ PATIENCE = 100.0
 POLICY = BatchPolicy(max_items=3, window=2.0, max_bytes=1_000, patience=PATIENCE)
 
 
-def ranked(name: str, priority: int = 4, *, since: float = 0.0) -> Claim[str]:
+def ranked(name: str, priority: int = 4, *, since: float = 0.0) -> Claim:
     """Return a claim of a priority that came at a time."""
     made = claim(name)
     made.priority, made.since, made.size = priority, since, 10
     return made
 
 
-def left(batcher: Batcher[str], now: float) -> list[list[str]]:
+def left(batcher: Batcher, now: float) -> list[list[str]]:
     """Take everything that may leave."""
     taken = []
     while batch := batcher.take(now):
@@ -28,9 +28,9 @@ def left(batcher: Batcher[str], now: float) -> list[list[str]]:
     return taken
 
 
-def filled(*claims: Claim[str]) -> Batcher[str]:
+def filled(*claims: Claim) -> Batcher:
     """Return a batcher that was given these claims, in this order."""
-    batcher: Batcher[str] = Batcher(POLICY)
+    batcher = Batcher(POLICY)
     for each in claims:
         batcher.add(each, each.since)
     return batcher

@@ -86,14 +86,14 @@ class Bench:
         self.portal = portal or ScriptedPortal(*script)
         self.pauses = 0
         self.clock = Clock()
-        self.claims: Claims[str] = Claims(remember=100)
+        self.claims = Claims(remember=100)
         self.breaker = CircuitBreaker(
             PausePolicy(after=60, probe=15, probe_cap=300, brake_items=brake)
         )
         self.metrics = Metrics()
         self.ended: dict[str, Outcome] = {}
         self.ended_at: dict[str, float] = {}
-        self._importer: Importer[str] = Importer(
+        self._importer = Importer(
             portal=self.portal,
             claims=self.claims,
             evidence=Evidence(self.breaker, PausingKeeper(self.breaker, self.clock), self.clock),
@@ -102,11 +102,11 @@ class Bench:
             notes=CallNotes(proof=135.0, clock=self.clock),
         )
 
-    async def carry(self, *claims: Claim[str]) -> Decision[str]:
+    async def carry(self, *claims: Claim) -> Decision:
         """Carry a batch of claims once, a moment later."""
         return await self.carry_batch(batch(*claims))
 
-    async def carry_batch(self, whole: Batch[str]) -> Decision[str]:
+    async def carry_batch(self, whole: Batch) -> Decision:
         """Carry a batch once, a moment later; nothing may get lost."""
         self.clock.now += 0.1
         before = {id(each) for each in whole.claims}
@@ -120,7 +120,7 @@ class Bench:
             self.ended_at[each.event.event_id] = self.clock.now
         return decision
 
-    async def settle(self, *claims: Claim[str]) -> dict[str, Outcome]:
+    async def settle(self, *claims: Claim) -> dict[str, Outcome]:
         """Carry a batch, and what goes again when it is due, until all has ended."""
         tickets = count()
         due = [(0.0, next(tickets), batch(*claims))]
@@ -159,7 +159,7 @@ async def test_batch_of_flawed_items_makes_no_call() -> None:
     assert [] == bench.portal.calls
 
 
-def some(names: str) -> list[Claim[str]]:
+def some(names: str) -> list[Claim]:
     """Return a claim for each letter."""
     return [claim(name) for name in names]
 
@@ -888,5 +888,5 @@ def _honest(step: Breaks | Says) -> Breaks | Says:
     return replace(step, saved=step.saved & vague)
 
 
-def _names(each: Batch[str]) -> list[str]:
+def _names(each: Batch) -> list[str]:
     return [one.event.event_id for one in each.claims]

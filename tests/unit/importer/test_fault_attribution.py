@@ -45,7 +45,7 @@ class Bench:
         self.breaker = CircuitBreaker(POLICY)
         self.lanes = Lanes(POLICY)
         self.closed: list[tuple[int, PauseReason]] = []
-        self.judge: FaultAttribution[str] = FaultAttribution(
+        self.judge = FaultAttribution(
             portal=self.portal,
             evidence=Evidence(self.breaker, self, self.clock),
             rules=RULES,
@@ -61,7 +61,7 @@ class Bench:
         self.closed.append((kind, reason))
         self.lanes.close(kind, reason, self.clock.now)
 
-    async def broke(self, *claims: Claim[str]) -> list[int]:
+    async def broke(self, *claims: Claim) -> list[int]:
         """Let a call of claims break; return how often each has failed alone."""
         self.clock.now += 1.0
         for each in claims:
@@ -69,12 +69,12 @@ class Bench:
         await self.judge.broken(batch(*claims), TIMED_OUT)
         return [each.known.failures_alone for each in claims]
 
-    async def suspected(self, each: Claim[str], why: Fault = BINDER) -> Decision[str]:
+    async def suspected(self, each: Claim, why: Fault = BINDER) -> Decision:
         """Let the call of one claim be refused for what may be its own fault."""
         self.clock.now += 1.0
         return await self.judge.suspect(batch(each), why)
 
-    async def denied(self, *verdicts: object, others: bool = False) -> Decision[str]:
+    async def denied(self, *verdicts: object, others: bool = False) -> Decision:
         """Let a report say this of the items `a`, `b` and so on."""
         claims = [claim(name) for name in "abcdef"[: len(verdicts)]]
         said = list(zip(claims, verdicts, strict=True))

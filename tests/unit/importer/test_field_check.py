@@ -54,11 +54,11 @@ class Room:
         self.portal = portal or ScriptedPortal()
         self.clock = Clock()
         self.metrics = Metrics()
-        self.validator: Validator[str] = Validator(
+        self.validator = Validator(
             portal=self.portal, policy=policy, metrics=self.metrics, clock=self.clock
         )
 
-    async def judge(self, *claims: Claim[str]) -> list[tuple[str, Failed]]:
+    async def judge(self, *claims: Claim) -> list[tuple[str, Failed]]:
         """Return who of a batch is refused, and why."""
         whole = batch(*claims)
         await self.validator.look(whole)
@@ -66,7 +66,7 @@ class Room:
         return [(each.event.event_id, failed) for each, failed in refused]
 
 
-def item(name: str = "a", *, original_names: bool = False, **fields: object) -> Claim[str]:
+def item(name: str = "a", *, original_names: bool = False, **fields: object) -> Claim:
     """Return the claim of an item with these fields."""
     raw = memoryview(json.dumps(fields).encode())
     return claim(replace(event(name, original_names=original_names), fields=raw))

@@ -28,7 +28,7 @@ from service.importer.link_resolution import LinkResolution, to_send
 from service.importer.memory import CallNotes
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import Clock, ScriptedPortal
-from tests.unit.domain.samples import RULES, batch, event, fault
+from tests.unit.domain.samples import RULES, batch, claim, event, fault
 
 IDS = ExternalIds("crm-importer")
 WAIT, GAP = 100.0, 5.0
@@ -68,12 +68,12 @@ class Bench:
     def __init__(self) -> None:
         """Start with an empty portal, and an empty memory."""
         self.portal = ScriptedPortal()
-        self.claims: Claims[str] = Claims(remember=100)
+        self.claims = Claims(remember=100)
         self.metrics, self.clock, self.open_seconds = Metrics(), Clock(), Clock(0.0)
         self.notes = CallNotes(proof=135.0, clock=self.clock)
         self.words = LastWords(100)
         self.notes.memory = Words(self.words)
-        self.links: LinkResolution[str] = LinkResolution(
+        self.links = LinkResolution(
             portal=self.portal,
             claims=self.claims,
             rules=replace(RULES, links_wait=WAIT, links_gap=GAP),
@@ -82,9 +82,9 @@ class Bench:
             open_seconds=self.open_seconds,
         )
 
-    async def prepare(self, *claims: Claim[str]) -> tuple[list[Claim[str]], Decision[str]]:
+    async def prepare(self, *claims: Claim) -> tuple[list[Claim], Decision]:
         """Resolve a batch; return what may be sent, and what follows for the rest."""
-        decision: Decision[str] = Decision()
+        decision = Decision()
         prepared = await self.links.prepare(batch(*claims), decision)
         ready = prepared.ready.claims if prepared.ready is not None else []
         kept = prepared.kept.claims if prepared.kept is not None else []
@@ -125,13 +125,13 @@ def ref(entity_type_id: int, name: str, originator: str | None = None) -> Refere
     return Reference(entity_type_id, name, originator, external)
 
 
-def linked(name: str, links: Links | None = None, *, entity_type_id: int = 2) -> Claim[str]:
+def linked(name: str, links: Links | None = None, *, entity_type_id: int = 2) -> Claim:
     """Return the claim of an event that refers to others, by default to one contact."""
     item: ItemEvent = replace(
         event(name, entity_type_id=entity_type_id),
         links=links if links is not None else {"contactId": ref(3, "c")},
     )
-    return Claim(item, [f"delivery of {name}"], 0.0, 1)
+    return claim(item)
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ async def test_a_failed_look_up_keeps_back_only_what_needs_it(bench: Bench) -> N
     bench.portal.look_up_faults.append(fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None))
     bench.remembered(3, "known", 5)
     order, other = linked("a"), linked("b", {"contactId": ref(3, "known")})
-    decision: Decision[str] = Decision()
+    decision = Decision()
     prepared = await bench.links.prepare(batch(order, other), decision)
     assert prepared.kept is not None
     assert prepared.ready is not None
@@ -522,11 +522,11 @@ async def test_the_result_of_a_found_item_tells_its_links_where_they_are_known(
     assert [] == bench.portal.failed_look_ups
 
 
-def _claims(found: Batch[str] | None) -> list[Claim[str]]:
+def _claims(found: Batch | None) -> list[Claim]:
     return [] if found is None else found.claims
 
 
-def _message(decision: Decision[str]) -> str:
+def _message(decision: Decision) -> str:
     [(_, end)] = decision.ended
     assert isinstance(end, Failed)
     return end.message
@@ -543,7 +543,7 @@ async def test_others_take_the_places_of_those_that_wait_while_a_batch_is_full(
         (ClosedBy.SIZE, True),
         (ClosedBy.PRESSURE, True),
     ):
-        decision: Decision[str] = Decision()
+        decision = Decision()
         whole = batch(*few, linked(f"w{closed_by}"))
         whole.closed_by = closed_by
         prepared = await bench.links.prepare(whole, decision)

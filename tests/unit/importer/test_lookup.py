@@ -33,10 +33,10 @@ class Bench:
     def __init__(self, *, resend: bool = False) -> None:
         """Start with an empty portal that may be read."""
         self.portal = ScriptedPortal()
-        self.claims: Claims[str] = Claims(remember=100)
+        self.claims = Claims(remember=100)
         self.metrics = Metrics()
         self.clock, self.open_seconds = Clock(), Clock(0.0)
-        self.recovery: Recovery[str] = Recovery(
+        self.recovery = Recovery(
             portal=self.portal,
             claims=self.claims,
             rules=replace(RULES, resend=resend, unproved_after=PROOF_SECONDS),
@@ -50,13 +50,13 @@ class Bench:
         assert self.recovery.answered(item, item_id)
         return item_id
 
-    async def end(self, *claims: Claim[str]) -> Cleared[str]:
+    async def end(self, *claims: Claim) -> Cleared:
         """Look claims up when no proof is waited for any more."""
         await self.clear(*claims)
         self.open_seconds.now += PROOF_SECONDS
         return await self.clear(*claims)
 
-    async def clear(self, *claims: Claim[str], tries: int = 0) -> Cleared[str]:
+    async def clear(self, *claims: Claim, tries: int = 0) -> Cleared:
         """Look claims up once, after so many look-ups that failed."""
         return await self.recovery.clear(claims, tries=tries)
 
@@ -72,14 +72,12 @@ def bench() -> Bench:
     return Bench()
 
 
-def strong(
-    name: str = "a", *, external: str | None = "", asks: Profile = NOTHING_ASKED
-) -> Claim[str]:
+def strong(name: str = "a", *, external: str | None = "", asks: Profile = NOTHING_ASKED) -> Claim:
     """Return the claim of an event that was perhaps sent."""
     return claim(asking(event(name, external=external), asks), doubt=Doubt.STRONG)
 
 
-def weak(name: str = "a") -> Claim[str]:
+def weak(name: str = "a") -> Claim:
     """Return the claim of an event that another process may have sent."""
     return claim(name, doubt=Doubt.WEAK)
 

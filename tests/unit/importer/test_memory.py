@@ -96,7 +96,7 @@ async def test_what_became_of_a_call_is_noted() -> None:
     notes, memory = setting()
     done, refused, unknown, unsent = claims = [claim(name) for name in "abcd"]
     unknown.known = unknown.known.suspected(Doubt.STRONG, 1.0)
-    decision: Decision[str] = Decision(ended=[(done, Imported(15)), (refused, REJECTED)])
+    decision = Decision(ended=[(done, Imported(15)), (refused, REJECTED)])
     await notes.after(claims, decision, at=7.0)
     assert [
         (Word.IMPORTED, 15),

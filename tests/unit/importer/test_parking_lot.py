@@ -8,12 +8,12 @@ import pytest
 
 from service.domain.claim_making import claim_of
 from service.domain.claims import Claims
+from service.domain.delivery import Parking
 from service.domain.history import Doubt
-from service.domain.parking import Parking
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues
 from service.importer.parking_lot import ParkingLot
-from service.importer.results import Delivery, Publisher
+from service.importer.results import Publisher
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
 from tests.fakes import QUOTE, FakeDelivery, item_event
@@ -28,9 +28,9 @@ class Losing:
     async def usable(self, _: str) -> bool:
         return True
 
-    async def park(self, parkings: Sequence[Parking[FakeDelivery]]) -> list[bool]:
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         for each in parkings:
-            each.delivery.live = False
+            cast("FakeDelivery", each.delivery).live = False
         return [self.confirms] * len(parkings)
 
     def ack_after(self, _: str) -> float:
@@ -42,7 +42,7 @@ async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
     *, confirms: bool
 ) -> None:
     """An estimate that was never sent is no doubtful one because its message comes again."""
-    metrics, claims = Metrics(), Claims[Delivery](remember=10)
+    metrics, claims = Metrics(), Claims(remember=10)
     settler = Settler(
         publisher=cast("Publisher", None),
         claims=claims,
@@ -63,13 +63,13 @@ async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
         )
         lot.queues = cast("InnerQueues", Losing(confirms=confirms))
         event = item_event("a", QUOTE)
-        first: Delivery = FakeDelivery(event)
+        first = FakeDelivery(event)
         settler.held[first] = None
         claim = claim_of(first, event, ask="doubtful", settle=1.0)
         assert claims.admit(claim, copy=False) is claim
         lot.park([claim], str(QUOTE), "plan")
     assert (0, {}) == (len(claims), settler.held)
-    again: Delivery = FakeDelivery(event, copy=True, times=1)
+    again = FakeDelivery(event, copy=True, times=1)
     copy = claim_of(again, event, ask="doubtful", settle=1.0)
     doubts = [copy.known.doubt]
     assert claims.admit(copy, copy=True) is copy

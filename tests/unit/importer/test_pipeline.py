@@ -10,14 +10,14 @@ import pytest
 
 from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import Mode, PausePolicy
-from service.domain.claims import Settlement
 from service.domain.decisions import Rules
+from service.domain.delivery import Settlement
 from service.domain.events import PRIORITY, BatchKey, ItemEvent, Malformed
 from service.domain.limits import Limits
 from service.domain.outcomes import Imported, Report
 from service.domain.retry import RetryPolicy
 from service.importer.pipeline import Pipeline
-from service.importer.results import Confirmed, Delivery
+from service.importer.results import Confirmed
 from service.telemetry.metrics import Metrics
 from tests.fakes import (
     QUOTE,
@@ -79,20 +79,20 @@ class Publisher:
     """Keeps what is published, unless it is shut."""
 
     def __init__(self) -> None:
-        self.kept: list[Settlement[Delivery]] = []
-        self.buried: list[Settlement[Delivery]] = []
+        self.kept: list[Settlement] = []
+        self.buried: list[Settlement] = []
         self.shut = False
 
     async def ready(self) -> None:
         pass
 
-    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def results(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         await asyncio.sleep(0.01)
         if not self.shut:
             self.kept += settlements
         return [not self.shut] * len(settlements)
 
-    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def dead_letters(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         self.buried += settlements
         return [True] * len(settlements)
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.domain.claims import Claim, Claims, Resolved, Settlement
+from service.domain.claims import Claim, Claims, Resolved
+from service.domain.delivery import Settlement
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.importer.results import Confirmed, Delivery
+from service.importer.results import Confirmed
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
 from tests.fakes import FakeDelivery, item_event, malformed, value
@@ -23,17 +24,17 @@ class Publisher:
     def __init__(self, *answers: list[Confirmed]) -> None:
         self.answers = list(answers)
         self.letters: list[list[Confirmed]] = []
-        self.published: list[Settlement[Delivery]] = []
-        self.buried: list[Settlement[Delivery]] = []
+        self.published: list[Settlement] = []
+        self.buried: list[Settlement] = []
 
     async def ready(self) -> None:
         await asyncio.sleep(0)
 
-    async def results(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def results(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         self.published += settlements
         return self.answers.pop(0) if self.answers else [True] * len(settlements)
 
-    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def dead_letters(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         self.buried += settlements
         return self.letters.pop(0) if self.letters else [True] * len(settlements)
 
@@ -44,7 +45,7 @@ class Room:
     def __init__(self, *answers: list[Confirmed], publisher: Publisher | None = None) -> None:
         self.publisher = publisher or Publisher(*answers)
         self.metrics = Metrics()
-        self.claims: Claims[Delivery] = Claims(remember=10)
+        self.claims = Claims(remember=10)
         self.settler = Settler(
             publisher=self.publisher,
             claims=self.claims,
@@ -52,19 +53,19 @@ class Room:
             clock=now,
             remember=10,
         )
-        self.resolved: list[Resolved[Delivery]] = []
+        self.resolved: list[Resolved] = []
 
-    def claim(self, *deliveries: FakeDelivery) -> Claim[Delivery]:
+    def claim(self, *deliveries: FakeDelivery) -> Claim:
         """Claim the event of some copies."""
         for each in deliveries:
             self.settler.held[each] = None
         event = deliveries[0].event
         assert not hasattr(event, "code")
-        claim: Claim[Delivery] = Claim(event, list(deliveries), START, 1)
+        claim = Claim(event, list(deliveries), START, 1)
         self.claims.admit(claim, copy=False)
         return claim
 
-    def note(self, resolved: Resolved[Delivery], _: Outcome) -> None:
+    def note(self, resolved: Resolved, _: Outcome) -> None:
         self.resolved.append(resolved)
 
     def items(self, outcome: str, kind: str = "2") -> float:
@@ -93,7 +94,7 @@ def test_nothing_is_acknowledged_before_its_outcome_is_confirmed() -> None:
 def test_each_is_acknowledged_as_soon_as_its_own_is_confirmed() -> None:
     """Publish again only what was not confirmed."""
     room, first, second = Room([True, False]), delivery("a"), delivery("b")
-    ended: list[tuple[Claim[Delivery], Outcome]] = [
+    ended: list[tuple[Claim, Outcome]] = [
         (room.claim(first), DONE),
         (room.claim(second), REJECTED),
     ]
@@ -225,7 +226,7 @@ def test_confirmed_result_stays_so_when_the_message_goes_back_and_comes_again() 
 class SlowPublisher(Publisher):
     """Confirms a second after a dead letter was published."""
 
-    async def dead_letters(self, settlements: Sequence[Settlement[Delivery]]) -> list[Confirmed]:
+    async def dead_letters(self, settlements: Sequence[Settlement]) -> list[Confirmed]:
         told = await super().dead_letters(settlements)
         await asyncio.sleep(1.0)
         return told
@@ -246,7 +247,7 @@ def test_what_ended_while_its_message_went_back_is_not_published_again(way: str)
         else:
             message.live = False
         await task
-        claim: Claim[Delivery] = Claim(item_event("a"), [copy], START, 1)
+        claim = Claim(item_event("a"), [copy], START, 1)
         assert room.claims.admit(claim, copy=True) is claim
         assert REJECTED == claim.known.outcome
         await room.settler.settle([(claim, REJECTED)], room.note)
@@ -284,7 +285,7 @@ def test_bug_in_one_publish_holds_up_no_other() -> None:
     """The struck one is handed back, to be settled alone; the others end."""
     room, good, bad = Room([True, KeyError("body")]), delivery("a"), delivery("b")
     struck = room.claim(bad)
-    ended: list[tuple[Claim[Delivery], Outcome]] = [(room.claim(good), DONE), (struck, DONE)]
+    ended: list[tuple[Claim, Outcome]] = [(room.claim(good), DONE), (struck, DONE)]
     left = run(room.settler.settle(ended, room.note))
     assert ([(struck, DONE)], 1, 0) == (left, good.acked, bad.acked)
     assert 1.0 == value(room.metrics.unexpected)

@@ -9,8 +9,8 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from service.domain.delivery import Delivery
 from service.domain.external_id import ExternalIds
-from service.importer.results import Delivery
 from service.rabbit.acks import AckBatcher
 from service.rabbit.consumer import Consumer
 from service.rabbit.decoding import Decoder, Incoming

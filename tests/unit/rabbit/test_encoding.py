@@ -10,7 +10,7 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed, Origin
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.parking import Stay
@@ -59,7 +59,7 @@ class Delivered:
         return self.message.properties.message_id
 
 
-def written(encoder: Encoder, settlement: Settlement[Any]) -> list[Outgoing]:
+def written(encoder: Encoder, settlement: Settlement) -> list[Outgoing]:
     """Write the result, and the dead letter where the event failed."""
     result = encoder.result(settlement, NOW)
     if isinstance(settlement.outcome, Imported):

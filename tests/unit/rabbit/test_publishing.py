@@ -13,16 +13,16 @@ from aiormq import Channel
 from aiormq.exceptions import ChannelPreconditionFailed
 from pamqp.commands import Basic
 
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.outcomes import Failed, FailureKind
 from service.rabbit import publishing as publisher_module
 from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import Connection, ConnectionLost
-from service.rabbit.encoding import Encoder, Outgoing, Settled, bare
+from service.rabbit.encoding import Encoder, Outgoing, bare
 from service.rabbit.publishing import Publisher
 from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
-from tests.fakes import malformed
+from tests.fakes import FakeDelivery, malformed
 
 LETTER = Outgoing(
     "dead_letter",
@@ -139,7 +139,7 @@ async def test_a_bug_in_one_publish_is_returned_in_its_place(struck: int) -> Non
     """The others go out."""
 
     class Buggy:
-        def result(self, settlement: Settled, _: datetime) -> Outgoing:
+        def result(self, settlement: Settlement, _: datetime) -> Outgoing:
             if settlement.attempts == struck:
                 raise KeyError("a bug")
             properties = Basic.Properties(message_id=str(settlement.attempts))
@@ -152,7 +152,10 @@ async def test_a_bug_in_one_publish_is_returned_in_its_place(struck: int) -> Non
     channel = Open()
     sending = publisher(Up(), Buggy())
     failed = Failed(FailureKind.REJECTED, "1", "no")
-    settlements = [Settlement(malformed(), None, failed, attempts=each) for each in range(2)]
+    settlements = [
+        Settlement(malformed(), FakeDelivery(malformed()), failed, attempts=each)
+        for each in range(2)
+    ]
     answers = await sending.results(settlements)
     assert isinstance(answers[struck], KeyError)
     assert (True, 1) == (answers[1 - struck], len(channel.sent))

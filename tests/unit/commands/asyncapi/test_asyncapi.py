@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from service.commands import asyncapi, cli
 from service.commands.asyncapi import examples
 from service.commands.asyncapi.document import build
-from service.domain.claims import Settlement
+from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome

@@ -47,7 +47,7 @@ def test_memory_is_base_and_prefetch_and_calls() -> None:
 def test_remembered_ids_take_no_more_than_is_reckoned() -> None:
     """Measure what stays of imported events, a quarter more than the setting included."""
     many = 4_000
-    claims: Claims[str] = Claims(remember=many)
+    claims = Claims(remember=many)
     owners = Owners(remember=many)
     tracemalloc.start()
     for number in range(many * 5 // 4):
