@@ -143,6 +143,27 @@ async def retried(trial: Trial) -> None:
         await _command(trial, "lanes", "retry", "--type", str(LANE))
 
 
+async def endless_stream(trial: Trial) -> None:
+    """Let events of the lane come without a break: it is tried all the same, and opens."""
+    watch = await begin(trial)
+    await trial.send(waiting(WAITING))
+    await watch.wait_parked(WAITING)
+
+    opened = asyncio.Event()
+
+    async def stream() -> None:
+        place = 0
+        while not opened.is_set():
+            place += WAITING
+            await trial.send(waiting(WAITING, first=place))
+
+    async with trial.fault("a stream without end"), asyncio.TaskGroup() as tasks:
+        tasks.create_task(stream())
+        deny(trial)
+        await trial.imported(1)
+        opened.set()
+
+
 async def two_lanes(trial: Trial) -> None:
     """Close two lanes and open them one after the other, with a kill in between."""
     watch = LaneWatch(trial)
@@ -307,6 +328,7 @@ SCENARIOS = (
     _named("lanes retry", retried, SELDOM),
     _named("lanes return", ordered("lanes", "return")),
     _named("lanes fail", ordered("lanes", "fail", "--yes", may_end=EITHER)),
+    _named("a stream without end", endless_stream),
     _named("two at once", two_lanes),
     _named("in doubt, too", doubt_and_lane, LONG_DOUBT),
     _named("links, too", links_and_lane),
