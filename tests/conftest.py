@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ SUITES = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
 STACK = ("deploy/image", "deploy/stack")
 """Folders whose tests need containers; only `make deploy-test` runs them."""
 WATCHED = ("unit", "integration")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would all that we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -82,10 +82,11 @@ class History(NamedTuple):
     `noted`: its doubt rests on a note of another process.
 
     `attempts`, `batch_id`: calls that carried it, and the last of them; `failures_alone`: calls
-    with this event alone that failed while the portal was otherwise healthy; `refused_at`: when it
-    was last refused for what may be its own fault or everybody's, `passed_by`: how often others of
-    its type passed between two such refusals; `warnings`: what the portal would drop of it
-    without a word, None while nobody has looked.
+    with this event alone that failed while the portal was otherwise healthy; `refusals_alone`:
+    those refused by a code of credentials, scope or plan, which proves nothing against an item;
+    `refused_at`: when it was last refused for what may be its own fault or everybody's,
+    `passed_by`: how often others of its type passed between two such refusals; `warnings`: what
+    the portal would drop of it without a word, None while nobody has looked.
 
     `unproved_since`: seconds that the portal had taken imports for when it first answered a
     look-up that proves nothing; `asked`: how many such answers there were; `doubt_waited`: seconds
@@ -108,6 +109,7 @@ class History(NamedTuple):
     attempts: int = 0
     batch_id: str | None = None
     failures_alone: int = 0
+    refusals_alone: int = 0
     first_failed_at: float | None = None
     refused_at: float | None = None
     passed_by: int = 0
@@ -134,6 +136,11 @@ class History(NamedTuple):
     def buried(self) -> bool:
         """Whether its dead letter is confirmed as well."""
         return self.out >= Out.LETTER
+
+    @property
+    def tries_alone(self) -> int:
+        """How many calls with this event alone failed or were refused."""
+        return self.failures_alone + self.refusals_alone
 
     @property
     def compared_since(self) -> float | None:
@@ -235,16 +242,17 @@ class History(NamedTuple):
         """Note a failed call with this event alone."""
         return self._replace(failures_alone=self.failures_alone + 1)
 
-    def refused_alone(self, at: float, *, others_passed: bool) -> "History":
+    def refused_alone(self, at: float, *, others_passed: bool, own: bool) -> "History":
         """Note a refusal of this event alone; `others_passed`: since `compared_since`.
 
-        Tried anew from the first time that others passed; there may be no others later.
+        `own`: nothing but the event can be the reason. Tried anew from the first time that others
+        passed; there may be no others later.
         """
         first = others_passed and not self.passed_by
-        return self.refused(at)._replace(
-            failures_alone=1 if first else self.failures_alone + 1,
-            passed_by=self.passed_by + others_passed,
-        )
+        known = self.refused(at)._replace(passed_by=self.passed_by + others_passed)
+        if own:
+            return known._replace(failures_alone=1 if first else self.failures_alone + 1)
+        return known._replace(refusals_alone=1 if first else self.refusals_alone + 1)
 
     def absent(self) -> "History":
         """Note that a look-up shows no item; it is asked for once more."""

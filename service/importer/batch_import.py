@@ -167,7 +167,7 @@ class Importer:
         return batch.part(left, batch.due) if left else None
 
     async def _import(self, batch: Batch) -> Decision:
-        if len(batch.claims) == 1 and batch.claims[0].known.failures_alone:
+        if len(batch.claims) == 1 and batch.claims[0].known.tries_alone:
             self._metrics.isolations.inc()
         batch_id = uuid.uuid4().hex
         for claim in batch.claims:

@@ -167,23 +167,24 @@ class FaultAttribution:
         """
         claim, now = batch.claims[0], self._clock()
         passed = self._passed_since(claim, claim.known.compared_since)
-        known = claim.known = claim.known.refused_alone(now, others_passed=passed)
+        known = claim.known = claim.known.refused_alone(now, others_passed=passed, own=own)
+        times = known.failures_alone if own else known.refusals_alone
         ended = Decision(ended=[(claim, failure)])
         # Credentials that come and go refuse everybody at times: once may be chance.
         if known.passed_by > (0 if own else 1):
             return ended
-        if (own or known.passed_by) and known.failures_alone >= self._retry.max_attempts:
+        if (own or known.passed_by) and times >= self._retry.max_attempts:
             return ended
         others = self._lanes.suspect(failure.code, claim.event.identity) > 1
         # On trial it counts how often it was tried before it waited: one call is enough.
         trial = self._lanes.state(batch.key.entity_type_id) is LaneState.TRIAL
-        tried = max(known.failures_alone, known.attempts if trial else 0)
+        tried = max(times, known.attempts if trial else 0)
         worn_out = tried >= self._retry.max_attempts
         if others or (worn_out and not known.passed_by):
             await self._close(batch.key.entity_type_id, reason, fault)
             batch.due = now + self._retry.cap
         else:
-            batch.due = now + self._retry.delay(known.failures_alone, _chance())
+            batch.due = now + self._retry.delay(times, _chance())
         return Decision(again=[batch])
 
     def _passed_since(self, claim: Claim, failed_at: float | None, *, found: bool = False) -> bool:

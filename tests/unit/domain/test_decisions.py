@@ -181,6 +181,14 @@ def test_an_item_never_ends_without_a_failure_to_show() -> None:
     assert ([], ["a"]) == (decision.ended, ready)
 
 
+def test_refusals_by_a_code_of_credentials_wear_no_item_out() -> None:
+    """However many there were: one failure of another kind after them is the first."""
+    a = claim("a")
+    a.known = History(refusals_alone=99, failures_alone=1, fault=rejected(REFUSED))
+    decision, ready = look_up(batch(a), Cleared(absent=[a]))
+    assert ([], ["a"]) == (decision.ended, ready)
+
+
 def test_a_report_ends_what_it_is_clear_about() -> None:
     """Accepted and rejected; in the order of the batch."""
     a, b, c = three()

@@ -186,19 +186,29 @@ def stay(reason: str) -> Stay:
         ),
         (NEW, lambda known: known.failed_alone(), History(failures_alone=1)),
         (
-            History(failures_alone=3, first_failed_at=1.0),
-            lambda known: known.refused_alone(4.0, others_passed=False),
-            History(failures_alone=4, first_failed_at=1.0, refused_at=4.0),
+            History(failures_alone=3, refusals_alone=2, first_failed_at=1.0),
+            lambda known: known.refused_alone(4.0, others_passed=False, own=True),
+            History(failures_alone=4, refusals_alone=2, first_failed_at=1.0, refused_at=4.0),
         ),
         (
             History(failures_alone=3, first_failed_at=1.0),
-            lambda known: known.refused_alone(4.0, others_passed=True),
+            lambda known: known.refused_alone(4.0, others_passed=True, own=True),
             History(failures_alone=1, first_failed_at=1.0, refused_at=4.0, passed_by=1),
         ),
         (
             History(failures_alone=3, first_failed_at=1.0, passed_by=1),
-            lambda known: known.refused_alone(4.0, others_passed=True),
+            lambda known: known.refused_alone(4.0, others_passed=True, own=True),
             History(failures_alone=4, first_failed_at=1.0, refused_at=4.0, passed_by=2),
+        ),
+        (
+            History(failures_alone=3, refusals_alone=2, first_failed_at=1.0),
+            lambda known: known.refused_alone(4.0, others_passed=False, own=False),
+            History(failures_alone=3, refusals_alone=3, first_failed_at=1.0, refused_at=4.0),
+        ),
+        (
+            History(refusals_alone=2, first_failed_at=1.0),
+            lambda known: known.refused_alone(4.0, others_passed=True, own=False),
+            History(refusals_alone=1, first_failed_at=1.0, refused_at=4.0, passed_by=1),
         ),
         (NEW, lambda known: known.absent(), History(absent_once=True)),
         (
@@ -242,7 +252,7 @@ def test_the_first_lone_refusal_counts_who_passed_since_the_first_failure() -> N
     known = History().broke(1.0)
     assert [1.0, 4.0] == [
         known.compared_since,
-        known.refused_alone(4.0, others_passed=True).compared_since,
+        known.refused_alone(4.0, others_passed=True, own=True).compared_since,
     ]
     assert NEW.compared_since is None
 

@@ -372,7 +372,7 @@ async def test_one_item_denied_beside_a_refused_argument_is_a_lone_suspect() -> 
     a, b = some("ab")
     decision = await bench.carry(a, b)
     assert ({"a": refusal(ARGUMENT)}, Mode.FLOWING) == (bench.ended, bench.breaker.mode)
-    assert ([["b"]], 1) == ([_names(each) for each in decision.again], b.known.failures_alone)
+    assert ([["b"]], 1) == ([_names(each) for each in decision.again], b.known.refusals_alone)
 
 
 @pytest.mark.parametrize("verdict", [ZERO, MISSING, PLAN])

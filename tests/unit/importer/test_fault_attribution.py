@@ -199,7 +199,7 @@ async def test_two_items_denied_close_their_lane(
 async def test_one_item_denied_without_others_goes_again(bench: Bench) -> None:
     """Alone, later; it is counted."""
     (again,) = (await bench.denied(DENIED)).again
-    assert [1] == [each.known.failures_alone for each in again.claims]
+    assert [1] == [each.known.refusals_alone for each in again.claims]
     assert bench.clock.now <= again.due <= bench.clock.now + RETRY.base * 2
     assert Mode.FLOWING is bench.breaker.mode
 
