@@ -138,11 +138,6 @@ class History(NamedTuple):
         return self.out >= Out.LETTER
 
     @property
-    def tries_alone(self) -> int:
-        """How many calls with this event alone failed or were refused."""
-        return self.failures_alone + self.refusals_alone
-
-    @property
     def compared_since(self) -> float | None:
         """Since when others of its type that passed speak against it.
 
@@ -245,8 +240,7 @@ class History(NamedTuple):
     def refused_alone(self, at: float, *, others_passed: bool, own: bool) -> "History":
         """Note a refusal of this event alone; `others_passed`: since `compared_since`.
 
-        `own`: nothing but the event can be the reason. Tried anew from the first time that others
-        passed; there may be no others later.
+        `own`: it can be nobody else's fault. Tried anew from the first time that others passed.
         """
         first = others_passed and not self.passed_by
         known = self.refused(at)._replace(passed_by=self.passed_by + others_passed)

@@ -167,7 +167,8 @@ class Importer:
         return batch.part(left, batch.due) if left else None
 
     async def _import(self, batch: Batch) -> Decision:
-        if len(batch.claims) == 1 and batch.claims[0].known.tries_alone:
+        known = batch.claims[0].known
+        if len(batch.claims) == 1 and (known.failures_alone or known.refusals_alone):
             self._metrics.isolations.inc()
         batch_id = uuid.uuid4().hex
         for claim in batch.claims:
