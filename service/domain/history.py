@@ -271,9 +271,8 @@ class History(NamedTuple):
 
     def nothing_proved(self, open_seconds: float) -> "History":
         """Note an answered look-up that proves nothing; see `unproved_for`."""
-        since = self.unproved_since
-        if since is None:
-            since = open_seconds - self.doubt_waited
+        first = open_seconds - self.doubt_waited
+        since = first if self.unproved_since is None else self.unproved_since
         return self._replace(unproved_since=since, asked=self.asked + 1)
 
     def with_links(self, links: Linking) -> "History":
