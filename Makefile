@@ -7,7 +7,7 @@ PYTEST := $(OURS) -m pytest
 export RABBITMQ ?= host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker programs containers run check fmt test unit simulation integration e2e chaos bench demo deploy-test audit lock
+.PHONY: help setup broker programs containers run check coverage fmt test unit simulation integration e2e chaos bench demo deploy-test audit lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, 
 
 check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothing
 	@tests/tools/check.sh
+
+coverage: .venv/.stamp ## at least 99 % of the lines and branches of the pure rules, by their own tests alone
+	$(PYTEST) tests/unit/domain --quiet --numprocesses 0 --cov=service/domain --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=99
 
 run: .venv/.stamp ## the importer itself, set by IMPORTER_* variables
 	$(OURS) -m service run

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.addresses import destination, host, in_clear, protected, same_zone
+from service.domain.addresses import (
+    at_place,
+    bracketed,
+    destination,
+    host,
+    in_clear,
+    protected,
+    same_place,
+    same_zone,
+)
 
 HOOK = "https://one.bitrix24.com/rest/1/secret/"
 LOOP = "http://127.0.0.1:8000/rest/1/secret/"
@@ -111,3 +120,10 @@ def test_portals_are_akin_below_one_domain_of_their_maker(
 ) -> None:
     """A suffix of letters is not a domain; anybody can have a name elsewhere."""
     assert expected is same_zone(old, new)
+
+
+def test_an_address_names_its_host_as_it_stands_in_one() -> None:
+    """An IPv6 address has brackets."""
+    assert ("[::1]", "x.example") == (bracketed("::1"), bracketed("x.example"))
+    assert same_place("https://x.example/a", "https://x.example:443/b")
+    assert at_place("http://x.example/a?b", "https://y.example:8/c") == "https://y.example:8/a?b"

@@ -68,3 +68,22 @@ def test_milliseconds_and_nonsense_are_no_time(stamped: object) -> None:
 def test_no_value_raises(told: object, stamped: object) -> None:
     """And every age is within its bounds."""
     assert -MAX_AHEAD <= age_at_receipt(told, stamped, NOW) <= MAX_BACK
+
+
+@pytest.mark.parametrize("stamped", [True, "5", 1e30, datetime.max])  # noqa: DTZ901 - no zone
+def test_a_timestamp_that_is_no_time_of_now_says_nothing(stamped: object) -> None:
+    """The age counts from the receipt then."""
+    assert 0.0 == age_at_receipt(None, stamped, NOW)
+
+
+class Unholdable(datetime):
+    """A moment that the system's clock cannot hold."""
+
+    def timestamp(self) -> float:
+        """Fail as the system does."""
+        raise OverflowError
+
+
+def test_a_moment_beyond_the_systems_clock_says_nothing() -> None:
+    """The age counts from the receipt then."""
+    assert 0.0 == age_at_receipt(None, Unholdable(2026, 3, 1, tzinfo=UTC), NOW)

@@ -455,3 +455,35 @@ def test_a_deferred_claim_that_need_not_wait_joins_the_open_batch_now(
     assert ["a", "c"] == names(batcher.take(1002.0))
     batcher.hasten_deferred(lambda _: False, 1002.0)
     assert 1005.0 == batcher.next_time()
+
+
+def test_only_what_waits_for_items_of_a_type_is_asked_for_soon(batcher: Batcher) -> None:
+    """Never sooner than five seconds after it was last asked for."""
+    waits, other = batch(claim("a")), batch(lead("b"))
+    for each in (waits, other):
+        each.due, each.waits_since = 100.0, 10.0
+        batcher.put(each)
+    assert not batcher.sendable()
+    batcher.hasten({DEAL}, 11.0)
+    assert (15.0, 100.0) == (waits.due, other.due)
+    batcher.defer(claim("c"), 50.0)
+    assert batcher.sendable()
+
+
+def test_who_drains_waits_for_no_proof(batcher: Batcher) -> None:
+    """What else is here leaves at once."""
+    waits = batch(claim("a"))
+    waits.waits_since = 0.0
+    batcher.put(waits)
+    batcher.add(claim("b"), 1.0)
+    batcher.drain(1.0)
+    assert ["b"] == names(batcher.take(1.0))
+    assert batcher.take(1e9) is None
+
+
+def test_a_batcher_tells_what_waits_in_it(batcher: Batcher) -> None:
+    """In a batch, or to join one later."""
+    one, later, other = claim("a"), claim("b"), claim("c")
+    batcher.add(one, 0.0)
+    batcher.defer(later, 9.0)
+    assert (True, True, False) == (one in batcher, later in batcher, other in batcher)

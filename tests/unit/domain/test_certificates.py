@@ -35,3 +35,9 @@ def test_anything_else_has_no_end_and_raises_nothing(noise: bytes, cut: int) -> 
     assert expiry(noise) is None
     assert expiry(der[:cut]) in {None, expiry(der)}
     assert soonest_end(noise.decode("latin-1")) is None
+
+
+def test_a_certificate_that_is_no_base64_has_no_end() -> None:
+    """A file may be damaged."""
+    text = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"
+    assert soonest_end(text) is None

@@ -380,3 +380,15 @@ def test_a_portal_that_answers_a_probe_is_not_ill_as_a_whole(breaker: CircuitBre
     breaker.record_failure(PauseReason.UNAVAILABLE, 161.0)
     assert Mode.FLOWING is breaker.mode
     assert POLICY.after == breaker.lasting
+
+
+@pytest.mark.parametrize(
+    ("reason", "at"), [(PauseReason.CREDENTIALS, 5.0), (PauseReason.UNAVAILABLE, 15.0)]
+)
+def test_new_credentials_have_a_pause_for_credentials_probed_at_once(
+    breaker: CircuitBreaker, reason: PauseReason, at: float
+) -> None:
+    """No other pause ends by them."""
+    breaker.trip(reason, 0.0)
+    breaker.hurry(5.0)
+    assert at == breaker.probe_at

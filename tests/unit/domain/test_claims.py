@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.claim_making import Noted, claim_of, noted_claim_of
+from service.domain.claim_making import Noted, claim_of, doubt_by_word, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat
 from service.domain.delivery import Delivery
 from service.domain.events import Identity, ItemEvent, Profile
 from service.domain.history import Doubt, History
+from service.domain.last_words import LastWord, Word, event_digest
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
 from service.domain.parking import Stay
@@ -748,3 +749,78 @@ def test_what_was_imported_before_the_portal_was_set_back_has_no_number() -> Non
     claims.resolve(first, Imported(7))
     claims.set_back()
     assert claims.item_of(first.event.identity) is None
+
+
+def test_who_waited_for_a_parked_claim_goes_on_and_knows_of_its_doubt(
+    claims: Claims,
+) -> None:
+    """Another message of the same id may be in the CRM by what the first one sent."""
+    first = start(claims, claim("a", doubt=Doubt.STRONG))
+    same, other = claim(event("a", body="b")), claim(event("c", external="a"))
+    assert (None, None) == (claims.admit(same, copy=False), claims.admit(other, copy=False))
+    assert [same] == claims.park(first)
+    assert (Doubt.STRONG, Doubt.NONE) == (same.known.doubt, other.known.doubt)
+
+
+def test_an_item_is_known_until_it_is_forgotten(claims: Claims) -> None:
+    """A claim without doubt that is parked leaves none."""
+    claims.resolve(start(claims, claim("a")), Imported(5))
+    assert 5 == claims.item_of(Identity(2, "a"))
+    claims.forget(Identity(2, "a"))
+    claims.forget(Identity(2, "b"))
+    assert claims.item_of(Identity(2, "a")) is None
+    assert [] == claims.park(start(claims, claim("b")))
+
+
+def test_a_word_of_the_memory_repeats_its_success(claims: Claims) -> None:
+    """Whatever was forgotten here."""
+    item = event("a")
+    word = LastWord(
+        event_digest(item.identity), Word.IMPORTED, 2, 1.0, 1, 5, body=item.content.to_bytes(8)
+    )
+    admitted = claims.admit(claim(item), copy=False, word=word)
+    assert Repeat(Imported(5, duplicate=True)) == admitted
+
+
+def test_an_importer_that_never_asks_doubts_nothing_it_could_ask_for() -> None:
+    """What has an external id is sent again."""
+    assert Doubt.NONE is doubt_by_word(
+        event("a"), None, perhaps_sent=True, unsure=True, ask="never"
+    )
+
+
+def test_late_deliveries_are_taken_out_of_claims_that_stay(claims: Claims) -> None:
+    """Their copies will join."""
+    first, other = start(claims, claim("a", "late", "soon")), start(claims, claim("b", "soon"))
+    assert named("late") == claims.take_back({"late"}.__contains__)
+    assert (named("soon"), named("soon")) == (first.deliveries, other.deliveries)
+    assert claims.holds(first)
+    assert [first.event] == first.perhaps_sent()
+    assert claims.is_held(Identity(2, "a"))
+
+
+@pytest.mark.parametrize(
+    ("perhaps_sent", "unsure", "ask", "doubt"),
+    [
+        (True, False, "auto", Doubt.STRONG),
+        (False, True, "auto", Doubt.WEAK),
+        (False, False, "always", Doubt.WEAK),
+        (False, False, "auto", Doubt.NONE),
+    ],
+)
+def test_a_message_without_a_word_is_doubted_by_what_it_says(
+    *, perhaps_sent: bool, unsure: bool, ask: str, doubt: Doubt
+) -> None:
+    """The memory knows every call."""
+    told = doubt_by_word(event("a"), None, perhaps_sent=perhaps_sent, unsure=unsure, ask=ask)
+    assert doubt is told
+
+
+def test_a_word_decides_before_the_message() -> None:
+    """A stale one proves nothing; one that says that it is not there ends the doubt."""
+    word = LastWord(event_digest(Identity(2, "a")), Word.NOT_THERE, 2, 1.0, 1)
+    for stale, doubt in ((True, Doubt.STRONG), (False, Doubt.NONE)):
+        told = doubt_by_word(
+            event("a"), word._replace(stale=stale), perhaps_sent=True, unsure=True, ask="auto"
+        )
+        assert doubt is told

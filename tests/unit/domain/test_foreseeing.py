@@ -172,3 +172,10 @@ def test_nothing_that_json_can_hold_breaks_it(
     for each in foreseen(fields, KNOWN, admin=admin, now=NOW):
         assert each.text
         assert each.remedy
+
+
+def test_a_required_own_field_may_be_given_by_either_name() -> None:
+    """The portal lists it by its original name."""
+    known = {"UF_CRM_NEED": Field("string", required=True)}
+    assert [] == foreseen({"ufCrmNeed": "x"}, known, admin=True, now=NOW)
+    assert 1 == len(foreseen({}, known, admin=True, now=NOW))

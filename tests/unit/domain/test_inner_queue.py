@@ -92,3 +92,24 @@ def test_made_up_types_do_not_fill_the_broker_with_queues() -> None:
     assert all(strangers.admit(each) for each in many)
     assert [False, False] == [strangers.admit(7777), strangers.admit(7777)]
     assert all(strangers.admit(each) for each in many)
+
+
+def test_one_that_cannot_be_read_alone_either_is_tried_later_and_later() -> None:
+    """Twice as long each time, up to the cap."""
+    one = queue()
+    for _ in range(9):
+        one.struck("it ended the channel", 0.0)
+    assert one.broken
+    assert one.probe_due(15.0)
+    one.still_broken(15.0)
+    assert (False, True) == (one.probe_due(44.9), one.probe_due(45.0))
+
+
+def test_a_queue_that_was_read_on_a_connection_of_its_own_is_there() -> None:
+    """It was broken before it was ever seen."""
+    one = queue()
+    for _ in range(9):
+        one.struck("it ended the channel", 0.0)
+    one.well(5.0)
+    assert "" == one.broken
+    assert one.usable(6.0) is True

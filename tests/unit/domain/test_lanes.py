@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import Identity
-from service.domain.lanes import MAX_LANES, Lanes, LaneState
+from service.domain.lanes import MAX_IDENTITIES, MAX_LANES, Lanes, LaneState
 from service.domain.outcomes import PauseReason
 
 POLICY = PausePolicy(after=60, probe=15, probe_cap=60, brake_share=0.5, brake_items=10)
@@ -293,3 +293,20 @@ def test_every_lane_that_is_not_open_will_be_tried(history: list[tuple[str, int]
     kept.due(now + POLICY.probe_cap)
     for kind in (2, 3):
         assert LaneState.OPEN is kept.state(kind) or kind in kept.on_trial()
+
+
+def test_the_identities_that_were_refused_or_broke_alone_are_bounded() -> None:
+    """More of them say no more."""
+    kept = lanes()
+    most = 0, 0
+    for number in range(MAX_IDENTITIES + 2):
+        most = refused(kept, number), kept.broke_alone(Identity(2, str(number)))
+    assert (MAX_IDENTITIES, MAX_IDENTITIES) == most
+
+
+def test_an_answer_about_no_item_changes_nothing() -> None:
+    """Nothing was accepted, and nothing refused."""
+    kept = lanes()
+    kept.broke(2, 1.0)
+    assert not kept.answered(2, accepted=0, rejected=0, now=2.0)
+    assert (2, 4.0) == kept.broke(2, 5.0)

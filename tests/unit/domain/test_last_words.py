@@ -168,3 +168,26 @@ def test_digests_tell_events_and_pairs_apart() -> None:
     }
     assert 4 == len(pairs)
     assert NO_PAIR in pairs
+
+
+def test_what_another_reading_knows_of_a_portal_set_back_is_taken_with_it() -> None:
+    """The later of the two counts."""
+    first, second = LastWords(10), LastWords(10)
+    second.set_back(7.0)
+    first.absorb(second)
+    first.set_back(3.0)
+    assert 7.0 == first.set_back_at
+
+
+def test_words_are_complete_from_the_oldest_on() -> None:
+    """From none where there is none."""
+    kept = LastWords(10)
+    assert kept.complete_since() is None
+    kept.say(said(1, at=5.0))
+    assert 5.0 == kept.complete_since()
+
+
+def test_a_time_that_is_no_number_is_no_word() -> None:
+    """Else every comparison with it would be false."""
+    with pytest.raises(ValueError, match="no time"):
+        unpacked(said(1, at=float("nan")).packed())

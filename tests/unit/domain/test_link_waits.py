@@ -87,3 +87,13 @@ def test_a_reference_takes_few_bytes() -> None:
     took = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert took / some <= 300
+
+
+def test_many_small_parts_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forgotten by it while the references are few enough."""
+    monkeypatch.setattr(link_waits, "MAX_REFERENCES", 8)
+    waits = LinkWaits()
+    names = [str(number) for number in range(60)]
+    for name in names:
+        waits.note(deal(name), [deal("x")] if name == "0" else [], 0.0, counts=True)
+    assert 60 == len(waits)

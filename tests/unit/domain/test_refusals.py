@@ -1,5 +1,6 @@
 """Proves that a queue that refuses everything is asked anew, seldom and for ever."""
 
+from service.domain import refusals
 from service.domain.refusals import FIRST_SECONDS, MAX_SECONDS, Refusals
 
 
@@ -29,3 +30,16 @@ def test_one_message_taken_ends_the_doubt() -> None:
     asked_anew(refusals, 300, 100)
     refusals.confirmed()
     assert [410] == asked_anew(refusals, 12, 400)
+
+
+def test_a_queue_refuses_once_its_refusals_last() -> None:
+    """It is told once for each reason, and how long it lasted when it ends."""
+    queue = refusals.QueueRefusal()
+    lasts = refusals.TOLERATED_SECONDS
+    assert not queue.begins("full", 0.0)
+    assert queue.begins("full", lasts)
+    assert not queue.begins("full", lasts + 1)
+    assert not queue.untried(lasts + 1)
+    assert queue.untried(lasts + 1 + refusals.UNTRIED_SECONDS)
+    assert queue.ends(lasts + 2) == lasts + 2
+    assert queue.ends(lasts + 3) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.retry import RetryPolicy
+from service.domain.retry import RetryPolicy, broker_delay
 
 POLICY = RetryPolicy(base=1.0, cap=60.0, max_attempts=5)
 SECONDS = st.floats(min_value=0.001, max_value=1e4)
@@ -41,3 +41,8 @@ def test_any_wait_is_capped_and_never_undercuts_the_hint(
     delay = policy.delay(attempt, chance, hint)
     assert (hint or 0.0) <= delay <= max(policy.cap, hint or 0.0)
     assert policy.delay(attempt, chance) <= policy.delay(attempt + 1, chance)
+
+
+def test_the_broker_is_tried_again_after_half_a_ceiling_or_more() -> None:
+    """Never later than the ceiling."""
+    assert (0.1, 0.2) == (broker_delay(0, 0.0), broker_delay(0, 1.0))

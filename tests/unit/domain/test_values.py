@@ -93,3 +93,24 @@ def test_numbers_of_any_length_are_judged(digits: str) -> None:
     value = json.loads(digits)
     for kind in ("double", "integer", "string", "date", "user", "money", "boolean"):
         assert all(len(text) < 200 for _, text in judge(kind, value, frozenset({"1"})))
+
+
+@pytest.mark.parametrize("kind", ["double", "integer", "user"])
+@pytest.mark.parametrize("value", [[1], ["x"]])
+def test_a_value_that_is_no_number_at_all_is_judged_elsewhere(kind: str, value: object) -> None:
+    """Lists have rules of their own."""
+    assert [] == list(judge(kind, value, None))
+
+
+@pytest.mark.parametrize(("value", "complaints"), [("31-12-26", 1), ("26-12-26", 0)])
+def test_a_short_date_with_the_day_first_is_complained_of(value: str, complaints: int) -> None:
+    """Where day and year are the same, nothing is misread."""
+    assert complaints == len(list(judge("date", value, None)))
+
+
+@pytest.mark.parametrize(("value", "complaints"), [(10**20 + 1, 1), (5, 0), ("x", 0)])
+def test_a_number_beyond_64_bits_is_complained_of_whatever_the_field(
+    value: object, complaints: int
+) -> None:
+    """PHP has no such integers."""
+    assert complaints == len(list(judge("another", value, None)))
