@@ -1,15 +1,19 @@
-"""Proves which entity types get a queue of their own when their lane closes."""
+"""Proves which entity types get a queue of their own, and when a closed lane is tried."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.inner_queue import MOST_STRANGERS
 from service.domain.lanes import Lanes
 from service.domain.outcomes import PauseReason
+from service.importer.holdings import Holdings
 from service.importer.lane_control import LaneControl
 from service.telemetry.metrics import Metrics
+from tests.fakes import FakeDelivery, item_event
 from tests.unit.importer.test_pipeline import LIMITS
 
 
@@ -53,3 +57,27 @@ async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_their
     before = len(queues.made)
     await control.close(7777, PauseReason.SCOPE, None)
     assert (before, PauseReason.SCOPE) == (len(queues.made), breaker.reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "leaves", "young", "held"),
+    [
+        (2, False, False, True),
+        (2, True, False, False),
+        (2, True, True, True),
+        (3, True, True, False),
+    ],
+)
+def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
+    kind: int, *, leaves: bool, young: bool, held: bool
+) -> None:
+    """What is on its way into the lane's queue is not at work; of a young queue it is."""
+    delivery = FakeDelivery(item_event("a", 2))
+    lot = SimpleNamespace(
+        clock=lambda: 5.0,
+        queues=SimpleNamespace(ack_after=lambda _: 9.0 if young else 0.0),
+        leaving=lambda _: {delivery} if leaves else set(),
+    )
+    desk = SimpleNamespace(lot=lot, settler=SimpleNamespace(held=[delivery]))
+    holdings = Holdings(cast("Any", desk), cast("Any", None), LIMITS, cast("Any", None))
+    assert held is holdings.holds_type(kind)
