@@ -1,7 +1,7 @@
 """Lists every code of a failure, the one table: what it means, and how an event ends with it.
 
 From here come the class of an error (`bitrix/errors.py`), the label of the metrics
-(`telemetry/labels.py`), and what must have advice (`dead_letters/advice.py`).
+(`telemetry/labels.py`), and what must have advice (`commands/dlq/advice.py`).
 """
 
 from collections.abc import Iterator, Mapping
