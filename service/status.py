@@ -14,7 +14,7 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.lanes import ClosedLane, Lanes
 from service.domain.limits import Load
 from service.domain.parking import DOUBT, DOUBTFUL, LINK
-from service.domain.recent_events import History
+from service.domain.recent_events import RecentEvents
 from service.health import Status
 from service.importer.intake_control import why_shut
 from service.importer.settlement import Settler
@@ -132,7 +132,7 @@ def _state(status: Status, mode: Mode) -> str:
     return str(mode)
 
 
-def _ended(history: History) -> dict[str, Any]:
+def _ended(history: RecentEvents) -> dict[str, Any]:
     last = [asdict(each) for each in reversed(history.last)]
     for each in last:
         each["id"] = each.pop("event_id")

@@ -75,10 +75,10 @@ class Resolved:
 class Claims:
     """Every event being worked on, and the recently ended ones.
 
-    Two claims never run at once for one id, nor for one external id: the second waits as an heir
-    of the first. A claim is never forgotten before it is resolved, kept or released. The memory of
-    ended events is bounded: `remember` entries, each of a fixed size whatever the ids. Below zero:
-    the number of an item that was imported before the portal was set back.
+    Two claims never run at once for one id, nor for one external id: the second waits for the
+    first. A claim is never forgotten before it is resolved, kept or released. The memory of ended
+    events is bounded: `remember` entries, each of a fixed size whatever the ids. Below zero: the
+    number of an item that was imported before the portal was set back.
 
     Only success is final. A failure that is out is not remembered: its message, if it comes again,
     cannot be told from a new publish of the same bytes, and that one is a new try.
@@ -97,7 +97,7 @@ class Claims:
         self._doubts: Remembered[bytes, tuple[float, frozenset[Profile]]] = Remembered(returned)
 
     def __len__(self) -> int:
-        """Return the number of events being worked on, heirs not counted."""
+        """Return the number of events being worked on, waiters not counted."""
         return len({id(claim) for claim in self._holders.values()})
 
     def admit(
@@ -158,7 +158,7 @@ class Claims:
         return self.resolve(claim, outcome)
 
     def release(self, claim: Claim) -> list[Delivery]:
-        """Give a claim up unsettled; return its deliveries and those of its heirs."""
+        """Give a claim up unsettled; return its deliveries and those of its waiters."""
         deliveries: list[Delivery] = []
         for each in (claim, *self._drop(claim)):
             self._released.put(message_digest(each.event), each.known)
@@ -244,7 +244,7 @@ class Claims:
         self._doubts.put(identity, (max(look_at, claim.known.look_at), asks))
 
     def _drop(self, claim: Claim) -> list[Claim]:
-        """Take a claim and its heirs out; return the heirs."""
+        """Take a claim and its waiters out; return the waiters."""
         waiters, claim.waiters = claim.waiters, []
         for each in (claim, *waiters):
             for key in _keys(each.event):

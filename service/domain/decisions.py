@@ -76,7 +76,7 @@ class Decision:
     parked: list[tuple[Claim, str, str]] = field(default_factory=list)
 
     def add(self, other: "Decision") -> "Decision":
-        """Return itself with another sequel joined."""
+        """Return itself with another decision joined."""
         self.ended += other.ended
         self.again += other.again
         self.later += other.later

@@ -25,7 +25,7 @@ class Ended:
     at: float
 
 
-class History:
+class RecentEvents:
     """What ended since the start, in a bounded space."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.domain.recent_events import Ended, History
+from service.domain.recent_events import Ended, RecentEvents
 from service.telemetry.labels import OUTCOMES
 from service.telemetry.metrics import Metrics
 
@@ -25,7 +25,7 @@ class Reckoner:
         self._items = cache(metrics.items.labels)
         self._latency = {name: metrics.latency.labels(name) for name in OUTCOMES}
         self._age = {name: metrics.event_age.labels(name) for name in OUTCOMES}
-        self.history = History()
+        self.history = RecentEvents()
 
     def ended(
         self, delivery: Delivery, outcome: Outcome | None, *, batch_id: str | None, attempts: int

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 
-from service.domain.recent_events import History
+from service.domain.recent_events import RecentEvents
 
 SECONDS = 60.0
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 class Minute:
     """Compares the counts of now with those of a minute ago."""
 
-    def __init__(self, history: History, now: float) -> None:
+    def __init__(self, history: RecentEvents, now: float) -> None:
         """Begin at `now`, the loop's time; `history` counts what ended."""
         self._history = history
         self._since = now

@@ -145,7 +145,7 @@ def test_an_event_starts_when_the_one_it_waited_with_shares_a_success(
     assert ([third], [other]) == _ends(claims, first, Imported(5))
 
 
-def test_an_heir_starts_only_when_nobody_holds_its_other_key(claims: Claims) -> None:
+def test_a_waiter_starts_only_when_nobody_holds_its_other_key(claims: Claims) -> None:
     """Its id came free, but its external id is another's: it waits on, now for that one."""
     first = start(claims, claim(event("a", body="one", external="p")))
     second = start(claims, claim(event("b", external="q")))
@@ -159,7 +159,7 @@ def test_an_heir_starts_only_when_nobody_holds_its_other_key(claims: Claims) -> 
     assert ([], [late]) == _ends(claims, waiter, Imported(6))
 
 
-def test_heirs_that_share_nothing_start_together(claims: Claims) -> None:
+def test_waiters_that_share_nothing_start_together(claims: Claims) -> None:
     """Only what they waited for held them up."""
     first = start(claims, claim(event("a", body="one", external="p")))
     other = claim(event("a", body="two", external="q"))
@@ -337,7 +337,7 @@ def test_the_memory_of_ended_events_is_bounded() -> None:
     assert Repeat(Imported(ord("b"), duplicate=True)) == claims.admit(claim("b"), copy=False)
 
 
-def test_release_returns_the_deliveries_of_the_claim_and_of_its_heirs(claims: Claims) -> None:
+def test_release_returns_the_deliveries_of_the_claim_and_of_its_waiters(claims: Claims) -> None:
     """Nobody is left waiting for a claim that is gone."""
     first = start(claims, claim(event("a", external="shared"), "one"))
     claims.admit(claim(event("a", external="shared"), "two"), copy=True)

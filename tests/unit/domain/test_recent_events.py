@@ -1,6 +1,6 @@
 """Proves that what is remembered of ended events is bounded and true."""
 
-from service.domain.recent_events import LAST, MAX_CODES, OTHER, Ended, History
+from service.domain.recent_events import LAST, MAX_CODES, OTHER, Ended, RecentEvents
 
 
 def ended(number: int, *, outcome: str = "imported", code: str | None = None) -> Ended:
@@ -10,7 +10,7 @@ def ended(number: int, *, outcome: str = "imported", code: str | None = None) ->
 
 def test_the_last_hundred_are_kept() -> None:
     """Counted are all."""
-    history = History()
+    history = RecentEvents()
     for number in range(LAST + 50):
         history.add(ended(number))
     assert [f"e{number}" for number in range(50, LAST + 50)] == [
@@ -21,7 +21,7 @@ def test_the_last_hundred_are_kept() -> None:
 
 def test_made_up_codes_take_no_endless_space() -> None:
     """The first fifty have their own count, the rest one together."""
-    history = History()
+    history = RecentEvents()
     for number in range(MAX_CODES + 30):
         history.add(ended(number, outcome="failed", code=f"CODE_{number}"))
     history.add(ended(0, outcome="failed", code="CODE_0"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.recent_events import Ended, History
+from service.domain.recent_events import Ended, RecentEvents
 from service.telemetry.minute_summary import Minute
 
 
@@ -16,7 +16,7 @@ def test_a_minute_in_which_something_happened_has_one_line(
 ) -> None:
     """It tells what came and how it ended since the last one."""
     caplog.set_level("INFO", "service")
-    history = History()
+    history = RecentEvents()
     minute = Minute(history, 0.0)
     for each in (ended("imported"), ended("imported"), ended("failed", "100")):
         history.add(each)
@@ -38,7 +38,7 @@ def test_a_minute_in_which_something_happened_has_one_line(
 def test_a_quiet_minute_has_no_line(caplog: pytest.LogCaptureFixture) -> None:
     """What is held, but does not move, is the metrics' affair."""
     caplog.set_level("INFO", "service")
-    minute = Minute(History(), 0.0)
+    minute = Minute(RecentEvents(), 0.0)
     for second in range(600):
         minute.look(float(second), received=0, held=9, oldest=500.0)
     assert [] == caplog.records
