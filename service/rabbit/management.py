@@ -188,7 +188,10 @@ class Management:
 
 @contextmanager
 def _ended_after(seconds: float, line: socket.socket | None) -> Iterator[None]:
-    """End a connection after so many seconds, however often something comes; raises OSError."""
+    """End a connection after so many seconds, however often something comes.
+
+    Raises ManagementFailed.
+    """
     over = threading.Event()
 
     def end() -> None:
@@ -208,7 +211,7 @@ def _ended_after(seconds: float, line: socket.socket | None) -> Iterator[None]:
     finally:
         timer.cancel()
     if over.is_set():
-        raise TimeoutError
+        raise ManagementFailed(f"its answer was not whole within {seconds:g} s")
 
 
 def _why(error: Exception, *, tls: bool) -> Cause:

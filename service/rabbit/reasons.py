@@ -59,7 +59,10 @@ def why_ended(words: str, needed: Rights | None = None) -> Cause:
     who = _WHO.search(refused["words"])
     if who and needed:
         command = granting(who["user"], who["vhost"], needed)
-        remedy += f"; this sets all three to what it takes: {command}"
+        remedy += (
+            "; for a user of this command alone, never the importer's or a reader's, since it "
+            f"takes all other rights away: {command}"
+        )
     return Cause(refused["words"], remedy)
 
 

@@ -24,15 +24,15 @@ class Rights(NamedTuple):
 def of_service(names: Topology) -> Rights:
     """Return what the importer needs; who declares also binds: that takes more."""
     inner = _inner(names)
+    things = [*(each.name for each in names.exchanges), *(each.name for each in names.queues)]
+    all_of = [*map(re.escape, things), *inner]
+    # RabbitMQ 4.3 tells whether a thing is there only to users who have some right on it.
+    write = _any(_DEFAULT, *all_of)
     if names.declare:
-        exchanges = [each.name for each in names.exchanges]
-        things = map(re.escape, [*exchanges, *(each.name for each in names.queues)])
-        all_of = [*things, *inner]
-        return Rights(_any(*all_of), _any(_DEFAULT, *all_of), _any(*all_of))
-    results, dead = re.escape(names.results_exchange), re.escape(names.dead_letter_exchange)
+        return Rights(_any(*all_of), write, _any(*all_of))
     return Rights(
         _any(*_lanes(names)),
-        _any(_DEFAULT, results, dead),
+        write,
         _any(re.escape(names.intake_queue), re.escape(names.dead_letter_queue), *inner),
     )
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 MAX_BYTES = 65_536
 MARK = "\ufeff"
-PIPE_SECONDS = 5.0
+PIPE_SECONDS = 30.0
 """How long a pipe is waited for, such as bash makes for `<(command)`. Files are there at once."""
 
 
@@ -56,7 +56,9 @@ def _content(path: Path) -> bytes:
         while len(content) <= MAX_BYTES:
             ready, _, _ = select.select([file], [], [], max(0.0, until - time.monotonic()))
             if not ready:
-                raise Unreadable("it is a pipe to which nobody writes: name a file")
+                raise Unreadable(
+                    f"nothing came from this pipe within {PIPE_SECONDS:g} s: name a file"
+                )
             piece = file.read(MAX_BYTES + 1 - len(content))
             if piece == b"":
                 break

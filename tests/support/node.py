@@ -329,6 +329,7 @@ class RabbitNode(OwnBroker):
         self._epmd = ChildProcess(mapper, env=self._env(), cwd=self.folder, name="epmd")
 
     def _boot(self) -> None:
+        self._evaluator.forget()
         (self.folder / "node.out").unlink(missing_ok=True)
         command = self._there.command(self._program("rabbitmq-server"))
         self._vm = ChildProcess(command, env=self._env(), cwd=self.folder, name="node")

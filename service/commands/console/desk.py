@@ -1,13 +1,15 @@
 """Opens the dead letters for the console, one reading at a time, and follows it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from service.commands.dlq.opening import Reading, Walk, opened
 from service.commands.runtime import CommandRuntime, command_runtime
 from service.factories import CannotStart
+from service.rabbit.rights import Rights, of_operator
+from service.rabbit.topology import Topology
 from service.settings.environment import SettingsInvalid, load
 
 MAX_NOTES = 20
@@ -68,14 +70,17 @@ class Desk:
                 yield work
 
     @asynccontextmanager
-    async def beside(self, follow: Follow) -> AsyncIterator[CommandRuntime]:
+    async def beside(
+        self, follow: Follow, *, needs: Callable[[Topology], Rights] = of_operator
+    ) -> AsyncIterator[CommandRuntime]:
         """Connect to the broker for what leaves the dead letters alone; raises as `reading`.
 
-        The settings are read anew: secrets in files may have changed.
+        The settings are read anew: secrets in files may have changed. `needs`: the rights that
+        the work takes.
         """
         try:
             settings = load(portal=False)
         except SettingsInvalid as wrong:
             raise CannotStart(str(wrong)) from None
-        async with command_runtime("console", settings, follow.note) as work:
+        async with command_runtime("console", settings, follow.note, needs=needs) as work:
             yield work

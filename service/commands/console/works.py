@@ -15,6 +15,7 @@ from service.commands.lanes.returning import send_back, tell_of_importers
 from service.commands.runtime import CommandRuntime
 from service.factories import CannotStart
 from service.rabbit.parked import InnerDepth
+from service.rabbit.rights import of_ender
 
 
 async def plan(task: Task, desk: Desk) -> None:
@@ -110,7 +111,7 @@ async def _plan_return(task: Task, desk: Desk) -> bool:
 
 async def _plan_end(task: Task, desk: Desk) -> bool:
     tally = LaneTally()
-    async with desk.beside(task.follow) as at_work:
+    async with desk.beside(task.follow, needs=of_ender) as at_work:
         _needs_portal(at_work)
         counts = await count_ends(at_work, task.order.lane or 0, tally, task.follow)
     task.planned = tally.done
@@ -133,7 +134,7 @@ async def _return(task: Task, desk: Desk) -> bool:
 
 async def _end(task: Task, desk: Desk) -> bool:
     tally, counts = LaneTally(), Counter[tuple[str, str]]()
-    async with desk.beside(task.follow) as at_work:
+    async with desk.beside(task.follow, needs=of_ender) as at_work:
         _needs_portal(at_work)
         try:
             await end_all(at_work, task.order.lane or 0, task.planned, tally, counts, task.follow)

@@ -145,7 +145,8 @@ class _Look:
         except Missing:
             self.found.hidden.append(Hidden(place, "it is missing"))
         except ConnectionLost as lost:
-            self._refused(place, lost)
+            # No right that this command needs would let it look there.
+            self.found.hidden.append(Hidden(place, why_ended(str(lost)).found))
         else:
             self.found.hidden.append(Hidden(place, "only the importer can look into it", ready))
 

@@ -102,7 +102,8 @@ def test_addresses_are_shown_without_what_is_secret(url: str, shown: str) -> Non
             "ACCESS_REFUSED - write access to exchange 'e' in vhost '/' refused for user 'u'",
             "write access to exchange 'e' in vhost '/' refused for user 'u'",
             (
-                "extend the user's write pattern; this sets all three to what it takes: "
+                "extend the user's write pattern; for a user of this command alone, never the "
+                "importer's or a reader's, since it takes all other rights away: "
                 "rabbitmqctl set_permissions -p / u '^$' w r"
             ),
         ),
