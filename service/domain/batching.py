@@ -12,6 +12,8 @@ from service.domain.events import PRIORITY, BatchKey
 from service.domain.outcomes import Fault
 from service.domain.priority import order, packed, rank
 
+May = Callable[[BatchKey], bool]
+
 ASK_SECONDS = 5.0
 """Shortest time between two look-ups of an event that waits for a proof."""
 
@@ -170,7 +172,7 @@ class Batcher:
         *,
         pressure: bool = False,
         unsuspected_first: bool = False,
-        may: Callable[[BatchKey], bool] = lambda _: True,
+        may: May = lambda _: True,
     ) -> Batch | None:
         """Return the oldest batch that may leave now; under pressure the oldest open one.
 
@@ -204,13 +206,14 @@ class Batcher:
         taken.gathered = False
         return taken
 
-    def next_time(self, may: Callable[[BatchKey], bool] = lambda _: True) -> float | None:
+    def next_time(self, may: May = lambda _: True, *, pressure: bool = False) -> float | None:
         """Return the loop time at which something may leave; None when nothing may.
 
-        `may`: whether a batch of a key may leave at all.
+        `may`: whether a batch of a key may leave at all; under pressure open ones may at once.
         """
         times = [batch.due for batch in self._batches if may(batch.key)]
-        times += [until for until, _, _ in self._deferred[:1]]
+        times += [b.opened_at for b in self._open.values() if pressure and may(b.key)]
+        times += [until for until, _, claim in self._deferred if may(claim.event.batch_key)]
         return min(times, default=None)
 
     def drain(self, now: float) -> None:

@@ -25,6 +25,8 @@ MAX_LOOKED_AT = 20
 """References of one claim that are looked at after each batch."""
 HERE_SECONDS = 5.0
 """What waits for longer waits in an inner queue."""
+FILL_SECONDS = 1.0
+"""What may go is kept so long while its call is filled with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class LinkResolution:
             return Prepared(batch)
         if ready and self._may_fill_up(batch):
             # Others take the places of those that wait: at once, and before anything younger.
-            rest = batch.part(ready, self._clock())
+            rest = batch.part(ready, batch.due if batch.refilled else self._clock())
             decision.again.append(replace(rest, gathered=True, refilled=True))
             ready = []
         return Prepared(
@@ -133,7 +135,8 @@ class LinkResolution:
         """
         plain = not batch.tries and batch.fault is None and not batch.suspected
         crowded = batch.closed_by in {ClosedBy.SIZE, ClosedBy.PRESSURE}
-        return plain and crowded and self.lane_is_open(batch.key.entity_type_id)
+        kept_long = batch.refilled and self._clock() - batch.due > FILL_SECONDS
+        return plain and crowded and not kept_long and self.lane_is_open(batch.key.entity_type_id)
 
     def _is_known(self, reference: Reference) -> bool:
         return self._numbers.of(reference) is not None
@@ -200,9 +203,11 @@ class LinkResolution:
         if claim.known.links.waited < self._wait_seconds:
             return []
         links = claim.known.links
-        at = self._clock() if links.expired_at is None else links.expired_at
+        # Its waiting travels with its message: what was asked for since it was over counts.
+        over = self._clock() - (links.waited - self._wait_seconds)
+        at = over if links.expired_at is None else links.expired_at
         claim.known = claim.known.with_links(links.overdue(at))
-        return [each for each in absent if (self._numbers.asked_at(each) or 0.0) < at]
+        return [e for e in absent if (when := self._numbers.asked_at(e)) is None or when < at]
 
     def _judged(self, each: Open, asked: Asked, decision: Decision) -> bool:
         """Say what follows for a claim; False where a failed look-up keeps it back."""

@@ -181,15 +181,17 @@ class ParkingLot:
                 continue
             waiters = self._claims.park(claim)
             self._leaving.discard(claim)
-            label = self._metrics.lane(claim.event.entity_type_id)
-            for delivery in self._settler.taken(claim.deliveries):
-                if delivery.live:
-                    self._metrics.parked_total.labels(label, reason).inc()
-                    delivery.ack()
-                    gone.append(delivery)
-                else:
-                    self._metrics.lost.inc()
-            self.on_parked(claim, reason)
+            # Whatever happens here, those that have waited for the claim go on.
+            with contained(self._metrics, "parked"):
+                label = self._metrics.lane(claim.event.entity_type_id)
+                for delivery in self._settler.taken(claim.deliveries):
+                    if delivery.live:
+                        delivery.ack()
+                        gone.append(delivery)
+                        self._metrics.parked_total.labels(label, reason).inc()
+                    else:
+                        self._metrics.lost.inc()
+                self.on_parked(claim, reason)
             self._go_on(waiters)
         for delivery in gone:
             await delivery.flush()

@@ -265,7 +265,7 @@ class Pipeline:
     async def _sleep(self, until: float) -> None:
         """Wait until something happens, or until something is due and may leave."""
         now = self._clock()
-        due = self._desk.batcher.next_time(self._slots.admit)
+        due = self._desk.batcher.next_time(self._slots.admit, pressure=self._desk.full)
         if due is not None:
             until = min(until, max(due, self._paced_until, self._next_start))
         timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)

@@ -278,6 +278,14 @@ def test_the_next_time_is_the_earliest_of_all(batcher: Batcher) -> None:
     assert 10.5 == batcher.next_time()
 
 
+def test_the_next_time_knows_pressure_and_what_may_not_leave(batcher: Batcher) -> None:
+    """Else the loop would sleep with free slots, or look again and again while none is free."""
+    batcher.add(claim("a"), 10.0)
+    assert (12.0, 10.0) == (batcher.next_time(), batcher.next_time(pressure=True))
+    batcher.defer(claim("b"), 1.0)
+    assert batcher.next_time(lambda _: False, pressure=True) is None
+
+
 def test_closing_late_keeps_the_time_it_was_due(batcher: Batcher) -> None:
     """A batch never becomes due later by filling up."""
     for at, name in enumerate("abc"):

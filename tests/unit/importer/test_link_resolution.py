@@ -558,6 +558,41 @@ async def test_others_take_the_places_of_those_that_wait_while_a_batch_is_full(
             assert rest is (await bench.links.prepare(rest, Decision())).ready
 
 
+async def test_what_may_go_is_not_kept_for_long_while_its_call_is_filled(bench: Bench) -> None:
+    """However many come that wait: after a second it goes with the places empty."""
+    bench.remembered(3, "known", 5)
+    ready = linked("a", {"contactId": ref(3, "known")})
+    whole = batch(ready, linked("w"))
+    whole.closed_by = ClosedBy.SIZE
+    rounds, decision = 0, Decision()
+    while (prepared := await bench.links.prepare(whole, decision)).ready is None:
+        [rest] = decision.again
+        rounds, decision = rounds + 1, Decision()
+        whole = replace(rest, claims=[*rest.claims, linked(f"w{rounds}")])
+        bench.clock.now += 0.1
+    assert [ready] == _claims(prepared.ready)
+    assert 10 <= rounds <= 12
+
+
+@pytest.mark.parametrize("references", [90, 150, 500])
+async def test_an_event_with_many_references_ends_too(bench: Bench, references: int) -> None:
+    """One look-up asks for some of them; parked in between, it is known which it has asked for."""
+    links = {"contactIds": tuple(ref(3, f"gone{n}") for n in range(references))}
+    order = linked("a", links)
+    order.known = History(links=Linking().came_back(10 * WAIT, time.time() - 1.0))
+    decision = Decision()
+    for _ in range(20):
+        _, decision = await bench.prepare(order)
+        if decision.ended:
+            break
+        waited = order.known.links.waited
+        bench.passes(WAIT)
+        if decision.parked:
+            order = linked("a", links)
+            order.known = History(links=Linking().came_back(waited, time.time() - WAIT))
+    assert f"{references - 1} other references" in _message(decision)
+
+
 async def test_look_ups_in_vain_become_rare(bench: Bench) -> None:
     """In a load of new items; one that finds something makes them frequent again."""
     asked = []

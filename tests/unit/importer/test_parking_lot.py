@@ -1,18 +1,19 @@
 """Tests what becomes of an event whose message goes back while it is being parked."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
 from service.domain.claim_making import claim_of
-from service.domain.claims import Claims
+from service.domain.claims import Claim, Claims
 from service.domain.delivery import Parking
 from service.domain.history import Doubt
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues
-from service.importer.parking_lot import ParkingLot
+from service.importer.parking_lot import GoOn, ParkingLot
 from service.importer.results import Publisher
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
@@ -37,11 +38,21 @@ class Losing:
         return 0.0
 
 
-@pytest.mark.parametrize("confirms", [False, True])
-async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
-    *, confirms: bool
-) -> None:
-    """An estimate that was never sent is no doubtful one because its message comes again."""
+class Taking(Losing):
+    """Inner queues that take every copy."""
+
+    def __init__(self) -> None:
+        super().__init__(confirms=True)
+
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
+        return [True] * len(parkings)
+
+
+@asynccontextmanager
+async def parking(
+    queues: object, go_on: GoOn
+) -> AsyncIterator[tuple[ParkingLot, Settler, Claims]]:
+    """Lend a lot with these queues; at the end everything that it started has ended."""
     metrics, claims = Metrics(), Claims(remember=10)
     settler = Settler(
         publisher=cast("Publisher", None),
@@ -59,10 +70,19 @@ async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
             background=background,
             metrics=metrics,
             clock=lambda: 0.0,
-            go_on=lambda _: None,
+            go_on=go_on,
         )
-        lot.queues = cast("InnerQueues", Losing(confirms=confirms))
-        event = item_event("a", QUOTE)
+        lot.queues = cast("InnerQueues", queues)
+        yield lot, settler, claims
+
+
+@pytest.mark.parametrize("confirms", [False, True])
+async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
+    *, confirms: bool
+) -> None:
+    """An estimate that was never sent is no doubtful one because its message comes again."""
+    event = item_event("a", QUOTE)
+    async with parking(Losing(confirms=confirms), lambda _: None) as (lot, settler, claims):
         first = FakeDelivery(event)
         settler.held[first] = None
         claim = claim_of(first, event, ask="doubtful", settle=1.0)
@@ -74,3 +94,25 @@ async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
     doubts = [copy.known.doubt]
     assert claims.admit(copy, copy=True) is copy
     assert [Doubt.STRONG, Doubt.NONE] == [*doubts, copy.known.doubt]
+
+
+@pytest.mark.error_logs
+async def test_a_bug_when_an_event_is_parked_leaves_nobody_waiting_for_it() -> None:
+    """Its original is let go, and who waited for it goes on."""
+    first, second = item_event("a", 2), item_event("a", 2, body="other")
+    going: list[Claim] = []
+    async with parking(Taking(), going.extend) as (lot, settler, claims):
+        deliveries = [FakeDelivery(first), FakeDelivery(second)]
+        settler.held.update(dict.fromkeys(deliveries))
+        claim = claim_of(deliveries[0], first, ask="doubtful", settle=1.0)
+        waiter = claim_of(deliveries[1], second, ask="doubtful", settle=1.0)
+        claims.admit(claim, copy=False)
+        assert claims.admit(waiter, copy=False) is None
+        lot.on_parked = boom
+        lot.park([claim], "2", "plan")
+    assert ([waiter], 1, 0) == (going, deliveries[0].acked, deliveries[1].acked)
+
+
+def boom(*_: object) -> None:
+    """Be a bug."""
+    raise RuntimeError("a bug")
