@@ -88,9 +88,8 @@ class History(NamedTuple):
     `passed_by`: how often others of its type passed between two such refusals; `warnings`: what
     the portal would drop of it without a word, None while nobody has looked.
 
-    `unproved_since`: seconds that the portal had taken imports for when it first answered a
-    look-up that proves nothing; `asked`: how many such answers there were; `doubt_waited`: seconds
-    that count of its waiting for a proof in an inner queue.
+    `unproved_since`: seconds that the portal had taken imports for at the first look-up which
+    proved nothing, `asked`: how many did; `doubt_waited`: seconds waited for a proof that count.
 
     `outcome`: how it ended, where no delivery was left to publish or acknowledge that for; `out`:
     what of its outcome is confirmed; `struck`: how often a bug of ours ended the work on it.
@@ -141,9 +140,9 @@ class History(NamedTuple):
     def compared_since(self) -> float | None:
         """Since when others of its type that passed speak against it.
 
-        The first time, whoever passed since it failed with others counts as well.
+        The first time, whoever passed since it was refused with others counts as well.
         """
-        again = self.passed_by or self.first_failed_at is None
+        again = self.passed_by or self.refused_at is None
         return self.refused_at if again else self.first_failed_at
 
     def unproved_for(self, open_seconds: float) -> float:
@@ -227,7 +226,8 @@ class History(NamedTuple):
 
     def refused(self, at: float) -> "History":
         """Note a refusal that may be its own fault, its type's, or everybody's."""
-        return self._replace(first_failed_at=self.first_failed_at or at, refused_at=at)
+        first = at if self.refused_at is None else self.first_failed_at
+        return self._replace(first_failed_at=first, refused_at=at)
 
     def broke(self, at: float) -> "History":
         """Note a call that broke: of a refusal before it nothing follows any more."""

@@ -186,27 +186,27 @@ def stay(reason: str) -> Stay:
         ),
         (NEW, lambda known: known.failed_alone(), History(failures_alone=1)),
         (
-            History(failures_alone=3, refusals_alone=2, first_failed_at=1.0),
+            History(failures_alone=3, refusals_alone=2, first_failed_at=1.0, refused_at=1.0),
             lambda known: known.refused_alone(4.0, others_passed=False, own=True),
             History(failures_alone=4, refusals_alone=2, first_failed_at=1.0, refused_at=4.0),
         ),
         (
-            History(failures_alone=3, first_failed_at=1.0),
+            History(failures_alone=3, first_failed_at=1.0, refused_at=1.0),
             lambda known: known.refused_alone(4.0, others_passed=True, own=True),
             History(failures_alone=1, first_failed_at=1.0, refused_at=4.0, passed_by=1),
         ),
         (
-            History(failures_alone=3, first_failed_at=1.0, passed_by=1),
+            History(failures_alone=3, first_failed_at=1.0, refused_at=1.0, passed_by=1),
             lambda known: known.refused_alone(4.0, others_passed=True, own=True),
             History(failures_alone=4, first_failed_at=1.0, refused_at=4.0, passed_by=2),
         ),
         (
-            History(failures_alone=3, refusals_alone=2, first_failed_at=1.0),
+            History(failures_alone=3, refusals_alone=2, first_failed_at=1.0, refused_at=1.0),
             lambda known: known.refused_alone(4.0, others_passed=False, own=False),
             History(failures_alone=3, refusals_alone=3, first_failed_at=1.0, refused_at=4.0),
         ),
         (
-            History(refusals_alone=2, first_failed_at=1.0),
+            History(refusals_alone=2, first_failed_at=1.0, refused_at=1.0),
             lambda known: known.refused_alone(4.0, others_passed=True, own=False),
             History(refusals_alone=1, first_failed_at=1.0, refused_at=4.0, passed_by=1),
         ),
@@ -247,9 +247,11 @@ def test_each_transition_changes_what_it_is_about_and_nothing_else(
     assert after == change(before)
 
 
-def test_the_first_lone_refusal_counts_who_passed_since_the_first_failure() -> None:
-    """The later ones count who passed since the last refusal."""
-    known = History().broke(1.0)
+def test_the_first_lone_refusal_counts_who_passed_since_the_first_refusal() -> None:
+    """The later ones count who passed since the last one; a broken call before tells nothing."""
+    known = History().refused(1.0).refused(2.0)
+    assert History().broke(1.0).compared_since is None
+    assert 3.0 == History().broke(1.0).refused(3.0).compared_since
     assert [1.0, 4.0] == [
         known.compared_since,
         known.refused_alone(4.0, others_passed=True, own=True).compared_since,

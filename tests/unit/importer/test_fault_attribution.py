@@ -401,7 +401,7 @@ async def test_a_lone_refused_item_ends_though_nothing_comes_after_what_passed(
 ) -> None:
     """Others passed once and there are no more of them: it is tried as often again, and ends."""
     a, why = claim("a"), fault(CallKind.SUSPECT, "ACCESS_DENIED", pause=PauseReason.PLAN)
-    a.known = a.known._replace(refused_at=bench.clock.now)
+    a.known = a.known.refused(bench.clock.now)
     for _ in range(sooner):
         assert [] == (await bench.suspected(a, why)).ended
     bench.pass_others()
@@ -410,10 +410,19 @@ async def test_a_lone_refused_item_ends_though_nothing_comes_after_what_passed(
     assert [a] == [each for each, _ in (await bench.suspected(a, why)).ended]
 
 
+async def test_who_passed_after_a_broken_call_says_nothing_of_rights(bench: Bench) -> None:
+    """The right may have gone since: only who passes after a refusal speaks against an item."""
+    a, why = claim("a"), fault(CallKind.SUSPECT, "NO_AUTH_FOUND", pause=PauseReason.CREDENTIALS)
+    a.known = a.known.broke(bench.clock.now)
+    bench.pass_others()
+    for _ in range(2 * RETRY.max_attempts):
+        assert [] == (await bench.suspected(a, why)).ended
+
+
 async def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
     """Each for itself: the one that is denied for the first time goes again."""
     a, b = claim("a"), claim("b")
-    a.known = a.known._replace(refused_at=bench.clock.now)
+    a.known = a.known.refused(bench.clock.now)
     bench.pass_others()
     said = [(a, DENIED), (b, DENIED)]
     decision = await bench.judge.denied(batch(a, b), said, others=False)
