@@ -66,7 +66,9 @@ async def test_a_flood_of_connections_hinders_neither_probes_nor_work(
         await asyncio.to_thread(service.wait_ready)
         assert before == threads(service)
         assert "Traceback" not in service.stderr()
-        assert [] == service.logs(level="error")
+        # Asking for an inner queue may meet two of the cuts: then it is left alone for a moment.
+        errors = [each["event"] for each in service.logs(level="error")]
+        assert [] == [each for each in errors if not each.startswith("inner queue broken")]
 
 
 async def test_status_tells_what_happened(broker: Broker, vhost: str) -> None:
