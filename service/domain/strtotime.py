@@ -219,8 +219,6 @@ def _take(reading: Reading, says: str, match: re.Match[str]) -> bool:
         if says == ONLY_YEAR + TIME and not reading.times:
             reading.times = 1
             return True
-        if reading.times > 1 and TIME in says:
-            return False
         reading.year = int(match[0][-4:])
         return True
     reading.relative |= RELATIVE in says

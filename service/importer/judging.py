@@ -1,7 +1,7 @@
 """Holds events back until it is known what other processes noted of them."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent
@@ -12,6 +12,13 @@ from service.telemetry.supervision import AGAIN, contained
 
 CATCH_UPS = 3
 """How often a bug in reading the memory is met before events are judged without one."""
+
+
+class Admit(Protocol):
+    """Takes a delivery whose event may be judged now."""
+
+    def __call__(self, delivery: Delivery, event: ItemEvent, *, known: bool) -> None:
+        """Claim the event, or join whoever has; `known`: what others noted of it was read."""
 
 
 class Unjudged:
@@ -26,7 +33,7 @@ class Unjudged:
         notes: CallNotes,
         background: BackgroundTasks,
         metrics: Metrics,
-        admit: Callable[..., None],
+        admit: Admit,
     ) -> None:
         """Begin with none."""
         self._notes = notes

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.rules.rulebook import FILES
-from tests.deploy.rules.series import mine, queue
+from tests.deploy.rules.series import ALL, HELD, IMPORTED, QUICK, READY, USED, mine, queue
 from tests.deploy.rules.stories import run
 from tests.deploy.rules.variants import Series, labelled
 from tests.deploy.tools import tool
@@ -42,14 +42,9 @@ def grows(by: float, minutes: int = LONG, start: float = 0) -> str:
     return f"{start:g}{by:+g}x{minutes}"
 
 
-IMPORTED = mine("importer_items_total", entity_type="2", outcome="imported")
 CALLS = mine("importer_requests_total", method="import", result="ok")
-QUICK = mine("importer_event_age_seconds_bucket", outcome="imported", le="60.0")
-EVERY_AGE = mine("importer_event_age_seconds_count", outcome="imported")
 WRITTEN = mine("importer_memory_written_timestamp_seconds")
-USED = mine("importer_operating_seconds", method="import")
-HELD = mine("importer_oldest_held_seconds")
-READY, SHUT = queue("crm.items.import"), {"lane": "all"}
+SHUT = {"lane": "all"}
 LETTERS = mine("importer_dead_letters_total", kind="rejected")
 NAMES = {
     "portal": "shop.example",
@@ -86,7 +81,7 @@ GOOD_DAY: Series = {
     IMPORTED: grows(60),
     CALLS: grows(4),
     QUICK: grows(60),
-    EVERY_AGE: grows(60),
+    ALL: grows(60),
     mine("importer_batch_size_sum"): grows(60),
     mine("importer_batch_size_count"): grows(4),
     WRITTEN: grows(60),
@@ -112,7 +107,7 @@ NOTHING_FLOWS = {
     IMPORTED: flat(0),
     CALLS: flat(0),
     QUICK: flat(0),
-    EVERY_AGE: flat(0),
+    ALL: flat(0),
     WRITTEN: flat(0),
     mine("importer_batch_size_sum"): flat(0),
     mine("importer_batch_size_count"): flat(0),

@@ -93,7 +93,9 @@ def test_many_small_parts_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is forgotten by it while the references are few enough."""
     monkeypatch.setattr(link_waits, "MAX_REFERENCES", 8)
     waits = LinkWaits()
-    names = [str(number) for number in range(60)]
-    for name in names:
-        waits.note(deal(name), [deal("x")] if name == "0" else [], 0.0, counts=True)
+    for number in range(60):
+        waits.note(deal(f"stays {number}"), [], 0.0, counts=True)
+        waits.note(deal(f"goes {number}"), [deal("x")], 0.0, counts=True)
+        waits.end(deal(f"goes {number}"))
     assert 60 == len(waits)
+    assert all(waits.knows(deal(f"stays {number}")) for number in range(60))
