@@ -83,6 +83,10 @@ class Decision:
         self.parked += other.parked
         return self
 
+    def waiting(self) -> list[Claim]:
+        """Return the claims that go on later, or elsewhere."""
+        return [claim for claim, _ in self.later] + [claim for claim, *_ in self.parked]
+
     @property
     def imported_types(self) -> set[int]:
         """The entity types of which an item is in the CRM now."""

@@ -131,13 +131,10 @@ class Holdings:
                 wait = AGAIN.delay(claim.known.struck, 1.0)
                 yield batch.part([claim], max(now + wait, claim.known.look_at))
 
-    def unparkable(self, claims: list[Claim], queue: str, reason: str) -> bool:
-        """Keep claims that cannot wait elsewhere; tell whether their lane stands still."""
-        now = self._desk.lot.clock()
-        for claim in claims:
-            due = max(claim.known.look_at, now + self._limits.rules.ask_again[0])
-            self._desk.batcher.defer(claim, due)
-        return queue != DOUBTFUL and reason in set(PauseReason)
+    def keep(self, claim: Claim) -> None:
+        """Keep a claim that cannot wait elsewhere."""
+        soon = self._desk.lot.clock() + self._limits.rules.ask_again[0]
+        self._desk.batcher.defer(claim, max(claim.known.look_at, soon))
 
 
 def _is_doubtful(claim: Claim) -> bool:

@@ -203,6 +203,12 @@ class Desk:
         if work.struck and claim not in self.batcher:
             self.background.start(self._schedule_later(claim))
 
+    def recover(self, claims: Iterable[Claim]) -> None:
+        """Let those claims go on that a bug has left in no place."""
+        for claim in claims:
+            if self.claims.holds(claim) and claim not in self.batcher and claim not in self.lot:
+                self.background.start(self._schedule_later(claim))
+
     async def _schedule_later(self, claim: Claim) -> None:
         claim.known = claim.known.struck_by_bug()
         await asyncio.sleep(AGAIN.delay(claim.known.struck, 1.0))

@@ -134,19 +134,25 @@ class LaneControl:
         self.lanes.try_now(entity_type_id, self._clock())
         self._wake.set()
 
-    def hasten(self, types: Iterable[int]) -> None:
-        """Note that items of these types were imported: what waits for that is asked for."""
+    def unparkable(self, entity_type_id: int, queue: str, reason: str) -> None:
+        """Note that events of a type could not wait elsewhere; its closed lane stops them all."""
+        if queue != DOUBTFUL and reason in set(PauseReason):
+            self.pause(entity_type_id, PauseReason(reason), None)
+
+    def imported(self, types: Iterable[int], *, referred: bool) -> None:
+        """Note that items of these types were imported: what waits for that is asked for.
+
+        `referred`: other events wait for one of them.
+        """
         kinds = set(types)
+        if referred:
+            self._passes.hasten(LINKS, self._clock())
         if kinds:
             self._passes.hasten(DOUBTFUL, self._clock())
         if not kinds <= self._accepted:
             # Something of them may wait since before anybody can remember.
             self._lot.queues.ask(kinds - self._accepted)
             self._accepted |= kinds
-
-    def referred_imported(self) -> None:
-        """Note that an item was imported which another event waits for."""
-        self._passes.hasten(LINKS, self._clock())
 
     def parked(self, claim: Claim, reason: str) -> None:
         """Note that a claim waits elsewhere now; a doubtful one can be asked for from a time."""

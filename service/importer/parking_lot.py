@@ -31,8 +31,9 @@ class ParkingLot:
     """Parks claims, and lets their deliveries go when the broker has the copies.
 
     `queues` may be set until the first event comes; `go_on` takes the claims that have to wait
-    for another one no longer, `unparkable` those that cannot wait elsewhere, with the queue and
-    the reason. `open_seconds` tells how long a type could be imported so far.
+    for another one no longer. `keep` takes each claim that cannot wait elsewhere, one at a time;
+    `unparkable` is told of them afterwards, with the queue and the reason. `open_seconds` tells
+    how long a type could be imported so far.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class ParkingLot:
     ) -> None:
         """Park nothing until there are queues."""
         self.queues: InnerQueues = NoInnerQueues()
-        self.unparkable: Callable[[list[Claim], str, str], None] = _nowhere
+        self.keep: Callable[[Claim], None] = _nowhere
+        self.unparkable: Callable[[list[Claim], str, str], None] = _unheard
         self.open_seconds: Callable[[int], float] = _none
         self.open_since: Callable[[int, float], float] = _none_since
         self.connected: Callable[[], bool] = lambda: True
@@ -109,10 +111,10 @@ class ParkingLot:
             self.reasons[queue] = reason
             self._background.start(self._park(going, queue, reason))
 
-    async def _park(self, claims: list[Claim], queue: str, reason: str) -> None:
+    async def _park(self, going: list[Claim], queue: str, reason: str) -> None:
         tries, bugs, confirmed = 0, 0, set[Delivery]()
         try:
-            while claims := self._still_ours(claims):
+            while claims := self._still_ours(going):
                 # Left to itself, a claim would keep its event, and every copy of it, for ever.
                 with contained(self._metrics, "park") as work:
                     if not self.connected():
@@ -126,14 +128,17 @@ class ParkingLot:
                     bugs += 1
                     await asyncio.sleep(AGAIN.delay(bugs, 1.0))
         finally:
-            self._leaving.difference_update(claims)
+            self._leaving.difference_update(going)
 
     async def _try(
         self, claims: list[Claim], queue: str, reason: str, confirmed: set[Delivery]
     ) -> None:
         """Let go of what a queue has confirmed; of all, where it cannot be used."""
         if not await self.queues.usable(queue) and self.connected():
-            self._leaving.difference_update(claims)
+            for claim in claims:
+                # First the new place: a bug in between must leave no claim in none at all.
+                self.keep(claim)
+                self._leaving.discard(claim)
             self.unparkable(claims, queue, reason)
             return
         await self._publish(claims, queue, reason, confirmed)
@@ -198,8 +203,8 @@ class ParkingLot:
 
     def _give_up(self, claim: Claim) -> None:
         """Keep what is known of a claim whose messages went back: they come again from there."""
-        self._leaving.discard(claim)
         back = self._settler.taken(self._claims.release(claim))
+        self._leaving.discard(claim)
         self._background.start(self._settler.give_back(back))
 
     def _parked_at(self, stay: Stay) -> float:
@@ -218,7 +223,11 @@ class ParkingLot:
         return Parking(delivery, queue, reason, waited, sent, known.attempts)
 
 
-def _nowhere(_: list[Claim], __: str, ___: str) -> None:
+def _nowhere(_: Claim) -> None:
+    """Do nothing: nobody listens yet."""
+
+
+def _unheard(_: list[Claim], __: str, ___: str) -> None:
     """Do nothing: nobody listens yet."""
 
 

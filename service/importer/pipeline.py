@@ -10,7 +10,6 @@ from service.domain.claims import Claim
 from service.domain.decisions import Decision
 from service.domain.delivery import Delivery
 from service.domain.limits import Limits, Load
-from service.domain.outcomes import PauseReason
 from service.importer.batch_import import Importer
 from service.importer.draining import Drain
 from service.importer.evidence import Evidence
@@ -116,6 +115,7 @@ class Pipeline:
             room=self._holdings,
             prefetch=limits.prefetch,
         )
+        desk.lot.keep = self._holdings.keep
         desk.lot.unparkable = self._unparkable
         desk.lot.on_parked = self.lane_control.parked
         desk.lot.open_seconds = evidence.open_seconds
@@ -234,12 +234,13 @@ class Pipeline:
             self.tracer.batch([claim.event for claim in batch.claims]),
         ):
             decision = await self._importer.carry(batch)
-            with contained(self._metrics, "after a batch"):
+            with contained(self._metrics, "after a batch") as after:
                 self._intake_control.look()
                 self._desk.wait(decision, self._importer.links.may_go_on)
-                self.lane_control.hasten(decision.imported_types)
-                if self._importer.links.wakes(decision.ended):
-                    self.lane_control.referred_imported()
+                wakes = self._importer.links.wakes(decision.ended)
+                self.lane_control.imported(decision.imported_types, referred=wakes)
+            if after.struck:
+                self._desk.recover(decision.waiting())
             for again in decision.again:
                 self._again(again)
             with self.tracer.settle(len(decision.ended)):
@@ -249,18 +250,17 @@ class Pipeline:
                 self._again(alone)
 
     def _again(self, batch: Batch) -> None:
-        with contained(self._metrics, "again"):
+        with contained(self._metrics, "again") as work:
             if self._intake_control.shut:
                 self._desk.release(batch.claims)
             else:
                 self._holdings.again(batch)
+        if work.struck:
+            self._desk.recover(batch.claims)
 
     def _unparkable(self, claims: list[Claim], queue: str, reason: str) -> None:
-        """Keep what cannot wait elsewhere; of a closed lane that stops everything."""
-        if self._holdings.unparkable(claims, queue, reason):
-            kind = claims[0].event.entity_type_id
-            self.lane_control.pause(kind, PauseReason(reason), None)
-            self._intake_control.look()
+        self.lane_control.unparkable(claims[0].event.entity_type_id, queue, reason)
+        self._intake_control.look()
 
     async def _sleep(self, until: float) -> None:
         """Wait until something happens, or until something is due and may leave."""

@@ -14,14 +14,16 @@ from service.domain.claims import Claims
 from service.domain.outcomes import Imported
 from service.importer import batch_import
 from service.importer.fault_attribution import FaultAttribution
+from service.importer.holdings import Holdings
 from service.importer.intake_control import IntakeControl
 from service.importer.lookup import Recovery
 from service.importer.outcome_metrics import Reckoner
 from service.importer.results import Outlet
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
-from tests.fakes import DEAL, QUOTE, FakeDelivery, item_event
+from tests.fakes import DEAL, QUOTE, FakeDelivery, Weather, item_event
 from tests.unit.importer.test_pipeline import LIMITS, Room, play
+from tests.unit.test_bugs import referring
 
 ANSWER: list[tuple[Any, str]] = [
     (batch_import, "after_report"),
@@ -43,6 +45,13 @@ AFTER: list[tuple[Any, str]] = [
     (Reckoner, "ended"),
 ]
 """What else is called once for a batch: the outcome is known, or nothing was sent yet."""
+PLACES: list[tuple[Any, str]] = [
+    (IntakeControl, "look"),
+    (Batcher, "defer"),
+    (Batcher, "put"),
+    (Holdings, "again"),
+]
+"""Each stands between a batch that has ended and the place where its events wait."""
 SPOTS = [
     *((spot, entity_type_id) for spot in AFTER for entity_type_id in (DEAL, QUOTE)),
     *((spot, DEAL) for spot in ANSWER),
@@ -128,3 +137,30 @@ def test_a_bug_in_reading_an_answer_sends_no_estimate_twice(
     room = play(story, LIMITS)
     assert 1 == len(room.portal.ledger)
     assert [True] == [each.acked for each in deliveries]
+
+
+@pytest.mark.error_logs
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("spot", PLACES, ids=[f"{each[0].__name__}.{each[1]}" for each in PLACES])
+def test_a_bug_between_two_places_leaves_no_event_in_none(
+    monkeypatch: pytest.MonkeyPatch, spot: tuple[Any, str], *, late: bool
+) -> None:
+    """What waits for an item, or goes again alone, still goes on."""
+    calls = strike_once(monkeypatch, spot, late=late)
+    second = referring("second", "first", DEAL)
+    deliveries: list[FakeDelivery] = []
+
+    async def story(room: Room) -> None:
+        deliveries.extend(room.bring(second))
+        await asyncio.sleep(100)
+        room.portal.weather = lambda: Weather.THROTTLED
+        deliveries.extend(room.bring(item_event("first")))
+        await asyncio.sleep(40)
+        room.portal.weather = lambda: Weather.FINE
+        await asyncio.sleep(360)
+
+    room = play(story, LIMITS)
+    assert calls[0]
+    found = [each.external_id.value for each in room.portal.ledger if each.external_id]
+    assert ["first", "second"] == found
+    assert [1, 1] == [each.acked for each in deliveries]

@@ -50,7 +50,7 @@ async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_their
     made_up = range(1000, 1000 + MOST_STRANGERS)
     for each in made_up:
         await control.close(each, PauseReason.SCOPE, None)
-    control.hasten([1044])
+    control.imported([1044], referred=False)
     for each in (2, 1044, 5000, made_up[0]):
         await control.close(each, PauseReason.SCOPE, None)
     assert Mode.FLOWING is breaker.mode

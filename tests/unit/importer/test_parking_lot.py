@@ -11,6 +11,8 @@ from service.domain.claim_making import claim_of
 from service.domain.claims import Claim, Claims
 from service.domain.delivery import Parking
 from service.domain.history import Doubt
+from service.domain.retry import RetryPolicy
+from service.importer import parking_lot
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues
 from service.importer.parking_lot import GoOn, ParkingLot
@@ -46,6 +48,16 @@ class Taking(Losing):
 
     async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         return [True] * len(parkings)
+
+
+class Refusing(Losing):
+    """Inner queues that may not be used."""
+
+    def __init__(self) -> None:
+        super().__init__(confirms=False)
+
+    async def usable(self, _: str) -> bool:
+        return False
 
 
 @asynccontextmanager
@@ -111,6 +123,37 @@ async def test_a_bug_when_an_event_is_parked_leaves_nobody_waiting_for_it() -> N
         lot.on_parked = boom
         lot.park([claim], "2", "plan")
     assert ([waiter], 1, 0) == (going, deliveries[0].acked, deliveries[1].acked)
+
+
+@pytest.mark.error_logs
+async def test_a_bug_when_an_event_cannot_wait_elsewhere_leaves_none_in_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is kept here in the end, once, and until then it counts as one that is being parked."""
+    monkeypatch.setattr(parking_lot, "AGAIN", RetryPolicy(base=0.0, cap=0.0, max_attempts=1))
+    kept: list[Claim] = []
+    bugs = [0]
+
+    def keep(claim: Claim) -> None:
+        bugs[0] += 1
+        if bugs[0] == 2:
+            boom()
+        kept.append(claim)
+
+    async with parking(Refusing(), lambda _: None) as (lot, settler, claims):
+        here = [item_event("a", 2), item_event("b", 2), item_event("c", 2)]
+        deliveries = [FakeDelivery(event) for event in here]
+        settler.held.update(dict.fromkeys(deliveries))
+        ours = [
+            claim_of(each, event, ask="doubtful", settle=1.0)
+            for each, event in zip(deliveries, here, strict=True)
+        ]
+        for claim in ours:
+            claims.admit(claim, copy=False)
+        lot.keep = keep
+        lot.park(ours, "2", "plan")
+    assert (ours, [False] * 3) == (kept, [claim in lot for claim in ours])
+    assert not lot.leaving(2)
 
 
 def boom(*_: object) -> None:
