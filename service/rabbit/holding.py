@@ -126,9 +126,10 @@ async def hold(session: Session, queue: str) -> AsyncIterator[Holding]:
     holding = Holding(queue, ready, consumers, channel)
     try:
         yield holding
+        there, _ = await depth(channel, queue)
         await _give_back(channel)
         if holding.held:
-            await _see_back(channel, queue, holding.held)
+            await _see_back(channel, queue, there + holding.held)
         else:
             await _see_taken(channel, queue)
     except BaseException:
@@ -154,9 +155,10 @@ async def _give_back(channel: Channel) -> None:
         await channel.basic_nack(0, multiple=True, requeue=True)
 
 
-async def _see_back(channel: Channel, queue: str, held: int) -> None:
+async def _see_back(channel: Channel, queue: str, whole: int) -> None:
     """Wait until what we held is seen in the queue, or somebody else takes it from there.
 
+    `whole`: what we held, and what lay there before that went back: copies of ours among it.
     Neither an acknowledgement nor a return has an answer; a question has one, and comes after
     all of them. Many returns take a queue seconds, and whoever looks next should see them.
     """
@@ -164,7 +166,7 @@ async def _see_back(channel: Channel, queue: str, held: int) -> None:
     while True:
         ready, _ = await depth(channel, queue)
         # Fewer than a moment ago: somebody takes them.
-        if ready >= held or ready < most or _now() - since > RETURNED_SECONDS:
+        if ready >= whole or ready < most or _now() - since > RETURNED_SECONDS:
             return
         if ready > most:
             most, since = ready, _now()

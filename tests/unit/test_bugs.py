@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import replace
-from types import CodeType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -40,6 +40,7 @@ from tests.fakes import (
     malformed,
     value,
 )
+from tests.strikes import Aim
 from tests.unit.importer.test_pipeline import LIMITS
 from tests.virtual_time import run
 
@@ -57,46 +58,6 @@ BRISK = replace(
 
 
 Equip = Callable[[Pipeline, FakeConnection], None]
-
-
-class Aim:
-    """Counts the awaits of the service's tasks, and strikes at one of them."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-        self.seen = 0
-        self.struck = ""
-        self.armed = True
-
-    def strikes(self, code: CodeType) -> bool:
-        """Count an await; tell whether it is the one."""
-        self.seen += self.armed
-        if self.armed and self.seen == self.target and not self.struck:
-            self.struck = code.co_qualname
-            return True
-        return False
-
-
-class Struck(Coroutine[Any, Any, Any]):
-    """A coroutine that raises where it waits, instead of going on, when the aim says so."""
-
-    def __init__(self, work: Coroutine[Any, Any, Any], code: CodeType, aim: Aim) -> None:
-        self._work, self._code, self._aim, self._begun = work, code, aim, False
-
-    def send(self, value: Any) -> Any:  # noqa: ANN401 - the protocol's
-        begun, self._begun = self._begun, True
-        if begun and self._aim.strikes(self._code):
-            return self._work.throw(KeyError("a bug"))
-        return self._work.send(value)
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the protocol's
-        return self._work.throw(*error)
-
-    def close(self) -> None:
-        self._work.close()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        raise NotImplementedError
 
 
 class CarefulPortal(FakePortal):
@@ -140,15 +101,7 @@ async def live(aim: Aim, seed: int, equip: Equip) -> tuple[FakeBroker, CarefulPo
     connection, metrics = FakeConnection(broker), Metrics()
     loop = asyncio.get_running_loop()
 
-    def factory(
-        loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any
-    ) -> "asyncio.Task[Any]":
-        code = getattr(work, "cr_code", None)
-        if isinstance(code, CodeType) and "/service/" in code.co_filename:
-            work = Struck(work, code, aim)
-        return asyncio.Task(work, loop=loop, **more)
-
-    loop.set_task_factory(factory)  # type: ignore[arg-type]  # more precise than its stub
+    aim.at_tasks_of(loop)
     pipeline = Pipeline(
         portal=portal,
         intake=connection,
