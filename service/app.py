@@ -116,7 +116,7 @@ async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> N
                 await pipeline.run()
                 with contained(beat.metrics, "page"):
                     if memory is not None:
-                        await memory.add_page()
+                        await memory.upkeep.add_page()
             finally:
                 for task in side:
                     task.cancel()
@@ -133,7 +133,7 @@ class _Beat:
     slots: int
     metrics: Metrics
     memory: Memory | None
-    _page: "asyncio.Task[bool] | None" = None
+    _upkeep: "asyncio.Task[None] | None" = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,7 +149,7 @@ class _Beat:
             if self.status.paused is not None:
                 self.metrics.paused_seconds.labels(self.status.paused, ALL_LANES).inc(passed)
             self.stamp()
-            self._add_page()
+            self._tend_memory()
             settler = self.pipeline.settler
             minute.look(
                 loop.time(),
@@ -158,16 +158,17 @@ class _Beat:
                 oldest=settler.oldest_held(),
             )
 
-    def _add_page(self) -> None:
-        """Let the active process sum the memory up now and then, so that it is read quickly."""
+    def _tend_memory(self) -> None:
+        """Have the memory say again what may be missing, and sum itself up now and then."""
         memory = self.memory
         if memory is None:
             return
         if memory.last_written is not None:
             self.metrics.memory_written.set(memory.last_written)
-        under_way = self._page is not None and not self._page.done()
-        if memory.wants_page and self.broker.consumer.active and not under_way:
-            self._page = asyncio.create_task(memory.add_page())
+        active = self.broker.consumer.active is True
+        under_way = self._upkeep is not None and not self._upkeep.done()
+        if not under_way and memory.upkeep.due(active=active):
+            self._upkeep = asyncio.create_task(memory.upkeep.tend(active=active))
 
     def stamp(self) -> None:
         """Write down how the loop is."""

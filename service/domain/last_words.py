@@ -206,6 +206,11 @@ class LastWords:
             if word is not None:
                 yield word
 
+    def said_by(self, writer: int, since: float) -> list[LastWord]:
+        """Return the last words that one process said from a time on, the oldest first."""
+        theirs = [w for w in self.newest_first() if w.writer == writer and w.at >= since]
+        return theirs[::-1]
+
     def complete_since(self) -> float | None:
         """Return from when on every word is known, in seconds since the epoch; None: from none.
 

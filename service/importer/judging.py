@@ -69,12 +69,13 @@ class Unjudged:
             self._at_work = False
 
     async def _caught_up(self) -> bool:
-        """Read the memory up to now; False where a bug keeps us from it each time."""
+        """Read the memory up to now; False where it cannot be, or a bug keeps us from it."""
+        known = False
         for tries in range(CATCH_UPS):
             with contained(self._metrics, "memory") as work:
                 if tries:
                     await asyncio.sleep(AGAIN.delay(tries, 1.0))
-                await self._notes.memory.catch_up()
+                known = await self._notes.memory.catch_up()
             if not work.struck:
-                return True
+                return known
         return False

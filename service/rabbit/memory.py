@@ -4,31 +4,30 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from itertools import count, islice
+from itertools import count
 
 from aiormq import Channel
 
-from service.domain.last_words import RECORD_BYTES, LastWord, LastWords
+from service.domain.last_words import LastWord, LastWords
 from service.rabbit import notes
 from service.rabbit.broken import end_if_cancelled
 from service.rabbit.confirms import PublishResult, published
 from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
 from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page, within
-from service.rabbit.notes import Heard, Note, NoteKind, Owner
+from service.rabbit.memory_upkeep import Upkeep
+from service.rabbit.notes import TOLD_AGAIN, Heard, Note, NoteKind, Owner
 
 WAIT_SECONDS = 5.0
 """Nothing waits for the memory longer; after one such wait nothing waits until it has answered."""
 READ_SECONDS = 60.0
 RETRY_SECONDS = 15.0
-MAX_PAGE_BYTES = 8_000_000
-PART_BYTES = 500_000
-PAGE_AFTER_NOTES = 5_000
-"""The first reading must take 2 s at most, and a process reads about 5,000 notes a second."""
+FORGOTTEN_SECONDS = 5.0
+"""A killed broker has forgotten no more than the last of these (measured: a tenth of a second)."""
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +42,11 @@ class MemoryState(StrEnum):
     """Everything that was confirmed before the last mark is known."""
     SILENT = "silent"
     """It did not answer in time; nobody waits for it until it does."""
+
+
+TROUBLE = frozenset({MemoryState.UNAVAILABLE, MemoryState.SILENT})
+COMING = frozenset({MemoryState.UNAVAILABLE, MemoryState.READING})
+"""It may be followed in a moment: whoever must know what it says waits for that, once."""
 
 
 class Memory:
@@ -67,16 +71,23 @@ class Memory:
         self.writer = secrets.randbits(63)
         self.words = LastWords(remember)
         self.state = MemoryState.UNAVAILABLE
+        self.upkeep = Upkeep(self)
         self.reason = "not connected yet"
         self.begun_at: float | None = None
         self.last_written: float | None = None
-        self._queue = queue
-        self._owner = owner
+        self.unsure_since: float | None = None
+        """From when on words of ours may be missing in the stream; None: none is."""
+        self.untold: dict[tuple[NoteKind, int], None] = {}
+        self.read_anew = False
+        """Whether it was read again after a lost connection, and no page was added since."""
+        self._queue, self._owner = queue, owner
         self._remember = remember
         self._hold = hold
-        self._read = asyncio.Event()
-        self._heard = Heard(on_note)
-        self._reading: Reading | None = None
+        self._ready = asyncio.Event()
+        """Set while it is followed, and where it cannot be used."""
+        self._waited_in_vain = False
+        self.heard = Heard(on_note)
+        self.reading: Reading | None = None
         self._ids = count(1)
         self._mark: asyncio.Task[Before | None] | None = None
         self._link = Connection(
@@ -112,69 +123,51 @@ class Memory:
         """Add words; tell whether the broker has confirmed them. They count here at once."""
         for word in words:
             self.words.say(word)
-        return await self._send(self._note(NoteKind.WORDS, words)) is not None
+        if await self.send(self.note(NoteKind.WORDS, words)) is not None:
+            return True
+        self._unsure(word.at for word in words)
+        return False
 
     async def before_call(self, words: Sequence[LastWord]) -> Before | None:
         """Add the words of a call that is about to leave, and read them back.
 
         Returns for each event the word that stood before; None when the memory cannot tell.
         """
-        before = await self._send(self._note(NoteKind.WORDS, words), read_back=True)
+        before = await self.send(self.note(NoteKind.WORDS, words), read_back=True)
         if before is None:
             for word in words:
                 self.words.say(word)
+            self._unsure(word.at for word in words)
         return before
 
     async def tell(self, kind: NoteKind, number: int = 0) -> bool:
         """Add a note that says no word on an event; tell whether it was confirmed."""
-        return await self._send(replace(self._note(kind), number=number)) is not None
+        told = await self.send(replace(self.note(kind), number=number)) is not None
+        if kind in TOLD_AGAIN and not told:
+            self.untold[kind, number] = None
+        return told
 
     async def catch_up(self) -> bool:
         """Learn everything that was confirmed before this call; False when that cannot be told.
 
         Several that ask at once share one mark; who comes while it is under way gets the next.
         """
-        if self.state is MemoryState.READING:
-            await within(WAIT_SECONDS, self._read)
+        if self.state in COMING and not self._waited_in_vain:
+            self._waited_in_vain = not await within(WAIT_SECONDS, self._ready)
         under_way = self._mark
         if under_way is not None and not under_way.done():
             await asyncio.wait({under_way})
         if self._mark is under_way or self._mark is None:
-            mark = self._send(self._note(NoteKind.MARK), read_back=True)
-            self._mark = asyncio.ensure_future(mark)
+            self._mark = asyncio.ensure_future(self.send(self.note(NoteKind.MARK), read_back=True))
         return await asyncio.shield(self._mark) is not None
 
-    @property
-    def wants_page(self) -> bool:
-        """Whether so many notes came since the last page that a new one should be added."""
-        reading = self._reading
-        return reading is not None and reading.since_page >= PAGE_AFTER_NOTES
-
-    async def add_page(self) -> bool:
-        """Add what is known up to now, so that a first reading may start here."""
-        reading = self._reading
-        if reading is None or not await self.catch_up():
-            return False
-        upto = reading.offset + 1
-        # Who starts at the page reads nothing that stands before it.
-        for lane in list(self._heard.lanes):
-            await self.tell(NoteKind.LANE_MADE, lane)
-        words = list(islice(self.words.newest_first(), MAX_PAGE_BYTES // RECORD_BYTES))
-        step = PART_BYTES // RECORD_BYTES
-        cut = [words[at : at + step] for at in range(0, len(words), step)] or [[]]
-        for part, some in enumerate(cut, start=1):
-            note = self._note(NoteKind.PAGE, some)
-            page = replace(note, number=upto, part=part, parts=len(cut))
-            if await self._send(page, read_back=True) is None:
-                return False
-        return True
-
-    def _note(self, kind: NoteKind, words: Sequence[LastWord] = ()) -> Note:
+    def note(self, kind: NoteKind, words: Sequence[LastWord] = ()) -> Note:
+        """Return a note of ours, said now."""
         return Note(kind, time.time(), self.writer, tuple(words))
 
-    async def _send(self, note: Note, *, read_back: bool = False) -> Before | None:
+    async def send(self, note: Note, *, read_back: bool = False) -> Before | None:
         """Publish a note, and read it back if asked for; None when that is not known in time."""
-        reading = self._reading
+        reading = self.reading
         if reading is None or self.state is not MemoryState.FOLLOWING:
             return None
         try:
@@ -202,10 +195,16 @@ class Memory:
 
     def _gone(self, reason: str | None) -> None:
         if reason is not None:
-            reading, self._reading = self._reading, None
+            reading, self.reading = self.reading, None
             if reading is not None:
                 reading.lost(reason)
+                # A broker that is killed forgets what it has confirmed last.
+                self._unsure([time.time() - FORGOTTEN_SECONDS])
             self._move(MemoryState.UNAVAILABLE, reason)
+
+    def _unsure(self, times: Iterable[float]) -> None:
+        """Note that words of ours, said at these times or later, may be missing in the stream."""
+        self.unsure_since = min([*times, self.unsure_since or float("inf")])
 
     async def _follow(self) -> None:
         """Read each new channel from the last page on, and follow it until it ends."""
@@ -226,6 +225,7 @@ class Memory:
                 await asyncio.sleep(RETRY_SECONDS / 5)
             except UnusableError as reason:
                 self._gone(str(reason))
+                self._ready.set()
                 await asyncio.sleep(RETRY_SECONDS)
             except TimeoutError:
                 self._gone(f"not read within {READ_SECONDS:g} s")
@@ -245,15 +245,16 @@ class Memory:
             reading = await self._read_from(channel, None)
             reading.page = max(page, reading.page or 0)
         # A killed broker forgets the end of a stream; what we said there still counts.
+        self.read_anew = self.read_anew or len(self.words) > 0
         reading.words.absorb(self.words)
-        self.words, self._reading, reading.follows = reading.words, reading, True
+        self.words, self.reading, reading.follows = reading.words, reading, True
         self._move(MemoryState.FOLLOWING, "everything that was noted is known")
 
     async def _read_from(self, channel: Channel, page: int | None) -> Reading:
         words = LastWords(self._remember)
-        reading = Reading(channel, self._queue, self._owner, words, self._heard, page)
+        reading = Reading(channel, self._queue, self._owner, words, self.heard, page)
         await reading.start("first" if page is None else page)
-        if await self._add(reading, self._note(NoteKind.MARK), read_back=True) is None:
+        if await self._add(reading, self.note(NoteKind.MARK), read_back=True) is None:
             raise UnusableError(f"queue {self._queue} takes no notes")
         return reading
 
@@ -261,23 +262,23 @@ class Memory:
         """Ask a silent memory again and again, until the channel ends."""
         while not closing.done():
             await asyncio.wait({closing}, timeout=WAIT_SECONDS)
-            reading = self._reading
+            reading = self.reading
             if self.state is not MemoryState.SILENT or reading is None:
                 continue
             with suppress(TimeoutError, ConnectionLost):
                 async with asyncio.timeout(WAIT_SECONDS):
-                    mark = self._note(NoteKind.MARK)
+                    mark = self.note(NoteKind.MARK)
                     if await self._add(reading, mark, read_back=True) is not None:
                         self._move(MemoryState.FOLLOWING, "it answers again")
 
     def _move(self, state: MemoryState, reason: str) -> None:
         if (state, reason) == (self.state, self.reason):
             return
-        good = state in {MemoryState.READING, MemoryState.FOLLOWING}
-        level = logging.INFO if good else logging.WARNING
+        level = logging.WARNING if state in TROUBLE else logging.INFO
         log.log(level, "memory %s", state, extra={"reason": reason, "events": len(self.words)})
         self.state, self.reason = state, reason
         if state is MemoryState.FOLLOWING:
-            self._read.set()
-        elif state is MemoryState.READING:
-            self._read.clear()
+            self._ready.set()
+            self._waited_in_vain = False
+        elif state in COMING:
+            self._ready.clear()

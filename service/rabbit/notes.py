@@ -37,6 +37,10 @@ class NoteKind(StrEnum):
     """The portal came back with older data."""
 
 
+TOLD_AGAIN = frozenset({NoteKind.LANE_MADE, NoteKind.SET_BACK})
+"""What must not be missing: said again until the broker has confirmed it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One note; `at`: seconds since the epoch; `writer`: a number of the process."""

@@ -75,6 +75,41 @@ async def test_a_process_knows_what_another_one_noted_before_it_came(amqp_url: s
         assert second.words.of(event(3)) is None
 
 
+async def test_whoever_asks_before_the_memory_is_read_waits_for_that(amqp_url: str) -> None:
+    """Deliveries may come over a connection that was quicker than the memory's."""
+    async with attached(amqp_url) as first:
+        assert await first.add([word(1)])
+    memory = Memory(
+        address=Address([amqp_url], heartbeat=15), queue=QUEUE, owner=OWNER, remember=9
+    )
+    task = asyncio.create_task(memory.run())
+    try:
+        assert await memory.catch_up()
+        assert memory.words.of(event(1)) is not None
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_nobody_waits_for_what_cannot_be_used(amqp_url: str) -> None:
+    """A queue of its name that is no stream: everybody goes on as without a memory."""
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        await (await connection.channel()).declare_queue(QUEUE, durable=True)
+    memory = Memory(
+        address=Address([amqp_url], heartbeat=15), queue=QUEUE, owner=OWNER, remember=9
+    )
+    task = asyncio.create_task(memory.run())
+    try:
+        assert not await memory.catch_up()
+        started = time.monotonic()
+        assert not await memory.catch_up()
+        assert time.monotonic() - started < 1
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_a_mark_brings_what_was_confirmed_before_it(amqp_url: str) -> None:
     """Without one, the other's note may still be on its way."""
     async with attached(amqp_url) as one, attached(amqp_url) as other:
@@ -99,11 +134,11 @@ async def test_notes_of_another_portal_say_nothing(amqp_url: str) -> None:
     """Neither its words nor its page; and our own are found again after it."""
     async with attached(amqp_url) as first:
         assert await first.add([word(1)])
-        assert await first.add_page()
+        assert await first.upkeep.add_page()
     async with attached(amqp_url, owner=Owner("other.example", "crm-importer")) as other:
         assert other.words.of(event(1)) is None
         assert await other.add([word(2)])
-        assert await other.add_page()
+        assert await other.upkeep.add_page()
         assert await other.add([word(3)])
     async with attached(amqp_url) as again:
         assert again.words.of(event(1)) is not None
@@ -115,14 +150,14 @@ async def test_a_reader_starts_at_the_page_and_misses_nothing(amqp_url: str) -> 
     async with attached(amqp_url) as one, attached(amqp_url) as other:
         for start in range(0, 6_000, 20):
             await one.add([word(n) for n in range(start, start + 20)])
-        page = asyncio.create_task(one.add_page())
+        page = asyncio.create_task(one.upkeep.add_page())
         await other.add([word(1, Word.UNKNOWN), word(7_000)])
         assert await page
         await one.add([word(8_000)])
     started = time.monotonic()
     async with attached(amqp_url) as third:
         assert time.monotonic() - started < patient(5)
-        reading = third._reading  # noqa: SLF001 - how it was read is the point
+        reading = third.reading
         assert reading is not None
         assert reading.met_page
         assert {Word.UNKNOWN} == {w.word for n in (1,) if (w := third.words.of(event(n)))}
@@ -148,7 +183,7 @@ async def test_words_from_before_a_set_back_are_stale(amqp_url: str) -> None:
         assert await one.tell(NoteKind.SET_BACK)
         await asyncio.sleep(0.01)
         assert await one.add([word(2, item_id=6)])
-        assert await one.add_page()
+        assert await one.upkeep.add_page()
     async with attached(amqp_url) as other:
         known = [other.words.of(event(n)) for n in (1, 2)]
         assert [True, False] == [each.stale for each in known if each]
@@ -184,19 +219,33 @@ async def test_rubbish_in_the_stream_is_skipped(amqp_url: str) -> None:
 async def test_what_a_killed_broker_forgot_is_still_known_and_read_again(
     node: RabbitNode, amqp_url: str
 ) -> None:
-    """The process goes on by itself when the broker is back."""
+    """The process goes on by itself when the broker is back, and says again what is missing."""
+    heard: list[Note] = []
     async with attached(amqp_url) as memory:
         await asyncio.sleep(3.5)
         assert await memory.add([word(n) for n in range(20)])
         node.kill()
         await until(lambda: memory.state is not MemoryState.FOLLOWING)
-        assert not await memory.add([word(30)])
+        assert not await memory.add([word(30)._replace(writer=memory.writer)])
+        assert not await memory.tell(NoteKind.LANE_MADE, 128)
         node.restart()
         await until(lambda: memory.state is MemoryState.FOLLOWING, 60)
         assert all(memory.words.of(event(n)) for n in (0, 19, 30))
-        assert await memory.add_page()
-    async with attached(amqp_url) as other:
-        assert all(other.words.of(event(n)) for n in (0, 19, 30))
+        # What nobody has confirmed is said again by whoever said it; a page is the active one's.
+        assert memory.upkeep.due(active=False)
+        await memory.upkeep.tend(active=False)
+        assert not memory.upkeep.due(active=False)
+        async with attached(amqp_url, on_note=heard.append) as other:
+            assert other.words.of(event(30)) is not None
+            assert [128] == [note.number for note in heard if note.kind is NoteKind.LANE_MADE]
+        assert memory.upkeep.due(active=True)
+        await memory.upkeep.tend(active=True)
+        assert not memory.upkeep.due(active=True)
+    async with attached(amqp_url) as third:
+        reading = third.reading
+        assert reading is not None
+        assert reading.met_page
+        assert all(third.words.of(event(n)) for n in (0, 19, 30))
 
 
 async def test_nothing_waits_for_a_silent_memory_twice(
@@ -223,12 +272,12 @@ async def test_a_reader_of_a_page_learns_which_lanes_have_queues(amqp_url: str) 
     async with attached(amqp_url) as one:
         assert await one.tell(NoteKind.LANE_MADE, 128)
         assert await one.tell(NoteKind.LANE_MADE, 2)
-        assert await one.add_page()
+        assert await one.upkeep.add_page()
     async with attached(amqp_url) as two:
-        assert await two.add_page()
+        assert await two.upkeep.add_page()
     heard: list[Note] = []
     async with attached(amqp_url, on_note=heard.append) as third:
-        reading = third._reading  # noqa: SLF001 - how it was read is the point
+        reading = third.reading
         assert reading is not None
         assert reading.met_page
     assert {128, 2} == {note.number for note in heard if note.kind is NoteKind.LANE_MADE}
