@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.fields import Policy
 from service.domain.outcomes import (
@@ -127,16 +127,17 @@ def after_look_up(
         stay = [*cleared.again, *cleared.absent] if whole else cleared.again
         due = max(now + rules.recheck, *(claim.known.look_at for claim in stay))
         waiting = batch.part([c for c in batch.claims if c in stay], due)
-        waiting.fault, waiting.some_found = batch.fault, in_order
-        decision.again.append(waiting)
-        if whole:
+        if batch.fault is None:
+            decision.again.append(waiting)
+        else:
+            decision.again.append(waiting.broke(batch.fault, due, some_found=in_order))
             return decision, None
     absent = _without_worn_out(cleared.absent, decision, rules)
     if not absent:
         return decision, None
     if not whole:
-        batch.waits_since = None
-        return decision, batch if len(absent) == len(batch.claims) else batch.part(absent, now)
+        all_of_it = len(absent) == len(batch.claims)
+        return decision, batch.ask_no_more() if all_of_it else batch.part(absent, now)
     alone, rest = _suspects(absent)
     for claim in alone:
         delay = rules.retry.delay(claim.known.failures_alone, chance)
@@ -168,9 +169,8 @@ def after_report(batch: Batch, report: Report, *, now: float) -> Decision:
             case _:
                 pass
     if unclear:
-        again = batch.part(unclear, now)
-        again.fault = Fault(CallKind.AMBIGUOUS, "0", "", OK, answered=True)
-        decision.again.append(again)
+        unclear_answer = Fault(CallKind.AMBIGUOUS, "0", "", OK, answered=True)
+        decision.again.append(batch.part(unclear, now).broke(unclear_answer, now))
     return decision
 
 
@@ -196,8 +196,7 @@ def after_failed_look_up(
     batch: Batch, fault: Fault, *, rules: Rules, now: float, chance: float
 ) -> Decision:
     """Return what follows a look-up that failed: it changes nothing on the portal, so again."""
-    batch.failed_look_ups += 1
-    return Decision(again=[_refused(batch, fault, rules, now, chance)])
+    return Decision(again=[_refused(batch.look_up_failed(), fault, rules, now, chance)])
 
 
 def refused_alone(claim: Claim, fault: Fault) -> Failed:
@@ -217,10 +216,7 @@ def rejected(refused: Refused) -> Failed:
 
 def _refused(batch: Batch, fault: Fault, rules: Rules, now: float, chance: float) -> Batch:
     """Put a batch back that was surely not executed."""
-    delay = rules.retry.delay(batch.tries, chance, fault.retry_after)
-    batch.tries += 1
-    batch.due = now + delay
-    return batch
+    return batch.refused(now + rules.retry.delay(batch.tries, chance, fault.retry_after))
 
 
 def _in_doubt(batch: Batch, fault: Fault, rules: Rules, now: float) -> Batch:
@@ -228,10 +224,8 @@ def _in_doubt(batch: Batch, fault: Fault, rules: Rules, now: float) -> Batch:
     look_at = now if fault.answered else max(now, fault.sent_at + rules.settle)
     for claim in batch.claims:
         claim.known = claim.known.perhaps_sent(fault.failed(FailureKind.REJECTED), look_at)
-    batch.fault = fault
     askable = any(claim.event.external_id is not None for claim in batch.claims)
-    batch.due = look_at if askable else now
-    return batch
+    return batch.broke(fault, look_at if askable else now)
 
 
 def _halves(batch: Batch, now: float) -> list[Batch]:
@@ -257,10 +251,11 @@ def _waiting(batch: Batch, claims: Sequence[Claim], rules: Rules, now: float) ->
     """Return the claims that wait for a proof; they are asked for at a growing interval."""
     first, longest = rules.ask_again
     asked = min(claim.known.asked for claim in claims)
-    waiting = batch.part([c for c in batch.claims if c in claims], now)
-    waiting.due = now + min(first * 2.0 ** min(asked - 1, 32), longest, rules.unproved_after)
-    waiting.fault, waiting.waits_since = batch.fault, now
-    return waiting
+    due = now + min(first * 2.0 ** min(asked - 1, 32), longest, rules.unproved_after)
+    waiting = batch.part([c for c in batch.claims if c in claims], due)
+    if batch.fault is not None:
+        waiting = waiting.broke(batch.fault, due)
+    return waiting.waits_for_proof(now, due)
 
 
 def _parts(claims: list[Claim]) -> list[list[Claim]]:

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claims
 from service.domain.codes import LANE_CODES
 from service.domain.decisions import (
@@ -129,8 +129,7 @@ class Importer:
         if ready is None:
             return decision
         if not self.may_send(ready) or not self._may_import(ready):
-            ready.due = self._clock()
-            decision.again.append(ready)
+            decision.again.append(ready.due_at(self._clock()))
             return decision
         return decision.add(await self._send(ready))
 
@@ -150,10 +149,9 @@ class Importer:
             if not left:
                 return decision
             batch = batch.part(left, batch.due)
-        called = list(batch.claims)
         made = await self._import(batch)
         with contained(self._metrics, "note"):
-            await self._notes.after(called, made, at=at)
+            await self._notes.after(batch.claims, made, at=at)
         return decision.add(made)
 
     def _validated(self, batch: Batch, decision: Decision) -> Batch | None:
@@ -193,8 +191,7 @@ class Importer:
         log.warning("call withheld: the broker was not heard", extra={"items": len(batch.claims)})
         for claim in batch.claims:
             claim.known = claim.known.uncalled()
-        batch.due = self._clock()
-        return Decision(again=[batch])
+        return Decision(again=[batch.due_at(self._clock())])
 
     async def _answered(self, batch: Batch, report: Report) -> Decision:
         now = self._clock()

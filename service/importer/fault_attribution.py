@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.decisions import Decision, Rules, refused_alone, rejected
 from service.domain.lanes import BROKEN_CALLS, LaneState
@@ -103,14 +103,12 @@ class FaultAttribution:
         for claim, _ in refused:
             claim.known = claim.known.refused(now)
         await self._close(batch.key.entity_type_id, reason, None)
-        again.due = now + self._retry.cap
-        decision.again.append(again)
+        decision.again.append(again.due_at(now + self._retry.cap))
 
     async def lane_refused(self, batch: Batch, fault: Fault) -> Decision:
         """Close the lane of a type that the portal refuses as a whole: its plan has none of it."""
         await self._close(batch.key.entity_type_id, fault.pause or PauseReason.PLAN, fault)
-        batch.due = self._clock() + self._retry.cap
-        return Decision(again=[batch])
+        return Decision(again=[batch.due_at(self._clock() + self._retry.cap)])
 
     async def broken(self, batch: Batch, fault: Fault) -> bool:
         """Judge a broken call; tell whether it says nothing of the portal as a whole.
@@ -145,8 +143,7 @@ class FaultAttribution:
         reason = fault.pause or PauseReason.UNAVAILABLE
         if shut is not None:
             self.portal_failed(shut)
-            batch.due = self._clock() + self._retry.cap
-            return Decision(again=[batch])
+            return Decision(again=[batch.due_at(self._clock() + self._retry.cap)])
         # A code of credentials, scope or plan never ends an item on its own evidence.
         own = fault.pause is None
         failure = refused_alone(batch.claims[0], fault)
@@ -182,10 +179,8 @@ class FaultAttribution:
         worn_out = tried >= self._retry.max_attempts
         if others or (worn_out and not known.passed_by):
             await self._close(batch.key.entity_type_id, reason, fault)
-            batch.due = now + self._retry.cap
-        else:
-            batch.due = now + self._retry.delay(times, _chance())
-        return Decision(again=[batch])
+            return Decision(again=[batch.due_at(now + self._retry.cap)])
+        return Decision(again=[batch.due_at(now + self._retry.delay(times, _chance()))])
 
     def _passed_since(self, claim: Claim, failed_at: float | None, *, found: bool = False) -> bool:
         """Tell whether others of its type were imported since an item failed, and lately.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import jiter
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.events import BatchKey, ItemEvent
 from service.domain.fields import Complaint, Field, Policy, complaints

@@ -1,9 +1,8 @@
 """Knows what is held here, how much more may be, and where what must wait goes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.delivery import Delivery
 from service.domain.history import Doubt
@@ -120,8 +119,7 @@ class Holdings:
             desk.lot.park(asked, DOUBTFUL, DOUBT)
         left = [claim for claim in batch.claims if claim not in desk.lot]
         if left:
-            size = sum(claim.size for claim in left)
-            desk.batcher.put(replace(batch, claims=left, size=size))
+            desk.batcher.put(batch.only(left))
 
     def struck(self, batch: Batch, now: float) -> Iterator[Batch]:
         """Return each event of a batch alone that a bug has struck: one may be the reason."""

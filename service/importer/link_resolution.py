@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from service.domain.batching import Batch, ClosedBy
+from service.domain.batch import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision, Rules
 from service.domain.events import ItemEvent, Reference, several_of
@@ -90,7 +90,7 @@ class LinkResolution:
         if ready and self._may_fill_up(batch):
             # Others take the places of those that wait: at once, and before anything younger.
             rest = batch.part(ready, batch.due if batch.refilled else self._clock())
-            decision.again.append(replace(rest, gathered=True, refilled=True))
+            decision.again.append(rest.to_fill_up())
             ready = []
         return Prepared(
             batch.part(ready, batch.due) if ready else None,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
@@ -209,7 +209,7 @@ class Pipeline:
         return self._intake.fit() and all(map(is_live, batch.claims))
 
     def _launch(self, batch: Batch, now: float) -> None:
-        batch.claims = self._desk.living(batch.claims)
+        batch = batch.only(self._desk.living(batch.claims))
         if not batch.claims:
             return
         if not (batch.tries or batch.fault or batch.refilled):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.events import BatchKey, ItemEvent
 from service.domain.outcomes import Accepted, CallKind, Fault, PauseReason, Report
 from service.importer.field_check import Describing

@@ -1,6 +1,6 @@
 """Lists every metric: name, meaning, and what to do when it moves."""
 
-from service.domain.batching import ClosedBy
+from service.domain.batch import ClosedBy
 from service.domain.outcomes import FailureKind, PauseReason
 from service.domain.values import Flaw
 from service.telemetry.declared import Declared

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.domain import leave
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claims, Resolved, message_digest
 from service.domain.decisions import Decision, refused_alone
 from service.domain.delivery import Delivery

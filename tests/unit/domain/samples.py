@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from typing import cast
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.decisions import Rules
 from service.domain.delivery import Delivery
@@ -73,7 +73,7 @@ def claim(
 def batch(*claims: Claim, fault: Fault | None = None, opened_at: float = 0.0) -> Batch:
     """Return a closed batch of claims."""
     key = claims[0].event.batch_key if claims else BatchKey(DEAL, original_names=False)
-    return Batch(key, list(claims), opened_at, opened_at, len(claims), fault=fault)
+    return Batch(key, claims, opened_at, opened_at, fault=fault)
 
 
 def fault(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.batching import Batch, Batcher, BatchPolicy, ClosedBy
+from service.domain.batch import Batch, ClosedBy
+from service.domain.batching import Batcher, BatchPolicy
 from service.domain.claims import Claim
 from service.domain.events import BatchKey
 from service.domain.outcomes import Fault
@@ -78,18 +79,15 @@ def test_others_take_the_places_that_are_free_in_a_refilled_batch(batcher: Batch
     batcher.add(claim("g"), 6.0)
     first = batcher.take(6.0)
     assert first is not None
-    rest = first.part(first.claims[1:], 6.0)
-    rest.gathered = rest.refilled = True
+    rest = first.part(first.claims[1:], 6.0).to_fill_up()
     batcher.put(rest)
     assert ["b", "c", "d"] == names(batcher.take(6.0))
     batcher.add(claim("h"), 6.0)
     assert ["e", "f", "g"] == names(batcher.take(6.0))
     assert ["h"] == names(batcher.take(8.0))
-    rest.gathered = True
-    batcher.put(rest)
+    batcher.put(rest.only(rest.claims[:1]))
     for name in "ijkl":
         batcher.add(claim(name), 9.0)
-    rest.claims = rest.claims[:1]
     assert ["b", "i", "j"] == names(batcher.take(9.0))
     batcher.add(claim("m"), 9.0)
     assert ["k", "l", "m"] == names(batcher.take(9.0))
@@ -158,8 +156,7 @@ def test_pressure_takes_the_oldest_open_batch(batcher: Batcher) -> None:
 
 def test_pressure_does_not_hurry_what_waits_for_a_reason(batcher: Batcher) -> None:
     """A batch put back, or a claim deferred, keeps its time."""
-    again = batch(claim("a"))
-    again.due, again.closed_by = 10.0, ClosedBy.SIZE
+    again = batch(claim("a"))._replace(due=10.0, closed_by=ClosedBy.SIZE)
     batcher.put(again)
     batcher.defer(claim("b"), 10.0)
     assert batcher.take(9.9, pressure=True) is None
@@ -229,13 +226,11 @@ def test_drain_lets_everything_open_leave_at_once(batcher: Batcher) -> None:
 
 def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(batcher: Batcher) -> None:
     """Nothing joins it, and it keeps why it closed."""
-    again = batch(claim("a"))
-    again.due, again.closed_by = 10.0, ClosedBy.SIZE
+    again = batch(claim("a"))._replace(due=10.0, closed_by=ClosedBy.SIZE)
     batcher.put(again)
     batcher.add(claim("b"), 5.0)
     assert ["b"] == names(batcher.take(9.9))
-    assert batcher.take(10.0) is again
-    assert ClosedBy.SIZE is again.closed_by
+    assert again == batcher.take(10.0)
 
 
 def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher) -> None:
@@ -243,8 +238,7 @@ def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher) -> None:
     again = batch(claim("a"))
     batcher.add(claim("b"), 5.0)
     batcher.put(again)
-    assert batcher.take(5.0) is again
-    assert ClosedBy.WINDOW is again.closed_by
+    assert again._replace(closed_by=ClosedBy.WINDOW) == batcher.take(5.0)
     batcher.add(claim("c"), 6.0)
     assert ["b", "c"] == names(batcher.take(7.0))
 
@@ -357,7 +351,7 @@ def test_an_emptied_open_batch_is_forgotten(batcher: Batcher) -> None:
 def test_a_part_keeps_its_age_and_forgets_the_failure() -> None:
     """Who waited longest still goes first."""
     whole = batch(claim("a", size=3), claim("b", size=4), fault=fault(), opened_at=7.0)
-    whole.tries, whole.closed_by = 3, ClosedBy.BYTES
+    whole = whole._replace(tries=3, closed_by=ClosedBy.BYTES)
     part = whole.part(whole.claims[1:], 9.0)
     assert (["b"], 7.0, 9.0, 4) == (names(part), part.opened_at, part.due, part.size)
     assert (KEY, ClosedBy.BYTES, 0, None) == (part.key, part.closed_by, part.tries, part.fault)
@@ -467,22 +461,18 @@ def test_a_deferred_claim_that_need_not_wait_joins_the_open_batch_now(
 
 def test_only_what_waits_for_items_of_a_type_is_asked_for_soon(batcher: Batcher) -> None:
     """Never sooner than five seconds after it was last asked for."""
-    waits, other = batch(claim("a")), batch(lead("b"))
-    for each in (waits, other):
-        each.due, each.waits_since = 100.0, 10.0
-        batcher.put(each)
+    for each in (batch(claim("a")), batch(lead("b"))):
+        batcher.put(each.waits_for_proof(10.0, 100.0))
     assert not batcher.sendable()
     batcher.hasten({DEAL}, 11.0)
-    assert (15.0, 100.0) == (waits.due, other.due)
+    assert (["a"], None) == (names(batcher.take(15.0)), batcher.take(99.9))
     batcher.defer(claim("c"), 50.0)
     assert batcher.sendable()
 
 
 def test_who_drains_waits_for_no_proof(batcher: Batcher) -> None:
     """What else is here leaves at once."""
-    waits = batch(claim("a"))
-    waits.waits_since = 0.0
-    batcher.put(waits)
+    batcher.put(batch(claim("a")).waits_for_proof(0.0, 0.0))
     batcher.add(claim("b"), 1.0)
     batcher.drain(1.0)
     assert ["b"] == names(batcher.take(1.0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.decisions import (
     LARGE_BYTES,
@@ -83,7 +83,7 @@ def test_an_absent_batch_is_sent_as_it_is() -> None:
     decision, ready = after_look_up(
         whole, Cleared(absent=list(whole.claims)), rules=RULES, now=NOW, chance=1.0
     )
-    assert ready is whole
+    assert whole == ready
     assert Decision() == decision
 
 
@@ -112,10 +112,10 @@ def test_what_was_asked_for_too_early_is_asked_for_when_that_can_prove_something
 
 def test_a_batch_that_may_be_sent_waits_for_a_proof_no_more() -> None:
     """Else its next look-up could be hastened to before it can prove anything."""
-    whole = batch(*three())
-    whole.waits_since = NOW - 5.0
-    look_up(whole, Cleared(absent=list(whole.claims)))
-    assert whole.waits_since is None
+    whole = batch(*three()).waits_for_proof(NOW - 5.0, NOW)
+    absent = Cleared(absent=list(whole.claims))
+    _, ready = after_look_up(whole, absent, rules=RULES, now=NOW, chance=1.0)
+    assert batch(*whole.claims)._replace(due=NOW) == ready
 
 
 def test_nothing_is_sent_when_everything_has_ended() -> None:
@@ -319,31 +319,33 @@ def test_what_was_refused_before_execution_goes_again_as_it_is(kind: CallKind) -
     whole = batch(claim("a"))
     for wait in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0):
         decision = failed(whole, fault(kind))
-        assert ([whole], []) == (decision.again, decision.ended)
-        assert (NOW + wait, None) == (whole.due, whole.fault)
+        [again] = decision.again
+        assert (whole.claims, []) == (again.claims, decision.ended)
+        assert (NOW + wait, None) == (again.due, again.fault)
+        whole = again
     assert (8, Doubt.NONE) == (whole.tries, whole.claims[0].known.doubt)
 
 
 def test_failed_look_ups_are_counted_by_themselves() -> None:
     """A batch whose import was refused has not been looked up in vain."""
-    whole = batch(claim("a"))
-    failed(whole, fault(CallKind.THROTTLED))
-    after_failed_look_up(whole, fault(CallKind.THROTTLED), rules=RULES, now=NOW, chance=1.0)
+    refused = fault(CallKind.THROTTLED)
+    [whole] = failed(batch(claim("a")), refused).again
+    [whole] = after_failed_look_up(whole, refused, rules=RULES, now=NOW, chance=1.0).again
     assert (2, 1) == (whole.tries, whole.failed_look_ups)
 
 
 def test_a_hint_of_the_portal_is_kept() -> None:
     """It is never asked earlier than it said."""
-    whole = batch(claim("a"))
-    failed(whole, fault(CallKind.THROTTLED, retry_after=90.0))
+    [whole] = failed(batch(claim("a")), fault(CallKind.THROTTLED, retry_after=90.0)).again
     assert NOW + 90.0 == whole.due
 
 
 def test_an_answered_failure_is_looked_up_at_once() -> None:
     """The portal works on it no longer."""
-    whole = batch(*three())
     why = replace(fault(), sent_at=99.0)
-    assert [(["a", "b", "c"], NOW)] == again(failed(whole, why))
+    decision = failed(batch(*three()), why)
+    assert [(["a", "b", "c"], NOW)] == again(decision)
+    [whole] = decision.again
     assert why is whole.fault
     for each in whole.claims:
         assert (Doubt.STRONG, NOW) == (each.known.doubt, each.known.look_at)
@@ -362,12 +364,9 @@ def test_an_unanswered_call_is_looked_up_when_it_has_settled(sent_at: float, due
 
 def test_nobody_waits_for_a_look_up_that_is_impossible() -> None:
     """Without an external id the policy decides, now."""
-    whole = batch(claim(event("a", external=None)))
-    failed(whole, replace(UNANSWERED, sent_at=90.0))
-    assert NOW == whole.due
-    mixed = batch(claim(event("a", external=None)), claim("b"))
-    failed(mixed, replace(UNANSWERED, sent_at=90.0))
-    assert 155.0 == mixed.due
+    why, lone = replace(UNANSWERED, sent_at=90.0), event("a", external=None)
+    assert [(["a"], NOW)] == again(failed(batch(claim(lone)), why))
+    assert [(["a", "b"], 155.0)] == again(failed(batch(claim(lone), claim("b")), why))
 
 
 @pytest.mark.parametrize("kind", list(CallKind))
@@ -377,8 +376,9 @@ def test_a_failed_look_up_changes_nothing_but_the_time(kind: CallKind) -> None:
     decision = after_failed_look_up(
         whole, fault(kind), rules=replace(RULES, resend=True), now=NOW, chance=1.0
     )
-    assert ([whole], [], NOW + 1.0) == (decision.again, decision.ended, whole.due)
-    assert (why, Doubt.STRONG) == (whole.fault, whole.claims[0].known.doubt)
+    after = whole._replace(due=NOW + 1.0, tries=1, failed_look_ups=1)
+    assert ([after], []) == (decision.again, decision.ended)
+    assert (why, Doubt.STRONG) == (after.fault, after.claims[0].known.doubt)
 
 
 VERDICTS = st.one_of(

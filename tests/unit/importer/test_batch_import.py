@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.batching import Batch
+from service.domain.batch import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import UNFINISHED, Decision, Rules

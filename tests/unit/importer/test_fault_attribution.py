@@ -426,7 +426,7 @@ async def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(ben
     bench.pass_others()
     said = [(a, DENIED), (b, DENIED)]
     decision = await bench.judge.denied(batch(a, b), said, others=False)
-    assert ([(a, DENIAL)], [[b]]) == (decision.ended, [each.claims for each in decision.again])
+    assert ([(a, DENIAL)], [(b,)]) == (decision.ended, [each.claims for each in decision.again])
     assert Mode.FLOWING is bench.breaker.mode
 
 

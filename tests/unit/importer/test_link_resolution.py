@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from service.domain.batching import Batch, ClosedBy
+from service.domain.batch import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent, Links, Reference
@@ -86,8 +86,8 @@ class Bench:
         """Resolve a batch; return what may be sent, and what follows for the rest."""
         decision = Decision()
         prepared = await self.links.prepare(batch(*claims), decision)
-        ready = prepared.ready.claims if prepared.ready is not None else []
-        kept = prepared.kept.claims if prepared.kept is not None else []
+        ready = list(prepared.ready.claims) if prepared.ready is not None else []
+        kept = prepared.kept.claims if prepared.kept is not None else ()
         told = [*ready, *kept, *(claim for claim, _ in decision.ended)]
         told += [claim for claim, _ in decision.later]
         told += [claim for claim, _, _ in decision.parked]
@@ -301,7 +301,7 @@ async def test_a_failed_look_up_keeps_back_only_what_needs_it(bench: Bench) -> N
     assert prepared.kept is not None
     assert prepared.ready is not None
     assert prepared.fault is not None
-    assert ([order], [other]) == (prepared.kept.claims, prepared.ready.claims)
+    assert ((order,), (other,)) == (prepared.kept.claims, prepared.ready.claims)
 
 
 async def test_a_type_that_may_not_be_read_is_waited_for(bench: Bench) -> None:
@@ -523,7 +523,7 @@ async def test_the_result_of_a_found_item_tells_its_links_where_they_are_known(
 
 
 def _claims(found: Batch | None) -> list[Claim]:
-    return [] if found is None else found.claims
+    return [] if found is None else list(found.claims)
 
 
 def _message(decision: Decision) -> str:
@@ -544,8 +544,7 @@ async def test_others_take_the_places_of_those_that_wait_while_a_batch_is_full(
         (ClosedBy.PRESSURE, True),
     ):
         decision = Decision()
-        whole = batch(*few, linked(f"w{closed_by}"))
-        whole.closed_by = closed_by
+        whole = batch(*few, linked(f"w{closed_by}"))._replace(closed_by=closed_by)
         prepared = await bench.links.prepare(whole, decision)
         assert (few, []) == (
             _claims(decision.again[0] if full else prepared.ready),
@@ -555,20 +554,19 @@ async def test_others_take_the_places_of_those_that_wait_while_a_batch_is_full(
             [rest] = decision.again
             assert (True, bench.clock.now) == (rest.refilled, rest.due)
             assert prepared.ready is None
-            assert rest is (await bench.links.prepare(rest, Decision())).ready
+            assert rest == (await bench.links.prepare(rest, Decision())).ready
 
 
 async def test_what_may_go_is_not_kept_for_long_while_its_call_is_filled(bench: Bench) -> None:
     """However many come that wait: after a second it goes with the places empty."""
     bench.remembered(3, "known", 5)
     ready = linked("a", {"contactId": ref(3, "known")})
-    whole = batch(ready, linked("w"))
-    whole.closed_by = ClosedBy.SIZE
+    whole = batch(ready, linked("w"))._replace(closed_by=ClosedBy.SIZE)
     rounds, decision = 0, Decision()
     while (prepared := await bench.links.prepare(whole, decision)).ready is None:
         [rest] = decision.again
         rounds, decision = rounds + 1, Decision()
-        whole = replace(rest, claims=[*rest.claims, linked(f"w{rounds}")])
+        whole = rest.only([*rest.claims, linked(f"w{rounds}")])
         bench.clock.now += 0.1
     assert [ready] == _claims(prepared.ready)
     assert 10 <= rounds <= 12
