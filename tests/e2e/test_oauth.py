@@ -41,7 +41,7 @@ class OAuthEnvironment(Environment):
             **settings,
         }
         given = {f"IMPORTER_{name}": value for name, value in names.items() if value}
-        service = ServiceProcess({**self._settings, **given})
+        service = ServiceProcess({**self._settings, **given}, fresh=True)
         self._stack.enter_context(service)
         self._services.append(service)
         return service
@@ -76,6 +76,7 @@ class OAuthEnvironment(Environment):
             "title": Path(f"/proc/{service.pid}/cmdline").read_text(),
             "results": json.dumps([self.books.succeeded, self.books.failed]),
         }
+        assert left["title"].endswith("service\0run\0")
         assert [] == [
             (place, secret) for place, text in left.items() for secret in SECRETS if secret in text
         ]

@@ -100,6 +100,7 @@ async def test_nothing_tells_a_secret(broker: Broker, vhost: str, own_user: str)
             settings={"IMPORTER_LOG__LEVEL": "DEBUG", "IMPORTER_BATCH__MAX_ITEMS": "5"},
         ) as environment,
     ):
+        environment.fresh = True
         await environment.start_service(
             BITRIX__TIMEOUT_SECONDS="1",
             RABBIT__MANAGEMENT_URL=f"http://somebody:{MANAGEMENT_PASSWORD}@127.0.0.1:1/",
@@ -197,6 +198,7 @@ def _assert_untold(environment: Environment) -> None:
         ),
         "connections": json.dumps(environment.broker.api("GET", "connections")),
     }
+    assert left["title"].endswith("service\0run\0")
     told = [
         (place, secret) for place, text in left.items() for secret in SECRETS if secret in text
     ]

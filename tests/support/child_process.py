@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.support.forks import start_program
+
 
 class ChildProcess:
     """Runs one command in a session of its own, with its output in files.
@@ -18,19 +20,20 @@ class ChildProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, name: str
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        name: str,
+        fresh: bool = False,
     ) -> None:
         self.stdout = cwd / f"{name}.out"
         self.stderr = cwd / f"{name}.err"
         with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=dict(env),
-                cwd=cwd,
-                start_new_session=True,
+            streams = (subprocess.DEVNULL, out, err)
+            self._process = start_program(
+                command, env=env, cwd=cwd, streams=streams, session=True, fresh=fresh
             )
 
     @property

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.forks import start_program
 from tests.support.patience import Deadline, patient
 from tests.support.processes import PASSED_ON, ROOT
 
@@ -55,14 +56,9 @@ class Commands:
 
     def start(self, *args: str) -> "subprocess.Popen[bytes]":
         """Start a command with pipes."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "service", *args],
-            env=self._env,
-            cwd=self._tree,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", "service", *args]
+        return start_program(command, env=self._env, cwd=self._tree, streams=(pipe, pipe, pipe))
 
     async def run(self, *args: str, stdin: bytes = b"") -> Done:
         """Run a command with pipes to its end."""
@@ -81,19 +77,13 @@ class Commands:
 class Terminal:
     """A command at a pseudo-terminal: what it shows, and what is typed."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self._screen, there = pty.openpty()
         os.set_blocking(self._screen, False)
         self._shown = b""
         self._ended = False
-        self._process = subprocess.Popen(
-            command,
-            env=dict(env),
-            cwd=ROOT,
-            stdin=there,
-            stdout=there,
-            stderr=there,
-            start_new_session=True,
+        self._process = start_program(
+            command, env=env, cwd=ROOT, streams=(there, there, there), session=True
         )
         os.close(there)
 

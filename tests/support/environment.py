@@ -100,6 +100,9 @@ class Books:
 class Environment:
     """One broker's virtual host, one portal, one service (or several), and their books."""
 
+    fresh = False
+    """Start Python from nothing for each service."""
+
     def __init__(
         self,
         broker: Broker,
@@ -156,7 +159,7 @@ class Environment:
 
     def prepare_service(self, **settings: str) -> ServiceProcess:
         """Start a service without waiting for it."""
-        return self.take(ServiceProcess(self.settings(**settings)))
+        return self.take(ServiceProcess(self.settings(**settings), fresh=self.fresh))
 
     def take(self, service: ServiceProcess) -> ServiceProcess:
         """Start a service made elsewhere, and end it with the rest."""

@@ -31,7 +31,14 @@ class ProcessError(AssertionError):
 class Program(ABC):
     """Runs one Python module of this checkout until the `with` block ends; then it is killed."""
 
-    def __init__(self, module: str, *args: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        self._fresh = fresh
         self._command = [sys.executable, "-m", module, *args]
         self._env = {**_environment(), **(env or {})}
         self._scratch = Scratch.make(module)
@@ -63,7 +70,11 @@ class Program(ABC):
     def start(self) -> Self:
         """Start it; a second start appends to the same output."""
         self._process = ChildProcess(
-            self._command, env=self._env, cwd=self._scratch.path, name="process"
+            self._command,
+            env=self._env,
+            cwd=self._scratch.path,
+            name="process",
+            fresh=self._fresh,
         )
         return self
 
@@ -136,12 +147,16 @@ class ServiceProcess(Program):
         command: Sequence[str] = ("run",),
         *,
         module: str = "service",
+        fresh: bool = False,
     ) -> None:
-        """Prepare a command, by default the service; `module` may be one that runs it."""
+        """Prepare a command, by default the service; `module` may be one that runs it.
+
+        `fresh` starts Python from nothing, so that /proc shows the command's own line.
+        """
         own = {"IMPORTER_HTTP__HOST": "127.0.0.1", "IMPORTER_HTTP__PORT": str(free_port())}
         env = {**own, **settings}
         self.port = int(env["IMPORTER_HTTP__PORT"])
-        super().__init__(module, *command, env=env)
+        super().__init__(module, *command, env=env, fresh=fresh)
 
     @property
     def url(self) -> str:
