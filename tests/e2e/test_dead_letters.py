@@ -261,6 +261,7 @@ async def test_redrive_of_many_at_a_terminal_wants_the_number(
         await asyncio.to_thread(terminal.wait_for, "Type 101 to send back 101 dead letters:")
         terminal.type(typed)
         assert code == await asyncio.to_thread(terminal.wait), terminal.text
+        assert "operator acted" not in terminal.text
     assert left == await letters.ready()
     await letters.put(letter("one more"))
     for more in (("--id", "one more"), ("--yes",)):
@@ -518,7 +519,7 @@ async def test_redrive_and_purge_as_json_are_for_programs(
 
 
 async def test_purge_removes_what_is_selected(letters: Letters, commands: Commands) -> None:
-    """By age, by id; the rest stays."""
+    """By age, by id; the rest stays. A line for the log tells who removed which, and how many."""
     old = (datetime.now(UTC) - timedelta(days=40)).isoformat()
     await letters.put(
         letter("old", headers={"import_failed_at": old}), letter("young"), letter("named")
@@ -527,7 +528,14 @@ async def test_purge_removes_what_is_selected(letters: Letters, commands: Comman
     assert "1 dead letter would be removed" in dry.out
     assert 3 == await letters.ready()
     assert 0 == (await commands.run("dlq", "purge", "--older-than", "30d", "--yes")).code
-    assert 0 == (await commands.run("dlq", "purge", "--id", "named", "--yes")).code
+    done = await commands.run("dlq", "purge", "--id", "named", "--yes")
+    assert 0 == done.code
+    (line,) = (json.loads(each) for each in done.err.splitlines() if each.startswith("{"))
+    assert ("operator acted", "remove", "id named", "1 dead letter removed") == tuple(
+        line[name] for name in ("event", "what", "which", "outcome")
+    )
+    assert line["who"]
+    assert "operator acted" not in dry.err
     assert ["young"] == await letters.ids()
 
 

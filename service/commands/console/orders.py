@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from service.commands.console.desk import Follow
 from service.commands.console.history import now
-from service.commands.console.wording import selected
 from service.commands.dlq.groups import Groups
 from service.commands.dlq.patching import Patch
 from service.commands.dlq.selection import Selection
+from service.commands.lanes.moving import Wanted
 from service.commands.terminal import many
 
 
@@ -58,9 +58,8 @@ class Order:
     def which(self) -> str:
         """Which letters or events are meant, in words."""
         if self.action in LETTERS:
-            return selected(self.selection)
-        told = "parked, all types" if self.lane is None else f"parked, type {self.lane}"
-        return f"{told}, with what waits for items" if self.links else told
+            return self.selection.words
+        return Wanted(self.lane, self.links).words
 
     @property
     def unit(self) -> str:

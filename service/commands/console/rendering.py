@@ -77,7 +77,6 @@ def _environment() -> Environment:
         "duration": wording.duration,
         "since": wording.since,
         "letters": wording.letters,
-        "selected": wording.selected,
         "letter_address": filters.letter_address,
     }
     environment.globals |= {

@@ -1,9 +1,7 @@
-"""Words of the pages: how many, which, how long."""
+"""Words of the pages: how many, how long."""
 
 from datetime import UTC, datetime
 
-from service.commands.dlq.selection import Selection
-from service.commands.moments import written
 from service.commands.terminal import many
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
@@ -12,20 +10,6 @@ _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 def letters(count: int) -> str:
     """Return how many letters, in words."""
     return many(count, "letter")
-
-
-def selected(selection: Selection) -> str:
-    """Return which letters are meant, in words."""
-    named = {
-        "kind": selection.kind,
-        "code": selection.code,
-        "type": selection.entity_type_id,
-        "since": selection.since and written(selection.since),
-        "before": selection.before and written(selection.before),
-        "id": ", ".join(sorted(selection.ids)),
-    }
-    told = [f"{name} {value}" for name, value in named.items() if value]
-    return "; ".join(told) or "all"
 
 
 def duration(seconds: float) -> str:

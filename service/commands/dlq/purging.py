@@ -10,6 +10,7 @@ from service.commands.dlq.groups import Groups
 from service.commands.dlq.listing import grouped
 from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.selection import JSON_ASKS_NOBODY, Selection
+from service.commands.record import acted
 from service.factories import CannotStart
 from service.rabbit.letters import Letter
 
@@ -107,7 +108,12 @@ async def _count(selection: Selection, groups: Groups) -> int:
 
 async def _remove(purge: Purge) -> int:
     async with runtime.command_runtime("dlq purge") as work, opened(work) as reading:
-        await purge.walk(reading)
+        try:
+            await purge.walk(reading)
+        finally:
+            if purge.removed:
+                told = f"{terminal.many(purge.removed, 'dead letter')} removed"
+                acted(work.settings, "remove", purge.selection.words, told)
     if reading.ended_early and purge.removed < purge.most:
         terminal.say(f"{reading.interrupted}; the rest stays where it is")
     return 0 if purge.removed == purge.most else 1

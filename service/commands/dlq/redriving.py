@@ -13,6 +13,7 @@ from service.commands.dlq.groups import Groups
 from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.patching import Patch, Unpatchable, patch_of, patched
 from service.commands.dlq.selection import JSON_ASKS_NOBODY, Selection
+from service.commands.record import acted
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import FailureKind
@@ -206,6 +207,13 @@ class Redrive:
         elif not tally.groups.count:
             terminal.show("no dead letter matches")
 
+    def record(self) -> None:
+        """Leave a log line of what was sent."""
+        if self.tally.sent and not self.dry_run:
+            what = f"send back, with {', '.join(self.patch)} set" if self.patch else "send back"
+            told = f"{_letters(self.tally.sent)} sent back"
+            acted(self.work.settings, what, self.selection.words, told)
+
     @property
     def has_failed(self) -> bool:
         """Whether something stays that was to go; who names ids means each of them."""
@@ -270,6 +278,8 @@ async def _redrive(options: argparse.Namespace) -> int:
             if redrive.tally.sent:
                 redrive.report(as_json=options.json)
             raise
+        finally:
+            redrive.record()
     redrive.report(as_json=options.json)
     if reading.ended_early:
         rest = "nothing was sent back" if options.dry_run else "the rest stays where it is"

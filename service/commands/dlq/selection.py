@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
+from service.commands.moments import written
+
 JSON_ASKS_NOBODY = "--json asks nobody: it needs --yes (or --dry-run)"
 
 
@@ -57,6 +59,19 @@ class Selection:
             before=getattr(options, "older_than", None),
             ids=frozenset(options.id),
         )
+
+    @property
+    def words(self) -> str:
+        """Which letters are meant, in words."""
+        named = {
+            "kind": self.kind,
+            "code": self.code,
+            "type": self.entity_type_id,
+            "since": self.since and written(self.since),
+            "before": self.before and written(self.before),
+            "id": ", ".join(sorted(self.ids)),
+        }
+        return "; ".join(f"{name} {value}" for name, value in named.items() if value) or "all"
 
     def holds(self, letter: Described) -> bool:
         """Tell whether a letter is one of them."""

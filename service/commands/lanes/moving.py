@@ -36,6 +36,12 @@ class Wanted:
     entity_type_id: int | None
     links: bool
 
+    @property
+    def words(self) -> str:
+        """Which events are meant, in words."""
+        of = "all types" if self.entity_type_id is None else f"type {self.entity_type_id}"
+        return f"parked, {of}" + (", with what waits for items" if self.links else "")
+
     def queues(self, found: Iterable[InnerDepth]) -> list[InnerDepth]:
         """Return the queues that may hold such events."""
         return [each for each in found if self._may_hold(each)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.commands import terminal
 from service.commands.inner_queues import memory_of
+from service.commands.record import acted
 from service.commands.runtime import CommandRuntime, command_runtime
 from service.rabbit.memory_visit import NoMemoryError
 from service.rabbit.notes import NoteKind
@@ -13,13 +14,15 @@ from service.settings.environment import load
 
 async def retrying(options: argparse.Namespace) -> int:
     """Ask for a trial of one lane; without a memory it is tried at its next interval."""
-    async with command_runtime("lanes retry", load()) as work:
+    settings = load()
+    async with command_runtime("lanes retry", settings) as work:
         told = await told_to_try(work, options.type)
     if not told.noted and not told.why:
         terminal.say("the broker did not confirm the note: run it again")
         return 1
     terminal.show(told.words)
     if told.noted:
+        acted(settings, "try", f"lane {options.type}", told.words)
         terminal.show(f"what became of it: {terminal.command('lanes')}")
     return 0
 
