@@ -126,6 +126,11 @@ BREAKS: Mapping[Policy, Sequence[tuple[str, object]]] = {
         ("broker-topology/Queue/metadata.labels", GONE),
         ("staging/Service/metadata.labels", wiring.SANDBOX),
     ],
+    wiring.pods_tell_their_version: [
+        (DEPLOYMENT + "template.metadata.labels", wiring.IMPORTER),
+        (STAGED + "template.spec.containers.0.image", "registry.example.com/crm-importer:0.2.0"),
+        ("staging/Service/spec.selector", wiring.SANDBOX | {wiring.VERSION: "0.1.0"}),
+    ],
     wiring.namespaces_are_restricted: [
         ("production/Namespace/metadata.labels", {}),
         ("production/Service/metadata.namespace", "default"),

@@ -7,6 +7,7 @@ from tests.deploy.static.manifests import INSTANCE, OVERLAYS, Manifest, Rendered
 from tests.deploy.static.pods import PROBES, named_ports
 
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+VERSION = "app.kubernetes.io/version"
 IMPORTER = {NAME: "crm-importer", COMPONENT: "importer"}
 SANDBOX = {NAME: "crm-importer-sandbox", COMPONENT: "portal"}
 COMMAND = {NAME: "crm-importer", COMPONENT: "command"}
@@ -84,6 +85,21 @@ def everything_is_labelled(rendered: Rendered) -> Iterator[str]:
         expected = COMMAND if each["kind"] in {"CronJob", "Job"} else expected
         if each["kind"] != "Namespace" and _told(labels or {}) != expected:
             yield f"{each['kind']} {name}: {labels}"
+
+
+def pods_tell_their_version(rendered: Rendered) -> Iterator[str]:
+    """Judge whether pods in a cluster bear their image's version; no selector may ask for it."""
+    if not rendered.all("Namespace"):
+        return
+    for pod, labels in rendered.workloads():
+        for container in pod["containers"]:
+            tag = container["image"].rpartition("/")[2].partition(":")[2]
+            told = labels.get(VERSION)
+            if told is None or ("@" not in container["image"] and told != tag):
+                yield f"{container['image']} is told as version {told}"
+    for owner, selector in selectors.of(rendered):
+        if VERSION in selector:
+            yield f"{owner} chooses one version alone"
 
 
 def namespaces_are_restricted(rendered: Rendered) -> Iterator[str]:
