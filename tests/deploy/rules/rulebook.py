@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,20 @@ class Use:
     matchers: tuple[tuple[str, str, str], ...] = field(default=())
 
 
+def document(path: Path) -> dict[str, Any]:
+    """Return what a rule file holds; a copy that a test may change."""
+    return deepcopy(_read(path))
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)
+    return read
+
+
 def rules(path: Path) -> list[dict[str, Any]]:
     """Return every rule of a file."""
-    return [
-        rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]
-    ]
+    return [rule for group in document(path)["groups"] for rule in group["rules"]]
 
 
 def alerts() -> list[Alert]:
@@ -73,6 +84,7 @@ def alerts() -> list[Alert]:
     ]
 
 
+@cache
 def recorded() -> set[str]:
     """Return the names of the recording rules."""
     return {rule["record"] for path in FILES for rule in rules(path) if "record" in rule}
@@ -109,9 +121,9 @@ def scaled(path: Path, factor: float) -> dict[str, Any]:
     def shorter(duration: str) -> str:
         return f"{max(1, round(seconds(duration) * 1000 / factor))}ms"
 
-    document: dict[str, Any] = yaml.safe_load(path.read_text())
-    for rule in (rule for group in document["groups"] for rule in group["rules"]):
+    made = document(path)
+    for rule in (rule for group in made["groups"] for rule in group["rules"]):
         rule["expr"] = WINDOW.sub(lambda found: shorter(found[0]), str(rule["expr"]))
         if "for" in rule:
             rule["for"] = shorter(rule["for"])
-    return document
+    return made

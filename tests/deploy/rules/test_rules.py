@@ -18,6 +18,7 @@ from tests.deploy.rules.rulebook import (
     Alert,
     Use,
     alerts,
+    document,
     needed,
     recorded,
     rules,
@@ -111,11 +112,10 @@ def test_watchdog_always_fires(tmp_path: Path) -> None:
         labels={},
     )
     path = write(story, rule, tmp_path)
-    document = yaml.safe_load(path.read_text())
-    document["tests"][0]["alert_rule_test"][1]["exp_alerts"] = document["tests"][0][
-        "alert_rule_test"
-    ][0]["exp_alerts"]
-    path.write_text(yaml.safe_dump(document))
+    made = document(path)
+    told = made["tests"][0]["alert_rule_test"]
+    told[1]["exp_alerts"] = told[0]["exp_alerts"]
+    path.write_text(yaml.safe_dump(made))
     done = run(tool("promtool"), path)
     assert 0 == done.returncode, done.stdout + done.stderr
 
@@ -255,8 +255,8 @@ def test_unknown_metrics_are_noticed() -> None:
 def test_operator_resource_is_made_from_the_files() -> None:
     """Remake it with `python -m deploy.generate`."""
     assert operator.render() == operator.TARGET.read_text()
-    groups = yaml.safe_load(operator.render())["spec"]["groups"]
-    plain = [group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]]
+    groups = yaml.load(operator.render(), yaml.CSafeLoader)["spec"]["groups"]
+    plain = [group for path in FILES for group in document(path)["groups"]]
     assert plain == groups
 
 
