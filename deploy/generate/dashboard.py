@@ -31,7 +31,7 @@ DASHBOARD = Dashboard(
     annotations={
         "New version": f"count by (version, revision) (importer_build_info{{{JOB}}}) "
         f"unless count by (version, revision) (importer_build_info{{{JOB}}} offset 5m)",
-        "Paused": f"max by (reason) (importer_paused{{{JOB}}}) == 1",
+        "Paused": f"max by (job, reason) (importer_paused{{{JOB}}}) == 1",
     },
     links=[
         {

@@ -15,14 +15,14 @@ STATE = Row(
             width=6,
             height=5,
             queries=[
-                Query(top("broker_connected", "job"), "{{job}} connected"),
+                Query(top("broker_connected"), "{{job}} connected"),
                 Query(f"sum by (job) (importer_consumer_active{{{JOB}}})", "{{job}} active"),
-                Query(top("consumer_alive", "job"), "{{job}} attached"),
+                Query(top("consumer_alive"), "{{job}} attached"),
                 Query(
                     f"max by (job) (sum by (job, instance) (importer_paused{{{JOB}}}))",
                     "{{job}} paused",
                 ),
-                Query(top("broker_blocked", "job"), "{{job}} blocked"),
+                Query(top("broker_blocked"), "{{job}} blocked"),
             ],
         ),
         Panel(
@@ -107,8 +107,9 @@ STATE = Row(
             nothing="idle",
             queries=[
                 Query(
-                    f"1 - max (job:importer_items_failed:ratio_rate3d{{{JOB}}}) "
-                    "/ (1 - scalar(importer:settlement_objective:ratio))"
+                    f"1 - max by (job) (job:importer_items_failed:ratio_rate3d{{{JOB}}}) "
+                    "/ (1 - scalar(importer:settlement_objective:ratio))",
+                    "{{job}}",
                 )
             ],
         ),
@@ -163,7 +164,7 @@ FLOW = Row(
             title="Time to drain",
             description="Time until the intake is empty at the present pace.",
             unit="s",
-            queries=[Query(f"max (job:importer_drain:seconds{{{JOB}}})", "at the present pace")],
+            queries=[Query(f"max by (job) (job:importer_drain:seconds{{{JOB}}})", "{{job}}")],
         ),
         Panel(
             title="Batches by what closed them",
@@ -181,9 +182,9 @@ FLOW = Row(
             most=1,
             queries=[
                 Query(
-                    f"{rate('batch_size_sum')} / {rate('batch_size_count')} / "
+                    f"{rate('batch_size_sum', 'job')} / {rate('batch_size_count', 'job')} / "
                     f"{top('batch_max_items')}",
-                    "filled",
+                    "{{job}}",
                 )
             ],
         ),
@@ -193,8 +194,14 @@ FLOW = Row(
             "an hour, and what the objectives allow.",
             unit="percentunit",
             queries=[
-                Query(f"max (job:importer_items_failed:ratio_rate1h{{{JOB}}})", "failed"),
-                Query(f"max (job:importer_event_age_slow:ratio_rate1h{{{JOB}}})", "slow"),
+                Query(
+                    f"max by (job) (job:importer_items_failed:ratio_rate1h{{{JOB}}})",
+                    "{{job}} failed",
+                ),
+                Query(
+                    f"max by (job) (job:importer_event_age_slow:ratio_rate1h{{{JOB}}})",
+                    "{{job}} slow",
+                ),
                 Query("1 - max (importer:settlement_objective:ratio)", "allowed to fail"),
                 Query("1 - max (importer:freshness_objective:ratio)", "allowed to be slow"),
             ],

@@ -72,7 +72,7 @@ PROCESS = Row(
             unit="bytes",
             queries=[
                 Query(f"process_resident_memory_bytes{{{JOB}}}", "{{instance}}"),
-                Query(f"max (importer_memory_limit_bytes{{{JOB}}}) > 0", "limit"),
+                Query(top("memory_limit_bytes") + " > 0", "{{job}} limit"),
             ],
         ),
         Panel(
@@ -92,8 +92,8 @@ PROCESS = Row(
             queries=[
                 Query(quantile("0.99", "loop_lag_seconds"), "late, 99 %"),
                 Query(
-                    f"time() - max (importer_loop_heartbeat_timestamp_seconds{{{JOB}}})",
-                    "since it last ran",
+                    f"time() - importer_loop_heartbeat_timestamp_seconds{{{JOB}}}",
+                    "{{instance}}, since it last ran",
                 ),
             ],
         ),
@@ -111,16 +111,16 @@ PROCESS = Row(
             unit="s",
             queries=[
                 Query(
-                    f"time() - max (importer_last_delivery_timestamp_seconds{{{JOB}}} > 0)",
-                    "last delivery",
+                    f"time() - ({top('last_delivery_timestamp_seconds')} > 0)",
+                    "{{job}}, last delivery",
                 ),
                 Query(
-                    f"time() - max (importer_last_success_timestamp_seconds{{{JOB}}} > 0)",
-                    "last success",
+                    f"time() - ({top('last_success_timestamp_seconds')} > 0)",
+                    "{{job}}, last success",
                 ),
                 Query(
-                    f"time() - max (importer_memory_written_timestamp_seconds{{{JOB}}} > 0)",
-                    "last note in the memory",
+                    f"time() - ({top('memory_written_timestamp_seconds')} > 0)",
+                    "{{job}}, last note in the memory",
                 ),
             ],
         ),
@@ -135,7 +135,7 @@ PROCESS = Row(
             description="How long the last stop took, of SHUTDOWN__DEADLINE_SECONDS (if it was "
             "seen: the log has it always).",
             unit="s",
-            queries=[Query(top("shutdown_seconds"), "last stop")],
+            queries=[Query(top("shutdown_seconds"), "{{job}}")],
         ),
         Panel(
             title="Log lines",

@@ -24,7 +24,7 @@ LANES = Row(
             stacked=True,
             queries=[
                 Query(
-                    top("lane_closed", "job, entity_type, reason") + " == 1",
+                    top("lane_closed", "entity_type, reason") + " == 1",
                     "{{job}}, type {{entity_type}}: {{reason}}",
                 )
             ],
@@ -50,7 +50,7 @@ LANES = Row(
             stacked=True,
             queries=[
                 Query(
-                    top("parked_messages", "job, entity_type, reason") + " > 0",
+                    top("parked_messages", "entity_type, reason") + " > 0",
                     "{{job}}, type {{entity_type}}: {{reason}}",
                 ),
             ],
@@ -62,7 +62,7 @@ LANES = Row(
             unit="s",
             queries=[
                 Query(
-                    top("oldest_parked_seconds", "job, entity_type"),
+                    top("oldest_parked_seconds", "entity_type"),
                     "{{job}}, type {{entity_type}}",
                 )
             ],

@@ -39,8 +39,8 @@ PORTAL = Row(
             "we allow ourselves. At the limit calls leave only as fast as the portal forgets.",
             unit="s",
             queries=[
-                Query(top("operating_seconds", "method"), "{{method}}"),
-                Query(top("operating_limit_seconds"), "limit"),
+                Query(top("operating_seconds", "method"), "{{job}} {{method}}"),
+                Query(top("operating_limit_seconds"), "{{job}} limit"),
             ],
         ),
         Panel(
@@ -49,10 +49,10 @@ PORTAL = Row(
             unit="s",
             queries=[
                 Query(
-                    "max by (method) (clamp_min("
+                    "max by (job, method) (clamp_min("
                     f"importer_operating_reset_timestamp_seconds{{{JOB}}} - on (job, instance) "
                     f"group_left () importer_loop_heartbeat_timestamp_seconds{{{JOB}}}, 0))",
-                    "{{method}}",
+                    "{{job}} {{method}}",
                 ),
             ],
         ),
@@ -60,7 +60,7 @@ PORTAL = Row(
             title="Requests in the bucket",
             description="Requests in the portal's bucket as we count them. At BITRIX__BURST calls "
             "leave at BITRIX__REQUESTS_PER_SECOND.",
-            queries=[Query(top("request_bucket_level", "job"), "{{job}}")],
+            queries=[Query(top("request_bucket_level"), "{{job}}")],
         ),
         Panel(
             title="Share of the request rate",
@@ -74,7 +74,7 @@ PORTAL = Row(
             title="Slots in use",
             description="Batches in flight. Always at BATCH__SLOTS (below, in the table of "
             "settings): the portal is the limit.",
-            queries=[Query(top("slots_in_use", "job"), "{{job}}")],
+            queries=[Query(top("slots_in_use"), "{{job}}")],
         ),
         Panel(
             title="Cost of one item",
@@ -83,7 +83,8 @@ PORTAL = Row(
             unit="s",
             queries=[
                 Query(
-                    top("item_cost_seconds", "entity_type", TYPES) + " > 0", "type {{entity_type}}"
+                    top("item_cost_seconds", "entity_type", TYPES) + " > 0",
+                    "{{job}}, type {{entity_type}}",
                 )
             ],
         ),
@@ -115,7 +116,7 @@ PORTAL = Row(
             description="1 while the intake is paused for the reason. The runbook of "
             "ImporterPaused says what to do for each.",
             stacked=True,
-            queries=[Query(top("paused", "reason") + " == 1", "{{reason}}")],
+            queries=[Query(top("paused", "reason") + " == 1", "{{job}}: {{reason}}")],
         ),
     ],
 )

@@ -160,6 +160,13 @@ def test_query_asks_for_what_there_is(panel: str, expr: str) -> None:
 
 
 @every_query
+def test_portals_are_not_mixed_into_one_highest_value(panel: str, expr: str) -> None:
+    """With all portals chosen, the fullest budget says nothing while nobody knows whose it is."""
+    of_importers = re.findall(r"\b(?:max|min)\b *(?:by \(([^)]*)\))? *\((?!importer:)", expr)
+    assert all("job" in by.split(", ") for by in of_importers), panel
+
+
+@every_query
 def test_legend_names_labels_that_survive(panel: str, expr: str) -> None:
     """A legend with a label that the sum dropped is empty."""
     for shown in PANELS:
