@@ -15,7 +15,7 @@ from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.child_process import ChildProcess
 from tests.support.environment import Environment, deals
-from tests.support.upstream_page import EXAMPLES, QUEUE, SUFFIXES, Example, environment
+from tests.support.upstream_page import EXAMPLES, PAGE, QUEUE, SUFFIXES, Example, environment
 
 NOT_RUN = 1026
 """The order of the .NET example."""
@@ -59,6 +59,13 @@ def test_dotnet_examples_use_only_what_their_client_publishes() -> None:
             assert f".{kind}.{kind}(" in INTERFACE, kind
         for argument in ARGUMENT.findall(text):
             assert re.search(rf"\b{argument}( =|,|\))", INTERFACE), argument
+
+
+def test_the_page_says_beside_each_dotnet_example_that_nobody_compiled_it() -> None:
+    """Whoever pastes it has to know what was checked, and what was not."""
+    before = [text.rpartition("<details>")[2] for text in PAGE.split("```csharp")[:-1]]
+    assert 2 == len(before)
+    assert all("Not compiled or run by our tests" in text for text in before)
 
 
 def test_the_check_of_dotnet_examples_can_refuse() -> None:
