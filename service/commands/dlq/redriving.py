@@ -186,8 +186,12 @@ class Redrive:
         }
 
     def report(self, *, as_json: bool = False) -> None:
-        """Say what was done, and what was not, with the reason."""
+        """Say what was done, and what was not, with the reason; in the log, too."""
         tally = self.tally
+        if tally.sent and not self.dry_run:
+            what = f"send back, with {', '.join(self.patch)} set" if self.patch else "send back"
+            told = f"{_letters(tally.sent)} sent back"
+            acted(self.work.settings, what, self.selection.words, told)
         if as_json:
             terminal.show_json(self.document())
             return
@@ -206,13 +210,6 @@ class Redrive:
             terminal.show(f"ended early: {self.untried:,} were not {told}")
         elif not tally.groups.count:
             terminal.show("no dead letter matches")
-
-    def record(self) -> None:
-        """Leave a log line of what was sent."""
-        if self.tally.sent and not self.dry_run:
-            what = f"send back, with {', '.join(self.patch)} set" if self.patch else "send back"
-            told = f"{_letters(self.tally.sent)} sent back"
-            acted(self.work.settings, what, self.selection.words, told)
 
     @property
     def has_failed(self) -> bool:
@@ -278,8 +275,6 @@ async def _redrive(options: argparse.Namespace) -> int:
             if redrive.tally.sent:
                 redrive.report(as_json=options.json)
             raise
-        finally:
-            redrive.record()
     redrive.report(as_json=options.json)
     if reading.ended_early:
         rest = "nothing was sent back" if options.dry_run else "the rest stays where it is"
