@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from tests.benchmarks import (
+    ban,
     baseline,
     environment,
+    ids,
     lanes,
     latency,
     links,
@@ -33,8 +35,10 @@ PARTS = {
     "latency": latency.measure,
     "throughput": throughput.measure,
     "memory": memory.measure,
+    "ids": ids.measure,
     "starts": starts.measure,
     "makespan": makespan.measure,
+    "ban": ban.measure,
     "lanes": lanes.measure,
     "waiting": waiting.measure,
     "parked": parked.measure,
