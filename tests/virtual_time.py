@@ -6,6 +6,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from service.telemetry import steady
+
 START = 1_000.0
 """Where the clock starts; not 0, so that a forgotten time stands out."""
 EPOCH = 1_700_000_000.0
@@ -57,12 +59,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     The wall clock goes along with it, from `EPOCH` on.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        loop, wall = runner.get_loop(), time.time
-        time.time = lambda: EPOCH + loop.time()
+        loop, walls = runner.get_loop(), (time.time, steady.time)
+        time.time = steady.time = lambda: EPOCH + loop.time()
         try:
             return runner.run(work)
         finally:
-            time.time = wall
+            time.time, steady.time = walls
 
 
 def now() -> float:

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import time
 import uuid
 from collections.abc import Callable
 
@@ -37,6 +36,7 @@ from service.importer.link_resolution import LinkResolution, to_send
 from service.importer.lookup import Clocks, Recovery
 from service.importer.memory import CallNotes
 from service.importer.portal import NEVER_RAN, Portal, answered, shown
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -139,7 +139,7 @@ class Importer:
 
     async def _send(self, batch: Batch) -> Decision:
         """Note the call, make it, and note what became of it before anything is acknowledged."""
-        at, withdrawn = time.time(), []
+        at, withdrawn = steady.time(), []
         with contained(self._metrics, "note"):
             withdrawn = await self._notes.before(batch)
         decision = Decision()

@@ -1,7 +1,6 @@
 """Takes deliveries in, keeps what waits, and lets every delivery out: settled, or given back."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
@@ -22,6 +21,7 @@ from service.importer.memory import CallNotes
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Publisher
 from service.importer.settlement import End, Settler
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
@@ -67,7 +67,7 @@ class Desk:
             notes=notes, background=self.background, metrics=metrics, admit=self._admit
         )
         self.lanes = Lanes(limits.pause)
-        self._began = time.time()
+        self._began = steady.time()
         self.lot = ParkingLot(
             claims=self.claims,
             settler=self.settler,

@@ -1,12 +1,12 @@
 """Shows in the metrics which lanes are closed, and what waits in the inner queues."""
 
-import time
 from collections.abc import Iterable, Mapping
 
 from service.domain.claims import Claim
 from service.domain.lanes import ClosedLane
 from service.domain.oldest_waiting import OldestWaiting
 from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
+from service.telemetry import steady
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 
@@ -31,7 +31,7 @@ class LaneSigns:
         for delivery in claim.deliveries:
             received_at = delivery.received_at
             if delivery.stay is not None:
-                received_at = now - max(0.0, time.time() - delivery.stay.received_at)
+                received_at = now - max(0.0, steady.time() - delivery.stay.received_at)
             self.oldest.put(queue, received_at, now)
 
     def show_lanes(self, closed: Iterable[ClosedLane], now: float) -> None:

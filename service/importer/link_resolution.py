@@ -1,7 +1,6 @@
 """Finds the items that events refer to, before they are sent; what is not found is waited for."""
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,6 +18,7 @@ from service.importer.link_numbers import Asked, ItemNumbers, Open
 from service.importer.link_refusals import LinkRefusals
 from service.importer.lookup import Lookup
 from service.importer.memory import CallNotes
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 
 MAX_LOOKED_AT = 20
@@ -173,7 +173,7 @@ class LinkResolution:
         for each in dict.fromkeys(references(claim.event.links)):
             how = "looked_up" if each in asked else "memory"
             self._metrics.links.labels("in_flight" if each in links.in_flight else how).inc()
-        claim.known = claim.known.with_links(links.resolved(self._values(claim), time.time()))
+        claim.known = claim.known.with_links(links.resolved(self._values(claim), steady.time()))
         self._waits.end(claim.event.identity)
 
     def _values(self, claim: Claim) -> Mapping[str, int | list[int]] | None:
@@ -193,7 +193,7 @@ class LinkResolution:
         if links.parked_at is not None:
             # What counted before it was parked is in `waited` already, whoever parked it.
             since = since if seen else now * counts
-            since = min(since, max(0.0, time.time() - links.parked_at))
+            since = min(since, max(0.0, steady.time() - links.parked_at))
         elif not links.waits:
             since = 0.0
         claim.known = claim.known.with_links(links.lacking(since))

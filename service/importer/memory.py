@@ -1,6 +1,5 @@
 """Keeps the memory of calls: a note before each, one after it, and what the last word means."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from service.domain.events import Identity, ItemEvent
 from service.domain.history import Doubt
 from service.domain.last_words import LastWord, LastWords, Word, event_digest, word_on
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
+from service.telemetry import steady
 
 LATER = 0.001
 """Seconds by which a word comes after the one that it takes the place of."""
@@ -95,7 +95,7 @@ class CallNotes:
         Whoever named the moment, in seconds since the epoch: it is never further off than that of
         a call that leaves now.
         """
-        return self.clock() + min(max(at - time.time(), 0.0), self._proof)
+        return self.clock() + min(max(at - steady.time(), 0.0), self._proof)
 
     async def before(self, batch: Batch) -> list[Claim]:
         """Note that a batch is about to leave; return the claims that must not go with it.
@@ -103,7 +103,7 @@ class CallNotes:
         Another process may be calling with them, or has imported them meanwhile: the earlier
         word stands, and they are looked up like all that was perhaps sent.
         """
-        at = time.time()
+        at = steady.time()
         words = [
             word_on(claim.event, Word.IN_CALL, at, self.memory.writer) for claim in batch.claims
         ]
@@ -128,7 +128,7 @@ class CallNotes:
 
         Without a time they were looked up alone: whoever asks next may do so at once.
         """
-        now, writer = time.time(), self.memory.writer
+        now, writer = steady.time(), self.memory.writer
         at = now - self._proof if at is None else at
         words = [
             _ended(claim, outcome, now, writer, called_at=at) for claim, outcome in decision.ended
@@ -147,7 +147,7 @@ class CallNotes:
 
         A new publish of such an event is looked up at once, and sent if it is proved absent.
         """
-        now = time.time()
+        now = steady.time()
         known = [self.memory.words.of(event_digest(identity)) for identity in identities]
         words = [
             word._replace(word=Word.UNKNOWN, at=max(now - self._proof, word.at + LATER), item_id=0)
@@ -165,7 +165,7 @@ class CallNotes:
         if word.writer == self.memory.writer:
             return False
         if word.perhaps_sent:
-            return time.time() < word.at + self._proof
+            return steady.time() < word.at + self._proof
         return word.word is Word.IMPORTED and not word.stale
 
 

@@ -1,7 +1,6 @@
 """Lets events wait in inner queues: a confirmed copy there first, then the original is let go."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from service.domain.retry import broker_delay
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues, NoInnerQueues
 from service.importer.settlement import Settler
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
@@ -209,12 +209,12 @@ class ParkingLot:
 
     def _parked_at(self, stay: Stay) -> float:
         """Return the loop time at which a message was parked."""
-        return self.clock() - max(0.0, time.time() - stay.parked_at)
+        return self.clock() - max(0.0, steady.time() - stay.parked_at)
 
     def _parking(self, claim: Claim, delivery: Delivery, queue: str, reason: str) -> Parking:
         known, sent, waited = claim.known, None, 0.0
         if known.doubt is Doubt.STRONG:
-            sent = time.time() + max(0.0, known.look_at - self.clock())
+            sent = steady.time() + max(0.0, known.look_at - self.clock())
         if reason == DOUBT:
             waited = known.unproved_for(self.open_seconds(claim.event.entity_type_id))
             waited = max(ANSWERED, waited) if known.asked else waited

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import math
 import secrets
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +21,7 @@ from service.rabbit.encoding import Outgoing
 from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page, within
 from service.rabbit.memory_upkeep import Upkeep
 from service.rabbit.notes import TOLD_AGAIN, Heard, Note, NoteKind, Owner
+from service.telemetry import steady
 
 WAIT_SECONDS = 5.0
 """Nothing waits for the memory longer; after one such wait nothing waits until it has answered."""
@@ -101,12 +102,12 @@ class Memory:
         Not while nothing is known yet, nor soon after this very process has begun the memory:
         what was held before then may have been in a call that nobody noted.
         """
-        young = self.begun_at is not None and time.time() - self.begun_at < self._hold
+        young = self.begun_at is not None and steady.time() - self.begun_at < self._hold
         return self.state is MemoryState.FOLLOWING and not young
 
     async def set_back(self) -> None:
         """Note that the portal came back with older data."""
-        self.words.set_back(time.time())
+        self.words.set_back(steady.time())
         await self.tell(NoteKind.SET_BACK)
 
     async def run(self) -> None:
@@ -163,7 +164,7 @@ class Memory:
 
     def note(self, kind: NoteKind, words: Sequence[LastWord] = ()) -> Note:
         """Return a note of ours, said now."""
-        return Note(kind, time.time(), self.writer, tuple(words))
+        return Note(kind, steady.time(), self.writer, tuple(words))
 
     async def send(self, note: Note, *, read_back: bool = False) -> Before | None:
         """Publish a note, and read it back if asked for; None when that is not known in time."""
@@ -181,6 +182,7 @@ class Memory:
 
     async def _add(self, reading: Reading, note: Note, *, read_back: bool) -> Before | None:
         message_id = f"{self.writer:x}-{next(self._ids)}"
+        note = note.moved(-steady.ahead(), math.inf)
         properties = notes.properties(note, self._owner, page=reading.page, message_id=message_id)
         message = Outgoing("memory", "", self._queue, notes.body(note), properties)
         with reading.awaited(message_id) as came:
@@ -199,7 +201,7 @@ class Memory:
             if reading is not None:
                 reading.lost(reason)
                 # A broker that is killed forgets what it has confirmed last.
-                self._unsure([time.time() - FORGOTTEN_SECONDS])
+                self._unsure([steady.time() - FORGOTTEN_SECONDS])
             self._move(MemoryState.UNAVAILABLE, reason)
 
     def _unsure(self, times: Iterable[float]) -> None:
@@ -214,7 +216,7 @@ class Memory:
             closing = channel.closing
             try:
                 if await ensure(self._link.side_channel, self._queue):
-                    self.begun_at = time.time()
+                    self.begun_at = steady.time()
                 async with asyncio.timeout(READ_SECONDS):
                     await self._read_all(channel)
                 await self._watch(closing)

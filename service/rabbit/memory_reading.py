@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiormq import Channel
@@ -16,6 +16,7 @@ from service.rabbit import notes
 from service.rabbit.connection import ConnectionLost, broker_errors
 from service.rabbit.notes import Note, NoteKind, Owner
 from service.rabbit.topology import SideChannel
+from service.telemetry import steady
 
 QUIET_SECONDS = 0.4
 """The newest chunk of a stream comes at once; so long without a message is its end."""
@@ -142,11 +143,8 @@ class Reading:
         None was said later than it came, and one that comes while we follow was said just now.
         """
         off = time.time() - note.at
-        if off >= -SKEW_SECONDS and (off <= SKEW_SECONDS or not self.follows):
-            return note
-        latest = time.time()
-        words = (word._replace(at=min(word.at + off, latest)) for word in note.words)
-        return replace(note, at=note.at + off, words=tuple(words))
+        is_true = off >= -SKEW_SECONDS and (off <= SKEW_SECONDS or not self.follows)
+        return note.moved(steady.ahead() + (0.0 if is_true else off), steady.time())
 
     def _take_page(self, note: Note) -> None:
         """Take a part of a page; when all are there, it counts as said before everything else."""

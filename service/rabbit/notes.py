@@ -1,7 +1,7 @@
 """Writes and reads the notes of the memory: one AMQP message each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from aiormq.abc import DeliveredMessage
@@ -15,6 +15,8 @@ PAGE_HEADER = "page"
 MAX_BODY = 1_000_000
 """Longest body of a note; ours have half of it at most, and each word takes time to read."""
 MAX_PARTS = 64
+SAME_SECONDS = 0.1
+"""Two clocks no further apart than this count as one."""
 MAX_LANES = 1_000
 
 
@@ -52,6 +54,13 @@ class Note:
     number: int = 0
     part: int = 1
     parts: int = 1
+
+    def moved(self, seconds: float, latest: float) -> "Note":
+        """Return the note with all its times moved, to another clock; none is after the latest."""
+        if abs(seconds) < SAME_SECONDS:
+            return self
+        words = (word._replace(at=min(word.at + seconds, latest)) for word in self.words)
+        return replace(self, at=min(self.at + seconds, latest), words=tuple(words))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Writes and reads messages of the inner queues: events that wait, for a lane, a link, a proof."""
 
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
 from service.rabbit.letters import MAX_REDRIVES, count, moment, text
 from service.rabbit.wire import Escaped
+from service.telemetry import steady
 
 REASON: Final = "import_parked_reason"
 """The header that only messages of inner queues have."""
@@ -171,7 +171,7 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
     """
     waiting = waiting_of(properties)
     if waiting is None:
-        now = time.time()
+        now = steady.time()
         return Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now) if queue else None
     sent = waiting.perhaps_sent
     return Stay(
@@ -222,4 +222,4 @@ def _seconds(value: object) -> float:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    return datetime.fromtimestamp(steady.time(), UTC)

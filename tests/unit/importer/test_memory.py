@@ -172,3 +172,15 @@ def test_no_message_waits_longer_for_a_look_up_than_a_call_that_leaves_now() -> 
         assert notes.provable(at) <= notes.clock()
     for at in (time.time() + PROOF, 1e11):
         assert PROOF == pytest.approx(notes.provable(at) - notes.clock(), abs=1.0)
+
+
+def test_a_clock_that_is_set_forth_brings_no_look_up_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stand-by takes over from a killed process, and somebody sets its clock."""
+    notes, _ = setting()
+    word = theirs("a", Word.IN_CALL)
+    told = time.time() + PROOF
+    monkeypatch.setattr(time, "time", lambda: told + 3600.0)
+    assert PROOF == pytest.approx(notes.look_at(word), abs=2.0)
+    assert PROOF == pytest.approx(notes.provable(told), abs=2.0)

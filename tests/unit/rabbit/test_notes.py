@@ -1,5 +1,6 @@
 """Tests what a note may do to whoever reads it, whatever stands in it."""
 
+import math
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from service.domain.last_words import LastWord, LastWords, Word, event_digest
 from service.rabbit import memory_reading, notes
 from service.rabbit.memory_reading import Reading
 from service.rabbit.notes import Note, NoteKind, Owner
+from service.telemetry import steady
 
 OWNER = Owner("portal.example", "crm-importer")
 OFFSET = 40
@@ -89,3 +91,23 @@ async def test_times_of_others_count_by_our_clock(ahead: float, *, follows: bool
     assert word is not None
     old = ahead < -2.0 and not follows
     assert word.at == pytest.approx(now - 10.0 + (ahead if old else 0.0), abs=4.0)
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+async def test_a_clock_that_somebody_sets_moves_no_time_that_was_read(
+    monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """A call that was just noted is so still; what is noted afterwards shows both times."""
+    ours, now = reading(follows=True), time.time()
+    await ours._receive(message(replace(WORDS, at=now, words=(WORD._replace(at=now),))))  # noqa: SLF001
+    monkeypatch.setattr(steady.system, "time", lambda: now + step)
+    word = ours.words.of(WORD.event)
+    assert word is not None
+    assert steady.time() - word.at == pytest.approx(0.0, abs=4.0)
+    written = Note(NoteKind.WORDS, steady.time(), 1, (word,)).moved(-steady.ahead(), math.inf)
+    assert written.at == pytest.approx(now + step, abs=4.0)
+    later = replace(WORDS, at=now + step, words=(WORD._replace(at=now + step),))
+    await ours._receive(message(later))  # noqa: SLF001
+    word = ours.words.of(WORD.event)
+    assert word is not None
+    assert word.at == pytest.approx(now, abs=4.0)
