@@ -11,11 +11,12 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from service.domain import network
 from service.domain.network import Cause, Peer
+from service.rabbit.rights import Rights
 from service.rabbit.topology import Topology
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ class Management:
                 each.name: self._keys(place, each.exchange, each.name) for each in topology.queues
             },
             nodes=self._if_allowed(lambda: self._list("nodes")),
-            rights=self._if_allowed(lambda: self._object(f"permissions/{place}/{who}")),
+            rights=self._if_allowed(lambda: self._rights(place, who)),
             vhost=vhost,
         )
 
@@ -161,6 +162,14 @@ class Management:
         objects = [each for each in document if isinstance(each, dict)]
         if isinstance(document, list) and len(objects) == len(document):
             return objects
+        raise ManagementFailed(_STRANGE)
+
+    def _rights(self, place: str, who: str) -> Mapping[str, str] | None:
+        """Return a user's patterns; raises ManagementFailed for what is none."""
+        found = self._object(f"permissions/{place}/{who}")
+        patterns = None if found is None else {name: found.get(name) for name in Rights._fields}
+        if patterns is None or all(isinstance(each, str) for each in patterns.values()):
+            return cast("Mapping[str, str] | None", patterns)
         raise ManagementFailed(_STRANGE)
 
     def _if_allowed(self, ask: Callable[[], T]) -> T | None:

@@ -134,7 +134,7 @@ def _allows(pattern: str, name: str) -> bool:
     """Match as the broker does; the empty pattern means nothing at all."""
     try:
         return bool(pattern) and re.search(pattern, name) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False
 
 

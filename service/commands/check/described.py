@@ -45,13 +45,22 @@ class DescribedQueue:
         major = re.match(r"\d+", self.version)
         return major is not None and int(major[0]) >= 4  # noqa: PLR2004 - a version
 
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments that the queue was declared with."""
+        return self._part("arguments")
+
     def value(self, name: str) -> Any:  # noqa: ANN401 - whatever a policy may hold
         """Return what is in force: the lower of two numbers, else the argument, else a policy."""
-        argument = (self.told.get("arguments") or {}).get(f"x-{name}")
-        policy = (self.told.get("effective_policy_definition") or {}).get(name)
+        argument, policy = self.arguments.get(f"x-{name}"), self._policy.get(name)
         if isinstance(argument, int) and isinstance(policy, int):
             return max(argument, policy) if min(argument, policy) < 0 else min(argument, policy)
         return policy if argument is None else argument
+
+    def number(self, name: str) -> float | None:
+        """Return the number that is in force; None where there is none."""
+        value = self.value(name)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def wish(self, **wanted: Any) -> str:
         """Note what a policy should hold, and return what stands for its command until then."""
@@ -63,8 +72,16 @@ class DescribedQueue:
 
         Only one policy counts for a queue: a new one has to repeat what is in force.
         """
-        in_force = self.told.get("effective_policy_definition") or {}
         words = ("-p", self.vhost, "--priority", "100", "--apply-to", "queues")
-        pattern, definition = f"^{re.escape(self.name)}$", json.dumps({**in_force, **self.wishes})
-        own = (f"crm-importer {self.name}", pattern, definition)
+        in_force = json.dumps({**self._policy, **self.wishes})
+        own = (f"crm-importer {self.name}", f"^{re.escape(self.name)}$", in_force)
         return shlex.join(["rabbitmqctl", "set_policy", *words, *own])
+
+    @property
+    def _policy(self) -> Mapping[str, Any]:
+        return self._part("effective_policy_definition")
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        """Return an object of what was told; an empty one for anything else."""
+        found = self.told.get(name)
+        return found if isinstance(found, dict) else {}

@@ -104,7 +104,7 @@ def _dead_lettering(queue: DescribedQueue, topology: Topology) -> Row:
 
 def _delivery_limit(queue: DescribedQueue, topology: Topology) -> Row:
     check, subject = "queue.delivery_limit", queue.subject
-    limit = queue.value("delivery-limit")
+    limit = queue.number("delivery-limit")
     wish = "set a policy on the queue", queue.wish(delivery_limit=topology.delivery_limit)
     if limit is None and queue.modern:
         limit = _LIMIT_OF_4
@@ -129,7 +129,7 @@ def _delivery_limit(queue: DescribedQueue, topology: Topology) -> Row:
 def _letters_limit(queue: DescribedQueue) -> list[Row]:
     """Judge how often a dead letter may be looked at; the queue has no net below it."""
     check, subject = "queue.delivery_limit", queue.subject
-    limit = queue.value("delivery-limit")
+    limit = queue.number("delivery-limit")
     if limit is None and queue.modern:
         limit = _LIMIT_OF_4
     if limit is None or (limit < 0 and queue.modern):
@@ -150,9 +150,8 @@ def _letters_limit(queue: DescribedQueue) -> list[Row]:
 
 def _single_active(queue: DescribedQueue) -> Row:
     check, subject = "queue.single_active_consumer", queue.subject
-    arguments = queue.told.get("arguments") or {}
     consumers = queue.consumers
-    if arguments.get("x-single-active-consumer"):
+    if queue.arguments.get("x-single-active-consumer"):
         return ok(check, subject, f"on; {_counted(consumers, 'consumer')} now")
     remedy = (
         "run one process only; to get a stand-by, delete the empty queue and let it be declared "
@@ -169,7 +168,7 @@ def _single_active(queue: DescribedQueue) -> Row:
 
 def _ack_timeout(queue: DescribedQueue, hold: float) -> Row:
     check, subject = "queue.ack_timeout", queue.subject
-    value = queue.value("consumer-timeout")
+    value = queue.number("consumer-timeout")
     seconds = ACK_SECONDS if value is None else value / 1000
     own = "the broker's usual" if value is None else "a policy's or argument's"
     found = f"{own} {seconds:g} s, a message is held up to {hold:g} s"

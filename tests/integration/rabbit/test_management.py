@@ -126,3 +126,21 @@ def test_what_cannot_be_reached_says_why_and_what_to_look_at() -> None:
     with serving(b"{}") as port:
         plain = failure(f"https://127.0.0.1:{port}/")
     assert ("no TLS is spoken there", True) == (str(plain), "http://" in plain.remedy)
+
+
+@pytest.mark.parametrize("pattern", [None, 7, ["^a"], {"a": 1}, True])
+def test_rights_that_are_no_patterns_are_named(
+    monkeypatch: pytest.MonkeyPatch, pattern: object
+) -> None:
+    """Whoever judged them would end with an unexpected error."""
+    told = {"configure": ".*", "write": ".*", "read": pattern}
+
+    def get(_: Management, path: str) -> object:
+        return told if path.startswith("permissions/") else None
+
+    monkeypatch.setattr(Management, "get", get)
+    with (
+        Management("http://127.0.0.1:1") as asked,
+        pytest.raises(ManagementFailed, match="is the port right"),
+    ):
+        asked.describe(TOPOLOGY, vhost="/", user="guest")

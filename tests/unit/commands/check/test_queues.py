@@ -241,3 +241,19 @@ def test_the_command_of_a_row_keeps_the_policy_that_is_there() -> None:
     assert {"max-length": 5, "delivery-limit": 1000}.items() <= told.items()
     assert found["queue.dead_letters"].command == row.command
     assert "crm.items.dlx" == told["dead-letter-exchange"]
+
+
+STRANGE = [None, True, 1e400, -1, "1000", "x", [], [1], {}, {"a": 1}]
+
+
+@pytest.mark.parametrize("name", [each.name for each in NAMES.queues])
+def test_whatever_the_management_api_tells_of_a_queue_becomes_rows(name: str) -> None:
+    """A plugin, a proxy or a newer version may say anything."""
+    limits = {"delivery-limit", "consumer-timeout", "max-length", "overflow", "message-ttl"}
+    names = {*(each.removeprefix("x-") for each in GOOD), *limits}
+    for strange in STRANGE:
+        for each in names:
+            assert rows(name, {**GOOD, f"x-{each}": strange}, {each: strange}, version=NEW)
+        for part in ("arguments", "effective_policy_definition", "type", "messages_ready"):
+            told = {"type": "quorum", "arguments": GOOD, part: strange}
+            assert judged(DescribedQueue(name, told, NEW), NAMES, 600.0)
