@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -181,8 +180,7 @@ class Memory:
         return None
 
     async def _add(self, reading: Reading, note: Note, *, read_back: bool) -> Before | None:
-        message_id = f"{self.writer:x}-{next(self._ids)}"
-        note = note.moved(-steady.ahead(), math.inf)
+        note, message_id = note.moved(-steady.ahead()), f"{self.writer:x}-{next(self._ids)}"
         properties = notes.properties(note, self._owner, page=reading.page, message_id=message_id)
         message = Outgoing("memory", "", self._queue, notes.body(note), properties)
         with reading.awaited(message_id) as came:

@@ -1,5 +1,6 @@
 """Writes and reads the notes of the memory: one AMQP message each."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -55,7 +56,7 @@ class Note:
     part: int = 1
     parts: int = 1
 
-    def moved(self, seconds: float, latest: float) -> "Note":
+    def moved(self, seconds: float, latest: float = math.inf) -> "Note":
         """Return the note with all its times moved, to another clock; none is after the latest."""
         if abs(seconds) < SAME_SECONDS:
             return self

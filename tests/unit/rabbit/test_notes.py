@@ -1,6 +1,5 @@
 """Tests what a note may do to whoever reads it, whatever stands in it."""
 
-import math
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -100,11 +99,11 @@ async def test_a_clock_that_somebody_sets_moves_no_time_that_was_read(
     """A call that was just noted is so still; what is noted afterwards shows both times."""
     ours, now = reading(follows=True), time.time()
     await ours._receive(message(replace(WORDS, at=now, words=(WORD._replace(at=now),))))  # noqa: SLF001
-    monkeypatch.setattr(steady.system, "time", lambda: now + step)
+    monkeypatch.setattr(time, "time", lambda: now + step)
     word = ours.words.of(WORD.event)
     assert word is not None
     assert steady.time() - word.at == pytest.approx(0.0, abs=4.0)
-    written = Note(NoteKind.WORDS, steady.time(), 1, (word,)).moved(-steady.ahead(), math.inf)
+    written = Note(NoteKind.WORDS, steady.time(), 1, (word,)).moved(-steady.ahead())
     assert written.at == pytest.approx(now + step, abs=4.0)
     later = replace(WORDS, at=now + step, words=(WORD._replace(at=now + step),))
     await ours._receive(message(later))  # noqa: SLF001
