@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.benchmarks import (
     ban,
     baseline,
+    dead_letters,
     environment,
     ids,
     lanes,
@@ -42,10 +43,11 @@ PARTS = {
     "lanes": lanes.measure,
     "waiting": waiting.measure,
     "parked": parked.measure,
+    "dead_letters": dead_letters.measure,
     "links": links.measure,
     "profile": profile.measure,
 }
-ON_REQUEST = {"parked", "profile"}
+ON_REQUEST = {"dead_letters", "parked", "profile"}
 WITH_PEERS = {"profile", "throughput"}
 BUSY = 0.5
 

@@ -31,6 +31,7 @@ ROUTES = [
     Route("/", overview_pages.now),
     Route("/lanes", overview_pages.all_lanes),
     Route("/lanes/{number:int}", overview_pages.one_lane),
+    Route("/lanes/{word}", overview_pages.named_lane),
     Route("/lanes/{number:int}/try", overview_pages.try_lane, methods=["POST"]),
     Route("/parked", overview_pages.what_is_parked),
     Route("/dead-letters", letter_pages.letters),

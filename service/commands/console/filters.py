@@ -2,17 +2,19 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
 from service.commands import option_values
 from service.commands.dlq.selection import Selection
+from service.commands.moments import written
 
 NAMES: Final = ("kind", "code", "type", "since", "id")
 KINDS: Final = ("rejected", "unsupported", "ambiguous", "malformed", "undelivered")
 MAX_TEXT: Final = 1_000
+"""Characters of a filter; no event id is longer."""
 _UNSAFE: Final = (".", "..")
 """Parts that browsers and proxies take out of a path, escaped or not."""
 
@@ -30,37 +32,48 @@ class Filters:
         """The filters as they stand in an address, with its question mark; empty without any."""
         return f"?{urlencode(self.texts)}" if self.texts else ""
 
+    @property
+    def fixed(self) -> "Filters":
+        """The same letters whenever the address is opened: an age becomes a time."""
+        since = self.selection.since
+        return replace(self, texts={**self.texts, "since": written(since)}) if since else self
+
 
 def read_filters(given: Mapping[str, str], *, typed: bool = True) -> Filters:
     """Read filters; one that cannot be read is named, and matches as if it were not there.
 
     `typed`: somebody may have pasted white space around them; an id of ours keeps it.
     """
+    told = {name: given.get(name, "") for name in NAMES}
+    # What cannot be read stays in the address: a form without it would mean more letters.
     texts = {
-        name: value.strip() if typed else value
-        for name in NAMES
-        if (value := given.get(name, "")).strip() and len(value) <= MAX_TEXT
+        name: text for name, value in told.items() if (text := value.strip() if typed else value)
     }
-    mistakes: list[str] = []
+    usable = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
+    mistakes = [
+        f"{name}: it is longer than {MAX_TEXT:,} characters"
+        for name in texts
+        if name not in usable
+    ]
 
     def read(name: str, reader: Callable[[str], Any]) -> Any:  # noqa: ANN401 - what the reader returns
         try:
-            return reader(texts[name]) if name in texts else None
+            return reader(usable[name]) if name in usable else None
         except ArgumentTypeError as wrong:
             mistakes.append(f"{name}: {wrong}")
             return None
 
     since = cast("datetime | None", read("since", option_values.since))
-    kind = texts.get("kind")
+    kind = usable.get("kind")
     if kind is not None and kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is none of {', '.join(KINDS)}")
     selection = Selection(
         kind=kind if kind in KINDS else None,
-        code=texts.get("code"),
+        code=usable.get("code"),
         entity_type_id=read("type", option_values.entity_type),
         # Whole minutes: pages that are asked for one after another mean the same letters.
         since=since.replace(second=0, microsecond=0) if since else None,
-        ids=frozenset([texts["id"]]) if "id" in texts else frozenset(),
+        ids=frozenset([usable["id"]]) if "id" in usable else frozenset(),
     )
     return Filters(texts, selection, tuple(mistakes))
 

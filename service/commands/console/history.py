@@ -2,10 +2,13 @@
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 MAX_RECORDS = 1_000
+MAX_REASON = 500
+MAX_TEXT = 1_000
+"""Characters of each text of a record."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,8 @@ class History:
         return list(reversed(self._records))
 
     def add(self, record: Record) -> None:
-        """Keep a record, and write it to the log."""
+        """Keep a record, and write it to the log; a text that is too long is cut."""
+        record = _bounded(record)
         self._records.append(record)
         shown = {
             "who": record.who,
@@ -52,6 +56,20 @@ class History:
     def of(self, event_id: str) -> list[Record]:
         """Return what was done with one event by its id, newest first."""
         return [each for each in self.newest_first if event_id in each.ids]
+
+
+def tidy(text: str, most: int) -> str:
+    """Return what somebody wrote as one line of at most so many characters."""
+    return " ".join(text[: 10 * most].split())[:most]
+
+
+def _bounded(record: Record) -> Record:
+    texts = ("who", "what", "which", "reason", "outcome")
+    return replace(record, **{name: _cut(getattr(record, name)) for name in texts})
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 def now() -> datetime:

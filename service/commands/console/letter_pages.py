@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from service.commands.console.editing import NEW, changes, editable
+from service.commands.console.editing import MAX_FIELDS, NEW, changes, editable
 from service.commands.console.filters import (
     KINDS,
     Filters,
@@ -15,6 +15,7 @@ from service.commands.console.filters import (
     letter_address,
     read_filters,
 )
+from service.commands.console.history import MAX_REASON, tidy
 from service.commands.console.orders import Action, Order
 from service.commands.console.overview_pages import is_held_by_others
 from service.commands.console.parts import Parts, parts_of
@@ -45,7 +46,7 @@ async def look_again(request: Request) -> Response:
     filters = form_filters(form)
     parts = parts_of(request)
     await parts.scans.look(filters.selection, anew=EVERY if form.get("all") else FIRST_LOOK)
-    return RedirectResponse(f"/dead-letters{filters.query}", 303)
+    return RedirectResponse(f"/dead-letters{filters.fixed.query}", 303)
 
 
 async def one(request: Request) -> Response:
@@ -65,6 +66,7 @@ async def one(request: Request) -> Response:
             {
                 "told": as_json(letter, most, can_look_up=can_look_up),
                 "fields": editable(letter),
+                "most_fields": MAX_FIELDS,
                 "bodyless": letter.is_bodyless,
                 "doubtful": may_double(letter, can_look_up=can_look_up),
                 "type": letter.entity_type_id,
@@ -98,7 +100,8 @@ async def act_on_one(request: Request) -> Response:
         patch_of(changes(form)),
         resend=bool(form.get("resend")),
     )
-    task = await parts.tasks.at_once(order, request.state.session.name, form.get("reason", ""))
+    reason = tidy(form.get("reason", ""), MAX_REASON)
+    task = await parts.tasks.at_once(order, request.state.session.name, reason)
     return RedirectResponse(f"/tasks/{task.number}", 303)
 
 

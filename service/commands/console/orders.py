@@ -83,13 +83,14 @@ class Task:
 
     `planned`: so many letters go; `gone`, `failed`: so many went, or could not; `stays`: how many
     stay, by the reason; `plan`: its rows; `groups`: the letters that
-    a purge counted.
+    a purge counted; `stopped_by`: who stopped it, where he said his name.
     """
 
     number: int
     order: Order
     who: str = ""
     reason: str = ""
+    stopped_by: str = ""
     stage: Stage = Stage.PLANNING
     follow: Follow = field(default_factory=Follow)
     plan: list[Planned] = field(default_factory=list)
@@ -136,7 +137,8 @@ def outcome(task: Task) -> str:
     if task.missed:
         told += f", {many(task.missed, unit)} no longer there"
     if task.stage is Stage.STOPPED:
-        told += "; stopped, the rest stays where it is"
+        by = f" by {task.stopped_by}" if task.stopped_by else ""
+        told += f"; stopped{by}, the rest stays where it is"
     if task.problem:
         told += f"; ended: {task.problem}"
     return told

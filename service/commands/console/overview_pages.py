@@ -28,6 +28,12 @@ from service.commands.status_reading import Process
 HELD_SECONDS = 180.0
 MAX_TYPE = 2_147_483_647
 T = TypeVar("T", Lane, Waits)
+LABELS = {
+    "all": "the whole intake, not one lane: these are the lanes that are not open.",
+    "other": "any type beyond the first fifty with a lane: all of them are listed here.",
+    "unknown": "no type: what cannot be read has no lane. See the dead letters of kind malformed.",
+}
+"""Values of labels of metrics that stand where a type's number stands, and what they mean."""
 
 
 async def now(request: Request) -> Response:
@@ -71,6 +77,15 @@ async def one_lane(request: Request) -> Response:
         "cost": status.get("item_cost_seconds", {}).get(str(number)),
     }
     return page(request, "lane.html", {**told, **more})
+
+
+async def named_lane(request: Request) -> Response:
+    """Show all lanes to whoever follows a label of a metric that is no entity type."""
+    word = request.path_params["word"]
+    if word not in LABELS:
+        return problem(request, 404, "There is no such lane", "A lane has the number of its type.")
+    told = {**await _lanes(request), "label": f"“{word}” is {LABELS[word]}"}
+    return page(request, "lanes.html", told)
 
 
 async def try_lane(request: Request) -> Response:

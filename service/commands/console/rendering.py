@@ -14,6 +14,7 @@ from service import __version__
 from service.commands.console import filters, wording
 from service.commands.console.parts import parts_of
 from service.commands.console.verdict import REASONS, who_acts
+from service.commands.dlq.selection import named
 from service.commands.moments import written
 from service.commands.terminal import clean
 
@@ -77,6 +78,7 @@ def _environment() -> Environment:
         "duration": wording.duration,
         "since": wording.since,
         "letters": wording.letters,
+        "named": named,
         "letter_address": filters.letter_address,
     }
     environment.globals |= {

@@ -8,7 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +16,11 @@ from service.commands.console.guard import Door, Seals, Session, is_our_host, is
 
 MAX_FORM = 8_000_000
 """Bytes of a form."""
+MAX_OPEN_FORM = 20_000
+"""Bytes of a form that anybody may send: a name and a password."""
 MAX_MEMBERS = 5_000
+FORM_SECONDS = 60.0
+"""Longest time in which a form comes."""
 METHODS = ("GET", "HEAD", "POST")
 OPEN = ("/login", "/static/", "/livez")
 """Addresses that need no password."""
@@ -122,7 +126,12 @@ class Safety:
     ) -> dict[str, str]:
         if scope["method"] != "POST":
             return {}
-        form = await _read(Request(scope, receive))
+        most = MAX_OPEN_FORM if scope["path"].startswith(OPEN) else MAX_FORM
+        try:
+            async with asyncio.timeout(FORM_SECONDS):
+                form = await _read(Request(scope, receive), most)
+        except (TimeoutError, ClientDisconnect):
+            raise Refusal(408, "the form did not come: nothing was done. Send it again") from None
         if session is None or not self._rules.seals.is_token(form.pop("token", ""), session):
             raise Refusal(
                 403,
@@ -175,7 +184,7 @@ def _address(scope: Scope) -> str:
     return f"{path}?{query}" if query else path
 
 
-async def _read(request: Request) -> dict[str, str]:
+async def _read(request: Request, most: int) -> dict[str, str]:
     """Read a form; of members that come more than once the last one counts."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
@@ -183,7 +192,7 @@ async def _read(request: Request) -> dict[str, str]:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_FORM:
+        if len(body) > most:
             raise Refusal(
                 413,
                 "this form is too large: nothing was done. Use "

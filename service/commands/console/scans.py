@@ -26,6 +26,8 @@ FIRST_SECONDS = 8.0
 MAX_ROWS = 2_000
 MAX_GROUPS = 500
 MAX_LETTERS, MAX_BYTES = 20, 16_000_000
+MAX_KEPT_BYTES = 2 * MAX_BYTES
+"""Of whole letters in all readings that are kept."""
 FRESH_SECONDS = 30.0
 MAX_SCANS = 12
 PATIENCE_SECONDS = 1.2
@@ -201,6 +203,10 @@ class Scans:
             return every.narrowed(selection)
         return None
 
+    def _bytes(self) -> int:
+        """Return what the whole letters take that are kept; none of the newest was read yet."""
+        return sum(len(each.body) for scan in self._kept.values() for each in scan.letters)
+
     def _is_fresh(self, scan: Scan) -> bool:
         if scan.ended is None:
             return not scan.follow.stopped
@@ -213,7 +219,7 @@ class Scans:
         if old is not None:
             old.follow.stopped = True
         self._kept[key] = scan
-        while len(self._kept) > MAX_SCANS:
+        while len(self._kept) > MAX_SCANS or self._bytes() > MAX_KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
             oldest.follow.stopped = True
         task = asyncio.create_task(scan.read(self._desk), name="scan")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service import factories
 from service.commands.console import is_loopback
@@ -25,6 +26,31 @@ MAX_HEADERS = 65_536
 DRAIN_SECONDS = 15
 
 log = logging.getLogger(__name__)
+
+
+class OldestGoes(H11Protocol):
+    """A connection. Where there are too many, the oldest that asks nothing is closed for it.
+
+    The library would refuse whoever comes last, and never end what is silent.
+    """
+
+    opened = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection."""
+        self.opened = self.loop.time()
+        silent = [
+            each for each in self.connections if isinstance(each, OldestGoes) and each.is_silent
+        ]
+        if len(self.connections) >= MAX_CONNECTIONS - 1 and silent:
+            min(silent, key=lambda each: each.opened).transport.close()
+        super().connection_made(transport)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody waits for an answer on it."""
+        is_open = not self.transport.is_closing()
+        return is_open and (self.cycle is None or self.cycle.response_complete)
 
 
 class _Server(uvicorn.Server):
@@ -56,7 +82,7 @@ async def _serve(settings: Settings, door: socket.socket) -> None:
     rules = Rules(Seals(), Door(password), console.host, _names())
     config = uvicorn.Config(
         application(settings, rules),
-        http="h11",
+        http=OldestGoes,
         ws="none",
         lifespan="on",
         log_config=None,

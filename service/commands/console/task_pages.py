@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from service.commands.console.filters import form_filters
+from service.commands.console.history import MAX_REASON, tidy
 from service.commands.console.orders import LETTERS, Action, Order, Stage, Task, outcome
 from service.commands.console.parts import parts_of
 from service.commands.console.rendering import page, problem
 
-MAX_REASON = 500
 WRONG_SECONDS = 0.5
 """A wrong password is answered so late."""
 
@@ -45,7 +45,7 @@ async def start(request: Request) -> Response:
         return _unknown(request)
     form = request.state.form
     name = form.get("who", "").strip() or request.state.session.name
-    reason = " ".join(form.get("reason", "").split())[:MAX_REASON]
+    reason = tidy(form.get("reason", ""), MAX_REASON)
     if not name or not reason:
         return problem(
             request, 400, "Your name or your reason is missing", "Go back and fill in both."
@@ -62,7 +62,7 @@ async def stop(request: Request) -> Response:
     task = _task(request)
     if task is None:
         return _unknown(request)
-    task.follow.stopped = True
+    parts_of(request).tasks.stop(task, request.state.session.name)
     return RedirectResponse(f"/tasks/{task.number}", 303)
 
 

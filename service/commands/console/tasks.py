@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from service.commands.console.desk import Desk, Follow
@@ -68,6 +69,11 @@ class Tasks:
         task.who, task.reason, task.stage = who, reason, Stage.RUNNING
         return await self._start(task, work(task, self._desk))
 
+    def stop(self, task: Task, who: str) -> None:
+        """Stop a task after what it does at the moment; `who`: whoever says so."""
+        if task.is_at_work and not task.follow.stopped:
+            task.follow.stopped, task.stopped_by = True, who
+
     async def close(self) -> None:
         """Stop every task after the present window; what goes on for longer is broken off."""
         for task in self._running:
@@ -118,6 +124,8 @@ class Tasks:
         what = order.action.value
         if order.patch:
             what += f", with {', '.join(order.patch)} set"
+        # Its values may be large, and the task is kept.
+        task.order = replace(order, patch={})
         self._history.add(
             Record(
                 at=now(),

@@ -89,9 +89,10 @@ class Redrive:
                 for (letter, _), result in zip(chosen, results, strict=False)
                 if result is PublishResult.CONFIRMED
             ]
-            await reading.snapshot.settle(window, gone)
+            # Counted first: what is confirmed has gone, whatever becomes of the connection.
             self._count(chosen, results)
             self.untried -= len(window)
+            await reading.snapshot.settle(window, gone)
             if PublishResult.LOST in results:
                 raise reading.snapshot.confirmer.lost()
             reading.enough = self._is_enough(results)

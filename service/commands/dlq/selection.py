@@ -10,6 +10,11 @@ from service.commands.moments import written
 JSON_ASKS_NOBODY = "--json asks nobody: it needs --yes (or --dry-run)"
 
 
+def named(event_id: str) -> str:
+    """Return an id so that it can be seen: in quotes where white space is at an end of it."""
+    return event_id if event_id == event_id.strip() else f"“{event_id}”"
+
+
 class Described(Protocol):
     """What is known of a letter without its body."""
 
@@ -63,15 +68,15 @@ class Selection:
     @property
     def words(self) -> str:
         """Which letters are meant, in words."""
-        named = {
+        told = {
             "kind": self.kind,
             "code": self.code,
             "type": self.entity_type_id,
             "since": self.since and written(self.since),
             "before": self.before and written(self.before),
-            "id": ", ".join(sorted(self.ids)),
+            "id": ", ".join(map(named, sorted(self.ids))),
         }
-        return "; ".join(f"{name} {value}" for name, value in named.items() if value) or "all"
+        return "; ".join(f"{name} {value}" for name, value in told.items() if value) or "all"
 
     def holds(self, letter: Described) -> bool:
         """Tell whether a letter is one of them."""

@@ -1,6 +1,6 @@
 """Proves that filters stand in addresses and forms as they were meant."""
 
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import pytest
 
@@ -38,9 +38,27 @@ def test_a_filter_that_cannot_be_read_is_named_and_not_used(name: str, value: st
     assert read_filters({}).selection == found.selection
 
 
+@pytest.mark.parametrize("name", ["id", "code", "kind", "type", "since"])
+def test_a_filter_that_is_too_long_is_named_and_stays_in_the_address(name: str) -> None:
+    """A form with it is refused: it never means all letters."""
+    found = read_filters({name: "x" * 1001})
+    [mistake] = found.mistakes
+    assert mistake.startswith(f"{name}: it is longer than 1,000")
+    assert form_filters({"which": found.query[1:]}).mistakes
+    assert () == read_filters({"id": "x" * 1000}).mistakes
+
+
+def test_an_age_becomes_a_time_in_an_address_that_is_to_last() -> None:
+    """Opened a minute later it means the same letters."""
+    found = read_filters({"since": "2h", "code": "X"})
+    again = read_filters(dict(parse_qsl(found.fixed.query[1:])))
+    assert found.selection == again.selection
+    assert {"code": "X"} == read_filters({"code": "X"}).fixed.texts
+
+
 def test_a_form_carries_any_id_unchanged() -> None:
     """Line ends, white space at an end, signs of every alphabet."""
-    for event_id in (" a ", "a\r\nb", "заказ 1", "a&b=c", "\x00"):
+    for event_id in (" ", "\n", " a ", "a\r\nb", "заказ 1", "a&b=c", "\x00"):
         which = address(id=event_id).partition("?")[2]
         assert {event_id} == set(form_filters({"which": which}).selection.ids)
 

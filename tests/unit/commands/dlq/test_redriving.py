@@ -33,20 +33,25 @@ class Scripted:
         self._results = iter([result for window in windows for result in window])
         self.depth = sum(map(len, windows))
         self.confirmer = self
+        self._is_cut = False
 
     async def windows(self) -> AsyncIterator[list[Letter]]:
         for window in self._windows:
             yield [letter() for _ in window]
 
-    async def settle(self, window: Iterable[Letter], gone: Iterable[Letter]) -> None:
-        pass
+    async def settle(self, *_: Iterable[Letter]) -> None:
+        """Take no acknowledgement where the line was cut while results came."""
+        if self._is_cut:
+            raise self.lost()
 
     def lost(self) -> ConnectionLost:
         return ConnectionLost("CONNECTION_FORCED")
 
     async def send(self, message: Outgoing) -> PublishResult:
         assert "item.2" == message.routing_key
-        return next(self._results)
+        result = next(self._results)
+        self._is_cut = self._is_cut or result is LOST
+        return result
 
 
 async def walked(windows: Sequence[Sequence[PublishResult]], limit: int | None = None) -> Redrive:
