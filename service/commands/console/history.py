@@ -64,8 +64,14 @@ def tidy(text: str, most: int) -> str:
 
 
 def _bounded(record: Record) -> Record:
-    texts = ("who", "what", "which", "reason", "outcome")
-    return replace(record, **{name: _cut(getattr(record, name)) for name in texts})
+    return replace(
+        record,
+        who=_cut(record.who),
+        what=_cut(record.what),
+        which=_cut(record.which),
+        reason=_cut(record.reason),
+        outcome=_cut(record.outcome),
+    )
 
 
 def _cut(text: str) -> str:

@@ -50,7 +50,8 @@ class OldestGoes(H11Protocol):
     def is_silent(self) -> bool:
         """Whether nobody waits for an answer on it."""
         is_open = not self.transport.is_closing()
-        return is_open and (self.cycle is None or self.cycle.response_complete)
+        # Before its first request it has no answer under way at all.
+        return is_open and getattr(self.cycle, "response_complete", True)
 
 
 class _Server(uvicorn.Server):
