@@ -27,7 +27,6 @@ from service.telemetry.supervision import AGAIN, contained, endless
 from service.telemetry.tracing import UNTRACED, Tracer
 
 SWEEP_SECONDS = 1.0
-ARRIVAL_SECONDS = 0.05  # Until what an ended batch made room for is here: it may go first.
 MAX_BUGS = 5  # So many steps of the loop in a row may end by a bug; then only a start helps.
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class Pipeline:
         )
         self.settler, self.claims, self.lanes = desk.settler, desk.claims, desk.lanes
         self._portal = portal
-        self._slots = Slots(self._desk.lanes)
+        self._slots = Slots(desk.lanes, ranked=lambda: desk.batcher.ranked and not self.stopping)
         self._holdings = Holdings(self._desk, self._slots, limits, intake)
         self._wake = asyncio.Event()
         self.tracer: Tracer = UNTRACED
@@ -81,7 +80,7 @@ class Pipeline:
             metrics=metrics,
         )
         self._paced_until, self._paced_by = 0.0, "bucket"
-        self._next_sweep = self._next_start = 0.0
+        self._next_sweep = 0.0
         self.stopping = self.broken = False
         self.load = Load(0, 0)
 
@@ -180,7 +179,7 @@ class Pipeline:
             self._next_sweep = now + SWEEP_SECONDS
             self._holdings.sweep(now)
         self._set_slots()
-        while now >= self._next_start and not self._slots.full and not self._waits_for_portal(now):
+        while self._slots.free_at(now) and not self._waits_for_portal(now):
             batch = self._desk.batcher.take(
                 now,
                 pressure=self._desk.full,
@@ -222,8 +221,6 @@ class Pipeline:
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._slots.free(task)
-        if self._desk.batcher.ranked:
-            self._next_start = self._clock() + ARRIVAL_SECONDS
         self._wake.set()
 
     async def _process(self, batch: Batch) -> None:
@@ -267,7 +264,7 @@ class Pipeline:
         now = self._clock()
         due = self._desk.batcher.next_time(self._slots.admit, pressure=self._desk.full)
         if due is not None:
-            until = min(until, max(due, self._paced_until, self._next_start))
+            until = min(until, max(due, self._paced_until, self._slots.next_start))
         timer = asyncio.get_running_loop().call_at(max(until, now + 0.001), self._wake.set)
         await self._wake.wait()
         timer.cancel()

@@ -1,11 +1,20 @@
 """Gives slots: how many calls are in flight, and that an ill lane takes none from the others."""
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 
 from service.domain.events import BatchKey
 from service.domain.lanes import Lanes
 
 Task = asyncio.Task[None]
+
+NEWEST = 3
+"""Calls by which it is told how long one lasts; a single one that hung tells nothing."""
+UNKNOWN_SECONDS = 2.0
+"""What a call is taken to last before one has ended."""
+ARRIVAL_SECONDS = 0.05
+"""Until what an ended batch made room for is here: it may go first."""
 
 
 class Slots:
@@ -15,15 +24,19 @@ class Slots:
     last: such lanes have one slot at a time, all together.
     """
 
-    def __init__(self, lanes: Lanes) -> None:
-        """Start with nothing in flight."""
+    def __init__(self, lanes: Lanes, *, ranked: Callable[[], bool] = lambda: False) -> None:
+        """Start with nothing in flight; `ranked` tells whether urgent events may come."""
         self._lanes = lanes
-        self._flying: dict[Task, int] = {}
+        self._ranked = ranked
+        self._flying: dict[Task, tuple[int, float]] = {}
+        self._lasted: deque[float] = deque(maxlen=NEWEST)
         self._ill: Task | None = None
         self.limit = 0
         """How many calls may be in flight now."""
         self.started = 0
         """Batches that got a slot since the start."""
+        self.next_start = 0.0
+        """The loop time before which no batch may start."""
 
     def __len__(self) -> int:
         """Return how many batches are in flight."""
@@ -33,6 +46,10 @@ class Slots:
     def full(self) -> bool:
         """Whether nothing at all may start."""
         return len(self._flying) >= self.limit
+
+    def free_at(self, now: float) -> bool:
+        """Tell whether anything may start at this time."""
+        return now >= self.next_start and not self.full
 
     def admit(self, key: BatchKey) -> bool:
         """Tell whether a batch of a key may start now."""
@@ -44,15 +61,32 @@ class Slots:
         kind = key.entity_type_id
         if self._lanes.is_ill(kind):
             self._ill = task
-        self._flying[task] = kind
+        self._flying[task] = kind, task.get_loop().time()
         self.started += 1
         self._lanes.left(kind)
+        self._leave_room(self._apart(), task)
 
     def free(self, task: Task) -> None:
         """Note that a batch has ended."""
-        self._lanes.back(self._flying.pop(task))
+        kind, since = self._flying.pop(task)
+        self._lasted.append(task.get_loop().time() - since)
+        self._lanes.back(kind)
         if task is self._ill:
             self._ill = None
+        self._leave_room(ARRIVAL_SECONDS, task)
+
+    def _leave_room(self, seconds: float, task: Task) -> None:
+        """Let no batch start for so long, where an urgent event may come to go with it."""
+        if self._ranked():
+            self.next_start = max(self.next_start, task.get_loop().time() + seconds)
+
+    def _apart(self) -> float:
+        """Return how many seconds apart batches should leave, so that they end apart as well.
+
+        Only what has ended makes room for an urgent event: were all to end at the same moment,
+        it could wait for a whole call, and then for its own.
+        """
+        return min(self._lasted, default=UNKNOWN_SECONDS) / (2 * max(self.limit, 1))
 
     def cancel(self) -> None:
         """End what is in flight."""

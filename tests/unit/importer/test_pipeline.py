@@ -14,7 +14,7 @@ from service.domain.decisions import Rules
 from service.domain.delivery import Settlement
 from service.domain.events import PRIORITY, BatchKey, ItemEvent, Malformed
 from service.domain.limits import Limits
-from service.domain.outcomes import Imported, Report
+from service.domain.outcomes import Accepted, Imported, Report
 from service.domain.retry import RetryPolicy
 from service.importer.pipeline import Pipeline
 from service.importer.results import Confirmed
@@ -287,6 +287,35 @@ def test_an_urgent_event_for_which_an_ended_batch_made_room_leaves_in_the_next()
 
     room = play(story, limits)
     assert "urgent" in room.portal.calls[1]
+
+
+@pytest.mark.parametrize("comes_at", [3.3, 3.5, 4.2, 5.0, 6.6, 7.5, 8.0])
+def test_an_urgent_event_is_in_within_two_calls_whatever_is_held(comes_at: float) -> None:
+    """Calls end one after the other, so that room is soon made for it, whenever it comes."""
+    seconds, took = 3.2, list[float]()
+
+    async def exact(_: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        await asyncio.sleep(seconds)
+        first = int(now() * 1000) * 20
+        return Report(len(events), {at: Accepted(first + at) for at in range(len(events))})
+
+    async def story(room: Room) -> None:
+        room.portal.import_items = exact  # type: ignore[method-assign, assignment]
+        waiting = room.bring(*events(200), priority=0)
+        begun, number, urgent = now(), 200, list[FakeDelivery]()
+        while not took:
+            await asyncio.sleep(0.01)
+            for each in [each for each in waiting if each.acked]:
+                waiting.remove(each)
+                number += 1
+                if not urgent and now() - begun >= comes_at:
+                    urgent += room.bring(item_event("urgent"), priority=9)
+                else:
+                    waiting += room.bring(item_event(f"e{number}"), priority=0)
+            took.extend(now() - begun - comes_at for each in urgent if each.acked)
+
+    play(story)
+    assert took[0] <= 1.9 * seconds
 
 
 def test_nothing_leaves_while_the_broker_is_away() -> None:
