@@ -172,7 +172,16 @@ class LaneControl:
             busy = False
             with contained(self._metrics, "lanes"):
                 busy = await self._look()
-            await self._rest(LOOK_SECONDS if busy else IDLE_SECONDS)
+            await self._rest(LOOK_SECONDS if busy else self._idle())
+
+    def _idle(self) -> float:
+        """Return the seconds until a closed lane is to be tried, or something may have come."""
+        waits = [
+            lane.next_try - self._clock()
+            for lane in self.lanes.not_open()
+            if lane.state is LaneState.CLOSED
+        ]
+        return max(LOOK_SECONDS, min([IDLE_SECONDS, *waits]))
 
     async def _rest(self, seconds: float) -> None:
         try:

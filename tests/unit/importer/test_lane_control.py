@@ -1,5 +1,6 @@
 """Proves which entity types get a queue of their own, and when a closed lane is tried."""
 
+import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from service.importer.lane_control import LaneControl
 from service.telemetry.metrics import Metrics
 from tests.fakes import FakeDelivery, item_event
 from tests.unit.importer.test_pipeline import LIMITS
+from tests.virtual_time import START, now, run
 
 
 class Queues:
@@ -81,3 +83,38 @@ def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
     desk = SimpleNamespace(lot=lot, settler=SimpleNamespace(held=[delivery]))
     holdings = Holdings(cast("Any", desk), cast("Any", None), LIMITS, cast("Any", None))
     assert held is holdings.holds_type(kind)
+
+
+def test_a_closed_lane_is_tried_as_soon_as_its_interval_is_over() -> None:
+    """Whatever moment that is, and at the next one again."""
+    tried: list[float] = []
+
+    async def take(_: str, most: int) -> tuple[int, int]:
+        tried.append(now() - START)
+        return most, 1000
+
+    async def nothing() -> dict[str, int]:
+        return {}
+
+    async def story() -> None:
+        queues = SimpleNamespace(take=take, depths=nothing, known=list)
+        lot = SimpleNamespace(clock=now, exists=True, queues=queues, reasons={})
+        room = SimpleNamespace(active=True, stopping=False, holds_type=lambda _: False)
+        control = LaneControl(
+            lanes=Lanes(LIMITS.pause),
+            breaker=CircuitBreaker(LIMITS.pause),
+            lot=cast("Any", lot),
+            limits=LIMITS,
+            room=cast("Any", room),
+            metrics=Metrics(),
+        )
+        running = asyncio.create_task(control.run())
+        for closed_at in (0.37, 20.71):
+            await asyncio.sleep(START + closed_at - now())
+            control.lanes.close(128, PauseReason.SCOPE, now())
+        await asyncio.sleep(60)
+        running.cancel()
+
+    run(story())
+    again = next(at for at in tried if at > 20.71)
+    assert [15.37, 50.71] == pytest.approx([tried[0], again], abs=0.11)
