@@ -1,22 +1,27 @@
 """Measures what 100,000 parked events cost: memory and calls while they lie there, and flow.
 
-Played on request only: it takes minutes. The portal's limits are open wide, its answers real.
+Played on request only: it takes minutes. The portal's limits are open wide, its answers real. An
+earlier process is taken to have parked them: they are put into the lane's queue as it would.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
 
 import aio_pika
-from aio_pika.abc import AbstractConnection
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from tests.benchmarks import events
 from tests.benchmarks.contestants import SERVICE
 from tests.benchmarks.figures import Figure, at_most
 from tests.benchmarks.gauges import rss_mib
 from tests.benchmarks.rig import Consumer, Rig, depth
-from tests.support.parked import lane
+from tests.support.parked import ARGUMENTS, lane, parked
 from tests.support.processes import PortalProcess
 
 PART = "100,000 parked"
@@ -26,20 +31,58 @@ EVEN = {
     "IMPORTER_PAUSE__PROBE_CAP_SECONDS": str(INTERVAL),
 }
 STALL_SECONDS = 120.0
+BEGUN_SECONDS = 2.0
 TICK_SECONDS = 0.5
 QUEUE = lane(events.ENTITY_TYPE)
 
 
 @dataclass(slots=True)
 class _Peak:
-    """The most memory that the process took, in MiB."""
+    """The most memory that a process took, in MiB."""
 
-    pid: int
+    consumer: Consumer
     most: float = field(default=0.0)
 
-    def look(self) -> None:
-        """Look once."""
-        self.most = max(self.most, rss_mib(self.pid))
+    async def watch(self, seconds: float) -> None:
+        """Look often for so long; raises RuntimeError if the process ends."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if not self.consumer.alive:
+                raise RuntimeError(f"it has ended:\n{self.consumer.process.tail()}")
+            self.most = max(self.most, rss_mib(self.consumer.pid))
+            await asyncio.sleep(TICK_SECONDS)
+
+
+class _Results:
+    """Reads the results of successes: which events they are of, and how many came in all."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.came = 0
+
+    @classmethod
+    async def of(cls, channel: AbstractChannel) -> Self:
+        """Begin to read."""
+        found = cls()
+        queue = await channel.get_queue(events.SUCCEEDED, ensure=False)
+        await queue.consume(found._note, no_ack=True)
+        return found
+
+    async def complete(
+        self, count: int, consumer: Consumer, peak: _Peak, say: Callable[[str], None]
+    ) -> None:
+        """Wait until every event has one; raises RuntimeError when none comes for long."""
+        last = 0
+        while len(self.ids) < count:
+            last = len(self.ids)
+            await peak.watch(STALL_SECONDS / 4)
+            say(f"{len(self.ids):,} of {count:,}; {peak.most:.0f} MiB at most")
+            if len(self.ids) == last:
+                raise RuntimeError(f"no result comes:\n{consumer.process.tail()}")
+
+    async def _note(self, message: AbstractIncomingMessage) -> None:
+        self.ids.add(json.loads(message.body)["data"]["eventId"])
+        self.came += 1
 
 
 def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
@@ -57,52 +100,71 @@ async def _play(rig: Rig, count: int, say: Callable[[str], None]) -> list[Figure
 
     denied = {"import_denied": [events.ENTITY_TYPE], "light": True}
     with rig.vhost() as url, PortalProcess(denied) as portal:
-        await events.fill(url, ())
         webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url}
         connection = await aio_pika.connect(url)
-        with rig.consumer(SERVICE, url, **webhook, **EVEN) as consumer:
-            async with connection, connection.channel(on_return_raises=True) as channel:
+        async with connection, connection.channel(on_return_raises=True) as channel:
+            await events.declare(channel)
+            with rig.consumer(SERVICE, url, **webhook, **EVEN) as first:
+                # It begins the memory, which then knows what every process did since.
+                await asyncio.to_thread(first.wait_ready)
+                await asyncio.sleep(BEGUN_SECONDS)
+                first.terminate()
+                await asyncio.to_thread(first.wait)
+            started = time.monotonic()
+            await _park(channel, count, urlsplit(portal.webhook_url).netloc)
+            row("put into the lane's queue within", time.monotonic() - started, "s")
+            results = await _Results.of(channel)
+            with rig.consumer(SERVICE, url, **webhook, **EVEN) as consumer:
                 await asyncio.to_thread(consumer.wait_ready)
-                await asyncio.sleep(TICK_SECONDS)
-                idle = rss_mib(consumer.pid)
+                idle, peak = rss_mib(consumer.pid), _Peak(consumer)
                 row("resident when idle", idle, "MiB")
-                peak, started = _Peak(consumer.pid), time.monotonic()
-                filling = asyncio.create_task(events.publish(channel, range(count)))
-                await _grown(consumer, peak, connection, QUEUE, count)
-                await filling
-                row("parked within", time.monotonic() - started, "s")
-                row("more memory while parking", peak.most - idle, "MiB", 25)
+                await _closed(consumer)
                 before = await asyncio.to_thread(_calls, portal)
-                await asyncio.sleep(INTERVAL * INTERVALS)
+                await peak.watch(INTERVAL * INTERVALS)
                 calls = await asyncio.to_thread(_calls, portal) - before
                 row("calls in an interval of the closed lane", calls / INTERVALS, "calls", 1.2)
+                row("more memory while they lie there", peak.most - idle, "MiB", 25)
                 await asyncio.to_thread(portal.settings, {"import_denied": []})
-                peak, started = _Peak(consumer.pid), time.monotonic()
-                await _grown(consumer, peak, connection, events.SUCCEEDED, count)
+                started = time.monotonic()
+                await results.complete(count, consumer, peak, say)
                 row("flowed within", time.monotonic() - started, "s")
                 row("more memory while they flow", peak.most - idle, "MiB", 35)
                 row("left in the lane's queue", await depth(connection, QUEUE), "events", 0)
+                row("dead letters", await depth(connection, events.DEAD_QUEUE), "events", 0)
                 done = (await asyncio.to_thread(portal.summary))["items"]
                 row("items in the portal beyond", done - count, "items", 0)
+                row("results beyond", results.came - count, "results", 0)
     return rows
 
 
-async def _grown(
-    consumer: Consumer,
-    peak: _Peak,
-    connection: AbstractConnection,
-    queue: str,
-    count: int,
-) -> None:
-    """Wait until a queue holds so many; fail when it does not grow for long."""
-    last, moved = 0, time.monotonic()
-    while last < count:
-        found = await depth(connection, queue)
-        peak.look()
-        if found > last:
-            last, moved = found, time.monotonic()
-        if not consumer.alive or time.monotonic() - moved > STALL_SECONDS:
-            raise RuntimeError(f"{queue} stands at {last}:\n{consumer.process.tail()}")
+async def _park(channel: AbstractChannel, count: int, portal: str) -> None:
+    """Put events where a process parks them whose lane has closed."""
+    await channel.declare_queue(QUEUE, durable=True, arguments=dict(ARGUMENTS))
+    for start in range(0, count, events.AT_ONCE):
+        await asyncio.gather(
+            *(
+                channel.default_exchange.publish(_waiting(number, portal), QUEUE, mandatory=True)
+                for number in range(start, min(start + events.AT_ONCE, count))
+            )
+        )
+
+
+def _waiting(number: int, portal: str) -> Message:
+    event = events.event(number)
+    return parked(
+        event["id"],
+        entity_type=events.ENTITY_TYPE,
+        headers={"import_portal": portal},
+        fields=event["fields"],
+    )
+
+
+async def _closed(consumer: Consumer) -> None:
+    """Wait until the lane has closed."""
+    deadline = time.monotonic() + STALL_SECONDS
+    while not (await asyncio.to_thread(consumer.get, "readyz")).json().get("lanes"):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the lane does not close:\n{consumer.process.tail()}")
         await asyncio.sleep(TICK_SECONDS)
 
 
