@@ -1,6 +1,6 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from service.domain.bounded_memory import Remembered
@@ -185,6 +185,10 @@ class Claims:
     def is_held(self, identity: Identity) -> bool:
         """Tell whether an event of this identity is being worked on."""
         return identity in self._holders
+
+    def of_type(self, entity_type_id: int) -> Iterator[Claim]:
+        """Return the claims of a type that are being worked on."""
+        return (c for c in self._holders.values() if c.event.entity_type_id == entity_type_id)
 
     def item_of(self, identity: Identity) -> int | None:
         """Return the item of an event that was imported here; None where that is no answer."""

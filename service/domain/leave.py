@@ -1,7 +1,8 @@
 """Carries the last question before a call leaves: whether it is still ours to make.
 
-Whoever starts a call sets the question; whoever writes its first byte asks it. Between the two
-may lie waits for limits, tokens and connections, and a suspension of the process or the machine.
+Whoever starts a call sets the question; whoever writes its first byte asks it, and asks it again
+before each piece of a long body. Between start and end may lie waits for limits, tokens and
+connections, a slow line, and a suspension of the process or the machine.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,12 +13,12 @@ _QUESTION: ContextVar[Callable[[], bool] | None] = ContextVar("leave", default=N
 
 
 class NotOurs(Exception):  # noqa: N818 - reads as what it says
-    """A call was not made: its messages may be somebody else's by now."""
+    """A call did not leave, or not wholly: its messages may be somebody else's by now."""
 
 
 @contextmanager
 def asked_before_sending(question: Callable[[], bool]) -> Iterator[None]:
-    """Have the question asked before each byte stream of the calls made in the block leaves."""
+    """Have the question asked before each piece of the calls made in the block leaves."""
     token = _QUESTION.set(question)
     try:
         yield

@@ -85,16 +85,17 @@ class Holdings:
         return True
 
     def holds_type(self, entity_type_id: int) -> bool:
-        """Tell whether anything of a type is at work here.
+        """Tell whether any event of a type is at work here.
 
-        What is on its way into the lane's queue is not: new events may come without end. But
-        while that queue is young their originals stay, and their copies are not to be taken.
+        One on its way into the lane's queue is not, nor is a message without a claim, malformed
+        or a repeat: such may come without end. But while that queue is young its events' originals
+        stay, and their copies are not to be taken.
         """
         lot = self._desk.lot
         young = lot.queues.ack_after(str(entity_type_id)) > lot.clock()
-        leaving = set() if young else lot.leaving(entity_type_id)
-        held = self._desk.settler.held
-        return any(e.event.entity_type_id == entity_type_id and e not in leaving for e in held)
+        return any(
+            young or claim not in lot for claim in self._desk.claims.of_type(entity_type_id)
+        )
 
     def set_aside(self, entity_type_id: int, reason: PauseReason) -> None:
         """Let what waits here of a type wait in its lane's queue; doubt is cleared first."""

@@ -73,11 +73,6 @@ class ParkingLot:
         """Tell whether a claim is being parked."""
         return claim in self._leaving
 
-    def leaving(self, entity_type_id: int) -> set[Delivery]:
-        """Return the messages of a type that are being parked."""
-        ours = (claim for claim in self._leaving if claim.event.entity_type_id == entity_type_id)
-        return {delivery for claim in ours for delivery in claim.deliveries}
-
     def back(self, event: ItemEvent, stay: Stay) -> Stay:
         """Return what a message says of its waiting, with the time that it lay in the queue."""
         if stay.queue:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
+from service.domain.claims import Claim, Claims
 from service.domain.inner_queue import MOST_STRANGERS
 from service.domain.lanes import Lanes
 from service.domain.outcomes import PauseReason
@@ -68,19 +69,32 @@ async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_their
         (2, True, False, False),
         (2, True, True, True),
         (3, True, True, False),
+        (31, False, False, False),
     ],
 )
 def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
     kind: int, *, leaves: bool, young: bool, held: bool
 ) -> None:
-    """What is on its way into the lane's queue is not at work; of a young queue it is."""
-    delivery = FakeDelivery(item_event("a", 2))
-    lot = SimpleNamespace(
-        clock=lambda: 5.0,
-        queues=SimpleNamespace(ack_after=lambda _: 9.0 if young else 0.0),
-        leaving=lambda _: {delivery} if leaves else set(),
-    )
-    desk = SimpleNamespace(lot=lot, settler=SimpleNamespace(held=[delivery]))
+    """What is on its way into the lane's queue is not at work; of a young queue it is.
+
+    Nor is a message that needs no call: type 31 is held, and nobody works on it.
+    """
+    claims, event = Claims(remember=10), item_event("a", 2)
+    delivery = FakeDelivery(event)
+    claims.admit(Claim(event, [delivery], 0.0, 1), copy=False)
+
+    class Lot:
+        queues = SimpleNamespace(ack_after=lambda _: 9.0 if young else 0.0)
+
+        def clock(self) -> float:
+            return 5.0
+
+        def __contains__(self, _: object) -> bool:
+            return leaves
+
+    held_here = [delivery, FakeDelivery(item_event("repeat", 31))]
+    settler = SimpleNamespace(held=held_here)
+    desk = SimpleNamespace(lot=Lot(), settler=settler, claims=claims)
     holdings = Holdings(cast("Any", desk), cast("Any", None), LIMITS, cast("Any", None))
     assert held is holdings.holds_type(kind)
 
