@@ -201,10 +201,7 @@ class LastWords:
 
     def newest_first(self) -> Iterator[LastWord]:
         """Return every word known, the newest first."""
-        for event in self._words.newest_first():
-            word = self.of(event)
-            if word is not None:
-                yield word
+        yield from filter(None, map(self.of, self._words.newest_first()))
 
     def said_by(self, writer: int, since: float) -> list[LastWord]:
         """Return the last words that one process said from a time on, the oldest first."""

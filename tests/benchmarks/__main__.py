@@ -1,4 +1,4 @@
-"""Runs the bench: `python -m tests.benchmarks [--quick] [--only PART ...]`."""
+"""Runs the bench: `python -m tests.benchmarks [--quick] [--only PART ...] [--beside COMMIT]`."""
 
 import argparse
 import os
@@ -25,6 +25,7 @@ from tests.benchmarks import (
     profile,
     starts,
     throughput,
+    versions,
     waiting,
 )
 from tests.benchmarks.figures import RESULTS, Figure, draw, write, written
@@ -57,6 +58,8 @@ def main() -> int:
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else 140)
     parts = options.only or [part for part in PARTS if part not in ON_REQUEST]
+    if options.beside:
+        parts = ["versions"]
     if WITH_PEERS & {*parts}:
         environment.ensure()
     started, when, load = time.monotonic(), datetime.now(UTC), os.getloadavg()[0]
@@ -67,7 +70,7 @@ def main() -> int:
         version = version_of(broker.api("GET", "overview"))
         for name in parts:
             console.print(f"[bold]{name}[/]", highlight=False)
-            figures += _measure(rig, name, quick=options.quick, console=console)
+            figures += _measure(rig, name, options, console=console)
     seconds = round(time.monotonic() - started)
     draw(figures, console, baseline.values())
     path = RESULTS / f"{when:%Y-%m-%d-%H%M%S}.json"
@@ -81,7 +84,7 @@ def main() -> int:
     }
     write(written(figures), about, path)
     if options.keep:
-        baseline.keep(figures, about, whole=not options.only)
+        baseline.keep(figures, about, whole=not (options.only or options.beside))
     missed = [f"{each.part}: {each.name}" for each in figures if each.verdict == "NO"]
     console.print(f"\n{seconds} s; {path}", highlight=False)
     if options.quick:
@@ -92,15 +95,19 @@ def main() -> int:
     return 0
 
 
-def _measure(rig: Rig, name: str, *, quick: bool, console: Console) -> list[Figure]:
+def _measure(
+    rig: Rig, name: str, options: argparse.Namespace, *, console: Console
+) -> list[Figure]:
     started = time.monotonic()
 
     def say(text: str) -> None:
         at = time.monotonic() - started
         console.print(f"  [dim]{at:6.1f} s[/]  {text}", highlight=False, soft_wrap=True)
 
+    if options.beside:
+        return versions.measure(rig, beside=options.beside, quick=options.quick, say=say)
     part: Callable[..., list[Figure]] = PARTS[name]
-    return part(rig, quick=quick, say=say)
+    return part(rig, quick=options.quick, say=say)
 
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -108,6 +115,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run, a minute at most")
     parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be repeated")
     parser.add_argument("--keep", action="store_true", help="keep these figures as the baseline")
+    parser.add_argument("--beside", metavar="COMMIT", help="only this tree, and an older commit")
     options = parser.parse_args(arguments)
     if options.keep and options.quick:
         parser.error("a quick run cannot be kept: its figures mean nothing")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import aio_pika
 
 from tests.benchmarks import events, planner
-from tests.benchmarks.contestants import SERVICE
+from tests.benchmarks.contestants import SERVICE, Contestant
 from tests.benchmarks.figures import Figure, at_most
 from tests.benchmarks.rig import Consumer, Rig
 from tests.support.processes import PortalProcess
@@ -91,15 +91,16 @@ def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure
 
 
 async def _all(rig: Rig, scenarios: Sequence[Scenario]) -> list[Outcome]:
-    return await asyncio.gather(*(_play(rig, scenario) for scenario in scenarios))
+    return await asyncio.gather(*(play(rig, scenario) for scenario in scenarios))
 
 
-async def _play(rig: Rig, scenario: Scenario) -> Outcome:
+async def play(rig: Rig, scenario: Scenario, who: Contestant = SERVICE) -> Outcome:
+    """Let an importer work off a scenario against a portal of its own."""
     with rig.vhost() as url, PortalProcess(limited_portal(scenario.speed)) as portal:
         at_once = range(scenario.items if scenario.per_second is None else 0)
         await events.fill(url, at_once)
         webhook = {"IMPORTER_BITRIX__WEBHOOK_URL": portal.webhook_url}
-        with rig.consumer(SERVICE, url, **webhook, **limited_settings(scenario.speed)) as consumer:
+        with rig.consumer(who, url, **webhook, **limited_settings(scenario.speed)) as consumer:
             await asyncio.to_thread(consumer.wait_ready)
             started = time.monotonic()
             if scenario.per_second is not None:

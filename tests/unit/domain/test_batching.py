@@ -233,6 +233,14 @@ def test_a_batch_put_back_leaves_when_it_is_due_and_as_it_is(batcher: Batcher) -
     assert again == batcher.take(10.0)
 
 
+def test_a_claim_alone_leaves_in_a_batch_of_its_own(batcher: Batcher) -> None:
+    """Nothing joins it, though a batch of its key is open."""
+    batcher.add(claim("a"), 5.0)
+    batcher.alone(claim("b"), 6.0, 5.0)
+    batcher.add(claim("c"), 5.0)
+    assert ["b"] == names(batcher.take(6.0))
+
+
 def test_a_batch_put_back_never_shuts_the_open_one(batcher: Batcher) -> None:
     """It was not closed before, and is none of the open batch's business."""
     again = batch(claim("a"))

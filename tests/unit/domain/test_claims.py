@@ -663,6 +663,14 @@ def test_only_a_copy_that_can_be_asked_for_waits(
     assert (doubt, look_at) == (each.known.doubt, each.known.look_at)
 
 
+def test_a_parked_message_says_itself_from_when_a_look_up_proves_something() -> None:
+    """Where it was perhaps sent, in an inner queue; this process need not wait once more."""
+    stay = Stay("doubtful", "doubt", 0.0, 500.0, 900.0, 0, 400.0)
+    came = delivery(stay=stay, perhaps_sent=True)
+    each = claim_of(came, event("a"), ask="doubtful", settle=65.0, look_at=1020.0)
+    assert (Doubt.STRONG, 1020.0) == (each.known.doubt, each.known.look_at)
+
+
 @pytest.mark.parametrize(
     ("since", "doubt"),
     [(None, Doubt.WEAK), (500.1, Doubt.WEAK), (500.0, Doubt.NONE), (1.0, Doubt.NONE)],

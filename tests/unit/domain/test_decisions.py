@@ -28,6 +28,7 @@ from service.domain.outcomes import (
     FailureKind,
     Fault,
     Imported,
+    Outcome,
     RefusalKind,
     Refused,
     Report,
@@ -65,6 +66,34 @@ def names(each: Batch) -> list[str]:
 def again(decision: Decision) -> list[tuple[list[str], float]]:
     """Return what goes again, and when."""
     return [(names(each), each.due) for each in decision.again]
+
+
+def test_what_a_decision_brings_can_be_asked_for() -> None:
+    """The types of which an item is in the CRM, and what goes on later or elsewhere."""
+    a, b, c = three()
+    ended: list[tuple[Claim, Outcome]] = [(a, Imported(1)), (b, rejected(REFUSED))]
+    decision = Decision(ended, later=[(b, 5.0)], parked=[(c, "links", "link")])
+    assert ({2}, [b, c]) == (decision.imported_types, decision.waiting())
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(1, 15.0), (2, 30.0), (5, 240.0), (6, 300.0), (99, 300.0)]
+)
+@pytest.mark.parametrize("why", [None, UNANSWERED])
+def test_what_waits_for_a_proof_is_asked_for_at_a_growing_interval(
+    asked: int, wait: float, why: Fault | None
+) -> None:
+    """Why it is in doubt stays known; the rest goes on without it."""
+    a, b = claim("a"), claim("b")
+    a.known = a.known._replace(asked=asked)
+    whole = batch(a, b, fault=why)
+    decision, ready = after_look_up(
+        whole, Cleared(waiting=[a], absent=[b]), rules=RULES, now=NOW, chance=1.0
+    )
+    waiting = decision.again[0]
+    assert ((a,), NOW + wait, NOW) == (waiting.claims, waiting.due, waiting.waits_since)
+    assert why is waiting.fault
+    assert (ready is None) == (why is not None)
 
 
 def test_joining_decisions_keeps_everything() -> None:

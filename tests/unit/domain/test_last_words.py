@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from service.domain.events import ExternalId, Identity
 from service.domain.last_words import (
     EVENT_BYTES,
+    MAX_TYPES,
     NO_PAIR,
     RECORD_BYTES,
     LastWord,
@@ -40,6 +41,29 @@ def said(event: int, word: Word = Word.IMPORTED, at: float = 1.0, *, item_id: in
 def event(number: int) -> bytes:
     """Return the digest of the event of a number."""
     return said(number).event
+
+
+def test_what_one_process_said_is_told_the_oldest_first() -> None:
+    """From a time on; nothing of what others said."""
+    known = LastWords(100)
+    for word in (
+        said(1, at=1.0),
+        said(2, at=5.0),
+        said(3, at=6.0)._replace(writer=2),
+        said(4, at=7.0),
+    ):
+        known.say(word)
+    assert [event(2), event(4)] == [word.event for word in known.said_by(1, 5.0)]
+
+
+def test_newest_items_are_kept_of_a_bounded_number_of_types() -> None:
+    """Whatever comes: the types that were seen first have theirs."""
+    known = LastWords(1000)
+    for number in range(MAX_TYPES + 1):
+        digest = number.to_bytes(EVENT_BYTES, "big")
+        known.say(LastWord(digest, Word.IMPORTED, 128 + number, 1.0, 1, item_id=7))
+    kept = [len(known.recent(128 + number)) for number in range(MAX_TYPES + 1)]
+    assert [1] * MAX_TYPES + [0] == kept
 
 
 @given(words)

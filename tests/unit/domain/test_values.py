@@ -42,6 +42,7 @@ def said(kind: str, value: object) -> str:
         ("user", "Ada", "keeps 0"),
         ("crm_company", "5,6", "keeps 5"),
         ("crm_contact", "C_5", "keeps 0"),
+        ("user", True, "keeps 1"),
         ("string", 89701010000000000000, "keeps 8.970101E+19"),
         ("integer", "99999999999999999999", "keeps 9223372036854775807"),
         ("date", "2026-02-31", "read as 2026-03-03"),
@@ -67,6 +68,12 @@ def test_a_time_zone_is_complained_of_only_in_a_date_field(value: str) -> None:
     """The portal keeps the day that it is in its own zone."""
     assert "has a time zone" in said("date", value)
     assert [] == list(judge("datetime", value, None))
+
+
+@pytest.mark.parametrize("value", ["1200.50|EUR", "-3", 7])
+def test_an_amount_that_the_portal_reads_is_no_flaw(value: object) -> None:
+    """With its currency, or without one."""
+    assert [] == list(judge("money", value, None))
 
 
 @pytest.mark.parametrize("value", [True, "true", "y", "Y"])

@@ -1,5 +1,7 @@
 """Tests what a profile makes of an item's values, and what proves that an item would be shown."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.events import Profile
@@ -63,3 +65,22 @@ def test_what_the_portal_gives_is_learnt_from_the_item_seen_soonest() -> None:
     shown.add(made, Profile("6", "3", "Y"), 9.0)
     assert "N" == witnesses.given(2)["opened"][1]
     assert shown.proves(item, sure=True)
+
+
+def test_what_an_event_asks_for_tells_nothing_of_what_the_portal_gives() -> None:
+    """Only where nothing was asked for does the portal choose."""
+    witnesses, asked = Witnesses(), Profile("5", "0", "Y")
+    lead = replace(asking("a", asked), entity_type_id=1)
+    witnesses.learn(witnesses.made(lead, 7, 0.0), asked, 1.0)
+    assert {} == witnesses.given(1)
+
+
+@pytest.mark.parametrize(("pipeline", "proved"), [(None, True), ("3", False)])
+def test_what_the_portal_does_not_show_must_be_asked_for_alike(
+    pipeline: str | None, *, proved: bool
+) -> None:
+    """A type without pipelines shows none; nothing tells who may see another one."""
+    witnesses, item = Witnesses(), asking("a", Profile("5", None, "Y"))
+    shown = Shown(witnesses)
+    shown.add(witnesses.made(item, 7, 0.0), Profile("5", None, "Y"), 1.0)
+    assert proved is shown.proves(asking("b", Profile("5", pipeline, "Y")), sure=True)
