@@ -247,6 +247,6 @@ def _memory(
         on_note=noted,
     )
     pipeline.notes.memory = memory
-    broker.roster.note = partial(memory.tell, NoteKind.LANE_MADE)
+    broker.roster.note = memory.upkeep.lane_made
     broker.waker.tell = partial(memory.tell, NoteKind.ACTIVE)
     return memory

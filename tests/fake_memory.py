@@ -70,6 +70,11 @@ class FakeMemory:
         young = self._stream.begun_by is self and now() - self._stream.begun_at < self._hold
         return self._follows() and self._answers and not young
 
+    @property
+    def tells_queues(self) -> bool:
+        """Whether it knows which lanes have queues; here all are known anyway."""
+        return True
+
     async def catch_up(self) -> bool:
         """Learn everything that was noted before."""
         if not await self._asked():

@@ -789,6 +789,10 @@ class FakePortal:
                 found.setdefault(external, []).append(Seen(item.item_id, item.has))  # type: ignore[arg-type]
         return found
 
+    async def types(self) -> frozenset[int]:
+        """List every type that is not built in."""
+        return frozenset({CLOSED})
+
     async def oneself(self) -> Oneself:
         """Tell who calls."""
         await self._cheap()
@@ -946,6 +950,10 @@ class PortalView:
     ) -> dict[ExternalId, list[Seen]]:
         """Look up as the portal does."""
         return await self._portal.find(entity_type_id, wanted)
+
+    async def types(self) -> frozenset[int]:
+        """List what the portal lists."""
+        return await self._portal.types()
 
     async def oneself(self) -> Oneself:
         """Tell who calls, as the portal does."""

@@ -55,6 +55,19 @@ def read_report(answer: Mapping[str, Any], size: int) -> Report:
     return Report(size, _once(verdicts))
 
 
+def read_types(answer: Mapping[str, Any]) -> list[int] | None:
+    """Return the entity types that `crm.type.list` names; None where it names none.
+
+    One for each row, so that a whole page is known: 0 where a row makes no sense.
+    """
+    result = answer.get("result")
+    rows = result.get("types") if isinstance(result, dict) else None
+    if not isinstance(rows, list):
+        return None
+    told = (row.get("entityTypeId") if isinstance(row, dict) else None for row in rows)
+    return [positive_id(each) or 0 for each in told]
+
+
 def read_fields(answer: Mapping[str, Any]) -> dict[str, Field] | None:
     """Return the fields that `crm.item.fields` describes, by name; None where it does not."""
     result = answer.get("result")

@@ -6,14 +6,15 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from service.bitrix.answers import positive_id, read_fields, read_report
+from service.bitrix.answers import positive_id, read_fields, read_report, read_types
 from service.bitrix.errors import classify_status
+from service.bitrix.requests import encode_import, encode_list, profile_fields
 from service.bitrix.throttle import Throttle
 from service.bitrix.transport import Auth, Http, Transport
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason, Report
-from service.domain.witnessing import PROFILE_FIELDS, Oneself, Seen, profile_of
+from service.domain.witnessing import Oneself, Seen, profile_of
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
@@ -21,14 +22,13 @@ PAGE = 50
 MAX_PAGES = 20
 QUESTION_PATIENCE = 10.0
 """Longest wait of a check, in seconds, while the portal wants to be left alone."""
-DEAL = 2
-FIRST_SMART_PROCESS = 128
 MAX_SECONDS = 1e11
 """Larger counters in an answer are ignored: no time and no total is that large."""
 METHODS = {
     "crm.item.batchImport": "import",
     "crm.item.list": "list",
     "crm.item.fields": "fields",
+    "crm.type.list": "types",
     "profile": "probe",
 }
 
@@ -154,13 +154,27 @@ class Portal:
             raise CallFailed(classify_status(httpx.codes.OK))
         return told
 
+    async def types(self) -> frozenset[int]:
+        """Return the smart processes that the portal lists; only to who may set up the CRM."""
+        found: set[int] = set()
+        for page in range(MAX_PAGES):
+            body = msgspec.json.encode({"start": page * PAGE})
+            listed = read_types(await self._call("crm.type.list", body))
+            if listed is None:
+                raise CallFailed(classify_status(httpx.codes.OK))
+            news = {*listed} - {0, *found}
+            found |= news
+            if len(listed) < PAGE or not news:
+                break
+        return frozenset(found)
+
     async def _rows(
         self, entity_type_id: int, field: str, wanted: Sequence[ExternalId]
     ) -> list[dict[str, Any]]:
         """Read every page of the items that may carry one of the external ids."""
         operator = "" if field.startswith("uf") else "@"
         where: dict[str, Any] = {f"{operator}{field}": sorted({each.value for each in wanted})}
-        select = ["id", field, *_profile_fields(entity_type_id)]
+        select = ["id", field, *profile_fields(entity_type_id)]
         originators = sorted({each.originator for each in wanted if each.originator is not None})
         if originators:
             one = len(originators) == 1
@@ -180,19 +194,8 @@ class Portal:
     async def _page(
         self, entity_type_id: int, select: list[str], where: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        answer = await self._call(
-            "crm.item.list",
-            msgspec.json.encode(
-                {
-                    "entityTypeId": entity_type_id,
-                    "select": select,
-                    "filter": where,
-                    "order": {"id": "ASC"},
-                    "start": -1,
-                    "useOriginalUfNames": "N",
-                }
-            ),
-        )
+        body = encode_list(entity_type_id, select, where)
+        answer = await self._call("crm.item.list", body)
         result = answer.get("result")
         rows = result.get("items") if isinstance(result, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -240,32 +243,6 @@ class Portal:
         if total is not None:
             reset_at, now = map(_number, (timing.get("operating_reset_at"), timing.get("finish")))
             self._throttle.answered(label, total, reset_at, portal_now=now)
-
-
-def encode_import(key: BatchKey, events: Sequence[ItemEvent]) -> bytes:
-    """Write the body of `crm.item.batchImport`; fields go in byte for byte.
-
-    `data` is an object, so that the answer mirrors its keys (`bitrix/README.md` §1).
-    """
-    items = [b'"m%02d":{%b' % (place, _members(event)) for place, event in enumerate(events)]
-    return b'{"entityTypeId":%d,"useOriginalUfNames":"%b","data":{%b}}' % (
-        key.entity_type_id,
-        b"Y" if key.original_names else b"N",
-        b",".join(items),
-    )
-
-
-def _members(event: ItemEvent) -> bytes:
-    """Return what follows the opening brace of an item: stamp and links, then its own fields."""
-    own = bytes(event.fields).lstrip()[1:].lstrip()
-    added = event.stamp + event.linked
-    return (added.rstrip(b",") if own.startswith(b"}") else added) + own
-
-
-def _profile_fields(entity_type_id: int) -> list[str]:
-    """Return which fields rights may depend on; only deals and smart processes have pipelines."""
-    has_pipelines = entity_type_id == DEAL or entity_type_id >= FIRST_SMART_PROCESS
-    return [name for name in PROFILE_FIELDS if has_pipelines or name != "categoryId"]
 
 
 def _item_id(row: Mapping[str, Any]) -> int:

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 
 from service import factories
 from service.commands.runtime import CommandRuntime
+from service.domain.outcomes import CallFailed
 from service.domain.parking import DOUBTFUL, LINKS
 from service.rabbit.management import Management, ManagementFailed
 from service.rabbit.memory_visit import NoMemoryError, Visit, visit
 from service.rabbit.notes import Owner
 from service.rabbit.parked import InnerDepth, look_for
 from service.settings.tree import Rabbit, Settings
+from service.telemetry.metrics import Metrics
 
 BUILT_IN = (1, 2, 3, 4, 7, 31)
 """Leads, deals, contacts, companies, estimates, invoices."""
+ANSWER_SECONDS = 15.0
 MAX_LANES = 500
 """So many queues are asked for, at most."""
 
@@ -39,8 +42,9 @@ class Inner:
 async def inner_queues(work: CommandRuntime, memory: Visit | None, *more: int) -> Inner:
     """Ask for every inner queue that may exist; raises ConnectionLost.
 
-    Nobody can list queues over AMQP: lanes are known from the settings, from the memory, from
-    `more`, and from the management API where that is set.
+    Nobody can list queues over AMQP: lanes are known from the settings, from the memory, where
+    that tells of none from the portal's list of its types, from `more`, and from the management
+    API where that is set.
     """
     rabbit, inner = work.settings.rabbit, Inner()
     prefix = rabbit.parked_name
@@ -52,6 +56,8 @@ async def inner_queues(work: CommandRuntime, memory: Visit | None, *more: int) -
     if memory is not None:
         numbers |= memory.lanes | memory.types
         inner.told.append("the memory")
+    if memory is None or not memory.lanes:
+        numbers |= await _listed_by_portal(work.settings, inner)
     try:
         numbers |= set(await _listed(rabbit, prefix))
     except ManagementFailed as reason:
@@ -69,6 +75,30 @@ async def inner_queues(work: CommandRuntime, memory: Visit | None, *more: int) -
 def types_known(settings: Settings) -> set[int]:
     """Return the entity types that are built in or configured."""
     return {*BUILT_IN, *settings.bitrix.external_id_fields}
+
+
+async def _listed_by_portal(settings: Settings, inner: Inner) -> set[int]:
+    """Return the types that the portal lists; none, with a note, where it cannot be asked."""
+    if not factories.portal_host(settings):
+        return set()
+    try:
+        async with factories.portal(settings, Metrics()) as portal:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                types = await portal.types()
+    except TimeoutError:
+        why = f"no answer within {ANSWER_SECONDS:g} s"
+    except CallFailed as failed:
+        why = failed.fault.cause or failed.fault.code
+    except factories.CannotStart as reason:
+        why = str(reason)
+    else:
+        inner.told.append("the portal's list of types")
+        return {*types}
+    inner.notes.append(
+        f"the portal did not list its types ({why}): queues of types that nothing else names are "
+        "not looked at"
+    )
+    return set()
 
 
 @asynccontextmanager

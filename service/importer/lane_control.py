@@ -7,7 +7,6 @@ from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim
-from service.domain.inner_queue import Strangers
 from service.domain.lanes import Lanes, LaneState
 from service.domain.limits import Limits
 from service.domain.outcomes import Fault, PauseReason
@@ -15,6 +14,7 @@ from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
 from service.domain.passes import Passes
 from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns
+from service.importer.listed_types import ListedTypes
 from service.importer.parking_lot import ParkingLot
 from service.telemetry.labels import OTHER
 from service.telemetry.metrics import Metrics
@@ -78,14 +78,15 @@ class LaneControl:
         self._depths_at = float("-inf")
         self.signs = LaneSigns(metrics, self._clock())
         self._accepted: set[int] = set()
-        self._strangers = Strangers()
+        self.listed: ListedTypes | None = None
+        """What the portal lists; may be set until the first event comes."""
+        self._was_reading = False
         self.depths: dict[str, int] = {}
 
     async def close(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Close a lane; where its events cannot wait elsewhere, pause the whole intake."""
-        usable = self._deserves_queue(entity_type_id) and await self._lot.queues.usable(
-            str(entity_type_id)
-        )
+        deserves = await self._deserves_queue(entity_type_id)
+        usable = deserves and await self._lot.queues.usable(str(entity_type_id))
         if not self._lot.exists or (not usable and self._lot.connected()):
             self.pause(entity_type_id, reason, fault)
             return
@@ -97,20 +98,18 @@ class LaneControl:
             )
         self._room.set_aside(entity_type_id, reason)
 
-    def _deserves_queue(self, entity_type_id: int) -> bool:
+    async def _deserves_queue(self, entity_type_id: int) -> bool:
         """Tell whether a queue may be made for a type, or is there already."""
         speaks = (
             entity_type_id in self._accepted
             or self._metrics.entity_type(entity_type_id) != OTHER
             or str(entity_type_id) in self._lot.queues.known()
         )
-        if speaks or self._strangers.admit(entity_type_id):
-            return True
-        log.warning(
-            "no queue for this entity type: too many have one of which no item was ever accepted",
-            extra={"entity_type": entity_type_id},
-        )
-        return False
+        why = "" if speaks or self.listed is None else await self.listed.why_none(entity_type_id)
+        if why:
+            extra = {"entity_type": entity_type_id, "why": why}
+            log.warning("no queue for this entity type: it pauses the intake", extra=extra)
+        return not why
 
     def pause(self, entity_type_id: int, reason: PauseReason, fault: Fault | None) -> None:
         """Pause the intake for what is the trouble of one type: its events have no place."""
@@ -168,11 +167,21 @@ class LaneControl:
             # Without queues no lane ever closes.
             await self._wake.wait()
             self._wake.clear()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._search(), name="listed types")
+            while True:
+                busy = False
+                with contained(self._metrics, "lanes"):
+                    busy = await self._look()
+                await self._rest(LOOK_SECONDS if busy else self._idle())
+
+    async def _search(self) -> None:
+        """Have queues looked for that nobody told us of, beside everything else."""
         while True:
-            busy = False
-            with contained(self._metrics, "lanes"):
-                busy = await self._look()
-            await self._rest(LOOK_SECONDS if busy else self._idle())
+            if self.listed is not None and self._breaker.mode is Mode.FLOWING:
+                with contained(self._metrics, "listed types"):
+                    await self.listed.look(self._lot.queues)
+            await asyncio.sleep(IDLE_SECONDS)
 
     def _idle(self) -> float:
         """Return the seconds until a closed lane is to be tried, or something may have come."""
@@ -195,6 +204,10 @@ class LaneControl:
         """Make one round; tell whether there is more to read."""
         await self._measure()
         reading = self._lot.exists and self._room.active is True and not self._room.stopping
+        if reading and not self._was_reading and self.listed is not None:
+            # Another process may have made queues without being able to tell.
+            self.listed.again()
+        self._was_reading = reading
         if not reading:
             self._passes.forget()
             return False

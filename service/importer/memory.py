@@ -29,6 +29,10 @@ class Memory(Protocol):
     def reliable(self) -> bool:
         """Whether an event without a word was in no call."""
 
+    @property
+    def tells_queues(self) -> bool:
+        """Whether it knows which lanes have queues."""
+
     async def catch_up(self) -> bool:
         """Learn everything that was noted before; False when that cannot be told."""
 
@@ -49,7 +53,7 @@ class NoMemory:
         """Know nothing."""
         self.writer = 0
         self.words = LastWords(1)
-        self.reliable = False
+        self.reliable = self.tells_queues = False
 
     async def catch_up(self) -> bool:
         """Tell that nothing was learnt."""

@@ -18,6 +18,7 @@ from service.importer.inner_queues import InnerQueues
 from service.importer.intake import Desk, is_live
 from service.importer.intake_control import Intake, IntakeControl
 from service.importer.lane_control import LaneControl
+from service.importer.listed_types import ListedTypes
 from service.importer.memory import CallNotes
 from service.importer.portal import Portal
 from service.importer.results import Publisher
@@ -50,10 +51,8 @@ class Pipeline:
         clock: Callable[[], float],
     ) -> None:
         """Put the parts together; nothing happens before `run`; `tracer` may be set until then."""
-        self._intake = intake
-        self._limits = limits
-        self._metrics = metrics
-        self._clock = clock
+        self._intake, self._limits = intake, limits
+        self._metrics, self._clock = metrics, clock
         self.breaker = CircuitBreaker(limits.pause)
         self.notes = CallNotes(proof=limits.call + limits.rules.settle, clock=clock)
         desk = self._desk = Desk(
@@ -95,6 +94,7 @@ class Pipeline:
             room=self._holdings,
             metrics=self._metrics,
         )
+        self.lane_control.listed = ListedTypes(self._portal, self.notes, limits.pause)
         evidence = Evidence(self.breaker, self.lane_control, self._clock)
         self._importer = Importer(
             portal=self._portal,

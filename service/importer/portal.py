@@ -17,6 +17,9 @@ NEVER_RAN = frozenset(
 class Portal(Lookup, Describing, Protocol):
     """What the importer needs of the portal; every method raises CallFailed."""
 
+    async def types(self) -> frozenset[int]:
+        """Return the entity types that the portal lists."""
+
     async def import_items(self, key: BatchKey, events: Sequence[ItemEvent]) -> Report:
         """Import events of one key; the report has one verdict for each, in order."""
 

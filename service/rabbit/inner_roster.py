@@ -202,7 +202,8 @@ class Roster:
         if not self._writable:
             await inner_asking.try_writing(side)
             self._writable = True
-        if made and self.note is not None and queue.isdecimal():
+        known = self.state(queue)
+        if queue.isdecimal() and self.note is not None and (made or (known and not known.seen_at)):
             with contained(self._metrics, "note of a lane's queue"):
                 await self.note(int(queue))
         return ready

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from enum import StrEnum
+from functools import partial
 from itertools import count
 
 from aiormq import Channel
@@ -17,7 +17,16 @@ from service.rabbit.broken import end_if_cancelled
 from service.rabbit.confirms import PublishResult, published
 from service.rabbit.connection import Address, Connection, ConnectionLost, unless_lost
 from service.rabbit.encoding import Outgoing
-from service.rabbit.memory_reading import Before, Reading, UnusableError, ensure, last_page, within
+from service.rabbit.memory_reading import (
+    Before,
+    Reading,
+    UnusableError,
+    ensure,
+    last_page,
+    read_whole,
+    within,
+)
+from service.rabbit.memory_state import COMING, TROUBLE, MemoryState
 from service.rabbit.memory_upkeep import Upkeep
 from service.rabbit.notes import TOLD_AGAIN, Heard, Note, NoteKind, Owner
 from service.telemetry import steady
@@ -29,24 +38,6 @@ RETRY_SECONDS = 15.0
 FORGOTTEN_SECONDS = 5.0
 """A killed broker has forgotten no more than the last of these (measured: a tenth of a second)."""
 log = logging.getLogger(__name__)
-
-
-class MemoryState(StrEnum):
-    """How far the memory can be relied on."""
-
-    UNAVAILABLE = "unavailable"
-    """It cannot be read: missing, refused, or no connection."""
-    READING = "reading"
-    """It is being read for the first time since the connection came."""
-    FOLLOWING = "following"
-    """Everything that was confirmed before the last mark is known."""
-    SILENT = "silent"
-    """It did not answer in time; nobody waits for it until it does."""
-
-
-TROUBLE = frozenset({MemoryState.UNAVAILABLE, MemoryState.SILENT})
-COMING = frozenset({MemoryState.UNAVAILABLE, MemoryState.READING})
-"""It may be followed in a moment: whoever must know what it says waits for that, once."""
 
 
 class Memory:
@@ -103,6 +94,12 @@ class Memory:
         """
         young = self.begun_at is not None and steady.time() - self.begun_at < self._hold
         return self.state is MemoryState.FOLLOWING and not young
+
+    @property
+    def tells_queues(self) -> bool:
+        """Whether it knows which lanes have queues: every page repeats that."""
+        page = self.reading is not None and self.reading.met_page
+        return self.state is MemoryState.FOLLOWING and page
 
     async def set_back(self) -> None:
         """Note that the portal came back with older data."""
@@ -238,12 +235,7 @@ class Memory:
         """Read from the last page up to a mark of our own; then everything is known."""
         self._move(MemoryState.READING, "reading what was noted")
         page = await last_page(channel, self._queue, self._owner)
-        reading = await self._read_from(channel, page)
-        if page is not None and not reading.met_page:
-            # The last note was another portal's, or of a newer format: its page is not ours.
-            await reading.stop()
-            reading = await self._read_from(channel, None)
-            reading.page = max(page, reading.page or 0)
+        reading = await read_whole(page, partial(self._read_from, channel))
         # A killed broker forgets the end of a stream; what we said there still counts.
         self.read_anew = self.read_anew or len(self.words) > 0
         reading.words.absorb(self.words)

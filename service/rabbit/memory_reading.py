@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -204,6 +204,21 @@ async def last_page(channel: Channel, queue: str, owner: Owner) -> int | None:
     """
     found = await newest(channel, queue, owner)
     return None if found is None else found.page
+
+
+async def read_whole(
+    page: int | None, read_from: Callable[[int | None], Awaitable[Reading]]
+) -> Reading:
+    """Read from a page on, or from the first note where that page is not ours.
+
+    The last note was another portal's then, or of a newer format. Raises ConnectionLost.
+    """
+    reading = await read_from(page)
+    if page is not None and not reading.met_page:
+        await reading.stop()
+        reading = await read_from(None)
+        reading.page = max(page, reading.page or 0)
+    return reading
 
 
 async def newest(channel: Channel, queue: str, owner: Owner) -> notes.Read | None:

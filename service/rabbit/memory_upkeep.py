@@ -55,6 +55,11 @@ class Upkeep:
         many = reading is not None and reading.since_page >= PAGE_AFTER_NOTES
         return many or self._memory.read_anew
 
+    async def lane_made(self, entity_type_id: int) -> None:
+        """Note that a type has a queue of its own, if nobody has said so."""
+        if entity_type_id not in self._memory.heard.lanes:
+            await self._memory.tell(NoteKind.LANE_MADE, entity_type_id)
+
     async def add_page(self) -> bool:
         """Add what is known up to now, so that a first reading may start here."""
         memory = self._memory

@@ -13,7 +13,7 @@ AGES = (*LATENCIES, 7200, 21600, 86400, 604800)
 
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
 LINK_RESULTS = ("memory", "in_flight", "looked_up", "timed_out", "impossible")
-METHODS = ("import", "list", "fields", "probe")
+METHODS = ("import", "list", "fields", "types", "probe")
 CALL_RESULTS = ("ok", *CallKind)
 TARGETS = ("succeeded", "failed", "dead_letter", "parked")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")

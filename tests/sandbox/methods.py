@@ -10,7 +10,7 @@ from tests.sandbox.catalogue import SMART_PROCESS, Catalogue, upper_name
 from tests.sandbox.clock import Clock
 from tests.sandbox.importing import Importer
 from tests.sandbox.ledger import Ledger
-from tests.sandbox.listing import Query, listed
+from tests.sandbox.listing import PAGE, Query, listed
 from tests.sandbox.reply import refusal
 from tests.sandbox.settings import Settings
 
@@ -66,14 +66,18 @@ class Methods:
             described[upper_name(name) if original and custom else name] = found.described(name)
         return {"result": {"fields": described}}
 
-    async def types(self, _call: Call) -> dict[str, Any]:
-        """List the smart processes."""
+    async def types(self, call: Call) -> dict[str, Any]:
+        """List the smart processes, 50 at a time; only to who may set up the CRM."""
+        if not self._settings.admin:
+            raise refusal(400, "ACCESS_DENIED", "Access denied.")
         numbers = [number for number in self._settings.types if number >= SMART_PROCESS]
         types = [
             {"id": place, "entityTypeId": number, "title": f"Process {number}"}
             for place, number in enumerate(numbers, start=1)
         ]
-        return {"result": {"types": types}, "total": len(types)}
+        start = int(str(call.params.get("start") or 0))
+        more = {"next": start + PAGE} if start + PAGE < len(types) else {}
+        return {"result": {"types": types[start : start + PAGE]}, "total": len(types)} | more
 
     async def profile(self, _call: Call) -> dict[str, Any]:
         """Tell who calls."""

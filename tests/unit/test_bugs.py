@@ -24,7 +24,8 @@ from service.importer.intake_control import Intake
 from service.importer.pipeline import Pipeline
 from service.importer.slots import Slots
 from service.rabbit.address import Address
-from service.rabbit.memory import Memory, MemoryState
+from service.rabbit.memory import Memory
+from service.rabbit.memory_state import MemoryState
 from service.rabbit.notes import Owner
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import catch_strays, endless

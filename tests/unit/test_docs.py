@@ -25,7 +25,7 @@ from service.domain.external_id import ExternalIds
 from service.domain.outcomes import CallKind, Imported, PauseReason, RefusalKind
 from service.rabbit.decoding import Decoder, Incoming
 from service.rabbit.encoding import Encoder
-from service.rabbit.memory import MemoryState
+from service.rabbit.memory_state import MemoryState
 from service.settings import reference
 from service.settings.environment import known_names
 from service.settings.tree import PREFIX, Settings

@@ -12,7 +12,8 @@ from aiormq.abc import FieldValue
 from service.domain.events import Identity
 from service.domain.last_words import LastWord, Word, event_digest
 from service.rabbit.connection import Address
-from service.rabbit.memory import Memory, MemoryState
+from service.rabbit.memory import Memory
+from service.rabbit.memory_state import MemoryState
 from service.rabbit.notes import Note, NoteKind, Owner
 from tests.support.node import RabbitNode
 from tests.support.patience import patient

@@ -114,6 +114,10 @@ class ScriptedPortal:
             if ids
         }
 
+    async def types(self) -> frozenset[int]:
+        """List no type."""
+        return frozenset()
+
     async def oneself(self) -> Oneself:
         """Tell who asks: whoever may read is an administrator here, unless told otherwise."""
         self.asked_oneself += 1

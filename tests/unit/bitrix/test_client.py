@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bitrix.auth import Webhook
-from service.bitrix.client import MAX_PAGES, PAGE, Portal, encode_import
+from service.bitrix.client import MAX_PAGES, PAGE, Portal
 from service.bitrix.http import Reply
+from service.bitrix.requests import encode_import
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.external_id import ExternalIds, storable
@@ -192,6 +193,7 @@ async def test_an_answer_nested_too_deep_is_unreadable_at_most(
         lambda: portal.import_items(DEALS, [sent(b'{"title":"x"}')]),
         lambda: portal.find(2, [EXTERNAL]),
         portal.oneself,
+        portal.types,
         portal.probe,
     ]
     for call in calls:
@@ -199,6 +201,29 @@ async def test_an_answer_nested_too_deep_is_unreadable_at_most(
             await call()
         except CallFailed as failed:
             assert failed.fault.kind is CallKind.AMBIGUOUS  # noqa: PT017 - or it does not fail
+
+
+@pytest.mark.parametrize(
+    ("rows", "types"),
+    [
+        (b"", set()),
+        (b'{"entityTypeId":128},{"entityTypeId":"1032"}', {128, 1032}),
+        (b'{"entityTypeId":0},{"entityTypeId":true},{"id":5},7,{"entityTypeId":140}', {140}),
+        (b",".join(b'{"entityTypeId":%d}' % n for n in range(130, 190)), set(range(130, 190))),
+    ],
+    ids=["none", "as text", "rubbish", "the same page for ever"],
+)
+async def test_the_list_of_types_is_read_as_far_as_it_makes_sense(
+    answering: Answering, rows: bytes, types: set[int]
+) -> None:
+    """A portal that gives the same page again and again is not asked for ever."""
+    assert types == await answering(b'{"result":{"types":[%b]}}' % rows, 200, {}).types()
+
+
+async def test_an_answer_without_a_list_is_no_empty_list(answering: Answering) -> None:
+    """Nobody takes it for a portal without smart processes."""
+    with pytest.raises(CallFailed):
+        await answering(b'{"result":{"types":null}}', 200, {}).types()
 
 
 async def test_a_page_with_more_rows_than_a_page_has_takes_no_more_memory(

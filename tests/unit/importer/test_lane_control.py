@@ -1,7 +1,7 @@
 """Proves which entity types get a queue of their own, and when a closed lane is tried."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from service.domain.lanes import Lanes
 from service.domain.outcomes import PauseReason
 from service.importer.holdings import Holdings
 from service.importer.lane_control import LaneControl
+from service.importer.listed_types import ListedTypes
 from service.telemetry.metrics import Metrics
 from tests.fakes import FakeDelivery, item_event
 from tests.unit.importer.test_pipeline import LIMITS
@@ -37,10 +38,27 @@ class Queues:
         """Do nothing."""
 
 
+async def no_list(_: int) -> bool | None:
+    """Tell that the portal gives no list."""
+    return None
+
+
+def listed_types(has: Callable[[int], Awaitable[bool | None]]) -> ListedTypes:
+    """Return what knows the portal's list, which says this."""
+    listed = ListedTypes(cast("Any", None), cast("Any", None), LIMITS.pause)
+    listed.has = has  # type: ignore[method-assign]
+    return listed
+
+
+def a_lot(queues: Queues) -> SimpleNamespace:
+    """Return what a lane control needs of the parking lot."""
+    return SimpleNamespace(clock=lambda: 1.0, exists=True, connected=lambda: True, queues=queues)
+
+
 async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_theirs() -> None:
     """The next made-up one pauses the intake instead, as where no queue may be made."""
     queues = Queues()
-    lot = SimpleNamespace(clock=lambda: 1.0, exists=True, connected=lambda: True, queues=queues)
+    lot = a_lot(queues)
     breaker = CircuitBreaker(LIMITS.pause)
     control = LaneControl(
         lanes=Lanes(LIMITS.pause),
@@ -50,6 +68,7 @@ async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_their
         room=cast("Any", SimpleNamespace(set_aside=lambda *_: None)),
         metrics=Metrics(),
     )
+    control.listed = listed_types(no_list)
     made_up = range(1000, 1000 + MOST_STRANGERS)
     for each in made_up:
         await control.close(each, PauseReason.SCOPE, None)
@@ -60,6 +79,33 @@ async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_their
     before = len(queues.made)
     await control.close(7777, PauseReason.SCOPE, None)
     assert (before, PauseReason.SCOPE) == (len(queues.made), breaker.reason)
+
+
+@pytest.mark.parametrize(("listed", "made"), [(True, True), (False, False), (None, True)])
+async def test_where_nothing_else_speaks_for_a_type_the_portals_list_decides(
+    *, listed: bool | None, made: bool
+) -> None:
+    """What it does not list gets no queue; where it gives no list, some get one."""
+
+    async def has(_: int) -> bool | None:
+        return listed
+
+    queues = Queues()
+    breaker = CircuitBreaker(LIMITS.pause)
+    control = LaneControl(
+        lanes=Lanes(LIMITS.pause),
+        breaker=breaker,
+        lot=cast("Any", a_lot(queues)),
+        limits=LIMITS,
+        room=cast("Any", SimpleNamespace(set_aside=lambda *_: None)),
+        metrics=Metrics(),
+    )
+    control.listed = listed_types(has)
+    await control.close(1044, PauseReason.SCOPE, None)
+    assert made is ("1044" in queues.made)
+    assert made is (breaker.mode is Mode.FLOWING)
+    await control.close(2, PauseReason.SCOPE, None)
+    assert "2" in queues.made
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class Words:
     words: LastWords
     writer: int = 1
     reliable: bool = True
+    tells_queues: bool = True
 
     async def catch_up(self) -> bool:
         """Know everything."""

@@ -24,7 +24,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.writer = OURS
-        self.reliable = True
+        self.reliable = self.tells_queues = True
         self.words = LastWords(100)
         self.added: list[LastWord] = []
 

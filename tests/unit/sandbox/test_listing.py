@@ -142,4 +142,6 @@ async def test_small_methods_answer_and_unknown_ones_do_not_exist(
     assert (await call(client, "server.time")).json()["result"].endswith("+00:00")
     types = (await call(client, "crm.type.list")).json()["result"]["types"]
     assert [128, 1032] == [one["entityTypeId"] for one in types]
+    second = (await call(client, "crm.type.list", start=50)).json()["result"]["types"]
+    assert [] == second
     assert (404, "ERROR_METHOD_NOT_FOUND") == error(await call(client, "crm.item.nothing"))

@@ -1,0 +1,21 @@
+"""Names how far the memory can be relied on."""
+
+from enum import StrEnum
+
+
+class MemoryState(StrEnum):
+    """How far the memory can be relied on."""
+
+    UNAVAILABLE = "unavailable"
+    """It cannot be read: missing, refused, or no connection."""
+    READING = "reading"
+    """It is being read for the first time since the connection came."""
+    FOLLOWING = "following"
+    """Everything that was confirmed before the last mark is known."""
+    SILENT = "silent"
+    """It did not answer in time; nobody waits for it until it does."""
+
+
+TROUBLE = frozenset({MemoryState.UNAVAILABLE, MemoryState.SILENT})
+COMING = frozenset({MemoryState.UNAVAILABLE, MemoryState.READING})
+"""It may be followed in a moment: whoever must know what it says waits for that, once."""
