@@ -1,7 +1,7 @@
 """Proves which entity types get a queue of their own, and when a closed lane is tried."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ async def no_list(_: int) -> bool | None:
     return None
 
 
-def listed_types(has: Callable[[int], Awaitable[bool | None]]) -> ListedTypes:
+def listed_types(has: Callable[[int], Coroutine[Any, Any, bool | None]]) -> ListedTypes:
     """Return what knows the portal's list, which says this."""
     listed = ListedTypes(cast("Any", None), cast("Any", None), LIMITS.pause)
     listed.has = has  # type: ignore[method-assign]
