@@ -46,7 +46,7 @@ async def no_list(_: int) -> bool | None:
 def listed_types(has: Callable[[int], Coroutine[Any, Any, bool | None]]) -> ListedTypes:
     """Return what knows the portal's list, which says this."""
     listed = ListedTypes(cast("Any", None), cast("Any", None), LIMITS.pause)
-    listed.has = has  # type: ignore[method-assign]
+    listed.has = cast("Any", has)  # type: ignore[method-assign]
     return listed
 
 
