@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         prog="crm-importer",
         description=_DESCRIPTION,
         epilog=help_texts.TOP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=help_texts.Layout,
     )
     top.add_argument("--version", action="version", version=f"crm-importer {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
@@ -80,9 +80,9 @@ def _publish(commands: Parsers) -> None:
         "publish",
         help="publish item events from a file",
         description="Publish item events from JSON or CSV into the intake exchange, each "
-        "confirmed\nby the broker. Exits 0, or 1 if any line was refused.",
+        "confirmed by the broker. Exits 0, or 1 if any line was refused.",
         epilog=help_texts.PUBLISH,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=help_texts.Layout,
     )
     publish.add_argument(
         "file", nargs="?", default="-", metavar="FILE", help="the file; - (the default): stdin"
@@ -135,7 +135,7 @@ def _dead_letters(commands: Parsers) -> None:
         description="Dead letters: the originals of failed events, each with its reason. Works "
         "while the service runs. Exits 0, or 1 on failure.",
         epilog=help_texts.DLQ,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=help_texts.Layout,
     )
     actions = dlq.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = _action(actions, "list", "count dead letters by kind and code")

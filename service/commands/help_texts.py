@@ -1,4 +1,41 @@
-"""Holds what stands below the help of commands: examples, and what to know."""
+"""Holds what stands below the help of commands, and fits it to the terminal."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+from service.commands.text_layout import wrapped
+
+_TERM = re.compile(r" +\S.*? {2,}(?=\S)")
+"""What a line of a list begins with: a word, and the gap before what it means."""
+
+
+class Layout(argparse.HelpFormatter):
+    """Fills paragraphs to the width of the terminal; indented lines stay lines, to be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in _filled(text, width - len(indent)))
+
+
+def _is_prose(line: str) -> bool:
+    return bool(line) and line[0] != " "
+
+
+def _filled(text: str, width: int) -> Iterator[str]:
+    """Yield the lines of a text: paragraphs filled, meanings wrapped below their beginning."""
+    for is_prose, lines in groupby(text.splitlines(), key=_is_prose):
+        if is_prose:
+            yield from wrapped(" ".join(lines), width)
+            continue
+        for line in lines:
+            term = _TERM.match(line)
+            if term is None:
+                yield line
+                continue
+            rest = " " * term.end()
+            yield from wrapped(line[term.end() :], width, first=term.group(), rest=rest)
+
 
 TOP = """\
 Settings come from the environment (IMPORTER_*). The least that `run` needs:
@@ -61,7 +98,7 @@ DLQ = """\
 examples:
   crm-importer dlq list
   crm-importer dlq show order-1017
-  crm-importer dlq redrive --code CRM_FIELD_ERROR_REQUIRED --set assignedById=1 --dry-run
+  crm-importer dlq redrive --code 100 --set assignedById=1 --dry-run
   crm-importer dlq purge --older-than 90d
 
 While a command reads, it holds the letters; they come back when it ends, however it ends.
@@ -80,9 +117,9 @@ It cannot look into the intake queue: nobody but the importer gets messages ther
 LANES = """\
 examples:
   crm-importer lanes
-  crm-importer lanes retry --type 128       # after the right was given
-  crm-importer lanes fail --type 128        # nobody wants these any more
-  crm-importer lanes return                 # before a roll-back, importer stopped
+  crm-importer lanes retry --type 128   # after the right was given
+  crm-importer lanes fail --type 128    # nobody wants these any more
+  crm-importer lanes return             # before a roll-back, importer stopped
 
 A lane is the events of one entity type. A closed one waits in a queue of its own,
 is tried again by itself, and opens when the portal takes its items; the others

@@ -17,7 +17,7 @@ def find(commands: Parsers) -> None:
         "the dead letters and why, waiting and why, or not found. Changes nothing. Exits 0 if it "
         "was found, else 1.",
         epilog=help_texts.FIND,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=help_texts.Layout,
     )
     find.add_argument(
         "id",
@@ -37,9 +37,9 @@ def lanes(commands: Parsers) -> None:
         "lanes",
         help="show which entity types wait by themselves; retry, return or end what waits",
         description="Without an action: which entity types flow and which wait, why, since when, "
-        "and how many\nof their events wait. Exits 0, or 1 on failure.",
+        "and how many of their events wait. Exits 0, or 1 on failure.",
         epilog=help_texts.LANES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=help_texts.Layout,
     )
     top.add_argument("--json", action="store_true", help="print JSON instead of the table")
     actions = top.add_subparsers(dest="action", metavar="ACTION")

@@ -1,5 +1,7 @@
 """Proves what the command line understands, and that it names what it does not."""
 
+import argparse
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -87,6 +89,27 @@ def test_every_command_has_help(arguments: list[str], capsys: pytest.CaptureFixt
         parser().parse_args([*arguments, "--help"])
     assert 0 == caught.value.code
     assert capsys.readouterr().out.startswith(f"usage: crm-importer {' '.join(arguments)} ")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words stay whole; only what people copy is left as it is, and that fits 80 columns."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    texts = [each.format_help() for each in _every(parser())]
+    assert len(texts) > 15
+    lines = [line for text in texts for line in text.splitlines()]
+    assert [] == [line for line in lines if len(line) > max(width, 80 if line[:2] == "  " else 0)]
+    if width > 80:
+        assert any(len(line) > 100 for line in lines)
+
+
+def _every(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of its commands."""
+    yield top
+    for action in top._actions:  # noqa: SLF001 - there is no other way to them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
+            for each in action.choices.values():
+                yield from _every(each)
 
 
 @pytest.mark.parametrize("action", ["retry", "fail"])
