@@ -111,8 +111,16 @@ def collected(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 
 def _meant(name: str, known: Collection[str]) -> str:
     """Return what to do about a name that nobody knows."""
-    meant = nearest(name, {*known, *(f"{each}_FILE" for each in known)})
-    return f"did you mean {meant}?" if meant else "see `crm-importer settings`"
+    every = sorted(each.removeprefix(PREFIX) for each in known)
+    # People leave units out, and remember the last part of a name best.
+    called = {each.removesuffix("_SECONDS").removesuffix("_BYTES"): each for each in every}
+    called |= {each: each for each in [*every, *(f"{each}_FILE" for each in every)]}
+    bare = name.removeprefix(PREFIX)
+    last = bare.rpartition("__")[2]
+    alike = nearest(bare, called) or next(
+        (each for each in every if each.endswith(f"__{last}")), ""
+    )
+    return f"did you mean {PREFIX}{called[alike]}?" if alike else "see `crm-importer settings`"
 
 
 def _setting(name: str) -> str:

@@ -20,6 +20,7 @@ LONGEST_PREFIX = 244
 """Bytes of a queue's name that leave room for a point and an entity type."""
 OPTIONAL = ("OAUTH_URL", "REFRESH_TOKEN")
 
+_NAME = re.compile(r"\b[A-Z]+__[A-Z_]+\b")
 _TOO_LONG = (
     f"must be given, with {LONGEST_PREFIX} bytes at most: what is made of RABBIT__INTAKE_QUEUE "
     "leaves no room for an entity type behind it"
@@ -61,7 +62,7 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
         *_protection(bitrix),
         (len(rabbit.parked_name.encode()) <= LONGEST_PREFIX, f"RABBIT__PARKED_QUEUE {_TOO_LONG}"),
     ]
-    return [_rule(text) for holds, text in rules if not holds]
+    return [_rule(text, settings) for holds, text in rules if not holds]
 
 
 def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
@@ -116,6 +117,14 @@ def _protection(bitrix: Bitrix) -> list[tuple[bool, str]]:
     ]
 
 
-def _rule(text: str) -> tuple[set[str], str]:
-    names = {PREFIX + name for name in re.findall(r"[A-Z]+__[A-Z_]+", text)}
-    return names, re.sub(r"\b([A-Z]+__[A-Z_]+)", PREFIX + r"\1", text)
+def _rule(text: str, settings: Settings) -> tuple[set[str], str]:
+    """Return the names in a rule, and its text with their full names and the figures in force."""
+
+    def told(found: re.Match[str]) -> str:
+        section, _, leaf = found[0].lower().partition("__")
+        value = getattr(getattr(settings, section), leaf)
+        is_figure = isinstance(value, int | float) and not isinstance(value, bool)
+        figure = f" ({value:.15g})" if is_figure else ""
+        return f"{PREFIX}{found[0]}{figure}"
+
+    return {PREFIX + name for name in _NAME.findall(text)}, _NAME.sub(told, text)

@@ -84,7 +84,7 @@ def _verdict(screen: Screen, figures: Figures, harvest: Harvest, seconds: float)
     if not figures.wrong:
         screen.console.print(
             f"\n  [bold green]everything adds up[/] after {seconds:.0f} s; "
-            f"the importer drained and ended with exit code {harvest.exit_code}"
+            f"the importer drained, exit code {harvest.exit_code}"
         )
         return 0
     screen.console.print("\n  [bold red]this does not add up:[/]")

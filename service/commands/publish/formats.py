@@ -80,11 +80,19 @@ def wide_encoding(head: bytes) -> str | None:
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
+    if _is_damaged_text(head[:_SAMPLE]):
+        return None
     head = head[: min(_SAMPLE, len(head) - len(head) % 2)]
     for zeros, name in ((head[1::2], "utf-16-le"), (head[::2], "utf-16-be")):
         if zeros.count(0) * 20 > len(zeros) and _reads_as(head, name):
             return name
     return None
+
+
+def _is_damaged_text(sample: bytes) -> bool:
+    """Tell whether a few NUL bytes stand in what is plain text without them."""
+    rest = sample.replace(b"\0", b"")
+    return len(rest) * 4 > len(sample) * 3 and not _CONTROL.search(rest) and _is_utf_8(rest)
 
 
 def foreign_encoding(head: bytes) -> str | None:

@@ -65,7 +65,10 @@ class Header:
         counts = Counter(names)
         twice = sorted({name for name in counts if counts[name] > 1} - MULTIFIELDS - {""})
         if twice:
-            raise CannotStart(f"the header of the CSV names {_some(twice)} more than once")
+            raise CannotStart(
+                f"the header of the CSV names {_some(twice)} more than once: rename or remove all "
+                "but one; nothing was published"
+            )
         if table.id_column is not None and table.id_column not in names:
             close = nearest(table.id_column, names)
             there = f"it has: {_some([*filter(None, names)])}"

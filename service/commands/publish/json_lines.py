@@ -1,8 +1,9 @@
 """Reads item events from JSON Lines, and from objects that are written over several lines."""
 
 import re
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -16,6 +17,7 @@ TOO_LONG = "it is longer than any message may be"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 _INDENTED = b" ", b"\t", b"}", b"]", b'"'
 _STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
+_BEGINS_LIST = re.compile(rb"\[\s*\{")
 _BETWEEN = re.compile(rb"(?:[\s,]|" + BOM + rb")*+")
 
 
@@ -86,7 +88,28 @@ def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | Non
     """Return what the text of one item event stands for."""
     # A list that lost its brackets has a comma behind every object.
     body, content_type = _event_of(text.strip().removesuffix(b",").rstrip(), entity_type)
-    return judged(place, body, content_type, decoder)
+    read = judged(place, body, content_type, decoder)
+    if isinstance(read, Refused) and (name := _list_in(body)):
+        path = (
+            f".[{msgspec.json.encode(name).decode()}][]"
+            if not name.isidentifier()
+            else f".{name}[]"
+        )
+        advice = f"jq -c {shlex.quote(path)} FILE | crm-importer publish -"
+        return replace(read, reason=f"{read.reason}; are the items in its list {name}? {advice}")
+    return read
+
+
+def _list_in(body: bytes) -> str | None:
+    """Return the member that alone is a list of objects, as programs answer who asks for items."""
+    try:
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if members.keys() & {"entityTypeId", "fields", "specversion"}:
+        return None
+    lists = [name for name, value in members.items() if _BEGINS_LIST.match(bytes(value))]
+    return lists[0] if len(lists) == 1 else None
 
 
 def _is_glued(read: Read) -> bool:

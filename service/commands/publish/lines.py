@@ -8,6 +8,9 @@ from typing import Self
 from service.commands.publish.formats import BOM
 from service.rabbit.bodies import unmarked
 
+DOS_END = b"\x1a"
+"""Old programs write it behind the last line of a text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -59,6 +62,8 @@ class Lines:
         """Cut one more chunk; raises StopIteration at the end."""
         chunk = next(self.chunks, None)
         if chunk is None:
+            if self._parts == [DOS_END]:
+                self._parts, self._size = [], 0
             if not self._size and not self._carry:
                 raise StopIteration
             self._close(self._carry)

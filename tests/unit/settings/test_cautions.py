@@ -49,6 +49,15 @@ def test_what_is_safe_is_not_warned_of(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["IMPORTER_FOO", "IMPORTER_VERSION", "IMPORTER_RESTART", "IMPORTER_APP__ENV"]
+)
+def test_a_name_that_is_like_none_gets_no_guess(name: str) -> None:
+    """What all names begin with makes nobody alike."""
+    with pytest.raises(SettingsInvalid, match="see `crm-importer settings`"):
+        load(MINIMUM | {name: "x"})
+
+
+@pytest.mark.parametrize(
     ("name", "meant"),
     [
         ("IMPORTER_BITRIX_WEBHOOK_URL", "IMPORTER_BITRIX__WEBHOOK_URL"),
@@ -56,6 +65,10 @@ def test_what_is_safe_is_not_warned_of(url: str) -> None:
         ("IMPORTER_BATCH__MAX_ITEM", "IMPORTER_BATCH__MAX_ITEMS"),
         ("IMPORTER_BITRIX__WEBHOOK_FILE", "IMPORTER_BITRIX__WEBHOOK_URL"),
         ("IMPORTER_RABBIT_URL_FILE", "IMPORTER_RABBIT__URL_FILE"),
+        ("IMPORTER_WEBHOOK_URL", "IMPORTER_BITRIX__WEBHOOK_URL"),
+        ("IMPORTER_RETRY_BASE", "IMPORTER_RETRY__BASE_SECONDS"),
+        ("IMPORTER_BITRIX_TIMEOUT", "IMPORTER_BITRIX__TIMEOUT_SECONDS"),
+        ("IMPORTER_RABBIT__PREFETCH", "IMPORTER_BATCH__PREFETCH"),
     ],
 )
 def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(name: str, meant: str) -> None:

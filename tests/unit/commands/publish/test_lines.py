@@ -24,6 +24,8 @@ def test_lines_end_as_they_do_on_any_system(size: int) -> None:
         Line(5, b"d", b""),
     ] == cut(b"a\r\n\nbc\r\rd", size)
     assert [Line(1, b"a", b"\r")] == cut(b"a\r", size)
+    assert [Line(1, b"a", b"\r\n")] == cut(b"a\r\n\x1a", size)
+    assert [Line(1, b"\x1a", b"\n"), Line(2, b"b\x1a", b"")] == cut(b"\x1a\nb\x1a", size)
 
 
 def test_an_empty_text_has_no_line() -> None:

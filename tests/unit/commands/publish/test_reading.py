@@ -91,6 +91,10 @@ def line(number: int, title: str = "x") -> bytes:
 # ---- JSON Lines ----
 
 ANY = Wanted()
+WITHIN = (
+    "WRONG_SHAPE: entityTypeId must be an integer from 1 to 2147483647; are the items in its list "
+    "items? jq -c '.items[]' FILE | crm-importer publish -"
+)
 
 
 def test_a_line_is_taken_byte_for_byte(tmp_path: Path) -> None:
@@ -113,6 +117,10 @@ def test_a_line_is_taken_byte_for_byte(tmp_path: Path) -> None:
         (b"{'a': 1}", "NOT_JSON: column 2: here a name in double quotes is missing"),
         (b'{"\xd0\xb8": no}', "NOT_JSON: column 8: this is no JSON"),
         (b'{"entityTypeId":2}', "WRONG_SHAPE: fields must be"),
+        (
+            b'{"ok":1,"items":[{"a":1}]}',
+            WITHIN,
+        ),
         (b'{"entityTypeId":2,"fields":{"a":1,"a":2}}', "NOT_JSON: column 39: the name"),
         (b'{"a":"\xff"}', "NOT_JSON: column 7: no UTF-8"),
         (b'{"a":"\x01"}', "NOT_JSON: column 7: a line break or another control character"),
@@ -130,6 +138,21 @@ def test_a_bad_line_is_refused_by_number_and_the_others_are_read(
     assert refusal.startswith(f"line 2: {reason}")
     assert " at line " not in refusal
     assert ["e1", "e2"] == found.ids
+
+
+@pytest.mark.parametrize("text", ['{"a b":[{}]}', '{"a":[{}],"b":[{}]}', '{"a":[1]}', '{"a":{}}'])
+def test_only_one_list_of_objects_may_be_what_was_meant(tmp_path: Path, text: str) -> None:
+    """A name that jq would misread is quoted for it."""
+    [refusal] = read(tmp_path, text.encode(), ANY).refused
+    assert ("jq -c '.[\"a b\"][]' FILE" in refusal) == ("a b" in text)
+    assert ("are the items" in refusal) == ("a b" in text)
+
+
+def test_a_few_nul_bytes_make_no_other_encoding(tmp_path: Path) -> None:
+    """A damaged row is refused by number; the others are read."""
+    found = read(tmp_path, b"order,title\no-1,A\no-2,B\0\n")
+    assert ["o-1"] == found.ids
+    assert "line 3: it has a NUL byte" in found.refused[0]
 
 
 def test_every_bad_line_has_its_own_number(tmp_path: Path) -> None:
