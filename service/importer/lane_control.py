@@ -13,7 +13,7 @@ from service.domain.outcomes import Fault, PauseReason
 from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
 from service.domain.passes import Passes
 from service.importer.intake_control import why_shut
-from service.importer.lane_signs import LaneSigns
+from service.importer.lane_signs import LaneSigns, queue_of
 from service.importer.listed_types import ListedTypes
 from service.importer.parking_lot import ParkingLot
 from service.telemetry.labels import OTHER
@@ -156,6 +156,9 @@ class LaneControl:
     def parked(self, claim: Claim, reason: str) -> None:
         """Note that a claim waits elsewhere now; a doubtful one can be asked for from a time."""
         self.signs.parked(claim, reason, self._clock())
+        # What comes back waits there: counted now, and measured with all else in some seconds.
+        queue = queue_of(claim, reason)
+        self.depths[queue] = self.depths.get(queue, 0) + len(claim.deliveries)
         if reason == DOUBT:
             self._passes.by(DOUBTFUL, max(claim.known.look_at, self._clock()))
         elif reason == LINK:

@@ -13,6 +13,11 @@ from service.telemetry.metrics import Metrics
 _QUEUES = {DOUBT: DOUBTFUL, LINK: LINKS}
 
 
+def queue_of(claim: Claim, reason: str) -> str:
+    """Return the inner queue in which a claim waits, by the last part of its name."""
+    return _QUEUES.get(reason, str(claim.event.entity_type_id))
+
+
 class LaneSigns:
     """Keeps the metrics of lanes and inner queues up to date."""
 
@@ -27,7 +32,7 @@ class LaneSigns:
 
     def parked(self, claim: Claim, reason: str, now: float) -> None:
         """Note that the messages of a claim wait elsewhere now."""
-        queue = _QUEUES.get(reason, str(claim.event.entity_type_id))
+        queue = queue_of(claim, reason)
         for delivery in claim.deliveries:
             received_at = delivery.received_at
             if delivery.stay is not None:

@@ -201,8 +201,8 @@ def _drawings(ring: Ring) -> list[Drawing]:
         ),
         drawing(
             "lanes",
-            "Closed lanes",
-            "lanes",
-            [Line("closed", "solid", ring.values(lambda each: each.closed_lanes))],
+            "Lanes",
+            "closed",
+            [Line("not open", "solid", ring.values(lambda each: each.closed_lanes))],
         ),
     ]

@@ -140,10 +140,20 @@ def _flowing(status: Mapping[str, Any]) -> Verdict:
             "warn",
             f"Items flow, but those of {'type' if len(shut) == 1 else 'types'} {types} wait",
             "; ".join(REASONS.get(each, each) for each in reasons),
-            "each is tried by itself, see Lanes",
+            _next_try(shut),
             "; ".join(dict.fromkeys(who_acts(each) for each in reasons)),
         )
     return _slow(status) or Verdict("good", "All is well: items flow")
+
+
+def _next_try(shut: Sequence[Mapping[str, Any]]) -> str:
+    """Return when the first of some lanes is tried, as far as it is told."""
+    waits = [each.get("next_try_seconds") for each in shut]
+    known = [each for each in waits if isinstance(each, int | float)]
+    if not known:
+        return "each is tried by itself, see Lanes"
+    which = "it is" if len(shut) == 1 else "the first of them is"
+    return f"{which} tried in {duration(min(known))}, by itself; see Lanes"
 
 
 def _slow(status: Mapping[str, Any]) -> Verdict | None:

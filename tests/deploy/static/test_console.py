@@ -2,16 +2,22 @@
 
 import re
 import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from service.commands.console import unguarded
 from service.settings.environment import load
 from tests.deploy.static.environment import MADE_UP
-from tests.deploy.static.manifests import Manifest, Rendered, portal, render
+from tests.deploy.static.manifests import ROOT, Manifest, Rendered, portal, render
 
 NAME = "crm-importer-console"
+MOST_BYTES = 10_000_000
+"""The image has the console as long as it adds less."""
 
 
 def container(rendered: Rendered, name: str = NAME) -> Manifest:
@@ -71,3 +77,32 @@ def test_no_pod_gets_in_and_it_reaches_the_importer() -> None:
         each["podSelector"]["matchLabels"] for each in rule["from"] if "podSelector" in each
     ]
     assert [{"app.kubernetes.io/name": "crm-importer"}] == allowed
+
+
+def test_the_console_adds_little_to_the_image() -> None:
+    """Its libraries that nothing else needs, compiled as the image has them, and its own files."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = set(needed(project["optional-dependencies"]["console"]))
+    added = ours - set(needed(project["dependencies"]))
+    assert {"jinja2", "starlette", "uvicorn"} <= added
+    own = [each for each in (ROOT / "service/commands/console").rglob("*") if each.is_file()]
+    files = [*own, *(each for name in added for each in files_of(name))]
+    # What is compiled is about as large as its source.
+    sizes = [each.stat().st_size * (2 if each.suffix == ".py" else 1) for each in files]
+    assert 1_000_000 < sum(sizes) < MOST_BYTES
+
+
+def needed(requirements: Iterable[str]) -> Iterator[str]:
+    """Yield what is installed for some requirements, and for what those require."""
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield requirement.name.lower()
+            yield from needed(distribution(requirement.name).requires or ())
+
+
+def files_of(name: str) -> Iterator[Path]:
+    """Yield the files of an installed library, without what was compiled here."""
+    for file in distribution(name).files or ():
+        path = Path(str(file.locate()))
+        if path.is_file() and path.suffix != ".pyc":
+            yield path

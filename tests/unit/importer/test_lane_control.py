@@ -12,6 +12,7 @@ from service.domain.claims import Claim, Claims
 from service.domain.inner_queue import MOST_STRANGERS
 from service.domain.lanes import Lanes
 from service.domain.outcomes import PauseReason
+from service.domain.parking import LINK
 from service.importer.holdings import Holdings
 from service.importer.lane_control import LaneControl
 from service.importer.listed_types import ListedTypes
@@ -106,6 +107,24 @@ async def test_where_nothing_else_speaks_for_a_type_the_portals_list_decides(
     assert made is (breaker.mode is Mode.FLOWING)
     await control.close(2, PauseReason.SCOPE, None)
     assert "2" in queues.made
+
+
+def test_what_was_just_parked_is_counted() -> None:
+    """Also what was taken out and waits again: no page says that nothing does."""
+    lot = SimpleNamespace(clock=lambda: 1.0, exists=True, queues=Queues())
+    control = LaneControl(
+        lanes=Lanes(LIMITS.pause),
+        breaker=CircuitBreaker(LIMITS.pause),
+        lot=cast("Any", lot),
+        limits=LIMITS,
+        room=cast("Any", None),
+        metrics=Metrics(),
+    )
+    delivery = FakeDelivery(item_event("a", 2))
+    deal = Claim(item_event("a", 2), [cast("Any", delivery)], 0.0, 1)
+    for reason in (LINK, LINK, "scope"):
+        control.parked(deal, reason)
+    assert {"links": 2, "2": 1} == control.depths
 
 
 @pytest.mark.parametrize(
