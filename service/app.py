@@ -234,7 +234,7 @@ def _memory(
         elif note.kind is NoteKind.TRY_LANE:
             pipeline.lane_control.try_now(note.number)
         elif note.kind is NoteKind.LANE_MADE:
-            broker.roster.ask([note.number])
+            broker.roster.made(note.number, note.at)
         elif note.kind is NoteKind.ACTIVE and note.writer != memory.writer:
             broker.waker.heard()
 

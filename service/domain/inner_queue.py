@@ -4,11 +4,21 @@ from dataclasses import dataclass, field
 
 YOUNG_SECONDS = 10.0
 """A broker that is killed right after a queue was made may lose it, with all that lies in it."""
+CLOCKS_DIFFER = 60.0
+"""So many seconds the clocks of two machines are taken to differ at most."""
 STRIKES = 2
 """A queue is left alone when asking for it has so often ended a channel or a connection."""
 
 MOST_STRANGERS = 50
 """Entity types that may have a queue although nothing speaks for them yet."""
+
+
+def is_old(noted_at: float | None, now: float) -> bool:
+    """Tell whether a queue was made so long ago that no broker loses it any more.
+
+    `noted_at`: when some process noted that it is there, None where none did; wall-clock seconds.
+    """
+    return noted_at is not None and now - noted_at > YOUNG_SECONDS + CLOCKS_DIFFER
 
 
 @dataclass(slots=True)
@@ -68,15 +78,23 @@ class InnerQueue:
         """Return when originals of what was put there may be acknowledged, at the earliest."""
         return 0.0 if self.seen_at is None else self.seen_at + YOUNG_SECONDS
 
-    def there(self, now: float) -> bool:
-        """Note that it answered and may be used; tell whether that is news."""
+    def there(self, now: float, *, old: bool = False) -> bool:
+        """Note that it answered and may be used; tell whether that is news.
+
+        `old`: it is known to be there for longer than a broker may still lose it.
+        """
         news = self.seen_at is None or bool(self.denied)
         if self.seen_at is None:
-            self.seen_at = now
+            self.seen_at = now - YOUNG_SECONDS if old else now
         self.denied, self.strikes = "", 0
         if news:
             self.interval = 0.0
         return news
+
+    def aged(self, now: float) -> None:
+        """Note that it was there long before it was first seen here."""
+        if self.seen_at is not None:
+            self.seen_at = min(self.seen_at, now - YOUNG_SECONDS)
 
     def gone(self) -> None:
         """Note that it is not there, or no more: it is made anew when somebody needs it."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.domain.inner_queue import Asking, InnerQueue
+from service.domain.inner_queue import Asking, InnerQueue, is_old
 from service.domain.parking import DOUBTFUL, LINKS
 from service.rabbit import inner_asking
 from service.rabbit.address import Address
@@ -57,6 +58,7 @@ class Roster:
         self._readable: set[str] = set()
         self._writable = False
         self._told: dict[str, None] = dict.fromkeys(KNOWN_TYPES)
+        self._noted: dict[str, float] = {}
 
     @property
     def connected(self) -> bool:
@@ -93,6 +95,16 @@ class Roster:
             if len(self._told) < MAX_QUEUES and queue not in self.known():
                 self._told[queue] = None
 
+    def made(self, entity_type_id: int, at: float) -> None:
+        """Note that the memory tells of a lane's queue, by a note of this moment (epoch)."""
+        self.ask([entity_type_id])
+        queue = str(entity_type_id)
+        if len(self._noted) < MAX_QUEUES:
+            self._noted[queue] = min(at, self._noted.get(queue, at))
+        state = self._queues.get(queue)
+        if state is not None and is_old(at, time.time()):
+            state.aged(_now())
+
     async def run(self) -> None:
         """Find, make and try queues until cancelled, however often the connection comes back."""
         attached = None
@@ -125,8 +137,8 @@ class Roster:
                     self.strike(queue, str(lost))
                 return None
             if ready is None:
-                state.gone()
-            elif state.there(_now()):
+                self._gone(queue, state)
+            elif state.there(_now(), old=is_old(self._noted.get(queue), time.time())):
                 log.info("inner queue found", extra={"queue": self.name(queue)})
             return ready
 
@@ -146,7 +158,7 @@ class Roster:
 
     def returned(self, queue: str) -> None:
         """Note that a message found no queue."""
-        self._queues[queue].gone()
+        self._gone(queue, self._queues[queue])
         log.warning("inner queue gone: it is made anew", extra={"queue": self.name(queue)})
 
     async def _attached(self) -> None:
@@ -175,7 +187,7 @@ class Roster:
         try:
             await inner_asking.read_apart(self._address, self.name(queue))
         except MissingError:
-            state.gone()
+            self._gone(queue, state)
         except (ConnectionLost, DeniedError) as why:
             state.still_broken(_now())
             log.debug("an inner queue is still broken", extra={"queue": queue, "why": str(why)})
@@ -207,6 +219,11 @@ class Roster:
             with contained(self._metrics, "note of a lane's queue"):
                 await self.note(int(queue))
         return ready
+
+    def _gone(self, queue: str, state: InnerQueue) -> None:
+        """Note that a queue is not there; one that is made in its place is young."""
+        self._noted.pop(queue, None)
+        state.gone()
 
     def _deny(self, queue: str, state: InnerQueue, why: str) -> None:
         if state.deny(why, _now()):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import struct
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -289,6 +290,11 @@ async def test_the_originals_of_a_young_queue_are_kept_for_a_while(amqp_url: str
         before = asyncio.get_running_loop().time()
         assert await one.broker.inner.usable("128")
         assert before + 9.0 < one.broker.inner.ack_after("128") < before + 60.0
+        one.broker.roster.made(128, time.time())
+        assert before + 9.0 < one.broker.inner.ack_after("128")
+        # The memory tells that it was there before this process was.
+        one.broker.roster.made(128, time.time() - 100.0)
+        assert one.broker.inner.ack_after("128") <= asyncio.get_running_loop().time()
 
 
 @pytest.mark.parametrize(

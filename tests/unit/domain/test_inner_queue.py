@@ -1,6 +1,6 @@
 """Proves when an inner queue may be used, and when it is asked again."""
 
-from service.domain.inner_queue import MOST_STRANGERS, Asking, InnerQueue, Strangers
+from service.domain.inner_queue import MOST_STRANGERS, Asking, InnerQueue, Strangers, is_old
 
 ASKING = Asking(after=60.0, probe=15.0, cap=40.0)
 
@@ -49,6 +49,19 @@ def test_originals_of_a_young_queue_wait() -> None:
     one.gone()
     one.there(200.0)
     assert one.ack_after() == 210.0
+
+
+def test_a_queue_that_was_noted_long_ago_keeps_no_originals() -> None:
+    """Not even where this process has just seen it; a note of just now tells nothing."""
+    one = queue()
+    one.there(100.0, old=is_old(1_000.0, 1_071.0))
+    assert one.ack_after() == 100.0
+    late = queue()
+    late.aged(300.0)
+    late.there(300.0)
+    late.aged(301.0)
+    assert late.ack_after() == 301.0
+    assert [False] * 3 == [is_old(at, 1_069.0) for at in (None, 1_000.0, 2_000.0)]
 
 
 def test_a_queue_that_refuses_for_long_is_left_alone_until_it_can_be_read() -> None:
