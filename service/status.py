@@ -5,7 +5,6 @@ Its member names are stable; members may be added.
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.lanes import ClosedLane, Lanes
 from service.domain.limits import Load
 from service.domain.parking import DOUBT, DOUBTFUL, LINK
-from service.domain.recent_events import RecentEvents
+from service.domain.recent_events import Ended, RecentEvents
 from service.health import Status
 from service.importer.intake_control import why_shut
 from service.importer.settlement import Settler
@@ -133,15 +132,22 @@ def _state(status: Status, mode: Mode) -> str:
 
 
 def _ended(history: RecentEvents) -> dict[str, Any]:
-    last = [asdict(each) for each in reversed(history.last)]
-    for each in last:
-        each["id"] = each.pop("event_id")
-        each["age_seconds"] = round(each["age_seconds"], 3)
-        each["at"] = _moment(each["at"])
     return {
         "outcomes": {outcome: history.outcomes[outcome] for outcome in OUTCOMES},
         "codes": dict(history.codes.most_common()),
-        "last": last,
+        "last": [_told(each) for each in reversed(history.last)],
+    }
+
+
+def _told(ended: Ended) -> dict[str, Any]:
+    # Written out: `asdict` takes ten times as long, a hundred times at each beat.
+    return {
+        "id": ended.event_id,
+        "entity_type_id": ended.entity_type_id,
+        "outcome": ended.outcome,
+        "code": ended.code,
+        "age_seconds": round(ended.age_seconds, 3),
+        "at": _moment(ended.at),
     }
 
 
