@@ -22,6 +22,7 @@ ASK_SECONDS = 3.0
 """Longest time until an answer is whole."""
 MAX_ADDRESSES = 16
 MAX_BYTES = 2_000_000
+MAX_DIGITS, MAX_NUMBER = 19, 1e18
 _OBJECTS = ("slots", "held", "bucket", "budget", "item_cost_seconds", "outcomes", "codes")
 _LISTS = ("lanes", "parked", "last")
 
@@ -107,12 +108,22 @@ async def _read(answer: httpx.Response) -> bytes:
 
 def _understood(address: str, body: bytes) -> Process:
     try:
-        told = json.loads(body)
+        # What is no number of ours is told by none.
+        told = json.loads(
+            body, parse_float=_number, parse_int=_number, parse_constant=lambda _: None
+        )
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or "state" not in told:
         return Process(address, problem="what answers there is no importer")
     return Process(address, _in_shape(told))
+
+
+def _number(text: str) -> float | None:
+    """Return a number as long as it can be reckoned with."""
+    is_whole = text.removeprefix("-").isdecimal()
+    number = int(text) if is_whole and len(text) <= MAX_DIGITS else float(text)
+    return number if abs(number) < MAX_NUMBER else None
 
 
 def _in_shape(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def figure(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
+def seen(event_id: object) -> str:
+    """Return an id so that it can be seen, whatever a status gives for one."""
+    return named(str(event_id))
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
@@ -78,7 +83,7 @@ def _environment() -> Environment:
         "duration": wording.duration,
         "since": wording.since,
         "letters": wording.letters,
-        "named": named,
+        "named": seen,
         "letter_address": filters.letter_address,
     }
     environment.globals |= {

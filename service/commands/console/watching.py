@@ -45,10 +45,16 @@ class Watch:
         """Look at nothing before `run`."""
         self._settings = settings
         self.ring = Ring()
-        self.seen = Seen()
+        self._at = 0.0
+        self._found: list[Process] = []
         self._queues: dict[str, Depth | None] = {}
-        self._broker_problem = "the broker was not asked yet"
-        self._first = asyncio.Event()
+        self._broker_problem = "the broker has not answered yet"
+        self._first = asyncio.Event(), asyncio.Event()
+
+    @property
+    def seen(self) -> Seen:
+        """What importer and broker said last."""
+        return Seen(self._at, self._found, dict(self._queues), self._broker_problem)
 
     @property
     def names(self) -> dict[str, str]:
@@ -62,10 +68,11 @@ class Watch:
         }
 
     async def first(self) -> None:
-        """Wait until something was seen, for a short time."""
+        """Wait until importer and broker were asked once, for a short time."""
         try:
             async with asyncio.timeout(EVERY_SECONDS):
-                await self._first.wait()
+                for each in self._first:
+                    await each.wait()
         except TimeoutError:
             pass
 
@@ -84,15 +91,15 @@ class Watch:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def _look(self) -> None:
-        found = await processes(self._settings.status_url)
-        now, best = time.time(), shown(found)
-        self.seen = Seen(now, found, dict(self._queues), self._broker_problem)
+        self._found = await processes(self._settings.status_url)
+        self._at = now = time.time()
+        best = shown(self._found)
         ready = {
             what: depth.ready if (depth := self._queues.get(name)) else None
             for what, name in self.names.items()
         }
         self.ring.add(sample(now, best.status if best else None, ready))
-        self._first.set()
+        self._first[0].set()
 
     async def _follow_broker(self) -> None:
         while True:
@@ -105,6 +112,7 @@ class Watch:
             except Exception:
                 log.exception("unexpected error: looking at the broker")
                 self._queues, self._broker_problem = {}, "an unexpected error, see the log"
+            self._first[1].set()
             await asyncio.sleep(EVERY_SECONDS)
 
     async def _ask(self, session: Session) -> None:
@@ -112,4 +120,5 @@ class Watch:
             async with asyncio.timeout(ANSWER_SECONDS):
                 self._queues = await depths(session, self.names.values())
             self._broker_problem = ""
+            self._first[1].set()
             await asyncio.sleep(EVERY_SECONDS)
