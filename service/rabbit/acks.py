@@ -76,7 +76,7 @@ class AckBatcher:
             await unless_lost(self._channel, self._send(nack, [tag]))
         except ConnectionLost:
             self._stale.inc()
-        self._open.pop(tag, None)
+            self._open.pop(tag, None)
 
     async def _send_acked(self) -> None:
         acked, self._acked = self._acked, set()
@@ -85,13 +85,17 @@ class AckBatcher:
             if tag not in acked or self._singly:
                 break
             run.append(tag)
-        if run:
-            several = len(run) > 1
-            await self._send(self._channel.basic_ack(run[-1], multiple=several, wait=False), run)
-        for tag in sorted(acked.difference(run)):
-            await self._send(self._channel.basic_ack(tag, wait=False), [tag])
-        for tag in acked:
-            self._open.pop(tag, None)
+        try:
+            if run:
+                several = len(run) > 1
+                await self._send(
+                    self._channel.basic_ack(run[-1], multiple=several, wait=False), run
+                )
+            for tag in sorted(acked.difference(run)):
+                await self._send(self._channel.basic_ack(tag, wait=False), [tag])
+        finally:
+            # What was broken off goes with the next flush: nobody else would ever answer it.
+            self._acked |= acked & self._open.keys()
 
     async def _send(self, answer: Coroutine[Any, Any, None], tags: list[int]) -> None:
         try:
@@ -99,3 +103,5 @@ class AckBatcher:
                 await answer
         except ConnectionLost:
             self._stale.inc(len(tags))
+        for tag in tags:
+            self._open.pop(tag, None)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import cast
 
+import pytest
 from aiormq import Channel
 
 from service.rabbit.acks import AckBatcher
@@ -138,3 +139,25 @@ async def test_a_message_that_is_added_late_is_not_taken_along_by_a_run() -> Non
     acks.ack(6)
     await acks.flush()
     assert [(6, True)] == line.sent[4:]
+
+
+async def test_what_a_bug_keeps_from_being_sent_goes_with_the_next_flush() -> None:
+    """Nobody else would answer it: the broker would wait for it for as long as the line lasts."""
+
+    class Struck(Line):
+        bugs = 1
+
+        async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool) -> None:
+            if tag == 5 and self.bugs:
+                self.bugs -= 1
+                raise KeyError("a bug")
+            await super().basic_ack(tag, multiple=multiple, wait=wait)
+
+    line = Struck()
+    acks = acks_of(line, 7)
+    for tag in (1, 2, 5, 7):
+        acks.ack(tag)
+    with pytest.raises(KeyError):
+        await acks.flush()
+    await acks.flush()
+    assert [(2, True), (5, False), (7, False)] == line.sent
