@@ -54,7 +54,7 @@ def test_a_fresh_environment_is_fit(amqp_url: str, portal: PortalProcess) -> Non
 async def test_a_running_environment_is_fit_and_left_alone(broker: Broker, vhost: str) -> None:
     """Everything `run` declared passes, the service works on, few calls are made."""
     async with Environment(broker, vhost) as environment:
-        await environment.start_service()
+        service = await environment.start_service()
         before = environment.portal.summary()["calls"]
         code, output, errors = await asyncio.to_thread(
             checked,
@@ -62,6 +62,7 @@ async def test_a_running_environment_is_fit_and_left_alone(broker: Broker, vhost
             RABBIT__URL=broker.url(vhost),
             RABBIT__MANAGEMENT_URL=broker.management_url,
             BITRIX__WEBHOOK_URL=environment.portal.webhook_url,
+            CONSOLE__STATUS_URL=f"{service.url}status",
         )
         assert (0, "") == (code, errors)
         bad = [row for row in rows(output).values() if row["status"] in {"fail", "unknown"}]
@@ -70,6 +71,7 @@ async def test_a_running_environment_is_fit_and_left_alone(broker: Broker, vhost
         found = rows(output)
         assert "on; 1 consumer now" == found["queue.single_active_consumer", intake]["found"]
         assert "1000 deliveries" == found["queue.delivery_limit", intake]["found"]
+        assert "none is closed" in found["importer.lanes", "lanes"]["found"]
         after = environment.portal.summary()["calls"]
         made = {name: count - before.get(name, 0) for name, count in after.items()}
         assert {"profile", "scope", "crm.item.fields"} == {name for name in made if made[name]}

@@ -15,6 +15,7 @@ from service.commands.check.arithmetic import (
 )
 from service.commands.check.broker import broker_rows
 from service.commands.check.certificates import certificate_rows, seen
+from service.commands.check.lanes import lane_rows
 from service.commands.check.portal import portal_rows
 from service.commands.check.report import write
 from service.commands.check.rows import Row, fail, failed
@@ -37,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
 async def _rows(settings: Settings) -> list[Row]:
     metrics = Metrics()
     types = {*map(int, KNOWN_TYPES), *settings.bitrix.external_id_fields}
-    broker, portal = await asyncio.gather(
+    broker, portal, lanes = await asyncio.gather(
         _in_time(
             "broker",
             broker_rows(
@@ -45,6 +46,7 @@ async def _rows(settings: Settings) -> list[Row]:
             ),
         ),
         _in_time("portal", _portal(settings, metrics)),
+        lane_rows(settings.status_url),
     )
     return [
         *settings_rows(settings, memory_limit()),
@@ -52,6 +54,7 @@ async def _rows(settings: Settings) -> list[Row]:
         *ignored_rows(injected()),
         *certificate_rows(seen(metrics), time.time()),
         *broker,
+        *lanes,
         *portal,
     ]
 

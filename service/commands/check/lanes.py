@@ -1,0 +1,40 @@
+"""Says which lanes are closed now, where an importer runs that can be asked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.commands.check.rows import Row, ok, unknown, warn
+from service.commands.status_reading import processes, shown
+
+MAX_ROWS = 50
+_CHECK, _SUBJECT = "importer.lanes", "lanes"
+
+
+async def lane_rows(url: str) -> list[Row]:
+    """Ask the importer's /status; no row where nobody answers there: it may not run yet."""
+    process = shown(await processes(url))
+    return [] if process is None else judged(process.status or {}, process.address)
+
+
+def judged(status: Mapping[str, Any], address: str) -> list[Row]:
+    """Return a row for each lane that is not open, or one that says that none is closed."""
+    told = status.get("lanes")
+    if status.get("active") is False or not isinstance(told, list):
+        found = f"the importer at {address} stands by, or tells nothing of lanes"
+        return [unknown(_CHECK, _SUBJECT, found, "set IMPORTER_CONSOLE__STATUS_URL")]
+    closed = [each for each in told if isinstance(each, dict) and "entity_type" in each]
+    if not closed:
+        return [ok(_CHECK, _SUBJECT, f"none is closed, says the importer at {address}")]
+    return [_closed(each) for each in closed[:MAX_ROWS]]
+
+
+def _closed(lane: Mapping[str, Any]) -> Row:
+    number, reason = str(lane["entity_type"])[:20], str(lane.get("reason"))[:40]
+    since, parked = str(lane.get("since"))[:40], str(lane.get("parked"))[:20]
+    return warn(
+        _CHECK,
+        f"lane {number}",
+        f"closed for {reason} since {since}; {parked} events wait",
+        "see the runbook ImporterLaneClosed, by the reason; once mended it opens by itself",
+        f"crm-importer lanes retry --type {number}",
+    )

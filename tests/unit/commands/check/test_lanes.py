@@ -1,0 +1,42 @@
+"""Proves that a check says which lanes are closed now, as far as an importer tells."""
+
+from service.commands.check.lanes import judged
+from service.commands.check.rows import Status
+
+CLOSED = {
+    "entity_type": 128,
+    "state": "closed",
+    "reason": "scope",
+    "since": "2026-11-29T10:00:00Z",
+    "next_try_seconds": 4.0,
+    "parked": 17,
+}
+
+
+def test_each_closed_lane_has_a_row_that_says_why_since_when_and_how_much_waits() -> None:
+    """With the command that has it tried at once."""
+    other = {**CLOSED, "entity_type": 1032, "state": "trial", "reason": "plan", "parked": 0}
+    first, second = judged({"active": True, "lanes": [CLOSED, other]}, "10.0.0.1")
+    assert (Status.WARN, "lane 128") == (first.status, first.subject)
+    assert "closed for scope since 2026-11-29T10:00:00Z; 17 events wait" == first.found
+    assert "crm-importer lanes retry --type 128" == first.command
+    assert ("lane 1032", True) == (second.subject, "plan" in second.found)
+
+
+def test_that_none_is_closed_is_said_too() -> None:
+    """By the active process, or by one that may be it."""
+    for active in (True, None):
+        [row] = judged({"active": active, "lanes": []}, "10.0.0.1")
+        assert (Status.OK, "none is closed, says the importer at 10.0.0.1") == (
+            row.status,
+            row.found,
+        )
+
+
+def test_a_stand_by_and_an_older_version_cannot_tell() -> None:
+    """Nor does whatever else answers at that address."""
+    for told in ({"active": False, "lanes": []}, {"active": True}, {"lanes": "x"}, {}):
+        [row] = judged(told, "10.0.0.1")
+        assert Status.UNKNOWN is row.status
+    [row] = judged({"lanes": [None, {"x": 1}]}, "10.0.0.1")
+    assert Status.OK is row.status
