@@ -16,6 +16,7 @@ from service.domain.parking import DOUBT, DOUBTFUL, LINK
 from service.domain.recent_events import Ended, RecentEvents
 from service.health import Status
 from service.importer.intake_control import why_shut
+from service.importer.lane_signs import LaneSigns
 from service.importer.settlement import Settler
 
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
@@ -25,6 +26,7 @@ class Waiting(Protocol):
     """What waits in inner queues, as far as known."""
 
     depths: dict[str, int]
+    signs: LaneSigns
 
 
 class Work(Protocol):
@@ -89,7 +91,12 @@ def overview(
         "intake": status.intake,
         "lanes": [_lane(each, work.lane_control.depths, now) for each in work.lanes.not_open()],
         "parked": [
-            {"queue": consumer.inner_name(queue), **_waiting(queue), "messages": depth}
+            {
+                "queue": consumer.inner_name(queue),
+                **_waiting(queue),
+                "messages": depth,
+                "oldest_id": work.lane_control.signs.oldest.event_id(queue) if depth else None,
+            }
             for queue, depth in sorted(work.lane_control.depths.items())
         ],
         "slots": {"limit": slots, "in_use": work.load.in_flight},

@@ -1,23 +1,39 @@
-"""Knows how long the longest waiting event of each inner queue waits, as far as one may know."""
+"""Knows which event of each inner queue waits longest, as far as one may know."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 NEVER = float("inf")
 
 
+class _Event(NamedTuple):
+    """An event that waits since a time; the oldest of several is the least."""
+
+    received_at: float = NEVER
+    event_id: str = ""
+
+
+_NOBODY = _Event()
+
+
 @dataclass(slots=True)
 class _Queue:
-    """Times of one queue, in seconds of the loop.
+    """What is known of one queue; times in seconds of the loop.
 
     `earlier`: the oldest event put there before the present pass over the queue began; `since`:
     the oldest one put there afterwards; `put_at`: when the last one was put there; `filled_at`:
     since when something lies there.
     """
 
-    earlier: float = NEVER
-    since: float = NEVER
+    earlier: _Event = _NOBODY
+    since: _Event = _NOBODY
     put_at: float = -NEVER
     filled_at: float | None = None
+
+    @property
+    def oldest(self) -> _Event:
+        """The event that waits longest."""
+        return min(self.earlier, self.since)
 
 
 class OldestWaiting:
@@ -32,15 +48,15 @@ class OldestWaiting:
         """Know of nothing that waits."""
         self._queues: dict[str, _Queue] = {}
 
-    def put(self, queue: str, received_at: float, now: float) -> None:
+    def put(self, queue: str, event_id: str, received_at: float, now: float) -> None:
         """Note an event that waits in a queue since it was received."""
         found = self._queues.setdefault(queue, _Queue())
-        found.since, found.put_at = min(found.since, received_at), now
+        found.since, found.put_at = min(found.since, _Event(received_at, event_id)), now
 
     def pass_began(self, queue: str) -> None:
         """Note that all that lies in a queue is looked at from now on."""
         found = self._queues.setdefault(queue, _Queue())
-        found.earlier, found.since = found.since, NEVER
+        found.earlier, found.since = found.since, _NOBODY
 
     def measured(self, queue: str, depth: int, asked_at: float) -> None:
         """Note how much lay in a queue at a time."""
@@ -53,7 +69,11 @@ class OldestWaiting:
     def seconds(self, queue: str, now: float) -> float:
         """Return how long the oldest waits; what others put there, since we know of it."""
         found = self._queues.get(queue, _Queue())
-        oldest = min(found.earlier, found.since)
+        oldest = found.oldest.received_at
         if oldest == NEVER:
             oldest = now if found.filled_at is None else found.filled_at
         return max(0.0, now - oldest)
+
+    def event_id(self, queue: str) -> str | None:
+        """Return the id of the oldest; None where nothing waits, or others put it there."""
+        return self._queues.get(queue, _Queue()).oldest.event_id or None

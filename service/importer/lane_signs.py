@@ -37,7 +37,7 @@ class LaneSigns:
             received_at = delivery.received_at
             if delivery.stay is not None:
                 received_at = now - max(0.0, steady.time() - delivery.stay.received_at)
-            self.oldest.put(queue, received_at, now)
+            self.oldest.put(queue, claim.event.event_id, received_at, now)
 
     def show_lanes(self, closed: Iterable[ClosedLane], now: float) -> None:
         """Show the lanes that are not open, and count the time."""

@@ -108,7 +108,13 @@ async def test_the_importer_tells_of_its_lanes(broker: Broker, vhost: str) -> No
         "parked": [
             {"queue": lane(128), "entity_type": 128, "reason": "lane", "messages": 17},
             {"queue": lane(2), "entity_type": 2, "reason": "lane", "messages": 0},
-            {"queue": DOUBTFUL, "entity_type": None, "reason": "doubt", "messages": 4},
+            {
+                "queue": DOUBTFUL,
+                "entity_type": None,
+                "reason": "doubt",
+                "messages": 4,
+                "oldest_id": "order 7",
+            },
         ],
     }
     async with _serving(status) as url:
@@ -126,6 +132,7 @@ async def test_the_importer_tells_of_its_lanes(broker: Broker, vhost: str) -> No
     )
     assert "in 12 s" in for_people.out
     assert f"in doubt, to be looked up: 4 events in {DOUBTFUL}" in for_people.out
+    assert "the oldest in doubtful: crm-importer find 'order 7'" in for_people.out
     assert "crm-importer lanes retry --type=128" in for_people.out
 
 

@@ -14,6 +14,7 @@ from service.domain.limits import Load
 from service.domain.outcomes import CallKind, Fault, PauseReason
 from service.domain.recent_events import Ended
 from service.health import Status
+from service.importer.lane_signs import LaneSigns
 from service.importer.results import Confirmed
 from service.importer.settlement import Settler
 from service.status import next_try, overview, told_why
@@ -46,6 +47,7 @@ class Depths:
     """What waits in inner queues."""
 
     depths: dict[str, int] = field(default_factory=dict)
+    signs: LaneSigns = field(default_factory=lambda: LaneSigns(Metrics(), NOW))
 
 
 @dataclass
@@ -179,13 +181,15 @@ def test_closed_lanes_and_what_waits_are_shown() -> None:
     work = Idle()
     work.lanes.close(128, PauseReason.SCOPE, NOW - 5.0)
     work.lane_control.depths |= {"128": 7, "doubtful": 2, "links": 0}
+    for queue in ("128", "links"):
+        work.lane_control.signs.oldest.put(queue, "e1", NOW - 9.0, NOW - 5.0)
     document = shown(UP, work)
     (lane,) = document["lanes"]
     assert (128, "closed", "scope", 10.0, 7) == tuple(
         lane[name] for name in ("entity_type", "state", "reason", "next_try_seconds", "parked")
     )
     assert [
-        ("crm.items.parked.128", 128, "lane", 7),
-        ("crm.items.parked.doubtful", None, "doubt", 2),
-        ("crm.items.parked.links", None, "link", 0),
+        ("crm.items.parked.128", 128, "lane", 7, "e1"),
+        ("crm.items.parked.doubtful", None, "doubt", 2, None),
+        ("crm.items.parked.links", None, "link", 0, None),
     ] == [tuple(each.values()) for each in document["parked"]]

@@ -10,6 +10,7 @@ from service.commands.inner_queues import inner_queues, memory_of, types_known
 from service.commands.runtime import CommandRuntime
 from service.domain.events import ExternalId, Identity, ItemEvent, Malformed
 from service.domain.last_words import event_digest
+from service.domain.links import references
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.holding import depth, hold
 from service.rabbit.letters import Letter, text
@@ -98,15 +99,18 @@ class _Look:
         if not self._is_it(parked) or len(self.found.waiting) >= MAX_FOUND:
             return
         self._note_id(parked.event)
-        told = parked.waiting
+        told, event = parked.waiting, parked.event
+        links = tuple(references(event.links)) if isinstance(event, ItemEvent) else ()
         self.found.waiting.append(
             Waits(
-                queue.name,
-                parked.event.entity_type_id,
-                told.reason,
-                told.parked_at,
-                told.waited,
-                told.perhaps_sent,
+                queue=queue.name,
+                entity_type_id=event.entity_type_id,
+                reason=told.reason,
+                received_at=told.received_at,
+                parked_at=told.parked_at,
+                waited=told.waited,
+                perhaps_sent=told.perhaps_sent,
+                links=links,
             )
         )
 

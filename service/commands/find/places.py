@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from service.domain.events import ExternalId
+from service.domain.events import ExternalId, Reference
 from service.domain.last_words import LastWord, Word
+from service.domain.parking import LINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,20 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """A message of the event in an inner queue."""
+    """A message of the event in an inner queue.
+
+    `received_at`: since when the event waits, however often it was parked; `links`: the events
+    that it refers to.
+    """
 
     queue: str
     entity_type_id: int | None
     reason: str
+    received_at: datetime
     parked_at: datetime
     waited: float
     perhaps_sent: datetime | None
+    links: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,12 @@ class Found:
     refused: dict[int, str] = field(default_factory=dict)
     problem: str = ""
     hidden: list[Hidden] = field(default_factory=list)
+
+    @property
+    def referred_to(self) -> list[Reference]:
+        """What the event waits for, where it waits for items of other events."""
+        links = (each.links for each in self.waiting if each.reason == LINK)
+        return list(dict.fromkeys(reference for every in links for reference in every))
 
     @property
     def is_found(self) -> bool:

@@ -7,9 +7,11 @@ from typing import Any
 from service.commands import terminal
 from service.commands.find.places import DeadLetter, Found, Hidden, Item, Waits
 from service.commands.moments import age, written
-from service.domain.events import ExternalId
+from service.domain.events import ExternalId, Reference
 from service.domain.last_words import LastWord, Word
 
+MAX_REFERRED = 5
+"""So many of the events that it refers to are named."""
 _WORDS = {
     Word.IN_CALL: "in a call, and no answer was noted",
     Word.UNKNOWN: "a call carried it, and nobody knows what became of it",
@@ -27,10 +29,9 @@ def show(found: Found) -> None:
         terminal.table(["where", "type", "what", "since"], rows)
     if not found.is_found:
         terminal.show(f"event {wanted} was not found")
-    for line in asked(found):
+    not_seen = (f"not seen: {told(each)}" for each in found.hidden)
+    for line in (*asked(found), *not_seen, *_referred(found.referred_to)):
         terminal.show(line)
-    for each in found.hidden:
-        terminal.show(f"not seen: {told(each)}")
     if found.letters:
         hint = terminal.command("dlq show ID", ID=found.event_id)
         terminal.show(f"more of the dead letter: {hint}")
@@ -40,6 +41,16 @@ def show(found: Found) -> None:
             terminal.show(
                 "a smart process is asked for only when it is known: name it with --type"
             )
+
+
+def _referred(references: Sequence[Reference]) -> Iterator[str]:
+    """Yield what the event waits for, each with the command that tells where that is."""
+    for each in references[:MAX_REFERRED]:
+        kind = str(each.entity_type_id)
+        hint = terminal.command("find ID --type=N", ID=each.event_id, N=kind)
+        yield f"it refers to {terminal.clean(str(each))}: {hint}"
+    if (more := len(references) - MAX_REFERRED) > 0:
+        yield f"it refers to {more} more"
 
 
 def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
@@ -55,7 +66,7 @@ def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
         what = f"waits for {waits_for(waits)}"
         if waits.perhaps_sent:
             what += "; a call may have carried it"
-        yield terminal.Toned("parked", "warn"), _type(waits), what, age(waits.parked_at)
+        yield terminal.Toned("parked", "warn"), _type(waits), what, age(waits.received_at)
     for word in found.words:
         tone = "good" if found.tells(word) else "dim"
         when = age(datetime.fromtimestamp(word.at, UTC))
@@ -173,9 +184,13 @@ def _waits(waits: Waits) -> dict[str, Any]:
         "queue": waits.queue,
         "entityTypeId": waits.entity_type_id,
         "reason": waits.reason,
+        "receivedAt": written(waits.received_at),
         "parkedAt": written(waits.parked_at),
         "waitedSeconds": waits.waited,
         "perhapsSent": waits.perhaps_sent is not None,
+        "refersTo": [
+            {"entityTypeId": each.entity_type_id, "eventId": each.event_id} for each in waits.links
+        ],
     }
 
 

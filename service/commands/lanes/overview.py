@@ -35,12 +35,13 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How many events wait in one inner queue, and why."""
+    """How many events wait in one inner queue, and why; `oldest_id`: None where nobody tells."""
 
     queue: str
     entity_type_id: int | None
     reason: str
     messages: int | None
+    oldest_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +96,7 @@ def _waits(told: Mapping[str, Any]) -> Waits:
         entity_type_id=_count(told.get("entity_type")),
         reason=str(told.get("reason", "")),
         messages=_count(told.get("messages")),
+        oldest_id=str(told.get("oldest_id") or "") or None,
     )
 
 
@@ -117,7 +119,8 @@ async def told_by_broker(work: CommandRuntime) -> Overview:
         if number is not None:
             overview.lanes.append(_by_its_queue(number, queue, first))
         reason = first.reason if first else _REASONS.get(queue.part, "")
-        overview.parked.append(Waits(queue.name, number, reason, queue.messages))
+        oldest = (first.event_id or None) if first else None
+        overview.parked.append(Waits(queue.name, number, reason, queue.messages, oldest))
     return overview
 
 

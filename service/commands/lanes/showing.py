@@ -76,6 +76,8 @@ def _show(overview: Overview) -> None:
         terminal.show("no lane is closed, and no event waits in a queue of a lane")
     for line in _beside(overview.parked):
         terminal.show(line)
+    for line in _oldest(overview.parked):
+        terminal.show(line)
     for note in overview.notes:
         terminal.say(f"note: {note}")
     for lane in overview.lanes:
@@ -90,6 +92,15 @@ def _beside(parked: list[Waits]) -> Iterator[str]:
         if each.entity_type_id is None and each.messages != 0:
             count = "unknown" if each.messages is None else terminal.many(each.messages, "event")
             yield f"{_WAITS.get(each.reason, each.reason)}: {count} in {each.queue}"
+
+
+def _oldest(parked: list[Waits]) -> Iterator[str]:
+    """Yield what tells of the event that waits longest in each queue: so one has an id to ask."""
+    for each in parked:
+        if each.messages and each.oldest_id:
+            place = each.queue.rpartition(".")[2]
+            hint = terminal.command("find ID", ID=each.oldest_id)
+            yield f"the oldest in {place}: {hint}"
 
 
 def _next_try(lane: Lane) -> str:
@@ -128,6 +139,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
                 "entityTypeId": each.entity_type_id,
                 "reason": each.reason or None,
                 "messages": each.messages,
+                "oldestId": each.oldest_id,
             }
             for each in overview.parked
         ],

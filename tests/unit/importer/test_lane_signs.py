@@ -60,8 +60,8 @@ def test_lanes_without_a_label_of_their_own_are_counted_together() -> None:
 def test_doubt_and_links_are_of_all_types() -> None:
     """They wait in one queue each; the older one counts."""
     shown = Shown()
-    shown.signs.oldest.put("links", 10.0, 11.0)
-    shown.signs.oldest.put("doubtful", 40.0, 41.0)
+    shown.signs.oldest.put("links", "e", 10.0, 11.0)
+    shown.signs.oldest.put("doubtful", "e", 40.0, 41.0)
     reasons = {"links": "link", "doubtful": "doubt"}
     shown.signs.show_waiting({"links": 3, "doubtful": 4}, reasons, 50.0)
     assert 3 == shown.value("parked_messages", entity_type="all", reason="link")
@@ -72,7 +72,7 @@ def test_doubt_and_links_are_of_all_types() -> None:
 def test_a_queue_that_is_gone_holds_nothing() -> None:
     """Somebody deleted it, or its events wait for another reason now."""
     shown = Shown()
-    shown.signs.oldest.put("128", 10.0, 11.0)
+    shown.signs.oldest.put("128", "e", 10.0, 11.0)
     shown.signs.show_waiting({"128": 3}, {"128": "scope"}, 50.0)
     shown.signs.show_waiting({"128": 3}, {"128": "plan"}, 51.0)
     assert 0 == shown.value("parked_messages", entity_type="128", reason="scope")

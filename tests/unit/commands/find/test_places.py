@@ -1,13 +1,14 @@
 """Proves when an event counts as found, and how what is known of it is shown."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from service.commands.find.places import DeadLetter, Found, Hidden, Item, Waits
 from service.commands.find.showing import as_json, show
-from service.domain.events import ExternalId
+from service.domain.events import ExternalId, Reference
 from service.domain.last_words import LastWord, Word
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,7 +48,7 @@ def test_everything_is_shown_and_told_to_programs(capsys: pytest.CaptureFixture[
         None,
         items=[Item(2, 4711, ID)],
         letters=[DeadLetter(None, "malformed", "NOT_JSON", "no JSON", AT, 1)],
-        waiting=[Waits("q.2", 2, "scope", AT, 3.5, AT)],
+        waiting=[Waits("q.2", 2, "scope", AT, AT, 3.5, AT)],
         words=[word(Word.IMPORTED), word(Word.UNKNOWN)],
         asked=[2, 3],
         unaskable=[7],
@@ -80,6 +81,24 @@ def test_everything_is_shown_and_told_to_programs(capsys: pytest.CaptureFixture[
         document["parked"][0]["parkedAt"],
         document["parked"][0]["perhapsSent"],
     )
+
+
+def test_what_a_waiting_event_refers_to_is_named_with_the_way_to_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It waits since it was received, however often it was looked at; a few names are enough."""
+    links = tuple(Reference(3, f"customer {number}") for number in range(7))
+    before = AT - timedelta(days=2)
+    waits = Waits("q.links", 2, "link", before, AT, 3.5, None, links)
+    show(Found("e", None, waiting=[waits, waits]))
+    out = capsys.readouterr().out
+    assert "it refers to 3/customer 0: crm-importer find 'customer 0' --type=3" in out
+    assert ("customer 4:" in out, "customer 5:" in out) == (True, False)
+    assert "it refers to 2 more" in out
+    [told, _] = as_json(Found("e", None, waiting=[waits, waits]))["parked"]
+    assert ("2026-02-27T12:00:00Z", 7) == (told["receivedAt"], len(told["refersTo"]))
+    show(Found("e", None, waiting=[replace(waits, reason="scope")]))
+    assert "refers to" not in capsys.readouterr().out
 
 
 def test_an_item_that_the_portal_shows_no_more_is_told_apart(
