@@ -26,6 +26,9 @@ class Listing(Protocol):
     async def types(self) -> frozenset[int]:
         """Return the entity types that it lists; raises CallFailed."""
 
+    def pace(self) -> tuple[float, str]:
+        """Tell how many seconds a call would wait for the portal's limits, and for which."""
+
 
 class ListedTypes:
     """Asks for the list where it decides something, and keeps it.
@@ -40,7 +43,8 @@ class ListedTypes:
         self._notes = notes
         self._pause = pause
         self._types: frozenset[int] = frozenset()
-        self._asked_at = self._refused_until = self._look_at = float("-inf")
+        self._asked_at = self._refused_until = float("-inf")
+        self._look_at: float | None = None
         self._interval = 0.0
         self._looked = False
         self._strangers = Strangers()
@@ -71,11 +75,17 @@ class ListedTypes:
     def again(self) -> None:
         """Note that there may be queues which nobody told us of."""
         if self._notes.clock() - self._asked_at > self._pause.probe:
-            self._looked, self._look_at = False, float("-inf")
+            self._looked, self._look_at = False, None
 
     async def look(self, queues: InnerQueues) -> None:
-        """Have the queues of listed types asked for where the memory does not tell which exist."""
-        if self._looked or self._notes.clock() < self._look_at:
+        """Have the queues of listed types asked for where the memory does not tell which exist.
+
+        Not at once: whatever came first has the portal for itself, and nobody else is held up.
+        """
+        now = self._notes.clock()
+        if self._look_at is None:
+            self._look_at = now + self._pause.probe
+        if self._looked or now < self._look_at or self._portal.pace()[0] > 0:
             return
         memory = self._notes.memory
         if await memory.catch_up() and memory.tells_queues:

@@ -29,7 +29,7 @@ async def test_a_broker_that_blocks_publishers_is_told_and_shown_until_it_is_ove
         service = await there.start_service(**long)
         assert 0 == service.metrics()[BLOCKED]
         await there.publish(deals(*ids))
-        await wait_until(lambda: bool(there.portal.ledger()["calls"]), what="the call")
+        await wait_until(lambda: bool(there.import_calls()), what="the call")
         node.memory_alarm(on=True)
         await wait_until(lambda: service.metrics()[BLOCKED] == 1, what="being blocked")
         await wait_until(lambda: readiness(service)[1]["broker_blocked"] is True, what="its word")

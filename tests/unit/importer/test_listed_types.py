@@ -18,7 +18,7 @@ class Scene:
     """A portal with a list, a memory that tells or not, and a clock that is set by hand."""
 
     def __init__(self, *, told: bool = False) -> None:
-        self.now, self.calls = 0.0, 0
+        self.now, self.calls, self.wait = 0.0, 0, 0.0
         self.answer: Fault | set[int] = {128}
         self.asked: list[set[int]] = []
         self.memory = SimpleNamespace(catch_up=self._catch_up, tells_queues=told)
@@ -32,6 +32,10 @@ class Scene:
         if isinstance(self.answer, Fault):
             raise CallFailed(self.answer)
         return frozenset(self.answer)
+
+    def pace(self) -> tuple[float, str]:
+        """Tell how long a call would wait."""
+        return self.wait, "bucket"
 
     async def _catch_up(self) -> bool:
         return True
@@ -47,19 +51,25 @@ async def test_where_the_memory_tells_which_queues_exist_nobody_asks_the_portal(
     """It costs no call."""
     scene = Scene(told=True)
     assert [] == await scene.look(0.0)
+    assert [] == await scene.look(15.0)
     assert 0 == scene.calls
 
 
 async def test_without_a_memory_the_queues_of_listed_types_are_asked_for_once() -> None:
-    """And once more when another process may have made some meanwhile."""
+    """After an interval, when the portal is free; and once more when others may have made some."""
     scene = Scene()
-    assert [{128}] == await scene.look(0.0)
-    assert [] == await scene.look(1.0)
+    assert [] == await scene.look(0.0)
+    assert [] == await scene.look(14.0)
+    scene.wait = 3.0
+    assert [] == await scene.look(15.0)
+    scene.wait = 0.0
+    assert [{128}] == await scene.look(16.0)
+    assert [] == await scene.look(40.0)
     scene.listed.again()
-    assert [] == await scene.look(2.0)
-    scene.now = 30.0
+    assert [] == await scene.look(41.0)
+    assert [{128}] == await scene.look(56.0)
     scene.listed.again()
-    assert [{128}] == await scene.look(30.0)
+    assert [] == await scene.look(100.0)
 
 
 async def test_a_portal_that_is_down_is_asked_again_at_growing_intervals() -> None:
@@ -71,7 +81,7 @@ async def test_a_portal_that_is_down_is_asked_again_at_growing_intervals() -> No
         before = scene.calls
         assert [] == await scene.look(float(at))
         tried += [at] * (scene.calls - before)
-    assert [0, 15, 45] == tried
+    assert [15, 30, 60] == tried
     scene.answer = {1044}
     assert [{1044}] == await scene.look(1_000.0)
 
@@ -81,6 +91,7 @@ async def test_a_portal_that_refuses_its_list_is_left_alone() -> None:
     scene = Scene()
     scene.answer = DENIED
     assert [] == await scene.look(0.0)
+    assert [] == await scene.look(15.0)
     assert [] == await scene.look(1_000.0)
     assert 1 == scene.calls
 
