@@ -16,6 +16,7 @@ from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.connection import ConnectionLost, broker_errors
 from service.rabbit.inner_queues import InnerQueues
 from service.rabbit.session import CannotConnect, connect
+from service.rabbit.taking import MAX_STRANGERS
 from service.rabbit.topology import RPC_SECONDS
 from service.rabbit.waiting import sent_back
 from service.telemetry.metrics import Metrics
@@ -23,8 +24,6 @@ from service.telemetry.supervision import contained
 
 LOOK_SECONDS = 1.0
 WAKE_SECONDS = 30.0
-LOOK_PAST = 20
-"""Messages of other portals that are looked past in each queue."""
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ class Waker:
     async def _send(self, channel: Channel, confirmer: Confirmer, queues: Sequence[str]) -> bool:
         """Send one event; whatever else was taken goes back when the connection ends."""
         for queue in queues:
-            for _ in range(LOOK_PAST):
+            for _ in range(MAX_STRANGERS):
                 message = await _got(channel, self._inner.roster.name(queue))
                 if message is None:
                     break

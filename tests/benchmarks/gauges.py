@@ -24,3 +24,10 @@ def cpu_seconds(pid: int) -> float:
 def rss_mib(pid: int) -> float:
     """Return its resident memory."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / MIB
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a process has had resident so far."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(peak) / 1024

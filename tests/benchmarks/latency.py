@@ -9,7 +9,7 @@ messages give the broker's own round trip at that moment.
 import asyncio
 import time
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
@@ -27,7 +27,7 @@ WINDOW_SECONDS = 0.2
 MOST = 5
 WARM_EVENTS = 240
 """Above the prefetch: the look-ups of the first deliveries are over."""
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 CHUNK_BYTES = 65_536
 DELIVERED = b"entityTypeId"
 """Stands in every event, and in nothing else that the broker sends to the importer."""
@@ -89,7 +89,7 @@ class _Tap:
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """Collects the seconds of every round."""
 
     to_wire: list[float] = field(default_factory=list)
@@ -100,23 +100,28 @@ class _Found:
 def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
     """Publish one to five events at a time, and wait for their results."""
     rounds = 15 if quick else 150
-    with rig.vhost() as url:
-        asyncio.run(events.fill(url, range(WARM_EVENTS)))
-        found = asyncio.run(_through_tap(rig, url, rounds))
+    found = timed(rig, rounds)
     say(f"{rounds} rounds")
     return _figures(found)
 
 
-async def _through_tap(rig: Rig, url: str, rounds: int) -> _Found:
+def timed(rig: Rig, rounds: int, **more: str) -> Found:
+    """Return the seconds of so many rounds of one process, with these settings."""
+    with rig.vhost() as url:
+        asyncio.run(events.fill(url, range(WARM_EVENTS)))
+        return asyncio.run(_through_tap(rig, url, rounds, more))
+
+
+async def _through_tap(rig: Rig, url: str, rounds: int, more: Mapping[str, str]) -> Found:
     marks = _Marks()
-    window = {"IMPORTER_BATCH__WINDOW_SECONDS": str(WINDOW_SECONDS)}
+    window = {"IMPORTER_BATCH__WINDOW_SECONDS": str(WINDOW_SECONDS), **more}
     async with _Tap(url, marks).open() as tapped:
         with rig.consumer(SERVICE, tapped, **window) as consumer:
             return await _rounds(rig, consumer, url, marks, rounds)
 
 
-async def _rounds(rig: Rig, consumer: Consumer, url: str, marks: _Marks, rounds: int) -> _Found:
-    found = _Found()
+async def _rounds(rig: Rig, consumer: Consumer, url: str, marks: _Marks, rounds: int) -> Found:
+    found = Found()
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
@@ -187,7 +192,7 @@ async def _publish(exchange: AbstractExchange, first: int, count: int) -> float:
     return time.monotonic() - started
 
 
-def _figures(found: _Found) -> list[Figure]:
+def _figures(found: Found) -> list[Figure]:
     bare_median = percentile(found.bare, 0.5)
     rows = []
     for name, values in (

@@ -25,7 +25,7 @@ def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure
             with rig.consumer(SERVICE, url) as first:
                 before = rig.portal.seen().imports
                 ready.append(first.wait_ready())
-                working.append(_first_import(rig, before) - first.started)
+                working.append(first_import(rig, before) - first.started)
                 with rig.consumer(SERVICE, url, **WINDOW) as second:
                     second.wait_ready()
                     taken.append(_take_over(rig, first.kill, url))
@@ -43,10 +43,10 @@ def _take_over(rig: Rig, kill: Callable[[], None], url: str) -> float:
     killed = time.monotonic()
     kill()
     asyncio.run(events.fill(url, range(1_000_000, 1_000_001)))
-    return _first_import(rig, before) - killed
+    return first_import(rig, before) - killed
 
 
-def _first_import(rig: Rig, before: int) -> float:
+def first_import(rig: Rig, before: int) -> float:
     """Return when the next import reached the portal; monotonic seconds, by its own log."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while rig.portal.seen().imports <= before:

@@ -24,6 +24,7 @@ HEAD_END = b"\r\n\r\n"
 
 RESULTS = {
     b"crm.item.list": b'{"items":[]}',
+    b"crm.type.list": b'{"types":[]}',
     b"crm.item.fields": json.dumps({"fields": FIELDS}).encode(),
     b"profile": b'{"ADMIN":true}',
 }
