@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.chaos.listener import Listener
@@ -25,6 +25,7 @@ from tests.support.raw import RawUpstream, Refused
 from tests.support.wild import Wild
 
 ANNE = 8
+PIPELINE = 5
 UPLOAD_SECONDS = 2.5
 UPLOAD_RATE = 400_000
 UPLOAD = {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "4", "IMPORTER_BITRIX__SETTLE_SECONDS": "3"}
@@ -138,6 +139,45 @@ def right_revoked(name: str, before: Mapping[str, Any], after: Mapping[str, Any]
     return Scenario(name=name, act=act, portal=NO_ADMIN, settings=SMALL)
 
 
+def witnesses_gone(
+    name: str, change: Callable[[Trial], None], seen: Mapping[str, Any]
+) -> Scenario:
+    """Make a scenario in which nothing that we made proves any more what we may see.
+
+    A call is cut then. What was in it waits, and ends well when we may see our items again.
+    """
+
+    async def act(trial: Trial) -> None:
+        portal = trial.environment.portal
+        await trial.start()
+        await trial.publish(EVENTS, types=(2,))
+        await trial.environment.settle(trial.expected)
+        async with trial.fault(name):
+            change(trial)
+            portal.settings(seen)
+            portal.faults([trial.dice.choice((CUT_AFTER, CUT_BEFORE))])
+            await trial.publish(20, types=(2,))
+            await asyncio.sleep(3.0)
+            await trial.publish(3, types=(2,))
+            await asyncio.sleep(3.0)
+            portal.settings({"read_responsible": None, "read_pipelines": None, "read_denied": []})
+        await trial.publish(3, types=(2,))
+
+    return Scenario(name=name, act=act, portal=NO_ADMIN, settings=SMALL | LONG_WAIT, patience=90)
+
+
+def _delete(trial: Trial) -> None:
+    trial.portal.delete_items()
+
+
+def _hand_over(trial: Trial) -> None:
+    trial.environment.portal.change_items(assignedById=ANNE)
+
+
+def _move(trial: Trial) -> None:
+    trial.environment.portal.change_items(categoryId=PIPELINE)
+
+
 async def first_call_cut(trial: Trial) -> None:
     """Cut the first call of a new portal; only the next event's item proves anything."""
     trial.environment.portal.faults([trial.dice.choice((CUT_BEFORE, CUT_AFTER))])
@@ -196,6 +236,9 @@ SCENARIOS = (
     Scenario(name="portal set back", act=set_back, portal=ADMIN),
     right_revoked("right to read revoked", {}, {"read_denied": [2]}),
     right_revoked("items of others hidden", {"assignedById": ANNE}, {"read_responsible": [1]}),
+    witnesses_gone("witnesses deleted", _delete, {"read_denied": [2]}),
+    witnesses_gone("witnesses handed over", _hand_over, {"read_responsible": [ANNE]}),
+    witnesses_gone("witnesses moved", _move, {"read_pipelines": [PIPELINE]}),
     Scenario(name="first call cut", act=first_call_cut, portal=NO_ADMIN, settings=LONG_WAIT),
     Scenario(name="imports refused for credentials", act=quiet_credentials, portal=NO_ADMIN),
     Scenario(name="pause, no external id", act=pause_with_stand_by, portal=SLOW),

@@ -106,6 +106,14 @@ class PortalWatch:
         self._portal.set_back(kept)
         self._items = kept
 
+    def delete_items(self) -> None:
+        """Delete every item, as people do, and note which."""
+        items = self.collect()
+        for item in items:
+            self._log.note("gone", item=item)
+        self._portal.delete_items(*items)
+        self._items = 0
+
     def killed(self) -> None:
         """Note what is lost with the portal's process; call this before it is killed."""
         for item in self.collect():
