@@ -49,7 +49,8 @@ class Batcher:
     _deferred: list[tuple[float, int, Claim]] = field(default_factory=list)
     _ticket: Iterator[int] = field(default_factory=count)
     ranked: bool = False
-    """Whether an event of another than the usual priority was ever here."""
+    """Whether what waits has had several priorities since nothing did."""
+    _level: int = PRIORITY
 
     def __len__(self) -> int:
         """Return the number of claims that wait."""
@@ -71,7 +72,10 @@ class Batcher:
         Tells whether anything is due at another time than before.
         """
         key = claim.event.batch_key
-        self.ranked = self.ranked or claim.priority != PRIORITY
+        if not self._waiting and not self._deferred:
+            # Some clients give every message the priority 0: that ranks nothing.
+            self._level, self.ranked = claim.priority, False
+        self.ranked = self.ranked or claim.priority != self._level
         ticket = self._open.get(key)
         if ticket is not None and self._waiting[ticket].size + claim.size > self.policy.max_bytes:
             self._close(ticket, ClosedBy.BYTES, now)

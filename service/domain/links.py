@@ -94,8 +94,15 @@ def _spelt(name: str, own: Own) -> str:
 
 def references(links: Links) -> Iterator[Reference]:
     """Return every reference, in the order given."""
-    for target in links.values():
-        yield from several_of(target)
+    for _, each in named(links):
+        yield each
+
+
+def named(links: Links) -> Iterator[tuple[str, Reference]]:
+    """Yield every reference with the field that it is for."""
+    for name, target in links.items():
+        for each in several_of(target):
+            yield name, each
 
 
 def missing(links: Links, items: Mapping[Reference, int]) -> list[Reference]:

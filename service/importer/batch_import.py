@@ -86,7 +86,7 @@ class Importer:
             notes=notes,
             open_seconds=evidence.portal_open_seconds,
         )
-        self.links.lane_is_open = evidence.lanes.is_open
+        self.links.waiting.lane_is_open = evidence.lanes.is_open
         self._validator = Validator(
             portal=portal, policy=rules.validation, metrics=metrics, clock=clock
         )

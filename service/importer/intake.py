@@ -14,7 +14,7 @@ from service.domain.lanes import Lanes
 from service.domain.last_words import LastWord
 from service.domain.limits import Limits
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.domain.parking import DOUBT, DOUBTFUL
+from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
 from service.importer.background import BackgroundTasks
 from service.importer.judging import Unjudged
 from service.importer.memory import CallNotes
@@ -67,6 +67,8 @@ class Desk:
             notes=notes, background=self.background, metrics=metrics, admit=self._admit
         )
         self.lanes = Lanes(limits.pause)
+        self.must_wait: Callable[[Claim], bool] = lambda _: False
+        """To be set before use: tells whether a new event must wait for what it refers to."""
         self._began = steady.time()
         self.lot = ParkingLot(
             claims=self.claims,
@@ -234,8 +236,16 @@ class Desk:
         elif claim.known.doubt and claim.known.look_at > now:
             self.batcher.defer(claim, claim.known.look_at)
             self._wake()
+        elif self._waits_for_items(claim):
+            self.lot.park([claim], LINKS, LINK)
         elif self.batcher.add(claim, now):
             self._wake()
+
+    def _waits_for_items(self, claim: Claim) -> bool:
+        """Tell whether a claim waits for items at once: so it takes up neither room nor slots."""
+        if not claim.event.links or claim.known.doubt or not self.lot.exists:
+            return False
+        return all(each.stay is None for each in claim.deliveries) and self.must_wait(claim)
 
     def _is_admitted(self, claim: Claim) -> bool:
         """Tell whether a claim may join a batch; what was perhaps sent is looked up first."""

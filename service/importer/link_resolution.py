@@ -1,21 +1,21 @@
 """Finds the items that events refer to, before they are sent; what is not found is waited for."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from service.domain.batch import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision, Rules
-from service.domain.events import ItemEvent, Reference, several_of
-from service.domain.link_waits import LinkWaits
-from service.domain.links import members, missing, references, resolved
+from service.domain.events import ItemEvent, Reference
+from service.domain.links import members, missing, named, references, resolved
 from service.domain.outcomes import Failed, Fault, Imported, Outcome
 from service.domain.parking import LINK, LINKS
 from service.importer.link_failures import NotFound, no_external_id, not_found, unknown_type
 from service.importer.link_numbers import Asked, ItemNumbers, Open
 from service.importer.link_refusals import LinkRefusals
+from service.importer.link_waiting import LinkWaiting
 from service.importer.lookup import Lookup
 from service.importer.memory import CallNotes
 from service.telemetry import steady
@@ -53,16 +53,15 @@ class LinkResolution:
     ) -> None:
         """Ask the portal, by the rules; `open_seconds`: how long it has taken imports.
 
-        To be set before use: `lane_is_open` tells whether events of a type may leave, `may_hold`
-        whether there is room for what waits here for some seconds.
+        To be set before use: `may_hold` tells whether there is room for what waits here for some
+        seconds; and what `waiting` asks for.
         """
-        self.lane_is_open: Callable[[int], bool] = lambda _: True
         self.may_hold: Callable[[], bool] = lambda: True
         self._numbers = ItemNumbers(portal=portal, claims=claims, rules=rules, notes=notes)
         self._refusals = LinkRefusals(self._numbers, rules, notes)
         self._wait_seconds, self._metrics = rules.links_wait, metrics
-        self._clock, self._open_seconds = notes.clock, open_seconds
-        self._waits = LinkWaits()
+        self.waiting = LinkWaiting(open_seconds, metrics)
+        self._clock = notes.clock
 
     async def prepare(self, batch: Batch, decision: Decision) -> Prepared:
         """Return what of a batch may be sent.
@@ -83,7 +82,7 @@ class LinkResolution:
         for each in waiting:
             await asyncio.sleep(0)
             kept += [] if self._judged(each, asked, decision) else [each.claim]
-        self._metrics.links_waiting.set(len(self._waits))
+        self.waiting.show()
         ready = [claim for claim in left if not claim.event.links or claim.known.links.values]
         if len(ready) == len(batch.claims):
             return Prepared(batch)
@@ -103,22 +102,36 @@ class LinkResolution:
         decision = await self._refusals.look_again(decision)
         for claim, outcome in decision.ended:
             own = Reference(*claim.event.identity)
-            if isinstance(outcome, Imported) and self._waits.is_awaited(own.identity):
+            if isinstance(outcome, Imported) and self.waiting.events.is_awaited(own.identity):
                 self._numbers.put(own, outcome.item_id)
             if not claim.event.links:
                 continue
-            self._waits.end(own.identity)
+            self.waiting.events.end(own.identity)
             links = claim.known.links
             if isinstance(outcome, Imported) and not links.values:
                 # Found by a look-up: what it refers to is told where it is known, and not asked.
                 claim.known = claim.known.with_links(links.found(self._values(claim)))
-        self._metrics.links_waiting.set(len(self._waits))
+        self.waiting.show()
         return decision
+
+    def must_wait(self, claim: Claim) -> bool:
+        """Tell whether a new claim would only wait in a batch: nothing may be asked for it now."""
+        several = list(islice(references(claim.event.links), MAX_LOOKED_AT + 1))
+        if not 0 < len(several) <= MAX_LOOKED_AT or any(e.external_id is None for e in several):
+            return False
+        absent, soon = self._missing(claim), self._clock() + HERE_SECONDS
+        here = [each for each in absent if not self._numbers.flies(each)]
+        fresh = [each for each in here if self._numbers.asked_at(each) is None]
+        if not here or any(self._numbers.may_ask_from(e.entity_type_id) <= soon for e in fresh):
+            return False
+        self.waiting.count(claim, absent)
+        self.waiting.show()
+        return True
 
     def wakes(self, ended: Iterable[tuple[Claim, Outcome]]) -> bool:
         """Tell whether an item is in the CRM now that something waits for."""
         return any(
-            isinstance(outcome, Imported) and self._waits.is_awaited(claim.event.identity)
+            isinstance(outcome, Imported) and self.waiting.events.is_awaited(claim.event.identity)
             for claim, outcome in ended
         )
 
@@ -136,14 +149,19 @@ class LinkResolution:
         plain = not batch.tries and batch.fault is None and not batch.suspected
         crowded = batch.closed_by in {ClosedBy.SIZE, ClosedBy.PRESSURE}
         kept_long = batch.refilled and self._clock() - batch.due > FILL_SECONDS
-        return plain and crowded and not kept_long and self.lane_is_open(batch.key.entity_type_id)
+        return (
+            plain
+            and crowded
+            and not kept_long
+            and self.waiting.lane_is_open(batch.key.entity_type_id)
+        )
 
     def _is_known(self, reference: Reference) -> bool:
         return self._numbers.of(reference) is not None
 
     def _is_impossible(self, claim: Claim, decision: Decision) -> bool:
         """End a claim that refers to what nobody can find."""
-        for name, each in _named(claim.event):
+        for name, each in named(claim.event.links):
             if each.external_id is None:
                 self._fail(claim, no_external_id(name, each), "impossible", decision)
                 return True
@@ -159,7 +177,7 @@ class LinkResolution:
         if not absent:
             self._resolve(claim, ())
             return None
-        self._count_waiting(claim, absent)
+        self.waiting.count(claim, absent)
         return Open(claim, absent, self._asked_last(claim, absent))
 
     def _missing(self, claim: Claim) -> list[Reference]:
@@ -174,29 +192,13 @@ class LinkResolution:
             how = "looked_up" if each in asked else "memory"
             self._metrics.links.labels("in_flight" if each in links.in_flight else how).inc()
         claim.known = claim.known.with_links(links.resolved(self._values(claim), steady.time()))
-        self._waits.end(claim.event.identity)
+        self.waiting.events.end(claim.event.identity)
 
     def _values(self, claim: Claim) -> Mapping[str, int | list[int]] | None:
         """Return what the links of a claim become; None while an item is not known."""
         every = references(claim.event.links)
         items = {each: number for each in every if (number := self._numbers.of(each)) is not None}
         return None if missing(claim.event.links, items) else resolved(claim.event.links, items)
-
-    def _count_waiting(self, claim: Claim, absent: Sequence[Reference]) -> None:
-        """Count the time that a claim has waited; only while all that it needs might come."""
-        links, event = claim.known.links, claim.event
-        types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
-        counts = all(self.lane_is_open(each) for each in types)
-        seen, now = self._waits.knows(event.identity), self._open_seconds()
-        waits_for = [each.identity for each in absent]
-        since = self._waits.note(event.identity, waits_for, now, counts=counts)
-        if links.parked_at is not None:
-            # What counted before it was parked is in `waited` already, whoever parked it.
-            since = since if seen else now * counts
-            since = min(since, max(0.0, steady.time() - links.parked_at))
-        elif not links.waits:
-            since = 0.0
-        claim.known = claim.known.with_links(links.lacking(since))
 
     def _asked_last(self, claim: Claim, absent: Sequence[Reference]) -> list[Reference]:
         """Return what a claim that has waited long enough was not asked for since then."""
@@ -215,7 +217,7 @@ class LinkResolution:
         if not absent:
             self._resolve(claim, asked.references)
             return True
-        for name, reference in _named(claim.event):
+        for name, reference in named(claim.event.links):
             if reference in absent and reference.entity_type_id in asked.unknown_types:
                 self._fail(claim, unknown_type(name, reference), "impossible", decision)
                 return True
@@ -257,8 +259,8 @@ class LinkResolution:
             decision.parked.append((claim, LINKS, LINK))
 
     def _time_out(self, claim: Claim, absent: Sequence[Reference], decision: Decision) -> None:
-        name = next(name for name, each in _named(claim.event) if each in absent)
-        circle = self._waits.circle(claim.event.identity)
+        name = next(name for name, each in named(claim.event.links) if each in absent)
+        circle = self.waiting.events.circle(claim.event.identity)
         found = NotFound(name, absent, self._wait_seconds, circle)
         self._fail(claim, not_found(found), "timed_out", decision)
 
@@ -268,17 +270,10 @@ class LinkResolution:
 
     def _ends_soon(self, reference: Reference) -> bool:
         """Tell whether an event that is held here waits for no link itself."""
-        return not self._waits.knows(reference.identity)
+        return not self.waiting.events.knows(reference.identity)
 
 
 def to_send(claim: Claim) -> ItemEvent:
     """Return the event of a claim with the fields that its links have become."""
     values = claim.known.links.values
     return replace(claim.event, linked=members(values)) if values else claim.event
-
-
-def _named(event: ItemEvent) -> Iterator[tuple[str, Reference]]:
-    """Yield every reference of an event with the field that it is for."""
-    for name, target in event.links.items():
-        for each in several_of(target):
-            yield name, each

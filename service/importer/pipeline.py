@@ -106,6 +106,7 @@ class Pipeline:
         )
         self._importer.may_send = self._may_send
         self._importer.links.may_hold = lambda: not desk.full
+        desk.must_wait = self._importer.links.must_wait
         self._intake_control = IntakeControl(
             breaker=self.breaker,
             intake=self._intake,
@@ -149,9 +150,8 @@ class Pipeline:
         """Work until `stop`, then drain; `broken` tells that a bug made it stop."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = self._desk.background.tasks = tasks
-            intake_control = tasks.create_task(
-                endless(self._intake_control.run, "warden", self._metrics), name="warden"
-            )
+            intake_run = endless(self._intake_control.run, "warden", self._metrics)
+            intake_control = tasks.create_task(intake_run, name="warden")
             lanes_run = endless(self.lane_control.run, "lanes", self._metrics)
             lanes = tasks.create_task(lanes_run, name="lanes")
             bugs = 0
@@ -242,6 +242,8 @@ class Pipeline:
                 self._again(again)
             with self.tracer.settle(len(decision.ended)):
                 await self._desk.settle(decision.ended)
+            if decision.ended and self._desk.batcher.ranked:
+                self._next_start = self._clock() + ARRIVAL_SECONDS
         if decision is None:
             for alone in self._holdings.struck(batch, self._clock()):
                 self._again(alone)

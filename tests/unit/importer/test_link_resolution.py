@@ -367,11 +367,11 @@ async def test_time_in_which_a_lane_is_closed_does_not_count(bench: Bench) -> No
     """Its own, or one that it refers to."""
     for closed in (2, 3):
         order = linked(f"a{closed}")
-        bench.links.lane_is_open = lambda each, closed=closed: each != closed  # type: ignore[misc]
+        bench.links.waiting.lane_is_open = lambda each, closed=closed: each != closed  # type: ignore[misc]
         await bench.prepare(order)
         bench.passes(10 * WAIT)
         assert not (await bench.prepare(order))[1].ended
-        bench.links.lane_is_open = lambda _: True
+        bench.links.waiting.lane_is_open = lambda _: True
         await bench.prepare(order)
         bench.passes(WAIT)
         assert (await bench.prepare(order))[1].ended

@@ -5,7 +5,7 @@ that shows only at the end of the file, so links wait here, as digests.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from service.commands.publish.records import Place, Record
@@ -13,8 +13,8 @@ from service.commands.publish.rehearsal.asking import Asking, Gone
 from service.commands.publish.rehearsal.identities import Identities
 from service.commands.publish.rehearsal.look_ups import AT_ONCE, Late, find
 from service.commands.publish.rehearsal.verdicts import Finding, Level, of_failed
-from service.domain.events import BatchKey, ItemEvent, Reference, digest_of, several_of
-from service.domain.links import cycle, stuck
+from service.domain.events import BatchKey, ItemEvent, Reference, digest_of
+from service.domain.links import cycle, named, stuck
 from service.domain.outcomes import CallFailed, CallKind
 from service.importer.link_failures import NotFound, no_external_id, not_found, unknown_type
 
@@ -82,7 +82,7 @@ class References:
 
     def findings(self, event: ItemEvent) -> list[Finding]:
         """Return what can be told of the links of an event at once."""
-        every = list(_every(event))
+        every = list(named(event.links))
         for name, each in every:
             if each.external_id is None:
                 return [of_failed(no_external_id(name, each), f"no id {name}")]
@@ -91,7 +91,7 @@ class References:
     def add(self, record: Record, line: int) -> None:
         """Note what a good event waits for; `line` is its number in the tally."""
         event = record.event
-        every = list(_every(event))
+        every = list(named(event.links))
         if not every or len(self._named) + len(every) > MAX_REFERENCES:
             return
         for _, each in every:
@@ -176,13 +176,6 @@ class References:
         first = next(iter(lacking.values()))
         why = not_found(NotFound(first, missing, self.wait_seconds, names))
         return of_failed(why, f"{'circle' if names else 'nothing'} {first}")
-
-
-def _every(event: ItemEvent) -> Iterator[tuple[str, Reference]]:
-    """Yield every reference of an event with its field."""
-    for name, target in event.links.items():
-        for each in several_of(target):
-            yield name, each
 
 
 def _digest(each: Reference) -> bytes:

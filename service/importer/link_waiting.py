@@ -1,0 +1,38 @@
+"""Counts how long events wait for items, and remembers which wait for which."""
+
+from collections.abc import Callable, Sequence
+
+from service.domain.claims import Claim
+from service.domain.events import Reference
+from service.domain.link_waits import LinkWaits
+from service.telemetry.metrics import Metrics
+
+
+class LinkWaiting:
+    """The events that wait for items; `lane_is_open`, to be set before use, as its user says."""
+
+    def __init__(self, open_seconds: Callable[[], float], metrics: Metrics) -> None:
+        """Know none yet; `open_seconds`: how long the portal has taken imports."""
+        self.lane_is_open: Callable[[int], bool] = lambda _: True
+        self.events = LinkWaits()
+        self._open_seconds, self._metrics = open_seconds, metrics
+
+    def count(self, claim: Claim, absent: Sequence[Reference]) -> None:
+        """Count the time that a claim has waited; only while all that it needs might come."""
+        links, event = claim.known.links, claim.event
+        types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
+        counts = all(self.lane_is_open(each) for each in types)
+        seen, now = self.events.knows(event.identity), self._open_seconds()
+        waits_for = [each.identity for each in absent]
+        since = self.events.note(event.identity, waits_for, now, counts=counts)
+        if links.parked_at is not None:
+            # What counted before it was parked is in `waited` already, whoever parked it.
+            since = since if seen else now * counts
+            since = min(since, max(0.0, steady.time() - links.parked_at))
+        elif not links.waits:
+            since = 0.0
+        claim.known = claim.known.with_links(links.lacking(since))
+
+    def show(self) -> None:
+        """Tell the metrics how many wait."""
+        self._metrics.links_waiting.set(len(self.events))
