@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from service.domain.bounded_memory import Remembered
 from service.domain.events import Identity
 from service.domain.last_words import event_digest
 from service.domain.links import cycle
@@ -15,6 +16,8 @@ MAX_NAME = 80
 """Characters of an event's name in the message about a circle."""
 PARTS = 8
 """So large a part of all, the oldest, is forgotten at once."""
+MAX_IN_CIRCLES = 1_000
+"""Events whose circle is still named after another one of it has ended."""
 KEY_BYTES = 8
 _HEAD = struct.Struct(">d?H")
 
@@ -44,6 +47,7 @@ class LinkWaits:
         self._parts: deque[dict[bytes, bytes]] = deque([{}])
         self._awaited: dict[bytes, int] = {}
         self._references = self._newest = 0
+        self._circles: Remembered[bytes, tuple[int, Sequence[str]]] = Remembered(MAX_IN_CIRCLES)
 
     def __len__(self) -> int:
         """Return the number of events that wait."""
@@ -71,15 +75,23 @@ class LinkWaits:
     def end(self, event: Identity) -> None:
         """Note that an event waits no more."""
         self._forget(_key(event))
+        self._circles.forget(_key(event))
 
     def is_awaited(self, event: Identity) -> bool:
         """Tell whether somebody waits for an event."""
         return _key(event) in self._awaited
 
     def circle(self, event: Identity) -> list[str]:
-        """Return the names of the events of a circle that an event waits in, itself first."""
-        found = map(self._of, cycle(_key(event), self._waits_for))
-        return [wait.name for wait in found if wait is not None]
+        """Return the names of the events of a circle that an event waits in, itself first.
+
+        The others of it are told the same when their turn comes, though this one waits no more.
+        """
+        keys = cycle(_key(event), self._waits_for)
+        names = [wait.name for wait in map(self._of, keys) if wait is not None]
+        for place, key in enumerate(keys):
+            self._circles.put(key, (place, names))
+        place, names = self._circles.get(_key(event)) or (0, [])
+        return [*names[place:], *names[:place]]
 
     def _of(self, key: bytes) -> _Wait | None:
         return next((_unpacked(part[key]) for part in self._parts if key in part), None)

@@ -15,8 +15,8 @@ from service.domain.external_id import ExternalIds, original_name
 from service.domain.witnessing import PROFILE_FIELDS
 
 K = TypeVar("K", bound=Hashable)
-MAX_REFERENCES = 500
-"""In one event: a batch of such events still fits into one look-up a type."""
+MAX_REFERENCES = 1_000
+"""In one event."""
 MAX_ENTITY_TYPE = 2_147_483_647
 DIGITS = len(str(MAX_ENTITY_TYPE))
 MAX_ID = 1000
@@ -55,7 +55,7 @@ def links_of(value: object, own: Own, ids: ExternalIds) -> Links:
     _refuse_names(list(found), own, ids)
     every = list(references(found))
     if len(every) > MAX_REFERENCES:
-        raise LinksError(f"links has more than {MAX_REFERENCES} references: split the event")
+        raise LinksError(f"links has more than {MAX_REFERENCES:,} references: split the event")
     if any(_is_itself(each, own) for each in every):
         raise LinksError("the event refers to itself: nothing could ever resolve that")
     return found

@@ -47,7 +47,8 @@ class Desk:
     ) -> None:
         """Start empty; `most` tells how many items of a type one call should carry.
 
-        `wake` is called whenever something may be due earlier than before.
+        `wake` is called whenever something may be due earlier than before; `must_wait`, to be
+        set before use, tells whether a new event could only wait for items in a batch.
         """
         self._limits = limits
         self._metrics = metrics
@@ -68,7 +69,6 @@ class Desk:
         )
         self.lanes = Lanes(limits.pause)
         self.must_wait: Callable[[Claim], bool] = lambda _: False
-        """To be set before use: tells whether a new event must wait for what it refers to."""
         self._began = steady.time()
         self.lot = ParkingLot(
             claims=self.claims,
@@ -242,10 +242,12 @@ class Desk:
             self._wake()
 
     def _waits_for_items(self, claim: Claim) -> bool:
-        """Tell whether a claim waits for items at once: so it takes up neither room nor slots."""
+        """Tell whether a claim can only wait; where little comes, what it needs may come soon."""
         if not claim.event.links or claim.known.doubt or not self.lot.exists:
             return False
-        return all(each.stay is None for each in claim.deliveries) and self.must_wait(claim)
+        crowded = len(self.batcher) >= self._limits.batch.max_items
+        new = all(each.stay is None for each in claim.deliveries)
+        return crowded and new and self.must_wait(claim)
 
     def _is_admitted(self, claim: Claim) -> bool:
         """Tell whether a claim may join a batch; what was perhaps sent is looked up first."""

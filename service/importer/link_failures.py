@@ -31,7 +31,9 @@ def not_found(found: NotFound) -> Failed:
     first, *more = found.missing
     where, waited = _field(found.field), f"{found.waited:,.0f} s"
     text = f"{where}: the item of {_named(first)} was not found in {waited}"
-    if more:
+    if len(more) == 1:
+        text += f", nor that of {_named(more[0])}"
+    elif more:
         text += f", nor those of {len(more)} other references, such as {_named(more[0])}"
     if found.circle:
         names = " → ".join([*found.circle, found.circle[0]])

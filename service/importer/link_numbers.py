@@ -9,6 +9,7 @@ from service.domain.codes import is_refused_for_good
 from service.domain.decisions import Rules
 from service.domain.events import ExternalId, Reference, digest_of
 from service.domain.last_words import Word, event_digest
+from service.domain.links import MAX_REFERENCES
 from service.domain.outcomes import CallFailed, CallKind, Fault
 from service.domain.witnessing import Seen
 from service.importer.lookup import Lookup
@@ -21,8 +22,8 @@ GROWTH = 12
 """By so much the interval between two look-ups that find little grows at most."""
 SHARE = 4
 """Of so many remembered events one looked-up reference is remembered as well."""
-LEAST = 1000
-"""References remembered at least: an event may have half as many."""
+LEAST = 2 * MAX_REFERENCES
+"""References remembered at least."""
 
 
 @dataclass(slots=True)

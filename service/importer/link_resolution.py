@@ -217,21 +217,23 @@ class LinkResolution:
         if not absent:
             self._resolve(claim, asked.references)
             return True
-        for name, reference in named(claim.event.links):
-            if reference in absent and reference.entity_type_id in asked.unknown_types:
+        for reference in absent:
+            if reference.entity_type_id in asked.unknown_types:
+                name = _field_of(claim, reference)
                 self._fail(claim, unknown_type(name, reference), "impossible", decision)
                 return True
-        flying = [ref for ref in absent if self._numbers.flies(ref)]
+        flying, last = set(filter(self._numbers.flies, absent)), set(each.last)
         unasked = [
             ref
             for ref in absent
             if (self._numbers.asked_at(ref) is None and ref not in flying)
-            or (ref in each.last and ref not in asked.references)
+            or (ref in last and ref not in asked.references)
         ]
         if unasked and asked.fault is not None:
             return False
         expired = claim.known.links.expired_at is not None
-        if expired and not unasked and not any(map(self._ends_soon, flying)):
+        # Who is held here and waits for no link itself ends soon, one way or the other.
+        if expired and not unasked and all(map(self._waits, flying)):
             self._time_out(claim, absent, decision)
         else:
             self._wait(claim, absent, unasked, decision)
@@ -258,8 +260,11 @@ class LinkResolution:
         else:
             decision.parked.append((claim, LINKS, LINK))
 
+    def _waits(self, reference: Reference) -> bool:
+        return self.waiting.events.knows(reference.identity)
+
     def _time_out(self, claim: Claim, absent: Sequence[Reference], decision: Decision) -> None:
-        name = next(name for name, each in named(claim.event.links) if each in absent)
+        name = _field_of(claim, absent[0])
         circle = self.waiting.events.circle(claim.event.identity)
         found = NotFound(name, absent, self._wait_seconds, circle)
         self._fail(claim, not_found(found), "timed_out", decision)
@@ -268,12 +273,13 @@ class LinkResolution:
         self._metrics.links.labels(how).inc()
         decision.ended.append((claim, why))
 
-    def _ends_soon(self, reference: Reference) -> bool:
-        """Tell whether an event that is held here waits for no link itself."""
-        return not self.waiting.events.knows(reference.identity)
-
 
 def to_send(claim: Claim) -> ItemEvent:
     """Return the event of a claim with the fields that its links have become."""
     values = claim.known.links.values
     return replace(claim.event, linked=members(values)) if values else claim.event
+
+
+def _field_of(claim: Claim, reference: Reference) -> str:
+    """Return the first field that holds a reference."""
+    return next(name for name, each in named(claim.event.links) if each == reference)

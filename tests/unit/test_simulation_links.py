@@ -36,8 +36,11 @@ pytestmark = pytest.mark.simulation
 HISTORIES = histories(20)
 CHUNK = 10
 """So few in one test that it ends in its time on a busy machine, too."""
-WAIT_SECONDS = 150.0
-"""How long an event waits for what never comes; shorter than in life, and longer than troubles."""
+WAIT_SECONDS, SICK_SECONDS = 200.0, 700.0
+"""How long an event waits for what never comes; shorter than in life, and longer than troubles.
+
+The second, times the share of calls that fail: then each event of a chain takes its time.
+"""
 TYPES = (DEAL, DEAL, 1, 31)
 NOT_IN_PLAN = Fault(
     CallKind.SUSPECT,
@@ -71,7 +74,8 @@ class LinkedHistory(RememberedHistory):
     def limits(self) -> Limits:
         """Return the bounds, with a short wait for what never comes."""
         limits = super().limits()
-        rules = replace(limits.rules, links_wait=WAIT_SECONDS, links_gap=2.0)
+        wait = WAIT_SECONDS + SICK_SECONDS * self.sick
+        rules = replace(limits.rules, links_wait=wait, links_gap=2.0)
         return replace(limits, rules=rules)
 
     def refuses(self, entity_type_id: int) -> bool:

@@ -55,6 +55,21 @@ def test_a_circle_is_named_in_order() -> None:
     assert [] == waits.circle(deal("o")) == waits.circle(deal("unknown"))
 
 
+def test_each_event_of_a_circle_names_it_whichever_ends_first() -> None:
+    """Whoever waits no more, and waits again later, is in no circle of before."""
+    waits = LinkWaits()
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        waits.note(deal(name), [deal(other)], 0.0, counts=True)
+    assert ["2/b", "2/c", "2/a"] == waits.circle(deal("b"))
+    waits.end(deal("b"))
+    assert ["2/a", "2/b", "2/c"] == waits.circle(deal("a"))
+    waits.end(deal("a"))
+    assert ["2/c", "2/a", "2/b"] == waits.circle(deal("c"))
+    waits.end(deal("c"))
+    waits.note(deal("c"), [deal("x")], 0.0, counts=True)
+    assert [] == waits.circle(deal("c"))
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are forgotten, an eighth at a time, and nobody is awaited for them."""
     monkeypatch.setattr(link_waits, "MAX_REFERENCES", 800)

@@ -252,6 +252,25 @@ async def test_looking_for_what_waits_is_paced(bench: Bench) -> None:
     assert 3 == len(bench.portal.failed_look_ups)
 
 
+async def test_a_new_event_that_a_batch_could_not_resolve_need_not_join_one(bench: Bench) -> None:
+    """Nothing of it is in flight, and nothing may be asked for; its waiting counts from now on."""
+    await bench.prepare(linked("a"))
+    waits, asks = linked("b"), linked("new", {"contactId": ref(3, "new")})
+    assert bench.links.must_wait(waits)
+    assert not bench.links.must_wait(asks)
+    assert not bench.links.must_wait(linked("other type", {"companyId": ref(4, "f")}))
+    await bench.prepare(linked("d", {"contactId": ref(3, "d")}))
+    bench.passes(GAP)
+    await bench.prepare(linked("e", {"contactId": ref(3, "e")}))
+    assert bench.links.must_wait(asks)
+    assert 5 == bench.metrics.registry.get_sample_value("importer_links_waiting")
+    bench.remembered(3, "c", 7)
+    for each in (linked("g"), linked("plain", {}), linked("x", {"x": ref(9, "never")})):
+        assert not bench.links.must_wait(each)
+    bench.claims.admit(linked("new", {}, entity_type_id=3), copy=False)
+    assert not bench.links.must_wait(asks)
+
+
 async def test_a_fruitful_type_is_asked_without_a_pause(bench: Bench) -> None:
     """Orders of customers that were imported long ago need a call for each batch."""
     for number in range(4):
@@ -416,8 +435,11 @@ async def test_events_that_wait_for_one_another_are_named(bench: Bench) -> None:
     bench.passes(WAIT)
     _, decision = await bench.prepare(outside)
     assert "one another" not in _message(decision)
-    _, decision = await bench.prepare(circle[0])
-    assert "2/a → 3/b → 4/c → 2/a" in _message(decision)
+    names = ["2/a", "3/b", "4/c"] * 2
+    for place in (0, 2, 1):
+        _, decision = await bench.prepare(circle[place])
+        bench.claims.resolve(*decision.ended[0])
+        assert " → ".join(names[place : place + 4]) in _message(decision)
 
 
 async def test_what_is_being_imported_is_waited_for_beyond_the_end(bench: Bench) -> None:
