@@ -49,8 +49,7 @@ class Batcher:
     _deferred: list[tuple[float, int, Claim]] = field(default_factory=list)
     _ticket: Iterator[int] = field(default_factory=count)
     ranked: bool = False
-    """Whether what waits has had several priorities since nothing did."""
-    _level: int = PRIORITY
+    """Whether an event of another than the usual priority was ever here."""
 
     def __len__(self) -> int:
         """Return the number of claims that wait."""
@@ -72,10 +71,7 @@ class Batcher:
         Tells whether anything is due at another time than before.
         """
         key = claim.event.batch_key
-        if not self._waiting and not self._deferred:
-            # Some clients give every message the priority 0: that ranks nothing.
-            self._level, self.ranked = claim.priority, False
-        self.ranked = self.ranked or claim.priority != self._level
+        self.ranked = self.ranked or claim.priority != PRIORITY
         ticket = self._open.get(key)
         if ticket is not None and self._waiting[ticket].size + claim.size > self.policy.max_bytes:
             self._close(ticket, ClosedBy.BYTES, now)

@@ -181,9 +181,8 @@ class LinkResolution:
         return Open(claim, absent, self._asked_last(claim, absent))
 
     def _missing(self, claim: Claim) -> list[Reference]:
-        every = references(claim.event.links)
-        known = dict.fromkeys(filter(self._is_known, every), 0)
-        return missing(claim.event.links, known)
+        every = dict.fromkeys(references(claim.event.links))
+        return [each for each in every if not self._is_known(each)]
 
     def _resolve(self, claim: Claim, asked: Collection[Reference]) -> None:
         """Note the numbers of all items that a claim refers to."""
@@ -232,7 +231,6 @@ class LinkResolution:
         if unasked and asked.fault is not None:
             return False
         expired = claim.known.links.expired_at is not None
-        # Who is held here and waits for no link itself ends soon, one way or the other.
         if expired and not unasked and all(map(self._waits, flying)):
             self._time_out(claim, absent, decision)
         else:
@@ -261,6 +259,7 @@ class LinkResolution:
             decision.parked.append((claim, LINKS, LINK))
 
     def _waits(self, reference: Reference) -> bool:
+        """Tell whether an event waits for links; one that is held and does not ends soon."""
         return self.waiting.events.knows(reference.identity)
 
     def _time_out(self, claim: Claim, absent: Sequence[Reference], decision: Decision) -> None:

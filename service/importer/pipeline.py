@@ -240,10 +240,10 @@ class Pipeline:
                 self._desk.recover(decision.waiting())
             for again in decision.again:
                 self._again(again)
+            if not decision.ended:
+                self._slots.made_no_call(asyncio.current_task())
             with self.tracer.settle(len(decision.ended)):
                 await self._desk.settle(decision.ended)
-            if decision.ended and self._desk.batcher.ranked:
-                self._next_start = self._clock() + ARRIVAL_SECONDS
         if decision is None:
             for alone in self._holdings.struck(batch, self._clock()):
                 self._again(alone)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from service.domain.events import BatchKey
 from service.domain.lanes import Lanes
@@ -17,6 +18,15 @@ ARRIVAL_SECONDS = 0.05
 """Until what an ended batch made room for is here: it may go first."""
 
 
+class _Flight(NamedTuple):
+    """A batch in flight: its type, since when, and the next start of before it and by it."""
+
+    kind: int
+    since: float
+    before: float
+    after: float
+
+
 class Slots:
     """The batches in flight.
 
@@ -28,7 +38,8 @@ class Slots:
         """Start with nothing in flight; `ranked` tells whether urgent events may come."""
         self._lanes = lanes
         self._ranked = ranked
-        self._flying: dict[Task, tuple[int, float]] = {}
+        self._flying: dict[Task, _Flight] = {}
+        self._uncalled: set[Task] = set()
         self._lasted: deque[float] = deque(maxlen=NEWEST)
         self._ill: Task | None = None
         self.limit = 0
@@ -61,19 +72,31 @@ class Slots:
         kind = key.entity_type_id
         if self._lanes.is_ill(kind):
             self._ill = task
-        self._flying[task] = kind, task.get_loop().time()
         self.started += 1
         self._lanes.left(kind)
+        before = self.next_start
         self._leave_room(self._apart(), task)
+        self._flying[task] = _Flight(kind, task.get_loop().time(), before, self.next_start)
 
     def free(self, task: Task) -> None:
         """Note that a batch has ended."""
-        kind, since = self._flying.pop(task)
-        self._lasted.append(task.get_loop().time() - since)
-        self._lanes.back(kind)
+        flight = self._flying.pop(task)
+        self._lanes.back(flight.kind)
         if task is self._ill:
             self._ill = None
+        if task in self._uncalled:
+            # It ends apart from no other: what goes on with the same events leaves at once.
+            self._uncalled.discard(task)
+            if self.next_start == flight.after:
+                self.next_start = flight.before
+            return
+        self._lasted.append(task.get_loop().time() - flight.since)
         self._leave_room(ARRIVAL_SECONDS, task)
+
+    def made_no_call(self, task: Task | None) -> None:
+        """Note that a batch in flight has made no call, and ends now."""
+        if task in self._flying:
+            self._uncalled.add(task)
 
     def _leave_room(self, seconds: float, task: Task) -> None:
         """Let no batch start for so long, where an urgent event may come to go with it."""

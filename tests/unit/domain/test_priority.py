@@ -47,17 +47,6 @@ def test_equal_priorities_keep_their_order() -> None:
     assert [["a", "b", "c"], ["d"]] == left(filled(*map(ranked, "abcd")), 10.0)
 
 
-def test_nothing_is_ranked_while_all_have_one_priority() -> None:
-    """Whichever that is: some client libraries give every message the priority 0."""
-    batcher = filled(ranked("a", 0), ranked("b", 0))
-    assert not batcher.ranked
-    batcher.add(ranked("c", 9), 1.0)
-    assert batcher.ranked
-    left(batcher, 10.0)
-    batcher.add(ranked("d", 9), 11.0)
-    assert not batcher.ranked
-
-
 def test_a_batch_with_a_higher_priority_leaves_before_an_older_one() -> None:
     """Of another key."""
     older, urgent = ranked("a"), ranked("b", 9, since=1.0)

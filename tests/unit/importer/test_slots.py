@@ -73,3 +73,19 @@ async def test_what_is_in_flight_can_be_ended() -> None:
     await asyncio.wait([task])
     assert task.cancelled()
     assert 1 == slots.started
+
+
+async def test_a_batch_without_a_call_keeps_none_waiting() -> None:
+    """Where urgent events may come calls leave apart; a batch whose events all wait makes none."""
+    slots = Slots(Lanes(PausePolicy(after=60, probe=15, probe_cap=300)), ranked=lambda: True)
+    slots.limit, now = 2, asyncio.get_running_loop().time()
+    task, call = flying(), flying()
+    slots.take(task, WELL)
+    assert not slots.free_at(now)
+    slots.made_no_call(task)
+    slots.free(task)
+    assert slots.free_at(now)
+    slots.take(call, WELL)
+    slots.free(call)
+    assert not slots.free_at(now)
+    slots.cancel()
