@@ -90,8 +90,8 @@ class LinkWaits:
         names = [wait.name for wait in map(self._of, keys) if wait is not None]
         for place, key in enumerate(keys):
             self._circles.put(key, (place, names))
-        place, names = self._circles.get(_key(event)) or (0, [])
-        return [*names[place:], *names[:place]]
+        place, circle = self._circles.get(_key(event)) or (0, [])
+        return [*circle[place:], *circle[:place]]
 
     def _of(self, key: bytes) -> _Wait | None:
         return next((_unpacked(part[key]) for part in self._parts if key in part), None)
