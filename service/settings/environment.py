@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,6 +72,7 @@ def _is_injected(name: str, value: str) -> bool:
     return name.endswith("_PORT") and _INJECTED_ADDRESS.match(value) is not None
 
 
+@cache
 def known_names() -> dict[str, tuple[str, ...]]:
     """Return the environment name of every setting with its path in the tree."""
     names: dict[str, tuple[str, ...]] = {}

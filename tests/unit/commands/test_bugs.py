@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ MAX_AWAITS = 600
 Story = Callable[[FakeNode], Coroutine[Any, Any, object]]
 
 
+@cache
 def letter(event_id: str, kind: str = "rejected") -> Stored:
     """Return a dead letter as it lies in its queue."""
     headers = ours(event_id=event_id, error_kind=kind)
@@ -52,6 +54,7 @@ def letter(event_id: str, kind: str = "rejected") -> Stored:
     return Stored(body(id=event_id), properties, "crm.items.dlx", "item.2")
 
 
+@cache
 def waiting(event_id: str) -> Stored:
     """Return an event as it waits for its lane."""
     told = Waiting(
@@ -103,11 +106,18 @@ def options(**more: Any) -> argparse.Namespace:
     return argparse.Namespace(**{**told, **more})
 
 
+async def listed(*_: object) -> set[int]:
+    """Answer in the place of a portal that lists its types."""
+    await asyncio.sleep(0)
+    return {128}
+
+
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give the commands a broker's and a portal's settings; keep their words out of the way."""
     monkeypatch.setenv("IMPORTER_RABBIT__MEMORY_QUEUE", "")
     monkeypatch.setenv("IMPORTER_BITRIX__WEBHOOK_URL", "https://portal.example/rest/1/a-secret/")
+    monkeypatch.setattr("service.commands.inner_queues._listed_by_portal", listed)
     log = logging.getLogger("service")
     before = log.level
     log.setLevel(logging.CRITICAL)
