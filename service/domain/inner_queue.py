@@ -9,7 +9,7 @@ CLOCKS_DIFFER = 60.0
 STRIKES = 2
 """A queue is left alone when asking for it has so often ended a channel or a connection."""
 
-MOST_STRANGERS = 50
+MAX_STRANGERS = 50
 """Entity types that may have a queue although nothing speaks for them yet."""
 
 
@@ -32,7 +32,7 @@ class Strangers:
 
     def admit(self, entity_type_id: int) -> bool:
         """Tell whether such a type may have a queue; who was admitted once stays so."""
-        if len(self.known) < MOST_STRANGERS:
+        if len(self.known) < MAX_STRANGERS:
             self.known.add(entity_type_id)
         return entity_type_id in self.known
 

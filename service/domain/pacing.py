@@ -7,7 +7,7 @@ SLOWEST = 0.1
 """The smallest share of the nominal rate, after however many refusals."""
 CUT_SECONDS = 60.0
 """The cloud cuts a request after so many seconds (`bitrix/README.md` §3)."""
-LONGEST_SECONDS = 600.0
+MAX_SECONDS_PER_CALL = 600.0
 """What an answer says of its time is believed so far; no call is waited for longer."""
 COMFORT = 0.6
 """The share of `CUT_SECONDS` that a batch is planned to take."""
@@ -218,7 +218,7 @@ class ItemCost:
         """Note that a call of so many items took so long."""
         if items <= 0:
             return
-        measured = min(seconds, LONGEST_SECONDS) / items
+        measured = min(seconds, MAX_SECONDS_PER_CALL) / items
         known = self.seconds or measured
         self.seconds = known + WEIGHT * (measured - known)
 

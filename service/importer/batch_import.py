@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class Importer:
-    """Makes the calls for one batch at a time and keeps the gate informed.
+    """Makes the calls for one batch at a time and tells the circuit breaker what the portal said.
 
     Never waits between tries: what must go again is handed back with its due time.
     """

@@ -54,7 +54,7 @@ class FaultAttribution:
         self._clock = clock
 
     def portal_failed(self, fault: Fault) -> None:
-        """Tell the gate what a failed call says about the portal."""
+        """Tell the circuit breaker what a failed call says about the portal."""
         now = self._clock()
         self._breaker.fault = fault
         match fault.kind:
@@ -203,7 +203,7 @@ class FaultAttribution:
 
 
 def refusal_kind_of(verdict: object) -> RefusalKind | None:
-    """Return the standing of a refusal; None for anything else."""
+    """Return the kind of a refusal; None for anything else."""
     return verdict.refusal_kind if isinstance(verdict, Refused) else None
 
 

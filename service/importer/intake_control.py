@@ -1,4 +1,4 @@
-"""Minds the gate: attaches and detaches the intake, and probes a portal that is shut."""
+"""Follows the circuit breaker: attaches and detaches the intake, probes a paused portal."""
 
 import asyncio
 import logging
@@ -69,10 +69,11 @@ class Room(Protocol):
 
 
 class IntakeControl:
-    """Follows the gate: one announcement, one change of the intake per change of mode.
+    """Follows the breaker: one announcement, one change of the intake per change of mode.
 
     Paused: the intake is detached, then the room lets go of what is held, once; `shut` tells that
-    this is so. Half-open and flowing: deliveries come, and the gate says how many calls may leave.
+    this is so. Half-open and flowing: deliveries come, and the breaker says how many calls may
+    leave.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class IntakeControl:
         room: Room,
         prefetch: int,
     ) -> None:
-        """Take the gate to follow, and what to do when it moves."""
+        """Take the breaker to follow, and what to do when its mode changes."""
         self._breaker = breaker
         self._intake = intake
         self._portal = portal
@@ -102,11 +103,11 @@ class IntakeControl:
         self._hurried.set()
 
     def look(self) -> None:
-        """Look at the gate: it may have moved."""
+        """Look at the breaker: its mode may have changed."""
         self._moved.set()
 
     async def run(self) -> None:
-        """Follow the gate until cancelled."""
+        """Follow the breaker until cancelled."""
         seen: Mode | None = None
         told: tuple[object, ...] = ()
         while True:
@@ -152,7 +153,7 @@ class IntakeControl:
         return False
 
     async def _wait(self, mode: Mode) -> None:
-        """Wait until the gate may have moved; half-open with nothing to try is open."""
+        """Wait until its mode may have changed; half-open with nothing to try is open."""
         try:
             async with asyncio.timeout(IDLE_SECONDS if mode is Mode.HALF_OPEN else None):
                 await self._moved.wait()

@@ -16,7 +16,7 @@ WIDTH = 100
 Style = Literal["table", "markdown", "env"]
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One setting as it is shown."""
 
     name: str
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-def rows() -> list[Row]:
+def rows() -> list[SettingRow]:
     """Return every setting, in the order of the tree."""
     return [_row(name, _field(path)) for name, path in known_names().items()]
 
@@ -35,8 +35,8 @@ def write(style: Style, width: int = WIDTH) -> str:
     return _table(rows(), width) if style == "table" else _STYLES[style](rows())
 
 
-def _row(name: str, field: FieldInfo) -> Row:
-    return Row(name, _kind(field.annotation), _default(field), field.description or "")
+def _row(name: str, field: FieldInfo) -> SettingRow:
+    return SettingRow(name, _kind(field.annotation), _default(field), field.description or "")
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo:
@@ -79,7 +79,7 @@ def _default(field: FieldInfo) -> str:
     return str(value)
 
 
-def _table(listed: list[Row], width: int) -> str:
+def _table(listed: list[SettingRow], width: int) -> str:
     lines = []
     for row in listed:
         told = f"{row.kind}, default {row.default or '(none)'}: {row.meaning}"
@@ -96,7 +96,7 @@ def _table(listed: list[Row], width: int) -> str:
     return "\n".join(lines)
 
 
-def _markdown(listed: list[Row]) -> str:
+def _markdown(listed: list[SettingRow]) -> str:
     head = ["| setting | type | default | meaning |", "|---|---|---|---|"]
     body = [
         f"| `{row.name}` | {_cell(row.kind)} | {_code(row.default)} | {_cell(row.meaning)} |"
@@ -105,7 +105,7 @@ def _markdown(listed: list[Row]) -> str:
     return "\n".join([*head, *body])
 
 
-def _env(listed: list[Row]) -> str:
+def _env(listed: list[SettingRow]) -> str:
     return "\n\n".join(f"# {row.meaning}\n#{row.name}={row.default}" for row in listed)
 
 
@@ -117,7 +117,7 @@ def _code(text: str) -> str:
     return f"`{_cell(text)}`" if text else "-"
 
 
-_STYLES: Mapping[str, Callable[[list[Row]], str]] = {
+_STYLES: Mapping[str, Callable[[list[SettingRow]], str]] = {
     "markdown": _markdown,
     "env": _env,
 }

@@ -16,13 +16,13 @@ NEITHER = (
     "is missing: give the portal's incoming webhook address "
     f"(or an OAuth application: {PREFIX}BITRIX__CLIENT_ID and its others)"
 )
-LONGEST_PREFIX = 244
+MAX_PREFIX = 244
 """Bytes of a queue's name that leave room for a point and an entity type."""
 OPTIONAL = ("OAUTH_URL", "REFRESH_TOKEN")
 
 _NAME = re.compile(r"\b[A-Z]+__[A-Z_]+\b")
 _TOO_LONG = (
-    f"must be given, with {LONGEST_PREFIX} bytes at most: what is made of RABBIT__INTAKE_QUEUE "
+    f"must be given, with {MAX_PREFIX} bytes at most: what is made of RABBIT__INTAKE_QUEUE "
     "leaves no room for an entity type behind it"
 )
 _HOLD = (
@@ -60,7 +60,7 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
         ),
         *_certificates(rabbit),
         *_protection(bitrix),
-        (len(rabbit.parked_name.encode()) <= LONGEST_PREFIX, f"RABBIT__PARKED_QUEUE {_TOO_LONG}"),
+        (len(rabbit.parked_name.encode()) <= MAX_PREFIX, f"RABBIT__PARKED_QUEUE {_TOO_LONG}"),
     ]
     return [_rule(text, settings) for holds, text in rules if not holds]
 

@@ -11,7 +11,7 @@ from service.commands.check import access, queues
 from service.commands.check.access import Account
 from service.commands.check.described import DescribedQueue
 from service.commands.check.inner import inner_needs, inner_rights, inner_rows, tried_inner
-from service.commands.check.rows import Row, Status, fail, ok, unknown, warn
+from service.commands.check.rows import Row, RowStatus, fail, ok, unknown, warn
 from service.factories import CannotStart, address, topology
 from service.rabbit.connection import Address
 from service.rabbit.inspection import BrokerInspection, Presence, Seen, visit
@@ -86,7 +86,9 @@ def _connections(nodes: list[Node]) -> list[Row]:
     rows = [each.row for each in nodes]
     if all(each.found is None for each in nodes):
         return rows
-    return [row if row.status is Status.OK else replace(row, status=Status.WARN) for row in rows]
+    return [
+        row if row.status is RowStatus.OK else replace(row, status=RowStatus.WARN) for row in rows
+    ]
 
 
 async def _management(

@@ -4,19 +4,19 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from service.commands import terminal, text_layout
-from service.commands.check.rows import Row, Status, document, failed, tally
+from service.commands.check.rows import Row, RowStatus, document, failed, tally
 from service.commands.terminal import Toned, show
 
-_TONES: Mapping[Status, str] = {
-    Status.OK: "good",
-    Status.WARN: "warn",
-    Status.FAIL: "bad",
-    Status.UNKNOWN: "dim",
+_TONES: Mapping[RowStatus, str] = {
+    RowStatus.OK: "good",
+    RowStatus.WARN: "warn",
+    RowStatus.FAIL: "bad",
+    RowStatus.UNKNOWN: "dim",
 }
 _PLAIN = frozenset({"broker.connection", "broker.management", "portal.connection", "portal.type"})
-_ORDER = (Status.OK, Status.UNKNOWN, Status.WARN, Status.FAIL)
+_ORDER = (RowStatus.OK, RowStatus.UNKNOWN, RowStatus.WARN, RowStatus.FAIL)
 """A reader looks at the last lines first."""
-_INDENT = " " * (max(len(status) for status in Status) + 2)
+_INDENT = " " * (max(len(status) for status in RowStatus) + 2)
 
 
 def write(rows: Sequence[Row], *, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def _write_row(row: Row, width: int | None) -> None:
     """Write a row, on a terminal of a width: one that is right takes a line, cut with a mark."""
     status = Toned(f"{row.status:<{len(_INDENT)}}", _TONES[row.status])
     text = f"{_what(row)}: {row.found}"
-    if width is not None and row.status is Status.OK:
+    if width is not None and row.status is RowStatus.OK:
         terminal.line(status, text_layout.shortened(text, width - len(_INDENT)))
         return
     first, *more = text_layout.wrapped(text, width and width - len(_INDENT))
@@ -51,7 +51,7 @@ def summary(rows: Sequence[Row]) -> str:
     """Return the last line: whether the importer may start, the rows by status, what failed."""
     counts = ", ".join(f"{number} {status}" for status, number in tally(rows).items() if number)
     verdict = "not fit" if failed(rows) else "fit"
-    wrong = "; ".join(_what(row) for row in rows if row.status is Status.FAIL)
+    wrong = "; ".join(_what(row) for row in rows if row.status is RowStatus.FAIL)
     return f"{verdict}: {counts}" + (f": {wrong}" if wrong else "")
 
 

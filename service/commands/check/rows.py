@@ -12,7 +12,7 @@ SCHEMA = 1
 """Version of the JSON. Members may be added under the same number; none is removed or renamed."""
 
 
-class Status(StrEnum):
+class RowStatus(StrEnum):
     """How a row ended; only `fail` fails the check."""
 
     OK = "ok"
@@ -32,7 +32,7 @@ class Row:
 
     check: str
     subject: str
-    status: Status
+    status: RowStatus
     found: str
     remedy: str = ""
     command: str = ""
@@ -40,33 +40,33 @@ class Row:
 
 def ok(check: str, subject: str, found: str) -> Row:
     """Return a row that is as it should be."""
-    return Row(check, subject, Status.OK, found)
+    return Row(check, subject, RowStatus.OK, found)
 
 
 def warn(check: str, subject: str, found: str, remedy: str, command: str = "") -> Row:
     """Return a row that works, at a price."""
-    return Row(check, subject, Status.WARN, found, remedy, command)
+    return Row(check, subject, RowStatus.WARN, found, remedy, command)
 
 
 def fail(check: str, subject: str, found: str, remedy: str, command: str = "") -> Row:
     """Return a row that keeps the importer from its work or its promises."""
-    return Row(check, subject, Status.FAIL, found, remedy, command)
+    return Row(check, subject, RowStatus.FAIL, found, remedy, command)
 
 
 def unknown(check: str, subject: str, found: str, remedy: str = "") -> Row:
     """Return a row that nobody here could answer."""
-    return Row(check, subject, Status.UNKNOWN, found, remedy)
+    return Row(check, subject, RowStatus.UNKNOWN, found, remedy)
 
 
 def failed(rows: Iterable[Row]) -> bool:
     """Tell whether a row failed."""
-    return any(row.status is Status.FAIL for row in rows)
+    return any(row.status is RowStatus.FAIL for row in rows)
 
 
 def tally(rows: Iterable[Row]) -> dict[str, int]:
     """Count the rows by status; every status is there."""
     counted = Counter(row.status for row in rows)
-    return {str(status): counted[status] for status in Status}
+    return {str(status): counted[status] for status in RowStatus}
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Follow:
             self.notes.append(text)
 
 
-class Desk:
+class DeadLetters:
     """The queue of dead letters, as far as this console reads it.
 
     Whoever reads holds what he has passed, so two readings of ours at once would each see a part.

@@ -27,7 +27,7 @@ class Record:
     ids: frozenset[str] = frozenset()
 
 
-class History:
+class ActionHistory:
     """The last records of this process."""
 
     def __init__(self) -> None:

@@ -5,9 +5,9 @@ from typing import cast
 
 from starlette.requests import Request
 
-from service.commands.console.desk import Desk
+from service.commands.console.desk import DeadLetters
 from service.commands.console.errands import Errands
-from service.commands.console.history import History
+from service.commands.console.history import ActionHistory
 from service.commands.console.orders import Task
 from service.commands.console.safety import Rules
 from service.commands.console.scans import Scans
@@ -23,16 +23,16 @@ class Parts:
     settings: Settings
     rules: Rules
     watch: Watch
-    desk: Desk
+    desk: DeadLetters
     scans: Scans
     tasks: Tasks
-    history: History
+    history: ActionHistory
     errands: Errands
 
     @classmethod
     def of(cls, settings: Settings, rules: Rules) -> "Parts":
         """Return the parts for settings."""
-        desk, history = Desk(), History()
+        desk, history = DeadLetters(), ActionHistory()
         scans = Scans(desk)
         tasks = Tasks(desk, scans, history)
         return cls(settings, rules, Watch(settings), desk, scans, tasks, history, Errands())

@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import partial
 from time import monotonic
 
-from service.commands.console.desk import Desk, Follow
+from service.commands.console.desk import DeadLetters, Follow
 from service.commands.dlq.groups import Groups
-from service.commands.dlq.selection import Described, Selection
+from service.commands.dlq.selection import Selectable, Selection
 from service.commands.runtime import ENDS, in_words
 from service.rabbit.letters import Letter
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LetterRow:
     """What is kept of a letter: no field value, no words of the portal."""
 
     event_id: str
@@ -48,7 +48,7 @@ class Row:
     redrives: int
 
     @classmethod
-    def of(cls, letter: Letter) -> "Row":
+    def of(cls, letter: Letter) -> "LetterRow":
         """Return what is kept of a letter."""
         return cls(
             letter.event_id,
@@ -73,7 +73,7 @@ class Scan:
     whole: bool = False
     follow: Follow = field(default_factory=Follow)
     groups: Groups = field(default_factory=Groups)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LetterRow] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     matching: int = 0
     others: int = 0
@@ -107,7 +107,7 @@ class Scan:
         """Whether every letter is kept as a row, so that any part of them can be told from it."""
         return self.is_complete and len(self.rows) == self.matching
 
-    def add(self, letter: Described, row: Callable[[], Row]) -> None:
+    def add(self, letter: Selectable, row: Callable[[], LetterRow]) -> None:
         """Count a letter in, if it is selected."""
         if not self.selection.holds(letter):
             return
@@ -125,7 +125,7 @@ class Scan:
             part.add(row, partial(_same, row))
         return part
 
-    async def read(self, desk: Desk) -> None:
+    async def read(self, desk: DeadLetters) -> None:
         """Read to the end, or until there were enough; what ends it is told in `problem`."""
         try:
             async with desk.reading(self.follow) as (_, reading):
@@ -148,21 +148,21 @@ class Scan:
         return looked >= self.most or is_late
 
     def _take(self, letter: Letter) -> None:
-        self.add(letter, lambda: Row.of(letter))
+        self.add(letter, lambda: LetterRow.of(letter))
         if self.whole and self.selection.holds(letter):
             size = sum(len(each.body) for each in self.letters)
             if len(self.letters) < MAX_LETTERS and size + len(letter.body) <= MAX_BYTES:
                 self.letters.append(letter)
 
 
-def _same(row: Row) -> Row:
+def _same(row: LetterRow) -> LetterRow:
     return row
 
 
 class Scans:
     """The readings of this process; each is kept while it is fresh."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DeadLetters) -> None:
         """Begin with none."""
         self._desk = desk
         self._kept: OrderedDict[tuple[Selection, bool], Scan] = OrderedDict()

@@ -10,8 +10,8 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from service.commands.console.desk import Desk, Follow
-from service.commands.console.history import History, Record, now
+from service.commands.console.desk import DeadLetters, Follow
+from service.commands.console.history import ActionHistory, Record, now
 from service.commands.console.orders import Order, Stage, Task, outcome
 from service.commands.console.scans import PATIENCE_SECONDS, Scans
 from service.commands.console.works import plan, work
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Tasks:
     """The tasks of this process."""
 
-    def __init__(self, desk: Desk, scans: Scans, history: History) -> None:
+    def __init__(self, desk: DeadLetters, scans: Scans, history: ActionHistory) -> None:
         """Begin with none."""
         self._desk = desk
         self._scans = scans

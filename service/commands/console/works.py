@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from service.commands.console.desk import Desk
+from service.commands.console.desk import DeadLetters
 from service.commands.console.orders import Action, Planned, Stage, Task
 from service.commands.dlq.groups import Groups
 from service.commands.dlq.listing import grouped
@@ -18,13 +18,13 @@ from service.rabbit.parked import InnerDepth
 from service.rabbit.rights import of_ender
 
 
-async def plan(task: Task, desk: Desk) -> None:
+async def plan(task: Task, desk: DeadLetters) -> None:
     """Count what would be done; raises what `runtime.ENDS` names."""
     early = await _PLANS[task.order.action](task, desk)
     task.stage = Stage.STOPPED if early else Stage.PLANNED
 
 
-async def work(task: Task, desk: Desk) -> None:
+async def work(task: Task, desk: DeadLetters) -> None:
     """Do it; raises what `runtime.ENDS` names."""
     early = await _WORKS[task.order.action](task, desk)
     task.stage = Stage.STOPPED if early else Stage.DONE
@@ -33,7 +33,7 @@ async def work(task: Task, desk: Desk) -> None:
 # ---- dead letters ----
 
 
-async def _plan_redrive(task: Task, desk: Desk) -> bool:
+async def _plan_redrive(task: Task, desk: DeadLetters) -> bool:
     async with desk.reading(task.follow) as (at_work, reading):
         redrive = _redrive_of(at_work, task, dry_run=True)
         await redrive.walk(reading)
@@ -42,7 +42,7 @@ async def _plan_redrive(task: Task, desk: Desk) -> bool:
     return reading.ended_early
 
 
-async def _plan_purge(task: Task, desk: Desk) -> bool:
+async def _plan_purge(task: Task, desk: DeadLetters) -> bool:
     groups = Groups()
     async with desk.reading(task.follow) as (_, reading):
         await grouped(reading, task.order.selection, groups)
@@ -55,7 +55,7 @@ def _take_groups(task: Task, groups: Groups) -> None:
     task.plan = [Planned(each.kind, each.code, each.count, each.fate) for each in groups]
 
 
-async def _redrive(task: Task, desk: Desk) -> bool:
+async def _redrive(task: Task, desk: DeadLetters) -> bool:
     async with desk.reading(task.follow) as (at_work, reading):
         await at_work.session.needs_exchange(at_work.settings.rabbit.intake_exchange)
         redrive = _redrive_of(at_work, task, dry_run=False)
@@ -70,7 +70,7 @@ async def _redrive(task: Task, desk: Desk) -> bool:
     return reading.ended_early
 
 
-async def _purge(task: Task, desk: Desk) -> bool:
+async def _purge(task: Task, desk: DeadLetters) -> bool:
     purge = Purge.of(task.order.selection, task.groups)
     async with desk.reading(task.follow) as (_, reading):
         try:
@@ -96,7 +96,7 @@ def _redrive_of(at_work: CommandRuntime, task: Task, *, dry_run: bool) -> Redriv
 # ---- what is parked ----
 
 
-async def _plan_return(task: Task, desk: Desk) -> bool:
+async def _plan_return(task: Task, desk: DeadLetters) -> bool:
     wanted, tally = _wanted(task), LaneTally()
     async with desk.beside(task.follow) as at_work:
         _needs_portal(at_work)
@@ -109,7 +109,7 @@ async def _plan_return(task: Task, desk: Desk) -> bool:
     return False
 
 
-async def _plan_end(task: Task, desk: Desk) -> bool:
+async def _plan_end(task: Task, desk: DeadLetters) -> bool:
     tally = LaneTally()
     async with desk.beside(task.follow, needs=of_ender) as at_work:
         _needs_portal(at_work)
@@ -120,7 +120,7 @@ async def _plan_end(task: Task, desk: Desk) -> bool:
     return tally.ended_early
 
 
-async def _return(task: Task, desk: Desk) -> bool:
+async def _return(task: Task, desk: DeadLetters) -> bool:
     tally = LaneTally()
     async with desk.beside(task.follow) as at_work:
         _needs_portal(at_work)
@@ -132,7 +132,7 @@ async def _return(task: Task, desk: Desk) -> bool:
     return tally.ended_early
 
 
-async def _end(task: Task, desk: Desk) -> bool:
+async def _end(task: Task, desk: DeadLetters) -> bool:
     tally, counts = LaneTally(), Counter[tuple[str, str]]()
     async with desk.beside(task.follow, needs=of_ender) as at_work:
         _needs_portal(at_work)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from service.commands import terminal
-from service.commands.dlq.selection import Described
+from service.commands.dlq.selection import Selectable
 from service.commands.moments import age, written
 
 _TYPES_SHOWN = 4
@@ -26,7 +26,7 @@ class Group:
     sample: str = ""
     types: dict[int | None, int] = field(default_factory=dict)
 
-    def add(self, letter: Described) -> None:
+    def add(self, letter: Selectable) -> None:
         """Count a letter in; the oldest one is the sample."""
         moment = letter.failed_at
         self.count += 1
@@ -58,7 +58,7 @@ class Groups:
         """Begin with none."""
         self._groups: dict[tuple[str, str, str], Group] = {}
 
-    def add(self, letter: Described, fate: str = "", most: int | None = None) -> None:
+    def add(self, letter: Selectable, fate: str = "", most: int | None = None) -> None:
         """Count a letter in; beyond `most` groups, those of other codes make one together."""
         key = (letter.kind, letter.code, fate)
         if most is not None and key not in self._groups and len(self._groups) >= most:

@@ -15,7 +15,7 @@ def named(event_id: str) -> str:
     return event_id if event_id == event_id.strip() else f"“{event_id}”"
 
 
-class Described(Protocol):
+class Selectable(Protocol):
     """What is known of a letter without its body."""
 
     @property
@@ -78,7 +78,7 @@ class Selection:
         }
         return "; ".join(f"{name} {value}" for name, value in told.items() if value) or "all"
 
-    def holds(self, letter: Described) -> bool:
+    def holds(self, letter: Selectable) -> bool:
         """Tell whether a letter is one of them."""
         return (
             self.kind in {None, letter.kind}

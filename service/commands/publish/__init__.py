@@ -14,7 +14,7 @@ from service.commands.publish.findings import Findings
 from service.commands.publish.handover import Handover
 from service.commands.publish.pace import Pace
 from service.commands.publish.reading import Wanted, reads
-from service.commands.publish.records import Note, Read, Record, Refused
+from service.commands.publish.records import Note, Read, Record, RefusedLine
 from service.commands.publish.repeats import Repeats
 from service.commands.publish.sending import Sender
 from service.commands.publish.source import STANDARD_INPUT, STDIN, Source, opened, size_of
@@ -52,7 +52,7 @@ class Feed:
                 self.skipped += 1
                 if isinstance(read, Record) and read.event.event_id == self.after:
                     self.after = None
-            case Refused():
+            case RefusedLine():
                 self.findings.refuse(read.place, read.reason)
             case Record():
                 self._warn(read)

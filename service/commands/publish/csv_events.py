@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
 
-from service.commands.publish.csv_rows import Row, Unreadable, rows
+from service.commands.publish.csv_rows import CsvRow, Unreadable, rows
 from service.commands.publish.header import Header, Table
 from service.commands.publish.lines import Lines
-from service.commands.publish.records import JSON, Note, Read, Record, Refused, judged
+from service.commands.publish.records import JSON, Note, Read, Record, RefusedLine, judged
 from service.domain.members import NO_ID
 from service.factories import CannotStart
 from service.rabbit.decoding import Decoder
@@ -22,7 +22,7 @@ def of_csv(lines: Lines, decoder: Decoder, table: Table) -> Iterator[Read]:
         if isinstance(found, Unreadable):
             if header is None:
                 raise CannotStart(f"the header of the CSV cannot be read: {found.reason}")
-            yield Refused(found.place, found.reason)
+            yield RefusedLine(found.place, found.reason)
             continue
         for row in _parted(found, header):
             if not any(cell.strip() for cell in row.cells):
@@ -36,7 +36,7 @@ def of_csv(lines: Lines, decoder: Decoder, table: Table) -> Iterator[Read]:
             yield from map(Note, header.notes() if is_first else ())
 
 
-def _parted(row: Row, header: Header | None) -> Iterator[Row]:
+def _parted(row: CsvRow, header: Header | None) -> Iterator[CsvRow]:
     """Part a row at the point where the next file was joined to it without a line end."""
     if header is None:
         yield row
@@ -47,8 +47,8 @@ def _parted(row: Row, header: Header | None) -> Iterator[Row]:
         last, _, first = cells[len(before)].partition(_MARK)
         behind = [first, *cells[len(before) + 1 :]]
         if header.is_repeated_by(behind):
-            yield Row(row.place, [*before, last])
-            yield Row(row.place, behind)
+            yield CsvRow(row.place, [*before, last])
+            yield CsvRow(row.place, behind)
             return
     if row.is_marked and not header.is_repeated_by(cells):
         raise CannotStart(
@@ -58,10 +58,10 @@ def _parted(row: Row, header: Header | None) -> Iterator[Row]:
     yield row
 
 
-def _of_row(row: Row, header: Header, decoder: Decoder) -> Read:
+def _of_row(row: CsvRow, header: Header, decoder: Decoder) -> Read:
     body = header.event(row.cells)
     if isinstance(body, str):
-        return Refused(row.place, body)
+        return RefusedLine(row.place, body)
     read = judged(row.place, body, JSON, decoder, header.warnings(row.cells))
     if isinstance(read, Record) and header.table.id_column is None:
         # That rows have no id is said once, not with each of them.

@@ -29,7 +29,7 @@ _REASONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """The cells of a row; `is_marked`: a byte-order mark stood before it."""
 
     place: Place
@@ -49,7 +49,7 @@ class _Unusable(Exception):  # noqa: N818 - never leaves this module
     """A line cannot be given to the reader; the text says why."""
 
 
-def rows(lines: Lines) -> Iterator[Row | Unreadable]:
+def rows(lines: Lines) -> Iterator[CsvRow | Unreadable]:
     """Yield every row; where a file begins, its first row shows what parts its cells."""
     csv.field_size_limit(lines.longest + 1)
     texts, reader = _Texts(lines), None
@@ -70,7 +70,7 @@ def rows(lines: Lines) -> Iterator[Row | Unreadable]:
         except _Unusable as reason:
             yield Unreadable(texts.place(), str(reason))
         else:
-            yield Row(texts.place(), [_plain(cell) for cell in cells], line.is_marked)
+            yield CsvRow(texts.place(), [_plain(cell) for cell in cells], line.is_marked)
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ import msgspec
 
 from service.commands.publish.formats import BOM
 from service.commands.publish.lines import Line, Lines
-from service.commands.publish.records import JSON, Place, Read, Refused, judged
+from service.commands.publish.records import JSON, Place, Read, RefusedLine, judged
 from service.domain.events import MalformedCode
 from service.rabbit.decoding import STRUCTURED, Decoder
 
@@ -73,7 +73,7 @@ def _of_text(
     place: Place, text: bytes | None, decoder: Decoder, entity_type: int | None
 ) -> Iterator[Read]:
     if text is None:
-        yield Refused(place, TOO_LONG)
+        yield RefusedLine(place, TOO_LONG)
         return
     read = event_of(place, text, decoder, entity_type)
     pieces = [*_pieces(text)] if _is_glued(read) else []
@@ -89,7 +89,7 @@ def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | Non
     # A list that lost its brackets has a comma behind every object.
     body, content_type = _event_of(text.strip().removesuffix(b",").rstrip(), entity_type)
     read = judged(place, body, content_type, decoder)
-    if isinstance(read, Refused) and (name := _list_in(body)):
+    if isinstance(read, RefusedLine) and (name := _list_in(body)):
         path = (
             f".[{msgspec.json.encode(name).decode()}][]"
             if not name.isidentifier()
@@ -114,7 +114,7 @@ def _list_in(body: bytes) -> str | None:
 
 def _is_glued(read: Read) -> bool:
     """Tell whether one object may follow another on the same line, as files joined by `cat` do."""
-    return isinstance(read, Refused) and read.reason.startswith(MalformedCode.NOT_JSON)
+    return isinstance(read, RefusedLine) and read.reason.startswith(MalformedCode.NOT_JSON)
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:

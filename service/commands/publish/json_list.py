@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from service.commands.publish.formats import BOM
 from service.commands.publish.json_lines import TOO_LONG, event_of
-from service.commands.publish.records import Place, Read, Refused
+from service.commands.publish.records import Place, Read, RefusedLine
 from service.rabbit.decoding import Decoder
 
 _OUTSIDE = re.compile(rb'[{}\[\]",]')
@@ -25,18 +25,22 @@ def of_json_list(
     for chunk in chunks:
         for place, text in items.cut(chunk):
             if text is None:
-                yield Refused(place, TOO_LONG)
+                yield RefusedLine(place, TOO_LONG)
             else:
                 yield event_of(place, text, decoder, entity_type)
         if items.is_over:
             break
     place, text = items.left()
     if items.is_over:
-        yield Refused(place, "NOT_JSON: text behind the end of the list; nothing below was read")
+        yield RefusedLine(
+            place, "NOT_JSON: text behind the end of the list; nothing below was read"
+        )
     elif text is None or text:
-        yield Refused(place, "NOT_JSON: it begins there and never ends; nothing below was read")
+        yield RefusedLine(
+            place, "NOT_JSON: it begins there and never ends; nothing below was read"
+        )
     elif items.depth:
-        yield Refused(place, "NOT_JSON: the list ends too early: its ] is missing")
+        yield RefusedLine(place, "NOT_JSON: the list ends too early: its ] is missing")
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLine:
     """What is no item event, and why not."""
 
     place: Place
@@ -85,16 +85,16 @@ class Note:
     text: str
 
 
-Read = Record | Refused | Note
+Read = Record | RefusedLine | Note
 
 
 def judged(
     place: Place, body: bytes, content_type: str, decoder: Decoder, warnings: tuple[str, ...] = ()
-) -> Record | Refused:
+) -> Record | RefusedLine:
     """Ask the importer's own decoder what it will think of a message."""
     event = decoder.decode(Incoming(body=body, headers={}, content_type=content_type))
     if isinstance(event, Malformed):
-        return Refused(place, f"{event.code}: {in_plain_words(event.message, place, body)}")
+        return RefusedLine(place, f"{event.code}: {in_plain_words(event.message, place, body)}")
     values = value_warnings(event.entity_type_id, event.fields)
     return Record(place, body, content_type, event, (*warnings, *event.notes), values)
 

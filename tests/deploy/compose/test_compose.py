@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from service.commands.check.arithmetic import settings_rows
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.settings import environment
 from tests.deploy.rules.rulebook import FILES
 from tests.deploy.static.pods import CREDENTIALS
@@ -150,7 +150,7 @@ def test_importer_is_given_time_to_drain() -> None:
         given[key] = str(FILE.parent / compose()["secrets"][Path(given[key]).name]["file"])
     limit = int(importer["mem_limit"].removesuffix("m")) * 2**20
     rows = settings_rows(environment.load(given), limit)
-    assert [] == [row for row in rows if row.status is not Status.OK]
+    assert [] == [row for row in rows if row.status is not RowStatus.OK]
 
 
 @pytest.mark.parametrize("name", FOREIGN)

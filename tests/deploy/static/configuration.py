@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from service.commands.check.arithmetic import settings_rows
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.settings.environment import SettingsInvalid
 from tests.deploy.static.environment import settings, variables
 from tests.deploy.static.manifests import Rendered
@@ -45,7 +45,7 @@ def the_worst_fits_into_memory(rendered: Rendered) -> Iterator[str]:
     yield from (
         f"{row.check}: {row.found}"
         for row in settings_rows(settings(rendered), size)
-        if row.status is not Status.OK
+        if row.status is not RowStatus.OK
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from service.commands.check.access import Account
 from service.commands.check.inner import inner_rows, tried_inner
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.factories import topology
 from service.rabbit.connection import Address
 from service.rabbit.inspection import BrokerInspection, Presence, visit
@@ -260,11 +260,11 @@ async def test_what_waits_is_looked_at_and_stays(
         await wait_until(lambda: _holds(upstream, name, 1))
     rows = {row.subject: row for row in inner_rows(NAMES, "portal.example", found)}
     row = rows[f"queue {name}"]
-    assert Status.WARN is row.status
+    assert RowStatus.WARN is row.status
     assert "other.example" in row.found
-    assert Status.OK is rows[f"queue {NAMES.parked}.links"].status
+    assert RowStatus.OK is rows[f"queue {NAMES.parked}.links"].status
     ours = inner_rows(NAMES, "other.example", found)
-    assert {Status.OK} == {row.status for row in ours}
+    assert {RowStatus.OK} == {row.status for row in ours}
 
 
 async def _holds(upstream: Upstream, queue: str, count: int) -> bool:
@@ -275,6 +275,6 @@ async def test_who_may_not_fill_inner_queues_is_told(limited: str, amqp_url: str
     """A closed lane would pause the whole intake."""
     found = await look(limited)
     [told] = tried_inner(NAMES, ACCOUNT, found)
-    assert Status.WARN is told.status
+    assert RowStatus.WARN is told.status
     assert "pauses the whole intake" in told.found
     assert "amq" in told.command

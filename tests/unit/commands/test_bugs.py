@@ -14,8 +14,8 @@ import pytest
 from pamqp.commands import Basic
 
 from service.commands import find, publish
-from service.commands.console.desk import Desk
-from service.commands.console.history import History
+from service.commands.console.desk import DeadLetters
+from service.commands.console.history import ActionHistory
 from service.commands.console.orders import Action, Order, Stage, Task
 from service.commands.console.scans import Scans
 from service.commands.console.tasks import Tasks
@@ -258,8 +258,8 @@ def test_a_bug_in_a_task_of_the_console_ends_that_task_and_says_so(
     tasks: list[Task] = []
 
     async def both() -> None:
-        desk = Desk()
-        board = Tasks(desk, Scans(desk), History())
+        desk = DeadLetters()
+        board = Tasks(desk, Scans(desk), ActionHistory())
         orders = [
             Order(Action.SEND_BACK, Selection(kind="rejected")),
             Order(Action.RETURN, lane=2),

@@ -1,6 +1,6 @@
 """Proves when an inner queue may be used, and when it is asked again."""
 
-from service.domain.inner_queue import MOST_STRANGERS, Asking, InnerQueue, Strangers, is_old
+from service.domain.inner_queue import MAX_STRANGERS, Asking, InnerQueue, Strangers, is_old
 
 ASKING = Asking(after=60.0, probe=15.0, cap=40.0)
 
@@ -101,7 +101,7 @@ def test_the_second_connection_that_asking_ends_is_the_last() -> None:
 def test_made_up_types_do_not_fill_the_broker_with_queues() -> None:
     """So many get one, and keep it; a further one gets none, however often it asks."""
     strangers = Strangers()
-    many = range(1000, 1000 + MOST_STRANGERS)
+    many = range(1000, 1000 + MAX_STRANGERS)
     assert all(strangers.admit(each) for each in many)
     assert [False, False] == [strangers.admit(7777), strangers.admit(7777)]
     assert all(strangers.admit(each) for each in many)

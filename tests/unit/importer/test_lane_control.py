@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim, Claims
-from service.domain.inner_queue import MOST_STRANGERS
+from service.domain.inner_queue import MAX_STRANGERS
 from service.domain.lanes import Lanes
 from service.domain.outcomes import PauseReason
 from service.domain.parking import LINK
@@ -70,7 +70,7 @@ async def test_made_up_types_get_fifty_queues_and_types_that_are_known_get_their
         metrics=Metrics(),
     )
     control.listed = listed_types(no_list)
-    made_up = range(1000, 1000 + MOST_STRANGERS)
+    made_up = range(1000, 1000 + MAX_STRANGERS)
     for each in made_up:
         await control.close(each, PauseReason.SCOPE, None)
     control.imported([1044], referred=False)

@@ -3,7 +3,7 @@
 import pytest
 
 from service.commands.check.arithmetic import caution_rows
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.settings.cautions import cautions
 from service.settings.environment import SettingsInvalid, load
 
@@ -30,7 +30,7 @@ def test_each_danger_is_named_once_and_never_shown(name: str, value: str, word: 
     assert (f"IMPORTER_{name}", True) == (told.name, word in told.found)
     assert "sh0rt-1" not in str(told)
     (row,) = caution_rows(settings)
-    assert (Status.WARN, told.remedy) == (row.status, row.remedy)
+    assert (RowStatus.WARN, told.remedy) == (row.status, row.remedy)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from service.commands import terminal
 from service.commands.publish.handover import Handover
 from service.commands.publish.pace import Pace
 from service.commands.publish.reading import Wanted, reads
-from service.commands.publish.records import Note, Read, Record, Refused
+from service.commands.publish.records import Note, Read, Record, RefusedLine
 from service.commands.publish.rehearsal import report
 from service.commands.publish.rehearsal.asking import Asking
 from service.commands.publish.rehearsal.identities import Identities
@@ -48,7 +48,7 @@ class Rehearsal:
         match read:
             case Note():
                 terminal.say(terminal.clean(f"warning: {read.text}"))
-            case Refused():
+            case RefusedLine():
                 self.tally.line(read.place, [of_refused(read)])
             case Record():
                 await self._judge(read)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from service.commands.publish.records import Refused
+from service.commands.publish.records import RefusedLine
 from service.domain.events import MalformedCode
 from service.domain.fields import Complaint
 from service.domain.foreseeing import Foreseen
@@ -64,7 +64,7 @@ def worst(findings: Iterable[Finding]) -> Level:
     return max((each.level for each in findings), default=Level.GOOD)
 
 
-def of_refused(refused: Refused) -> Finding:
+def of_refused(refused: RefusedLine) -> Finding:
     """Return the finding of what is no item event."""
     code, parted, text = refused.reason.partition(": ")
     if not parted or code not in MalformedCode.__members__:

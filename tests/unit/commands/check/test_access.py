@@ -6,7 +6,7 @@ import pytest
 
 from service.commands.check import access
 from service.commands.check.access import Need
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.factories import topology
 from service.rabbit.inspection import BrokerInspection, Presence, Seen
 from service.settings.tree import Rabbit
@@ -67,7 +67,7 @@ def test_who_declares_must_create_what_is_missing() -> None:
 def test_patterns_match_as_the_broker_matches(pattern: str, *, allowed: bool) -> None:
     """Match anywhere; the empty pattern, and one that is none, allow nothing."""
     row = access.rights_row(WHO, MIN_SECRET[:1], {**ALL, "read": pattern}, "")
-    assert (Status.OK if allowed else Status.FAIL) is row.status
+    assert (RowStatus.OK if allowed else RowStatus.FAIL) is row.status
 
 
 def test_lacking_rights_are_named_with_their_purpose() -> None:
@@ -96,11 +96,11 @@ def test_the_command_gives_what_is_lacking_and_takes_nothing_away() -> None:
 def test_without_a_management_api_only_publishes_are_known() -> None:
     """Fail what was refused; what was allowed leaves the rest unknown."""
     inspection = seen()
-    assert Status.UNKNOWN is access.tried_row(WHO, DECLARES, inspection).status
+    assert RowStatus.UNKNOWN is access.tried_row(WHO, DECLARES, inspection).status
     inspection.writable = {"crm.items.results": True, "crm.items.dlx": True}
     row = access.tried_row(WHO, DECLARES, inspection)
-    assert (Status.UNKNOWN, True) == (row.status, "crm.items.dlx" in row.found)
+    assert (RowStatus.UNKNOWN, True) == (row.status, "crm.items.dlx" in row.found)
     inspection.writable["crm.items.dlx"] = False
     row = access.tried_row(WHO, DECLARES, inspection)
-    assert (Status.FAIL, True) == (row.status, "crm.items.results" not in row.found)
+    assert (RowStatus.FAIL, True) == (row.status, "crm.items.results" not in row.found)
     assert access.all_rights(WHO, DECLARES) == row.command

@@ -12,7 +12,7 @@ from service.commands.check.arithmetic import (
     memory_limit,
     settings_rows,
 )
-from service.commands.check.rows import Row, Status
+from service.commands.check.rows import Row, RowStatus
 from service.domain.claims import Claims
 from service.domain.outcomes import Imported
 from service.domain.owning import Owners
@@ -30,7 +30,7 @@ def rows(memory: int | None = None, **named: str) -> dict[str, Row]:
 
 def test_default_settings_are_fine_without_a_limit() -> None:
     """Warn of nothing that nobody chose."""
-    assert {Status.OK} == {row.status for row in rows().values()}
+    assert {RowStatus.OK} == {row.status for row in rows().values()}
 
 
 def test_memory_is_base_and_prefetch_and_calls() -> None:
@@ -62,9 +62,14 @@ def test_remembered_ids_take_no_more_than_is_reckoned() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "status"),
-    [(None, Status.OK), (152 * MIB, Status.OK), (151 * MIB, Status.WARN), (63 * MIB, Status.FAIL)],
+    [
+        (None, RowStatus.OK),
+        (152 * MIB, RowStatus.OK),
+        (151 * MIB, RowStatus.WARN),
+        (63 * MIB, RowStatus.FAIL),
+    ],
 )
-def test_memory_is_compared_with_the_limit(limit: int | None, status: Status) -> None:
+def test_memory_is_compared_with_the_limit(limit: int | None, status: RowStatus) -> None:
     """Warn of what can happen, fail what cannot even start."""
     found = rows(
         limit,
@@ -73,7 +78,7 @@ def test_memory_is_compared_with_the_limit(limit: int | None, status: Status) ->
         BATCH__MAX_BYTES=str(4 * MIB),
     )["settings.memory"]
     assert status is found.status
-    assert (status is Status.OK) is (not found.remedy)
+    assert (status is RowStatus.OK) is (not found.remedy)
 
 
 def test_drain_tells_the_grace_period_to_give() -> None:
@@ -93,13 +98,13 @@ def test_hold_shows_its_sum() -> None:
 def test_promises_that_are_switched_off_are_named(name: str, value: str, check: str) -> None:
     """Warn whoever trades doubled items for speed."""
     found = rows(None, **{name: value})[check]
-    assert (Status.WARN, True) == (found.status, "twice" in found.found)
+    assert (RowStatus.WARN, True) == (found.status, "twice" in found.found)
 
 
 def test_names_injected_by_kubernetes_are_warned_of() -> None:
     """In one row, with what to do about them."""
     (row,) = ignored_rows(["IMPORTER_PORT", "IMPORTER_SERVICE_HOST"])
-    assert Status.WARN is row.status
+    assert RowStatus.WARN is row.status
     assert "IMPORTER_PORT, IMPORTER_SERVICE_HOST" in row.found
     assert "enableServiceLinks" in row.remedy
     assert [] == ignored_rows([])

@@ -3,7 +3,7 @@
 import pytest
 
 from service.commands.check.certificates import DAY, certificate_rows, seen
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.telemetry.metrics import Metrics
 
 NOW = 1_800_000_000.0
@@ -12,14 +12,14 @@ NOW = 1_800_000_000.0
 @pytest.mark.parametrize(
     ("days", "status", "word"),
     [
-        (-1, Status.FAIL, "has ended on 2027-01-14"),
-        (0, Status.FAIL, "has ended"),
-        (13, Status.WARN, "good until 2027-01-28"),
-        (15, Status.OK, "good until 2027-01-30"),
+        (-1, RowStatus.FAIL, "has ended on 2027-01-14"),
+        (0, RowStatus.FAIL, "has ended"),
+        (13, RowStatus.WARN, "good until 2027-01-28"),
+        (15, RowStatus.OK, "good until 2027-01-30"),
     ],
 )
 def test_a_certificate_fails_when_it_has_ended_and_warns_two_weeks_before(
-    days: int, status: Status, word: str
+    days: int, status: RowStatus, word: str
 ) -> None:
     """Time enough to have it renewed."""
     (row,) = certificate_rows({"portal": NOW + days * DAY}, NOW)

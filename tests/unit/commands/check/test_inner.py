@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from service.commands.check.access import Account
 from service.commands.check.inner import inner_rights, inner_rows
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 from service.factories import topology
 from service.rabbit.inspection import BrokerInspection, Presence, Seen
 from service.settings.tree import Rabbit
@@ -27,20 +27,20 @@ def found(presence: Presence) -> BrokerInspection:
 def test_what_run_makes_itself_is_no_trouble() -> None:
     """And a lane's queue is not told of before it is there."""
     rows = inner_rows(NAMES, "p", found(Presence.MISSING))
-    assert {Status.OK} == {row.status for row in rows}
+    assert {RowStatus.OK} == {row.status for row in rows}
     assert not [row for row in rows if "128" in row.subject]
 
 
 def test_a_memory_that_nobody_declared_is_told() -> None:
     """Where the topology is somebody else's."""
     rows = inner_rows(replace(NAMES, declare=False), "p", found(Presence.MISSING))
-    assert ["inner.memory"] == [row.check for row in rows if row.status is Status.WARN]
+    assert ["inner.memory"] == [row.check for row in rows if row.status is RowStatus.WARN]
 
 
 def test_no_names_are_told_with_what_follows() -> None:
     """Both are choices that somebody may have made without knowing."""
     rows = inner_rows(replace(NAMES, memory="", parked=""), "p", BrokerInspection())
-    assert {Status.WARN} == {row.status for row in rows}
+    assert {RowStatus.WARN} == {row.status for row in rows}
     assert 2 == len(rows)
     assert any("pauses the whole intake" in row.found for row in rows)
 
@@ -48,12 +48,12 @@ def test_no_names_are_told_with_what_follows() -> None:
 def test_what_may_not_be_read_is_told() -> None:
     """What were parked there could not be taken out again."""
     hidden = inner_rows(NAMES, "p", found(Presence.HIDDEN))
-    assert {Status.WARN} == {row.status for row in hidden}
+    assert {RowStatus.WARN} == {row.status for row in hidden}
     there = found(Presence.THERE)
     there.unreadable.add(f"{NAMES.parked}.128")
     rows = inner_rows(NAMES, "p", there)
     assert [f"queue {NAMES.parked}.128"] == [
-        row.subject for row in rows if row.status is Status.WARN
+        row.subject for row in rows if row.status is RowStatus.WARN
     ]
 
 
@@ -62,6 +62,6 @@ def test_the_shipped_rights_are_enough() -> None:
     assert [] == inner_rights(NAMES, ACCOUNT, SHIPPED, "")
     for right in SHIPPED:
         [row] = inner_rights(NAMES, ACCOUNT, {**SHIPPED, right: ""}, "the command")
-        assert Status.WARN is row.status
+        assert RowStatus.WARN is row.status
         assert right in row.found
         assert "the command" == row.command

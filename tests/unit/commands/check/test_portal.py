@@ -9,7 +9,7 @@ from service.bitrix.errors import classify_call, classify_status, classify_trans
 from service.bitrix.http import Unanswered
 from service.bitrix.inspection import PortalInspection
 from service.commands.check.portal import MAX_CALLS, portal_rows
-from service.commands.check.rows import Row, Status
+from service.commands.check.rows import Row, RowStatus
 from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, Fault
 from service.settings.tree import Bitrix
@@ -56,7 +56,7 @@ async def test_a_good_portal_is_fit() -> None:
     """Find nothing wrong, and ask about the types that are built in."""
     inspection = Scripted()
     found = await rows(inspection)
-    assert {Status.OK} == {row.status for row in found.values()}
+    assert {RowStatus.OK} == {row.status for row in found.values()}
     assert [f"fields{number}" for number in (1, 2, 3, 4, 31)] == inspection.asked[2:]
 
 
@@ -75,8 +75,8 @@ async def test_a_check_makes_few_calls() -> None:
         inspection = Scripted(admin=admin)
         found = await rows(inspection, external_id_fields=many)
         assert MAX_CALLS >= len(inspection.asked)
-        assert Status.UNKNOWN is found["type 159"].status
-        assert Status.OK is found["type 130"].status
+        assert RowStatus.UNKNOWN is found["type 159"].status
+        assert RowStatus.OK is found["type 130"].status
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ async def test_a_portal_that_bars_us_fails_with_a_remedy(fault: Fault, word: str
     assert ["portal.connection"] == list(found)
     row = found["portal.connection"]
     assert "portal portal.example" == row.subject
-    assert (Status.FAIL, True) == (row.status, word in row.remedy)
+    assert (RowStatus.FAIL, True) == (row.status, word in row.remedy)
     assert ["profile"] == inspection.asked
 
 
@@ -106,7 +106,7 @@ async def test_a_portal_that_bars_us_fails_with_a_remedy(fault: Fault, word: str
 async def test_a_busy_portal_is_unknown_not_unfit(code: str) -> None:
     """The service would wait, too."""
     found = await rows(Scripted(fields2=classify_call(code, "", 503)))
-    assert Status.UNKNOWN is found["portal.connection"].status
+    assert RowStatus.UNKNOWN is found["portal.connection"].status
     assert "type 1, leads" in found
 
 
@@ -114,7 +114,7 @@ async def test_missing_scope_fails_and_ends_the_questions() -> None:
     """Name what is there instead."""
     inspection = Scripted(scope=["user_brief"])
     row = (await rows(inspection))["portal.scope"]
-    assert (Status.FAIL, True) == (row.status, "user_brief" in row.found)
+    assert (RowStatus.FAIL, True) == (row.status, "user_brief" in row.found)
     assert ["profile", "scope"] == inspection.asked
 
 
@@ -124,11 +124,11 @@ async def test_only_named_types_can_fail(fault: Fault) -> None:
     found = await rows(
         Scripted(fields150=fault, fields4=fault), external_id_fields='{"150": "xmlId"}'
     )
-    assert (Status.FAIL, Status.WARN) == (
+    assert (RowStatus.FAIL, RowStatus.WARN) == (
         found["type 150"].status,
         found["type 4, companies"].status,
     )
-    assert Status.OK is found["type 31, invoices"].status
+    assert RowStatus.OK is found["type 31, invoices"].status
 
 
 @pytest.mark.parametrize(
@@ -149,22 +149,22 @@ async def test_external_id_needs_a_writable_text_field(
     fields = {} if described is None else {"ufCrm_1": described}
     inspection = Scripted(fields7={"fields": fields})
     row = (await rows(inspection, external_id_fields='{"7": "ufCrm_1"}'))["type 7"]
-    assert (Status.OK if fits else Status.FAIL) is row.status
+    assert (RowStatus.OK if fits else RowStatus.FAIL) is row.status
     assert fits or "EXTERNAL_ID_FIELDS" in row.remedy
 
 
 async def test_originator_is_needed_beside_the_origin() -> None:
     """Look-ups compare both."""
     row = (await rows(Scripted(fields2={"fields": {"originId": TEXT}})))["type 2, deals"]
-    assert (Status.WARN, True) == (row.status, "originatorId" in row.found)
+    assert (RowStatus.WARN, True) == (row.status, "originatorId" in row.found)
 
 
 async def test_reading_is_proved_by_an_item_or_by_an_administrator() -> None:
     """Without either nothing is known, which is no failure."""
-    assert Status.OK is (await rows(Scripted(admin=False)))["type 2, deals"].status
+    assert RowStatus.OK is (await rows(Scripted(admin=False)))["type 2, deals"].status
     found = await rows(Scripted(admin=False, visible=False))
-    assert Status.UNKNOWN is found["type 2, deals"].status
-    assert Status.UNKNOWN is found["portal.import"].status
+    assert RowStatus.UNKNOWN is found["type 2, deals"].status
+    assert RowStatus.UNKNOWN is found["portal.import"].status
 
 
 async def test_budget_is_told_as_far_as_reading_tells() -> None:
@@ -175,4 +175,4 @@ async def test_budget_is_told_as_far_as_reading_tells() -> None:
     row = (await rows(inspection))["portal.budget"]
     assert "of 420 s per method: crm.item.fields 12.3 used" in row.found
     row = (await rows(inspection, operating_limit_seconds=0))["portal.budget"]
-    assert Status.WARN is row.status
+    assert RowStatus.WARN is row.status

@@ -9,7 +9,7 @@ import pytest
 
 from service.commands.check.described import DescribedQueue
 from service.commands.check.queues import judged, untold_ack_timeout
-from service.commands.check.rows import Row, Status
+from service.commands.check.rows import Row, RowStatus
 from service.factories import topology
 from service.settings.tree import Rabbit
 
@@ -52,9 +52,9 @@ def rows(
     return {row.check: row for row in judged(queue, NAMES, hold)}
 
 
-def not_ok(found: Mapping[str, Row]) -> dict[str, Status]:
+def not_ok(found: Mapping[str, Row]) -> dict[str, RowStatus]:
     """Return the rows that want something done; each of them says what."""
-    bad = {check: row for check, row in found.items() if row.status is not Status.OK}
+    bad = {check: row for check, row in found.items() if row.status is not RowStatus.OK}
     assert all(row.remedy for row in bad.values())
     return {check: row.status for check, row in bad.items()}
 
@@ -80,13 +80,13 @@ def test_classic_queues_fail() -> None:
     """Wherever they are."""
     for queue in NAMES.queues:
         found = rows(queue.name, queue.arguments, type="classic")
-        assert Status.FAIL is found["queue.type"].status
+        assert RowStatus.FAIL is found["queue.type"].status
 
 
 def test_missing_net_fails() -> None:
     """An event over the limit would be lost."""
     found = intake({"x-dead-letter-exchange": None})
-    assert {"queue.dead_letters": Status.FAIL} == not_ok(found)
+    assert {"queue.dead_letters": RowStatus.FAIL} == not_ok(found)
     assert "at-least-once" in found["queue.dead_letters"].command
 
 
@@ -101,7 +101,7 @@ def test_missing_net_fails() -> None:
 )
 def test_weak_nets_are_warned_of(change: Mapping[str, Any]) -> None:
     """What the broker itself dead-letters could be lost, or lie elsewhere."""
-    assert {"queue.dead_letters": Status.WARN} == not_ok(intake(change))
+    assert {"queue.dead_letters": RowStatus.WARN} == not_ok(intake(change))
 
 
 @pytest.mark.parametrize(
@@ -109,19 +109,19 @@ def test_weak_nets_are_warned_of(change: Mapping[str, Any]) -> None:
     [
         (1000, None, OLD, None),
         (100, None, NEW, None),
-        (99, None, OLD, Status.FAIL),
-        (1000, 50, OLD, Status.FAIL),
-        (50, 1000, NEW, Status.FAIL),
-        (None, None, OLD, Status.WARN),
-        (None, None, NEW, Status.FAIL),
-        (-1, None, OLD, Status.FAIL),
-        (-1, None, NEW, Status.WARN),
-        (None, -1, NEW, Status.WARN),
+        (99, None, OLD, RowStatus.FAIL),
+        (1000, 50, OLD, RowStatus.FAIL),
+        (50, 1000, NEW, RowStatus.FAIL),
+        (None, None, OLD, RowStatus.WARN),
+        (None, None, NEW, RowStatus.FAIL),
+        (-1, None, OLD, RowStatus.FAIL),
+        (-1, None, NEW, RowStatus.WARN),
+        (None, -1, NEW, RowStatus.WARN),
         (1000, -1, NEW, None),
     ],
 )
 def test_delivery_limit_is_judged_by_the_version(
-    limit: int | None, policy: int | None, version: str, status: Status | None
+    limit: int | None, policy: int | None, version: str, status: RowStatus | None
 ) -> None:
     """Know that 4.x has a limit of 20 of its own, and that -1 means other things on 3.x."""
     given = {} if policy is None else {"delivery-limit": policy}
@@ -129,8 +129,8 @@ def test_delivery_limit_is_judged_by_the_version(
     assert ({} if status is None else {"queue.delivery_limit": status}) == found
 
 
-@pytest.mark.parametrize(("consumers", "status"), [(0, Status.WARN), (2, Status.FAIL)])
-def test_several_consumers_at_once_fail(consumers: int, status: Status) -> None:
+@pytest.mark.parametrize(("consumers", "status"), [(0, RowStatus.WARN), (2, RowStatus.FAIL)])
+def test_several_consumers_at_once_fail(consumers: int, status: RowStatus) -> None:
     """Warn of the possibility, fail the fact."""
     found = intake({"x-single-active-consumer": None}, consumers=consumers)
     assert {"queue.single_active_consumer": status} == not_ok(found)
@@ -151,7 +151,7 @@ def test_hold_must_end_before_the_brokers_patience(
 ) -> None:
     """Compare with what is set, else with the broker's usual 30 minutes."""
     found = not_ok(intake(arguments, policy, hold=hold))
-    assert ({} if fits else {"queue.ack_timeout": Status.FAIL}) == found
+    assert ({} if fits else {"queue.ack_timeout": RowStatus.FAIL}) == found
 
 
 @pytest.mark.parametrize(("hold", "warned"), [(1799.9, False), (1800.0, True)])
@@ -160,7 +160,7 @@ def test_hold_over_the_brokers_usual_patience_is_warned_of_untold(
 ) -> None:
     """Before there is a queue, and without a management API."""
     found = {row.check: row for row in untold_ack_timeout(NAMES.intake_queue, hold)}
-    assert ({"queue.ack_timeout": Status.WARN} if warned else {}) == not_ok(found)
+    assert ({"queue.ack_timeout": RowStatus.WARN} if warned else {}) == not_ok(found)
 
 
 @pytest.mark.parametrize("limit", ["message-ttl", "max-length", "max-length-bytes", "expires"])
@@ -188,7 +188,7 @@ def test_letters_must_not_be_dropped_by_being_looked_at(
 ) -> None:
     """Warn where a letter that is returned too often is gone."""
     found = not_ok(rows(NAMES.dead_letter_queue, arguments, version=version))
-    assert ({"queue.delivery_limit": Status.WARN} if warned else {}) == found
+    assert ({"queue.delivery_limit": RowStatus.WARN} if warned else {}) == found
 
 
 def test_policies_that_are_not_told_are_unknown() -> None:
@@ -196,8 +196,8 @@ def test_policies_that_are_not_told_are_unknown() -> None:
     found = judged(
         DescribedQueue(NAMES.intake_queue, {"type": "quorum", "arguments": GOOD}, OLD), NAMES, 1
     )
-    assert ["queue.policies"] == [row.check for row in found if row.status is Status.UNKNOWN]
-    assert Status.FAIL not in {row.status for row in found}
+    assert ["queue.policies"] == [row.check for row in found if row.status is RowStatus.UNKNOWN]
+    assert RowStatus.FAIL not in {row.status for row in found}
 
 
 @pytest.mark.parametrize("name", [NAMES.failed_queue, NAMES.dead_letter_queue, NAMES.intake_queue])
@@ -205,7 +205,7 @@ def test_a_queue_that_is_full_and_refuses_publishes_fails(name: str) -> None:
     """The importer stands, or upstream does; a message less and it is fit."""
     limits = {"overflow": "reject-publish", "max-length": 10, "max-length-bytes": 1000}
     full = rows(name, {}, limits, messages=10, message_bytes=999)["queue.full"]
-    assert (Status.FAIL, "max-length 10 is reached (10)") == (full.status, full.found[:29])
+    assert (RowStatus.FAIL, "max-length 10 is reached (10)") == (full.status, full.found[:29])
     assert "queue.full" in rows(name, {}, limits, messages=1, message_bytes=1000)
     assert "queue.full" not in rows(name, {}, limits, messages=9, message_bytes=999)
     assert "queue.full" not in rows(name, {}, {**limits, "overflow": "drop-head"}, messages=99)
@@ -216,8 +216,8 @@ def test_a_result_queue_that_will_refuse_is_warned_of() -> None:
     limits = {"overflow": "reject-publish", "max-length": 10}
     for name in (NAMES.failed_queue, NAMES.dead_letter_queue):
         row = rows(name, {}, limits, messages=1)["queue.limits"]
-        assert (Status.WARN, True) == (row.status, "the importer would stand" in row.found)
-    assert Status.OK is rows(NAMES.intake_queue, {}, limits, messages=1)["queue.limits"].status
+        assert (RowStatus.WARN, True) == (row.status, "the importer would stand" in row.found)
+    assert RowStatus.OK is rows(NAMES.intake_queue, {}, limits, messages=1)["queue.limits"].status
 
 
 def test_what_a_reader_holds_does_not_fill_a_queue() -> None:

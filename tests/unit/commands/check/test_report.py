@@ -6,7 +6,7 @@ import pytest
 
 from service import __version__
 from service.commands.check import report
-from service.commands.check.rows import Row, Status, fail, failed, ok, unknown, warn
+from service.commands.check.rows import Row, RowStatus, fail, failed, ok, unknown, warn
 
 GOOD = ok("broker.alarms", "broker", "none")
 POOR = warn("queue.limits", "queue q", "message-ttl 1 ms", "take it off")
@@ -76,10 +76,10 @@ def test_every_status_has_a_tone(
 ) -> None:
     """Show a table to a terminal, whatever the rows are."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    rows = [Row("broker.x", "broker", status, "found", "do") for status in Status]
+    rows = [Row("broker.x", "broker", status, "found", "do") for status in RowStatus]
     report.write(rows, as_json=False)
     shown = capsys.readouterr().out
-    assert len(Status) == shown.count("\x1b[0m")
+    assert len(RowStatus) == shown.count("\x1b[0m")
 
 
 def test_at_a_terminal_good_rows_are_short_and_others_wrapped(

@@ -9,7 +9,7 @@ import pytest
 from service.commands.publish.csv_events import of_csv
 from service.commands.publish.header import Table
 from service.commands.publish.lines import Lines
-from service.commands.publish.records import Note, Record, Refused
+from service.commands.publish.records import Note, Record, RefusedLine
 from service.domain.external_id import ExternalIds
 from service.factories import CannotStart
 from service.rabbit.decoding import Decoder
@@ -43,7 +43,7 @@ def read(content: bytes, entity_type: int = 2, id_column: str | None = "order") 
     return Found(
         [body["fields"] for body in bodies],
         [body.get("id") for body in bodies],
-        [f"{each.place}: {each.reason}" for each in found if isinstance(each, Refused)],
+        [f"{each.place}: {each.reason}" for each in found if isinstance(each, RefusedLine)],
         [f"{each.place}: {warning}" for each in events for warning in told(each)],
         [each.text for each in found if isinstance(each, Note)],
     )
@@ -163,7 +163,7 @@ def test_the_next_row_is_read_again() -> None:
 def test_what_an_open_quote_takes_along_is_told(content: bytes, last: int) -> None:
     """No good row goes without a word."""
     lines = Lines(iter([b"order,title\n" + content]), LONGEST)
-    found = [each for each in of_csv(lines, DECODER, Table(2)) if isinstance(each, Refused)]
+    found = [each for each in of_csv(lines, DECODER, Table(2)) if isinstance(each, RefusedLine)]
     assert (2, last) == (found[0].place.first, found[0].place.last)
 
 
@@ -171,7 +171,7 @@ def test_a_quote_that_never_ends_is_not_held() -> None:
     """The file may be of any length."""
     chunks = iter([b'order,title\n1,"open\n', *[b"2,x\n" * 1000] * 10])
     found = [*of_csv(Lines(chunks, LONGEST), DECODER, Table(2, "order"))]
-    refused = [each for each in found if isinstance(each, Refused)]
+    refused = [each for each in found if isinstance(each, RefusedLine)]
     assert "it is longer than any message may be: does a quoted cell not end?" == refused[0].reason
     assert 7_000 < sum(isinstance(each, Record) for each in found)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.commands.publish.reading import Wanted, reads
-from service.commands.publish.records import Note, Read, Record, Refused
+from service.commands.publish.records import Note, Read, Record, RefusedLine
 from service.commands.publish.source import Source, opened
 from service.domain.external_id import ExternalIds
 from service.factories import CannotStart
@@ -65,7 +65,7 @@ def read(folder: Path, content: bytes, wanted: Wanted = DEALS, name: str = "file
     events = [each for each in found if isinstance(each, Record)]
     return Found(
         events,
-        [f"{each.place}: {each.reason}" for each in found if isinstance(each, Refused)],
+        [f"{each.place}: {each.reason}" for each in found if isinstance(each, RefusedLine)],
         [f"{each.place}: {warning}" for each in events for warning in told(each)],
         [each.text for each in found if isinstance(each, Note)],
     )

@@ -1,6 +1,6 @@
 """The table of a rehearsal: alike findings together, lines by the worst, all of it bounded."""
 
-from service.commands.publish.records import Place, Refused
+from service.commands.publish.records import Place, RefusedLine
 from service.commands.publish.rehearsal import report
 from service.commands.publish.rehearsal.tally import MAX_GROUPS, MAX_RANGES, SHOWN_EACH, Tally
 from service.commands.publish.rehearsal.verdicts import Finding, Level, of_refused
@@ -102,9 +102,9 @@ def test_a_table_is_bounded() -> None:
 
 def test_a_reason_that_has_a_code_keeps_it() -> None:
     """The code is what the result would have; other reasons have none."""
-    coded = of_refused(Refused(Place.at(1), "WRONG_SHAPE: fields must be an object"))
+    coded = of_refused(RefusedLine(Place.at(1), "WRONG_SHAPE: fields must be an object"))
     assert ("WRONG_SHAPE", "fields must be an object") == (coded.code, coded.text)
-    plain = of_refused(Refused(Place.at(1), "it has 5 cells: the header has 4"))
+    plain = of_refused(RefusedLine(Place.at(1), "it has 5 cells: the header has 4"))
     assert ("", "it has 5 cells: the header has 4") == (plain.code, plain.text)
 
 
