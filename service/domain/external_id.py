@@ -33,6 +33,9 @@ def may_change(value: str) -> bool:
     Columns of three-byte UTF-8 end before a character beyond U+FFFF; control characters and
     white space at either end are stripped or ignored by forms, filters and databases.
     """
+    if value.isascii() and value.isprintable():
+        # Most are; printable ASCII has no other white space than the space itself.
+        return value[:1] == " " or value[-1:] == " "
     return value != value.strip() or any(
         each > _LAST_OF_THREE_BYTES or unicodedata.category(each) == "Cc" for each in value
     )

@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -90,6 +91,8 @@ class Unreadable(Exception):  # noqa: N818 - reads as what it says
         self.code = code
 
 
+# Upstream sends few of them, for every event the same: only the first few are worked out.
+@lru_cache(maxsize=16)
 def encoding_of(content_encoding: str | None) -> str:
     """Return `gzip`, or nothing where a body is as it is; else what nobody knows.
 

@@ -1,7 +1,7 @@
 """Proves that a check says which lanes are closed now, as far as an importer tells."""
 
 from service.commands.check.lanes import judged
-from service.commands.check.rows import Status
+from service.commands.check.rows import RowStatus
 
 CLOSED = {
     "entity_type": 128,
@@ -17,7 +17,7 @@ def test_each_closed_lane_has_a_row_that_says_why_since_when_and_how_much_waits(
     """With the command that has it tried at once."""
     other = {**CLOSED, "entity_type": 1032, "state": "trial", "reason": "plan", "parked": 0}
     first, second = judged({"active": True, "lanes": [CLOSED, other]}, "10.0.0.1")
-    assert (Status.WARN, "lane 128") == (first.status, first.subject)
+    assert (RowStatus.WARN, "lane 128") == (first.status, first.subject)
     assert "closed for scope since 2026-11-29T10:00:00Z; 17 events wait" == first.found
     assert "crm-importer lanes retry --type 128" == first.command
     assert ("lane 1032", True) == (second.subject, "plan" in second.found)
@@ -27,7 +27,7 @@ def test_that_none_is_closed_is_said_too() -> None:
     """By the active process, or by one that may be it."""
     for active in (True, None):
         [row] = judged({"active": active, "lanes": []}, "10.0.0.1")
-        assert (Status.OK, "none is closed, says the importer at 10.0.0.1") == (
+        assert (RowStatus.OK, "none is closed, says the importer at 10.0.0.1") == (
             row.status,
             row.found,
         )
@@ -37,6 +37,6 @@ def test_a_stand_by_and_an_older_version_cannot_tell() -> None:
     """Nor does whatever else answers at that address."""
     for told in ({"active": False, "lanes": []}, {"active": True}, {"lanes": "x"}, {}):
         [row] = judged(told, "10.0.0.1")
-        assert Status.UNKNOWN is row.status
+        assert RowStatus.UNKNOWN is row.status
     [row] = judged({"lanes": [None, {"x": 1}]}, "10.0.0.1")
-    assert Status.OK is row.status
+    assert RowStatus.OK is row.status
