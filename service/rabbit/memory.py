@@ -72,14 +72,12 @@ class Memory:
         self.read_anew = False
         """Whether it was read again after a lost connection, and no page was added since."""
         self._queue, self._owner = queue, owner
-        self._remember = remember
-        self._hold = hold
+        self._remember, self._hold = remember, hold
         self._ready = asyncio.Event()
         """Set while it is followed, and where it cannot be used."""
-        self._waited_in_vain = False
+        self._ids, self._waited_in_vain = count(1), False
         self.heard = Heard(on_note)
         self.reading: Reading | None = None
-        self._ids = count(1)
         self._mark: asyncio.Task[Before | None] | None = None
         self._link = Connection(
             "memory", address, confirms=True, setup=self._connected, on_change=self._gone
@@ -182,13 +180,20 @@ class Memory:
         message = Outgoing("memory", "", self._queue, notes.body(note), properties)
         with reading.awaited(message_id) as came:
             result = await unless_lost(reading.channel, published(reading.channel, message))
+            if result is PublishResult.RETURNED:
+                await self._deleted()
             if result is not PublishResult.CONFIRMED:
                 return None
             self.last_written = note.at
             return await came if read_back else []
 
-    async def _connected(self, _: Channel) -> None:
+    async def _connected(self, channel: Channel) -> None:
         """Take a new channel; reading is no part of connecting."""
+        channel.on_consumer_cancel_callbacks.add(self._deleted)
+
+    async def _deleted(self, _: object = None) -> None:
+        """Begin anew: nothing else tells that the queue is not there any more."""
+        self._link.fail(ConnectionLost(f"queue {self._queue} is gone"))
 
     def _gone(self, reason: str | None) -> None:
         if reason is not None:

@@ -249,6 +249,21 @@ async def test_what_a_killed_broker_forgot_is_still_known_and_read_again(
         assert all(third.words.of(event(n)) for n in (0, 19, 30))
 
 
+async def test_a_deleted_memory_is_made_anew_and_filled_by_whoever_knows_it(amqp_url: str) -> None:
+    """Nobody takes a stream for read that is not there any more."""
+    async with attached(amqp_url) as memory:
+        assert await memory.add([word(1)._replace(writer=memory.writer), word(2)])
+        connection = await aio_pika.connect(amqp_url)
+        async with connection:
+            await (await connection.channel()).queue_delete(QUEUE)
+        await until(lambda: memory.state is not MemoryState.FOLLOWING)
+        await until(lambda: memory.state is MemoryState.FOLLOWING)
+        assert not memory.reliable
+        await memory.upkeep.tend(active=True)
+    async with attached(amqp_url) as other:
+        assert all(other.words.of(event(n)) for n in (1, 2))
+
+
 async def test_nothing_waits_for_a_silent_memory_twice(
     node: RabbitNode, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
