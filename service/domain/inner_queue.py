@@ -16,7 +16,8 @@ MAX_STRANGERS = 50
 def is_old(noted_at: float | None, now: float) -> bool:
     """Tell whether a queue was made so long ago that no broker loses it any more.
 
-    `noted_at`: when some process noted that it is there, None where none did; wall-clock seconds.
+    `noted_at`: when some process noted that it is there, None where none did; seconds since
+    the epoch, both by one clock.
     """
     return noted_at is not None and now - noted_at > YOUNG_SECONDS + CLOCKS_DIFFER
 

@@ -1,6 +1,7 @@
 """Lets events wait in inner queues: a confirmed copy there first, then the original is let go."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -209,7 +210,8 @@ class ParkingLot:
     def _parking(self, claim: Claim, delivery: Delivery, queue: str, reason: str) -> Parking:
         known, sent, waited = claim.known, None, 0.0
         if known.doubt is Doubt.STRONG:
-            sent = steady.time() + max(0.0, known.look_at - self.clock())
+            # For others, and for people: by the system's clock.
+            sent = time.time() + max(0.0, known.look_at - self.clock())
         if reason == DOUBT:
             waited = known.unproved_for(self.open_seconds(claim.event.entity_type_id))
             waited = max(ANSWERED, waited) if known.asked else waited

@@ -17,7 +17,6 @@ from service.rabbit.encoding import Outgoing
 from service.rabbit.inner_roster import Roster
 from service.rabbit.publishing import CONFIRM_SECONDS, Publisher
 from service.rabbit.waiting import Waiting, parked, waiting_of
-from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained, struck
 
@@ -157,7 +156,7 @@ class InnerQueues:
             reason=parking.reason,
             portal=self.roster.names.portal,
             event_id=delivery.event.event_id,
-            parked_at=datetime.fromtimestamp(steady.time(), UTC),
+            parked_at=datetime.now(UTC),
             received_at=delivery.first_received(),
             waited=parking.waited,
             exchange=delivery.exchange,

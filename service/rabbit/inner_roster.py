@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from service.rabbit.broken import end_if_cancelled
 from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.inner_asking import DeniedError, MissingError
 from service.rabbit.waiting import queue_arguments
+from service.telemetry import steady
 from service.telemetry.labels import KNOWN_TYPES
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
@@ -102,7 +102,7 @@ class Roster:
         if len(self._noted) < MAX_QUEUES:
             self._noted[queue] = min(at, self._noted.get(queue, at))
         state = self._queues.get(queue)
-        if state is not None and is_old(at, time.time()):
+        if state is not None and is_old(at, steady.time()):
             state.aged(_now())
 
     async def run(self) -> None:
@@ -138,7 +138,7 @@ class Roster:
                 return None
             if ready is None:
                 self._gone(queue, state)
-            elif state.there(_now(), old=is_old(self._noted.get(queue), time.time())):
+            elif state.there(_now(), old=is_old(self._noted.get(queue), steady.time())):
                 log.info("inner queue found", extra={"queue": self.name(queue)})
             return ready
 
@@ -208,6 +208,7 @@ class Roster:
                 return None
             await inner_asking.make(side, name, queue_arguments(self.names.dead_letter_exchange))
             made, ready = True, 0
+            self._made_anew(queue)
         if made or queue not in self._readable:
             await inner_asking.try_reading(side, name)
             self._readable.add(queue)
@@ -219,6 +220,12 @@ class Roster:
             with contained(self._metrics, "note of a lane's queue"):
                 await self.note(int(queue))
         return ready
+
+    def _made_anew(self, queue: str) -> None:
+        """Note that a queue was made just now: whatever was known is of one that is gone."""
+        state = self.state(queue)
+        if state is not None:
+            self._gone(queue, state)
 
     def _gone(self, queue: str, state: InnerQueue) -> None:
         """Note that a queue is not there; one that is made in its place is young."""

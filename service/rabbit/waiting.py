@@ -167,21 +167,22 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
     """Return what the importer needs to know of a message's waiting; None where it never waited.
 
     `queue`: last part of the name of the inner queue that it was taken from. What somebody has
-    put there by hand began to wait just now.
+    put there by hand began to wait just now. Its times are by the clock that nobody sets.
     """
     waiting = waiting_of(properties)
     if waiting is None:
         now = steady.time()
         return Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now) if queue else None
-    sent = waiting.perhaps_sent
+    sent, ahead = waiting.perhaps_sent, steady.ahead()
     return Stay(
         queue,
         waiting.reason,
         waiting.waited,
-        waiting.parked_at.timestamp(),
-        None if sent is None else sent.timestamp(),
+        waiting.parked_at.timestamp() + ahead,
+        # Nobody tells whether it was written before the clock was set, or after: the later counts.
+        None if sent is None else sent.timestamp() + max(ahead, 0.0),
         waiting.attempts,
-        waiting.received_at.timestamp(),
+        waiting.received_at.timestamp() + ahead,
     )
 
 
@@ -222,4 +223,4 @@ def _seconds(value: object) -> float:
 
 
 def _now() -> datetime:
-    return datetime.fromtimestamp(steady.time(), UTC)
+    return datetime.now(UTC)

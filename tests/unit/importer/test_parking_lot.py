@@ -1,6 +1,7 @@
 """Tests what becomes of an event whose message goes back while it is being parked."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
@@ -46,7 +47,10 @@ class Taking(Losing):
     def __init__(self) -> None:
         super().__init__(confirms=True)
 
+        self.taken: list[Parking] = []
+
     async def park(self, parkings: Sequence[Parking]) -> list[bool]:
+        self.taken += parkings
         return [True] * len(parkings)
 
 
@@ -106,6 +110,23 @@ async def test_what_is_known_of_an_event_outlives_a_parking_that_was_cut(
     doubts = [copy.known.doubt]
     assert claims.admit(copy, copy=True) is copy
     assert [Doubt.STRONG, Doubt.NONE] == [*doubts, copy.known.doubt]
+
+
+async def test_others_are_told_by_the_systems_clock_from_when_a_look_up_proves_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody has set it since this process started."""
+    told = time.time() + 3600.0
+    monkeypatch.setattr(time, "time", lambda: told)
+    event, queues = item_event("a", 2), Taking()
+    async with parking(queues, lambda _: None) as (lot, settler, claims):
+        delivery = FakeDelivery(event, copy=True)
+        settler.held[delivery] = None
+        claim = claim_of(delivery, event, ask="doubtful", settle=65.0)
+        claims.admit(claim, copy=True)
+        lot.park([claim], "doubtful", "doubt")
+    (parked,) = queues.taken
+    assert parked.perhaps_sent == pytest.approx(told + 65.0)
 
 
 @pytest.mark.error_logs

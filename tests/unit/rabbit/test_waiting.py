@@ -1,5 +1,6 @@
 """Proves that a message waits in an inner queue as it came, and comes back as it was."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.commands import Basic
 
-from service.rabbit.waiting import Waiting, parked, queue_arguments, unparked, waiting_of
+from service.rabbit.waiting import (
+    Waiting,
+    parked,
+    queue_arguments,
+    stay_of,
+    unparked,
+    waiting_of,
+)
+from service.telemetry import steady
 from tests.unit.rabbit.handed import arrived, original
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -148,6 +157,25 @@ def test_no_message_is_too_strange_to_read(headers: dict[str, Any]) -> None:
     read = waiting_of(Basic.Properties(headers={"import_parked_reason": "scope", **headers}))
     assert read is not None
     assert (0.0, 0, 0) == (read.waited, read.attempts, read.redrive_count)
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_clock_that_was_set_since_the_start_changes_no_waiting(
+    monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """Others write by the system's clock. When a look-up proves something is never too early."""
+    told = time.time() + step
+    monkeypatch.setattr(time, "time", lambda: told)
+    now = datetime.fromtimestamp(told, UTC)
+    waiting = replace(WAITING, parked_at=now, received_at=now, perhaps_sent=now)
+    stay = stay_of(arrived(parked(original(), waiting, "q")).header.properties, "128")
+    assert stay is not None
+    assert stay.perhaps_sent is not None
+    since = steady.time() - stay.parked_at, steady.time() - stay.received_at
+    assert (0.0, 0.0) == pytest.approx(since, abs=2.0)
+    # It may have been written before the clock was set as well.
+    before = told - step if step < 0 else told
+    assert stay.perhaps_sent == pytest.approx(before, abs=2.0)
 
 
 def test_the_largest_counts_can_be_raised_and_written() -> None:
