@@ -116,6 +116,9 @@ async def test_letters_are_sent_back_in_bulk_with_and_without_scripts(
         assert scripts is (window.run("return typeof follow") == "function")
         await asyncio.to_thread(window.click, "button[value='send back']")
         await shows(window, "Planned, nothing is done yet")
+        if scripts:
+            axe = (node_modules() / "axe-core/axe.min.js").read_text()
+            assert [] == await asyncio.to_thread(window.run_async, f"{axe};{_AXE}")
         window.write("#who", "Ann")
         window.write("#reason", "the field is back")
         await asyncio.to_thread(window.click, "form.confirm button")

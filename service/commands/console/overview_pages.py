@@ -27,6 +27,7 @@ from service.commands.status_reading import Process
 
 HELD_SECONDS = 180.0
 MAX_TYPE = 2_147_483_647
+NO_TYPE = "There is no such entity type", "A type is a number from 1."
 T = TypeVar("T", Lane, Waits)
 LABELS = {
     "all": "the whole intake, not one lane: these are the lanes that are not open.",
@@ -64,7 +65,7 @@ async def one_lane(request: Request) -> Response:
     """Show the lane of one entity type, open or not."""
     number = request.path_params["number"]
     if not 1 <= number <= MAX_TYPE:
-        return problem(request, 404, "There is no such entity type", "A type is a number from 1.")
+        return problem(request, 404, *NO_TYPE)
     told = await _lanes(request)
     overview: Overview | None = told["overview"]
     process = parts_of(request).watch.seen.process
@@ -92,6 +93,8 @@ async def try_lane(request: Request) -> Response:
     """Have a lane tried at once."""
     parts, form = parts_of(request), request.state.form
     number, name = request.path_params["number"], form.get("who", "").strip()
+    if not 1 <= number <= MAX_TYPE:
+        return problem(request, 404, *NO_TYPE)
     request.state.session = request.state.session.named(name or request.state.session.name)
     if not request.state.session.name:
         return problem(request, 400, "Your name is missing", "Go back and fill it in.")

@@ -2,10 +2,13 @@
 
 import re
 import shlex
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from service.commands.arguments import parser
+from service.commands.console import filters
+from service.commands.console.overview_pages import LABELS
 from tests.deploy.rules.rulebook import RUNBOOKS, alerts
 
 TEXT = RUNBOOKS.read_text()
@@ -74,15 +77,21 @@ def test_commands_are_about_the_importer_of_the_alert() -> None:
     assert [] == [span for span in spans if re.search(r"-p (?!\"\$VHOST\")|--type (?!N\b)", span)]
 
 
-def test_addresses_of_the_console_in_an_alert_hold_no_label() -> None:
-    """A lane may be called `all` or `other`, and those have no page."""
-    told = [
-        address
+def test_addresses_of_the_console_in_an_alert_are_pages_whatever_the_label() -> None:
+    """A lane may be called `all` or `other`; filters are those of the page."""
+    told = {
+        address.replace("{{ $labels.lane }}", lane)
         for alert in alerts()
         for address in re.findall(r"Console: `([^`]+)`", alert.annotations["description"])
-    ]
-    assert told
-    assert [] == [address for address in told if "$labels" in address]
+        for lane in ("128", "all", "other")
+    }
+    assert {"/lanes/128", "/lanes/all", "/lanes/other"} < told
+    lanes = {f"/lanes/{each}" for each in ("128", *LABELS)}
+    for address in map(urlsplit, told):
+        asked = dict(parse_qsl(address.query))
+        assert address.path in {"/parked", "/dead-letters", *lanes}
+        assert {*asked} <= {*filters.NAMES}
+        assert () == filters.read_filters(asked).mistakes
 
 
 def test_words_to_fill_in_stand_in_quotes_where_a_shell_would_stumble() -> None:
