@@ -134,6 +134,7 @@ class Batcher:
             self.add(heapq.heappop(self._deferred)[2], now)
         waiting, still_open = self._waiting, self._open.values()
         due = [ticket for ticket, batch in waiting.items() if batch.due <= now]
+        # Half-open, one batch decides: a poison item in it would pause the intake again.
         if unsuspected_first and due and all(waiting[ticket].suspected for ticket in due):
             due += [ticket for ticket in still_open if not waiting[ticket].suspected]
         due = [ticket for ticket in due if may(waiting[ticket].key)]
@@ -230,6 +231,7 @@ class Batcher:
     def _fitting(self, batch: Batch, now: float) -> Batch:
         """Put back what the portal could not work off in one call, as it has shown lately."""
         most = self.most(batch.key.entity_type_id, self.policy.max_items)
+        # What failed together stays together: only so its guilty item can be found.
         if len(batch.claims) > most and batch.fault is None:
             rest = batch.part(batch.claims[most:], now)
             self.put(rest._replace(gathered=batch.gathered))

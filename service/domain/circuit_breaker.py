@@ -90,6 +90,7 @@ class CircuitBreaker:
 
     def trip(self, reason: PauseReason, now: float) -> None:
         """Note a refusal that only a person can mend: pause at once."""
+        # A straggler's refusal names the reason, but must not double the wait for the next probe.
         if self.mode is Mode.PAUSED:
             self.reason = reason
         else:
@@ -109,6 +110,7 @@ class CircuitBreaker:
         """
         if found or imported:
             self.last_success = now
+        # An item refused by name proves a working portal as well as an accepted one does.
         if imported or rejected:
             self._trouble_since, self._unsure = None, 0
         if self.mode is Mode.HALF_OPEN:
@@ -141,6 +143,7 @@ class CircuitBreaker:
             or rejected <= self._policy.brake_share * (imported + rejected)
         )
         if mostly:
+            # Only here the interval is reset: a probe that passes says nothing of imports.
             self.mode, self.reason = Mode.FLOWING, None
             self._interval = self._policy.probe
         elif self.reason is PauseReason.FAILURE_SHARE and rejected:

@@ -111,6 +111,7 @@ class Claims:
         event returned earlier outweighs the doubt of its copy.
         """
         event = claim.event
+        # By message, not by id: another body under the same id is another try.
         known = self._released.pop(message_digest(event))
         if known is not None:
             claim.known = known.for_copy(claim.known, copy=copy)
@@ -121,6 +122,7 @@ class Claims:
         if word is not None and noted and claim.known.outcome is None:
             other = word.body != event.content.to_bytes(8, "big")
             return Repeat(Imported(word.item_id, duplicate=True, other_body=other))
+        # By id: whichever of its messages was perhaps sent, the item would be the same.
         doubt = self._doubts.get(digest_of(event.identity))
         if doubt is not None:
             claim.known = claim.known.suspected(Doubt.STRONG, *doubt)
@@ -130,6 +132,7 @@ class Claims:
 
     def resolve(self, claim: Claim, outcome: Outcome) -> Resolved:
         """End a claim whose outcome the broker has confirmed."""
+        # First of all: a waiter that starts below must not find this claim still in its way.
         identity, waiters = claim.event.identity, self._drop(claim)
         self._doubts.forget(digest_of(identity))
         unclear = claim.event.external_id is not None and _is_unclear(outcome)
@@ -160,6 +163,7 @@ class Claims:
     def release(self, claim: Claim) -> list[Delivery]:
         """Give a claim up unsettled; return its deliveries and those of its waiters."""
         deliveries: list[Delivery] = []
+        # Its waiters go back too, in their order: a younger message must not overtake it here.
         for each in (claim, *self._drop(claim)):
             self._released.put(message_digest(each.event), each.known)
             if each.known.doubt is Doubt.STRONG:
@@ -227,6 +231,7 @@ class Claims:
         """
         keys = _keys(claim.event)
         holder = next((self._holders[key] for key in keys if key in self._holders), None)
+        # A waiter's own keys lead to the holder as well: a third event may share only those.
         for key in keys:
             self._holders.setdefault(key, holder or claim)
         if holder is None:
@@ -234,6 +239,7 @@ class Claims:
         for each in (holder, *holder.waiters):
             if each.same_message(claim.event) and (copy or not each.known.told):
                 each.deliveries += claim.deliveries
+                # Whoever sends an event again with a higher priority wants it sooner.
                 each.priority = max(each.priority, claim.priority)
                 each.known = each.known.joined_by(claim.known)
                 return False

@@ -169,6 +169,7 @@ def after_report(batch: Batch, report: Report, *, now: float) -> Decision:
             case _:
                 pass
     if unclear:
+        # Answered, so the portal works on it no longer: it can be looked up at once.
         unclear_answer = Fault(CallKind.AMBIGUOUS, "0", "", OK, answered=True)
         decision.again.append(batch.part(unclear, now).broke(unclear_answer, now))
     return decision
@@ -185,6 +186,7 @@ def after_fault(
         case CallKind.TOO_LARGE if len(claims) == 1:
             return Decision(ended=[(claims[0], refused_alone(claims[0], fault))])
         case CallKind.TOO_LARGE | CallKind.SUSPECT if len(claims) > 1:
+            # Refused before execution, so nothing is in doubt: halving finds the guilty one.
             return Decision(again=_halves(batch, now))
         case CallKind.AMBIGUOUS:
             return Decision(again=[_in_doubt(batch, fault, rules, now)])
@@ -221,6 +223,7 @@ def _refused(batch: Batch, fault: Fault, rules: Rules, now: float, chance: float
 
 def _in_doubt(batch: Batch, fault: Fault, rules: Rules, now: float) -> Batch:
     """Put a batch back that was perhaps executed, to be looked up when that can prove anything."""
+    # Without an answer the portal may still be at work: too early a look would show no item.
     look_at = now if fault.answered else max(now, fault.sent_at + rules.settle)
     for claim in batch.claims:
         claim.known = claim.known.perhaps_sent(fault.failed(FailureKind.REJECTED), look_at)
@@ -239,6 +242,7 @@ def _without_worn_out(absent: Sequence[Claim], decision: Decision, rules: Rules)
     for claim in absent:
         fault = claim.known.fault
         if claim.known.failures_alone >= rules.retry.max_attempts and fault:
+            # It was sent again although it may exist: its absence now proves nothing.
             if claim.known.unproved:
                 fault = replace(fault, kind=FailureKind.AMBIGUOUS)
             decision.ended.append((claim, fault))

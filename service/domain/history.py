@@ -1,8 +1,7 @@
 """Holds what is known of an event's fate, and every way in which that changes.
 
 A `History` is a value. It never changes: each method below returns the next one. Whoever owns the
-claim puts it in the old one's place, in one step, so that nothing is lost that came meanwhile:
-`claim.known = claim.known.called(batch_id)`. Nobody else changes what is known of an event.
+claim puts it in the old one's place, in one step: `claim.known = claim.known.called(batch_id)`.
 
 =====================  ==============================  ===========================================
 transition             who may make it                 when
@@ -39,7 +38,7 @@ transition             who may make it                 when
 =====================  ==============================  ===========================================
 
 What states that makes is drawn in `service/README.md`.
-A named tuple: a copy of it takes an eighth of the time that one of a frozen dataclass takes.
+A named tuple, because it is copied eight times as fast as a frozen dataclass.
 """
 
 from enum import IntEnum
@@ -170,6 +169,7 @@ class History(NamedTuple):
         Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
         """
         held_elsewhere = later.times > self.times + 1 or later.noted
+        # A copy says "delivered before" because we had it, and we know what we did.
         unsent = later.doubt is Doubt.STRONG and not held_elsewhere
         floor = Doubt.NONE if unsent else later.doubt
         shares = copy and not held_elsewhere

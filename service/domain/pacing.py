@@ -81,6 +81,7 @@ class LeakyBucket:
     def refused(self, now: float) -> None:
         """Note that the portal found the bucket full: somebody else shares it."""
         self._drain(now)
+        # What the portal says counts more than our count of it.
         self.level = max(self.level, self.burst)
         self.share = max(SLOWEST, self.share / 2)
 
@@ -119,10 +120,12 @@ class OperatingBudget:
         """Return the seconds until a call may leave, or until it is worth asking again."""
         if self._shut_until > now:
             return min(self._shut_until - now, self.window)
+        # After a refusal one call at a time: its answer tells whether the method is open again.
         if self.refusals and self.reserved:
             return MOMENT
         if not self.limit or self.used(now) + CAUTION * self.reserved <= self.limit:
             return 0.0
+        # Nothing is spent, only reserved: an answer is near, and tells the true cost.
         if not self._spent:
             return MOMENT
         # A clock that was set back must not make us wait for ever.
@@ -143,6 +146,7 @@ class OperatingBudget:
         # Whatever ends while the method is shut had left before: it opens nothing.
         if self._shut_until <= now:
             self.refusals = 0
+        # We have counted more than the portal: its oldest seconds have left before ours did.
         surplus = self.used(now) - total
         while self._spent and surplus > 0:
             at, cost = self._spent.popleft()
@@ -165,6 +169,7 @@ class OperatingBudget:
             self._first_release = told or now + self.window / BUCKETS
         self._shut_until = self._opens(now)
         self.refusals += 1
+        # Our count was wrong, or somebody shares the budget: begin again from what it tells.
         self.total = 0.0
         self._spent.clear()
 
@@ -220,10 +225,12 @@ class ItemCost:
             return
         measured = min(seconds, MAX_SECONDS_PER_CALL) / items
         known = self.seconds or measured
+        # Slowly: a call that was slow by chance must not make small batches for long.
         self.seconds = known + WEIGHT * (measured - known)
 
     def suffered(self, items: int, seconds: float) -> None:
         """Note that a call of so many items did not end in so long."""
+        # At once, and only upwards: how much longer it would have taken, nobody knows.
         if items > 0:
             self.seconds = max(self.seconds, seconds / items)
 

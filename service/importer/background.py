@@ -44,7 +44,7 @@ class BackgroundTasks:
 
     async def _kept_apart(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work; a bug in it ends nothing else, and its deliveries go back in their time."""
-        with contained(self._metrics, "aside"):
+        with contained(self._metrics, "background"):
             await work
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

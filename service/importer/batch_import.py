@@ -128,6 +128,7 @@ class Importer:
             ready = prepared.ready
         if ready is None:
             return decision
+        # Look-ups take time: the broker may have taken the messages back, the lane have closed.
         if not self.may_send(ready) or not self._may_import(ready):
             decision.again.append(ready.due_at(self._clock()))
             return decision
@@ -181,6 +182,7 @@ class Importer:
         except CallFailed as failed:
             return await self._call_failed(batch, failed.fault)
         except BaseException:
+            # Cancelled at the deadline, or a bug: the body may be at the portal all the same.
             for claim in batch.claims:
                 look_at = self._clock() + self._rules.settle
                 claim.known = claim.known.perhaps_sent(UNFINISHED, look_at)

@@ -33,7 +33,7 @@ comes back first, unless another process took it."""
 
 
 class Desk:
-    """Knows where every delivery is: with a claim, in the agenda, or on its way out."""
+    """Knows where every delivery is: with a claim, in the batcher, or on its way out."""
 
     def __init__(
         self,
@@ -138,9 +138,9 @@ class Desk:
 
     def release(self, claims: Iterable[Claim]) -> None:
         """Give claims up unsettled; what is known of them is kept, their deliveries go back."""
-        back = [delivery for claim in claims for delivery in self.claims.release(claim)]
+        back = self.settler.released(claims)
         if back:
-            self.background.start(self.settler.give_back(self.settler.taken(back)))
+            self.background.start(self.settler.give_back(back))
 
     def living(self, claims: Sequence[Claim]) -> list[Claim]:
         """Return the claims of which a message is still ours; give the others up."""

@@ -199,7 +199,7 @@ class ParkingLot:
 
     def _give_up(self, claim: Claim) -> None:
         """Keep what is known of a claim whose messages went back: they come again from there."""
-        back = self._settler.taken(self._claims.release(claim))
+        back = self._settler.released([claim])
         self._leaving.discard(claim)
         self._background.start(self._settler.give_back(back))
 

@@ -150,8 +150,8 @@ class Pipeline:
         """Work until `stop`, then drain; `broken` tells that a bug made it stop."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = self._desk.background.tasks = tasks
-            intake_run = endless(self._intake_control.run, "warden", self._metrics)
-            intake_control = tasks.create_task(intake_run, name="warden")
+            intake_run = endless(self._intake_control.run, "intake control", self._metrics)
+            intake_control = tasks.create_task(intake_run, name="intake control")
             lanes_run = endless(self.lane_control.run, "lanes", self._metrics)
             lanes = tasks.create_task(lanes_run, name="lanes")
             bugs = 0

@@ -116,6 +116,10 @@ class Settler:
                 ending.deliveries[:] = [each for each in ending.deliveries if each not in late]
         return list(late)
 
+    def released(self, claims: Iterable[Claim]) -> list[Delivery]:
+        """Give claims up unsettled, keep what is known of them; return what must go back."""
+        return self.taken(each for claim in claims for each in self._claims.release(claim))
+
     def taken(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Take deliveries that will go back out of `held`; return them in order of arrival."""
         back = set(deliveries)
