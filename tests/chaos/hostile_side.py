@@ -28,6 +28,7 @@ ANNE = 8
 PIPELINE = 5
 UPLOAD_SECONDS = 2.5
 UPLOAD_RATE = 400_000
+NO_MEMORY = {"IMPORTER_RABBIT__MEMORY_QUEUE": ""}
 UPLOAD = {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "4", "IMPORTER_BITRIX__SETTLE_SECONDS": "3"}
 HANG_SECONDS = 3.0
 QUIET_SECONDS = 6.0
@@ -89,6 +90,22 @@ async def slow_upload(trial: Trial) -> None:
     async with Listener(trial.environment.portal.webhook_url, rate=UPLOAD_RATE) as listener:
         await trial.start(BITRIX__WEBHOOK_URL=listener.url)
         await trial.publish(40, types=(2,), more=heavy)
+        await trial.environment.settle(trial.expected)
+
+
+async def upload_taken_over(trial: Trial) -> None:
+    """Cut the broker's line of whoever uploads slowly: another process may take over meanwhile.
+
+    Without a memory nobody else knows of the upload; its body must not become whole.
+    """
+    size = round(UPLOAD_SECONDS * UPLOAD_RATE / 20)
+    async with Listener(trial.environment.portal.webhook_url, rate=UPLOAD_RATE / 3) as listener:
+        await trial.start(BITRIX__WEBHOOK_URL=listener.url)
+        await trial.start()
+        await trial.publish(20, types=(2,), more={"comments": "x" * size})
+        await asyncio.sleep(1.5)
+        async with trial.fault("line cut in mid-upload"):
+            trial.proxy.cut()
         await trial.environment.settle(trial.expected)
 
 
@@ -231,6 +248,13 @@ SCENARIOS = (
     Scenario(name="bombs", act=bombs, portal=SLOW, patience=120),
     Scenario(name="wild properties", act=wild_properties, portal=SLOW),
     Scenario(name="slow upload", act=slow_upload, portal=ADMIN, settings=UPLOAD, patience=90),
+    Scenario(
+        name="slow upload, taken over, no memory",
+        act=upload_taken_over,
+        portal=ADMIN,
+        settings=UPLOAD | {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "10"} | NO_MEMORY,
+        patience=90,
+    ),
     Scenario(name="poison, then hang", act=poison_hangs, portal=ADMIN, patience=90),
     Scenario(name="many unknown types", act=many_unknown_types, portal=ADMIN),
     Scenario(name="portal set back", act=set_back, portal=ADMIN),
