@@ -66,7 +66,7 @@ def application(settings: Settings, rules: Rules) -> Starlette:
             watching.cancel()
             await parts.tasks.close()
             await parts.scans.close()
-            await parts.errands.close()
+            await parts.questions.close()
             await asyncio.gather(watching, return_exceptions=True)
 
     made = Starlette(

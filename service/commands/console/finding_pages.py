@@ -18,7 +18,7 @@ async def find(request: Request) -> Response:
     """Tell where an event is: in the CRM, failed, parked, or not known."""
     parts = parts_of(request)
     filters = read_filters({name: request.query_params.get(name, "") for name in ("id", "type")})
-    shown: dict[str, Any] = {"filters": filters, "errand": None, "found": None}
+    shown: dict[str, Any] = {"filters": filters, "question": None, "found": None}
     if filters.selection.ids and not filters.mistakes:
         [event_id] = filters.selection.ids
         number = filters.selection.entity_type_id
@@ -28,10 +28,10 @@ async def find(request: Request) -> Response:
             async with parts.desk.turn(follow) as at_work:
                 return await look(at_work, event_id, number)
 
-        errand = await parts.errands.send(("find", event_id, number), work)
-        shown |= {"errand": errand, "last": _ended(parts.watch.seen.process, event_id)}
-        if errand.result is not None:
-            shown |= _told(errand.result)
+        question = await parts.questions.ask(("find", event_id, number), work)
+        shown |= {"question": question, "last": _ended(parts.watch.seen.process, event_id)}
+        if question.result is not None:
+            shown |= _told(question.result)
     return page(request, "find.html", shown)
 
 

@@ -121,17 +121,17 @@ async def _lanes(request: Request) -> dict[str, Any]:
     await parts.watch.first()
     seen = parts.watch.seen
     overview = told_by_importer(seen.process) if seen.process else None
-    errand = None
+    question = None
     if overview is None:
 
         async def ask(follow: Follow) -> Overview:
             async with parts.desk.beside(follow) as work:
                 return await told_by_broker(work)
 
-        errand = await parts.errands.send("lanes", ask)
-        overview = errand.result
+        question = await parts.questions.ask("lanes", ask)
+        overview = question.result
     return {
-        "errand": errand,
+        "question": question,
         "overview": overview,
         "verdict": verdict(seen.process, seen.found, seen.broker_problem),
     }

@@ -6,9 +6,9 @@ from typing import cast
 from starlette.requests import Request
 
 from service.commands.console.desk import DeadLetters
-from service.commands.console.errands import Errands
 from service.commands.console.history import ActionHistory
 from service.commands.console.orders import Task
+from service.commands.console.questions import Questions
 from service.commands.console.safety import Rules
 from service.commands.console.scans import Scans
 from service.commands.console.tasks import Tasks
@@ -27,7 +27,7 @@ class Parts:
     scans: Scans
     tasks: Tasks
     history: ActionHistory
-    errands: Errands
+    questions: Questions
 
     @classmethod
     def of(cls, settings: Settings, rules: Rules) -> "Parts":
@@ -35,7 +35,7 @@ class Parts:
         desk, history = DeadLetters(), ActionHistory()
         scans = Scans(desk)
         tasks = Tasks(desk, scans, history)
-        return cls(settings, rules, Watch(settings), desk, scans, tasks, history, Errands())
+        return cls(settings, rules, Watch(settings), desk, scans, tasks, history, Questions())
 
     def waiting(self) -> list[Task]:
         """Return the tasks that are at work, for a line on every page."""

@@ -1,4 +1,4 @@
-"""Runs what takes a moment in the background, and keeps what it brought for a while."""
+"""Asks in the background what takes a moment, and keeps the answers for a while."""
 
 import asyncio
 import logging
@@ -12,14 +12,14 @@ from service.commands.console.desk import Follow
 from service.commands.console.scans import FRESH_SECONDS, PATIENCE_SECONDS
 from service.commands.runtime import ENDS, in_words
 
-MAX_ERRANDS = 12
+MAX_QUESTIONS = 12
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Errand:
-    """One errand; `result` is None until it is back; `problem` says why there is none."""
+class Question:
+    """One question; `result` is None until it is answered; `problem` says why it was not."""
 
     follow: Follow = field(default_factory=Follow)
     result: Any = None
@@ -38,50 +38,50 @@ class Errand:
         except ENDS as error:
             self.problem = in_words(error)
         except Exception:
-            log.exception("unexpected error: a look for a page")
+            log.exception("unexpected error: a question for a page")
             self.problem = "an unexpected error, see the console's log"
         finally:
             self.ended = monotonic()
 
 
-class Errands:
-    """The errands of this process, by what they are about."""
+class Questions:
+    """The questions of this process, by what they are about."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._kept: OrderedDict[Hashable, Errand] = OrderedDict()
-        self._running: dict[Errand, asyncio.Task[None]] = {}
+        self._kept: OrderedDict[Hashable, Question] = OrderedDict()
+        self._running: dict[Question, asyncio.Task[None]] = {}
 
-    async def send(self, about: Hashable, work: Callable[[Follow], Awaitable[object]]) -> Errand:
-        """Return an errand that is fresh, or has just begun; waits for it a short time only."""
-        errand = self._kept.get(about)
-        if errand is None or not _is_fresh(errand):
-            errand = self._kept[about] = Errand()
+    async def ask(self, about: Hashable, work: Callable[[Follow], Awaitable[object]]) -> Question:
+        """Return a question answered lately, or just asked; waits a short time for its answer."""
+        question = self._kept.get(about)
+        if question is None or not _is_fresh(question):
+            question = self._kept[about] = Question()
             self._kept.move_to_end(about)
-            self._start(errand, work)
+            self._start(question, work)
             self._forget_old()
-        if errand in self._running:
-            await asyncio.wait({self._running[errand]}, timeout=PATIENCE_SECONDS)
-        return errand
+        if question in self._running:
+            await asyncio.wait({self._running[question]}, timeout=PATIENCE_SECONDS)
+        return question
 
     async def close(self) -> None:
-        """End every errand."""
+        """End every question."""
         for running in self._running.values():
             running.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def _start(self, errand: Errand, work: Callable[[Follow], Awaitable[object]]) -> None:
-        task = self._running[errand] = asyncio.create_task(errand.run(work), name="errand")
-        task.add_done_callback(lambda _: self._running.pop(errand, None))
+    def _start(self, question: Question, work: Callable[[Follow], Awaitable[object]]) -> None:
+        task = self._running[question] = asyncio.create_task(question.run(work), name="question")
+        task.add_done_callback(lambda _: self._running.pop(question, None))
 
     def _forget_old(self) -> None:
         """Keep a bounded number, and all that are under way."""
-        for about, errand in list(self._kept.items()):
-            if len(self._kept) > MAX_ERRANDS and not errand.is_at_work:
+        for about, question in list(self._kept.items()):
+            if len(self._kept) > MAX_QUESTIONS and not question.is_at_work:
                 del self._kept[about]
 
 
-def _is_fresh(errand: Errand) -> bool:
-    if errand.ended is None:
+def _is_fresh(question: Question) -> bool:
+    if question.ended is None:
         return True
-    return not errand.problem and monotonic() - errand.ended < FRESH_SECONDS
+    return not question.problem and monotonic() - question.ended < FRESH_SECONDS
