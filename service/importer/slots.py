@@ -46,8 +46,7 @@ class Slots:
         """How many calls may be in flight now."""
         self.started = 0
         """Batches that got a slot since the start."""
-        self.next_start = 0.0
-        """The loop time before which no batch may start."""
+        self._room_until = 0.0
 
     def __len__(self) -> int:
         """Return how many batches are in flight."""
@@ -57,6 +56,11 @@ class Slots:
     def full(self) -> bool:
         """Whether nothing at all may start."""
         return len(self._flying) >= self.limit
+
+    @property
+    def next_start(self) -> float:
+        """The loop time before which no batch may start; none where no urgent event may come."""
+        return self._room_until if self._ranked() else 0.0
 
     def free_at(self, now: float) -> bool:
         """Tell whether anything may start at this time."""
@@ -70,13 +74,15 @@ class Slots:
     def take(self, task: Task, key: BatchKey) -> None:
         """Note that a batch has started."""
         kind = key.entity_type_id
-        if self._lanes.is_ill(kind):
-            self._ill = task
+        before, is_ill = self._room_until, self._lanes.is_ill(kind)
         self.started += 1
         self._lanes.left(kind)
-        before = self.next_start
-        self._leave_room(self._apart(), task)
-        self._flying[task] = _Flight(kind, task.get_loop().time(), before, self.next_start)
+        if is_ill:
+            # It has one slot whatever it does: the others keep their pace.
+            self._ill = task
+        else:
+            self._leave_room(self._apart(), task)
+        self._flying[task] = _Flight(kind, task.get_loop().time(), before, self._room_until)
 
     def free(self, task: Task) -> None:
         """Note that a batch has ended."""
@@ -84,11 +90,13 @@ class Slots:
         self._lanes.back(flight.kind)
         if task is self._ill:
             self._ill = None
+            self._uncalled.discard(task)
+            return
         if task in self._uncalled:
             # It ends apart from no other: what goes on with the same events leaves at once.
             self._uncalled.discard(task)
-            if self.next_start == flight.after:
-                self.next_start = flight.before
+            if self._room_until == flight.after:
+                self._room_until = flight.before
             return
         self._lasted.append(task.get_loop().time() - flight.since)
         self._leave_room(ARRIVAL_SECONDS, task)
@@ -101,7 +109,7 @@ class Slots:
     def _leave_room(self, seconds: float, task: Task) -> None:
         """Let no batch start for so long, where an urgent event may come to go with it."""
         if self._ranked():
-            self.next_start = max(self.next_start, task.get_loop().time() + seconds)
+            self._room_until = max(self._room_until, task.get_loop().time() + seconds)
 
     def _apart(self) -> float:
         """Return how many seconds apart batches should leave, so that they end apart as well.

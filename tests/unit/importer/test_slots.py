@@ -89,3 +89,28 @@ async def test_a_batch_without_a_call_keeps_none_waiting() -> None:
     slots.free(call)
     assert not slots.free_at(now)
     slots.cancel()
+
+
+async def test_calls_of_an_ill_lane_keep_no_others_apart() -> None:
+    """Each may hang as long as a call may last."""
+    slots, lanes = setting()
+    ranked = Slots(lanes, ranked=lambda: True)
+    ranked.limit, now = slots.limit, asyncio.get_running_loop().time()
+    task = flying()
+    ranked.take(task, ILL)
+    assert ranked.free_at(now)
+    ranked.free(task)
+    assert ranked.free_at(now)
+    task.cancel()
+
+
+async def test_a_stop_lets_all_leave_at_once() -> None:
+    """Nothing urgent comes any more."""
+    may_come = True
+    slots = Slots(Lanes(PausePolicy(after=60, probe=15, probe_cap=300)), ranked=lambda: may_come)
+    slots.limit, now = 2, asyncio.get_running_loop().time()
+    slots.take(flying(), WELL)
+    before = slots.free_at(now)
+    may_come = False
+    assert (False, True) == (before, slots.free_at(now))
+    slots.cancel()
