@@ -1,5 +1,6 @@
 """Reads item events from JSON Lines, and from objects that are written over several lines."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ TOO_LONG = "it is longer than any message may be"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 _INDENTED = b" ", b"\t", b"}", b"]", b'"'
 _STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""A name that jq takes without quotes."""
+MAX_NAME = 80
+"""Characters of a list's name; a longer one is not repeated."""
 _BEGINS_LIST = re.compile(rb"\[\s*\{")
 _BETWEEN = re.compile(rb"(?:[\s,]|" + BOM + rb")*+")
 
@@ -91,9 +96,9 @@ def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | Non
     read = judged(place, body, content_type, decoder)
     if isinstance(read, RefusedLine) and (name := _list_in(body)):
         path = (
-            f".[{msgspec.json.encode(name).decode()}][]"
-            if not name.isidentifier()
-            else f".{name}[]"
+            f".{name}[]"
+            if _PLAIN.fullmatch(name)
+            else f".[{json.dumps(name, ensure_ascii=False)}][]"
         )
         advice = f"jq -c {shlex.quote(path)} FILE | crm-importer publish -"
         return replace(read, reason=f"{read.reason}; are the items in its list {name}? {advice}")
@@ -109,7 +114,7 @@ def _list_in(body: bytes) -> str | None:
     if members.keys() & {"entityTypeId", "fields", "specversion"}:
         return None
     lists = [name for name, value in members.items() if _BEGINS_LIST.match(bytes(value))]
-    return lists[0] if len(lists) == 1 else None
+    return lists[0] if len(lists) == 1 and len(lists[0]) <= MAX_NAME else None
 
 
 def _is_glued(read: Read) -> bool:
