@@ -17,6 +17,8 @@ _ZIPPED = (
     (b"xl/", f"an Excel workbook: {_CSV}"),
     (b"opendocument.spreadsheet", f"a LibreOffice workbook: {_CSV}"),
     (b"word/", "a Word document: put the items into a table and save that as 'CSV UTF-8'"),
+    (b".iwa", "a Numbers document: export it as CSV, with the encoding UTF-8"),
+    (b"[Content_Types].xml", f"an Office document: {_CSV}"),
 )
 _KINDS = (
     (

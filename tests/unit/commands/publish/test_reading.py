@@ -393,6 +393,8 @@ def packed_with(*names: str) -> bytes:
     [
         (packed_with("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook: open it"),
         (packed_with("[Content_Types].xml", "word/document.xml"), "a Word document"),
+        (packed_with("Index/Document.iwa"), "a Numbers document: export it as CSV"),
+        (packed_with("[Content_Types].xml", "docProps/thumbnail.jpeg"), "an Office document"),
         (packed_with("leads.csv"), "a zip archive: unpack it first: unzip -p 'my file' |"),
         (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "an old Excel workbook"),
         (b"<html><table><tr><td>ID</td></tr></table></html>", "a page of HTML or XML"),
