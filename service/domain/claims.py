@@ -115,7 +115,8 @@ class Claims:
         known = self._released.pop(message_digest(event))
         if known is not None:
             claim.known = known.for_copy(claim.known, copy=copy)
-        imported = self._imported.get(digest_of(event.identity))
+        identity = digest_of(event.identity)
+        imported = self._imported.get(identity)
         if imported is not None and imported > 0 and claim.known.outcome is None:
             return Repeat(_repeated(imported, event))
         noted = word is not None and word.word is Word.IMPORTED and not word.stale
@@ -123,7 +124,7 @@ class Claims:
             other = word.body != event.content.to_bytes(8, "big")
             return Repeat(Imported(word.item_id, duplicate=True, other_body=other))
         # By id: whichever of its messages was perhaps sent, the item would be the same.
-        doubt = self._doubts.get(digest_of(event.identity))
+        doubt = self._doubts.get(identity)
         if doubt is not None:
             claim.known = claim.known.suspected(Doubt.STRONG, *doubt)
         if imported is not None and event.external_id is not None:
@@ -134,13 +135,14 @@ class Claims:
         """End a claim whose outcome the broker has confirmed."""
         # First of all: a waiter that starts below must not find this claim still in its way.
         identity, waiters = claim.event.identity, self._drop(claim)
-        self._doubts.forget(digest_of(identity))
+        digest = digest_of(identity)
+        self._doubts.forget(digest)
         unclear = claim.event.external_id is not None and _is_unclear(outcome)
         doubt = claim.known.look_at, claim.known.asks | {claim.event.asks}
         if unclear:
-            self._doubts.put(digest_of(identity), doubt)
+            self._doubts.put(digest, doubt)
         if isinstance(outcome, Imported):
-            self._imported.put(digest_of(identity), _noted(outcome.item_id, claim.event))
+            self._imported.put(digest, _noted(outcome.item_id, claim.event))
         resolved = Resolved([], [], claim.event.content if waiters else 0)
         for waiter in waiters:
             if unclear and waiter.event.identity == identity:

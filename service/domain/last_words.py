@@ -13,6 +13,7 @@ import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from service.domain.bounded_memory import Remembered
@@ -110,7 +111,9 @@ def pair_digest(external_id: ExternalId | None) -> bytes:
     return _digest("\0".join(parts), PAIR_BYTES)
 
 
-def profile_digest(asked: Iterable[str | None]) -> bytes:
+# Every note on an event needs it, and few different ones are asked for.
+@lru_cache(maxsize=256)
+def profile_digest(asked: tuple[str | None, ...]) -> bytes:
     """Return what stands for responsible person, pipeline and `opened`, as an event asks."""
     return _digest("\0".join(each or "" for each in asked), PROFILE_BYTES)
 
