@@ -789,6 +789,18 @@ class FakePortal:
                 found.setdefault(external, []).append(Seen(item.item_id, item.has))  # type: ignore[arg-type]
         return found
 
+    async def shown(self, entity_type_id: int, item_ids: Sequence[int]) -> list[Seen]:
+        """Return the visible items of some numbers."""
+        await self._cheap()
+        return [
+            Seen(item.item_id, item.has)
+            for item in self.ledger
+            if item.entity_type_id == entity_type_id
+            and item.item_id in item_ids
+            and item.seen_from <= now()
+            and not self.hides(item)
+        ]
+
     async def types(self) -> frozenset[int]:
         """List every type that is not built in."""
         return frozenset({CLOSED})
@@ -950,6 +962,10 @@ class PortalView:
     ) -> dict[ExternalId, list[Seen]]:
         """Look up as the portal does."""
         return await self._portal.find(entity_type_id, wanted)
+
+    async def shown(self, entity_type_id: int, item_ids: Sequence[int]) -> list[Seen]:
+        """Look up by number as the portal does."""
+        return await self._portal.shown(entity_type_id, item_ids)
 
     async def types(self) -> frozenset[int]:
         """List what the portal lists."""

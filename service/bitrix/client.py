@@ -117,6 +117,12 @@ class Portal:
                     found.setdefault(external, []).append(Seen(item_id, profile_of(row)))
         return found
 
+    async def shown(self, entity_type_id: int, item_ids: Sequence[int]) -> list[Seen]:
+        """Return those of at most a page of items that we may read, and what they have today."""
+        select = ["id", *profile_fields(entity_type_id)]
+        rows = await self._page(entity_type_id, select, {"@id": [*item_ids]})
+        return [Seen(_item_id(row), profile_of(row)) for row in rows[:PAGE]]
+
     async def oneself(self) -> Oneself:
         """Ask who we are; an answer that does not say so is no administrator's."""
         answer = await self._call("profile", b"{}")

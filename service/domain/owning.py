@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from service.domain.bounded_memory import Remembered
 from service.domain.events import ItemEvent
+from service.domain.last_words import LastWord, event_digest, pair_digest
 
 TYPE_BITS = 31
 """Bits of an entity type. Type and item number share one integer."""
@@ -45,6 +46,17 @@ class Owners:
         elif owner != pair + name:
             return Owned.TAKEN if owner[:DIGEST] == pair else Owned.OTHER_PAIR
         return Owned.OURS
+
+
+def noted_owner(event: ItemEvent, word: LastWord | None) -> Owned | None:
+    """Return whose item a number is by the memory's word on it; None where that says nothing.
+
+    `word`: of the event that the number is remembered of, in any process.
+    """
+    if word is None or word.stale or word.event == event_digest(event.identity):
+        return None
+    pair = event.external_id
+    return Owned.TAKEN if pair and word.pair == pair_digest(pair) else Owned.OTHER_PAIR
 
 
 def _pair(event: ItemEvent) -> bytes:

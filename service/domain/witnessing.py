@@ -110,7 +110,8 @@ class Witnesses:
 class Shown:
     """What one look-up showed of our own items: for each what was asked for, and what it has.
 
-    `oneself`: who we are, where the portal was asked for that as well.
+    `oneself`: who we are, where the portal was asked for that as well; `made_elsewhere`: for what
+    other processes have made items, by the memory.
     """
 
     def __init__(self, witnesses: Witnesses) -> None:
@@ -118,6 +119,7 @@ class Shown:
         self._witnesses = witnesses
         self._items: list[tuple[Profile, Profile]] = []
         self.oneself: Oneself | None = None
+        self.made_elsewhere: set[Profile] = set()
 
     def add(self, witness: Witness, has: Profile, now: float) -> None:
         """Note an item that this importer created, and what it has today."""
@@ -136,13 +138,14 @@ class Shown:
             return True
         if not sure and any(asked == event.asks for asked, _ in self._items):
             return True
-        if self._witnesses.of(event):
+        if self._witnesses.of(event) or (sure and event.asks in self.made_elsewhere):
             return False
         return not sure or (self.oneself is not None and self.oneself.admin)
 
     def may_hang_on_oneself(self, event: ItemEvent) -> bool:
         """Tell whether it would matter who we are, where nothing is proved yet."""
-        return bool(self._items) or not self._witnesses.of(event)
+        made = self._witnesses.of(event) or event.asks in self.made_elsewhere
+        return bool(self._items) or not made
 
     def _witnessed(self, event: ItemEvent, asked: Profile, has: Profile) -> bool:
         """Tell whether an item proves that the event's item would be shown as well."""

@@ -78,6 +78,7 @@ class Importer:
             metrics=metrics,
             clocks=Clocks(clock, evidence.open_seconds),
         )
+        self._recovery.words = lambda: notes.memory.words
         self.links = LinkResolution(
             portal=portal,
             claims=claims,

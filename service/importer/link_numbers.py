@@ -12,7 +12,7 @@ from service.domain.last_words import Word, event_digest
 from service.domain.links import MAX_REFERENCES
 from service.domain.outcomes import CallFailed, CallKind, Fault
 from service.domain.witnessing import Seen
-from service.importer.lookup import Lookup
+from service.importer.looking import Lookup
 from service.importer.memory import CallNotes
 
 MAX_ASKED = 50

@@ -16,7 +16,7 @@ from service.importer.link_failures import NotFound, no_external_id, not_found, 
 from service.importer.link_numbers import Asked, ItemNumbers, Open
 from service.importer.link_refusals import LinkRefusals
 from service.importer.link_waiting import LinkWaiting
-from service.importer.lookup import Lookup
+from service.importer.looking import Lookup
 from service.importer.memory import CallNotes
 from service.telemetry import steady
 from service.telemetry.metrics import Metrics

@@ -2,15 +2,16 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from service.domain.claims import Claim, Claims
 from service.domain.codes import is_bad_request, is_refused_for_good
 from service.domain.decisions import Cleared, Rules
 from service.domain.events import ExternalId, ItemEvent
 from service.domain.history import Doubt
+from service.domain.last_words import LastWords
 from service.domain.outcomes import (
     CallFailed,
     CallKind,
@@ -18,8 +19,9 @@ from service.domain.outcomes import (
     FailureKind,
     Imported,
 )
-from service.domain.owning import Owned, Owners
-from service.domain.witnessing import Oneself, Seen, Shown, Witness, Witnesses
+from service.domain.owning import Owned, Owners, noted_owner
+from service.domain.witnessing import Seen, Shown, Witness, Witnesses
+from service.importer.looking import Lookup, see_remembered
 from service.telemetry.metrics import Metrics
 
 Items = Mapping[ExternalId, Sequence[Seen]]
@@ -31,21 +33,6 @@ UNKNOWN_FATE = Failed(
 )
 
 log = logging.getLogger(__name__)
-
-
-class Lookup(Protocol):
-    """What recovery needs of the portal; every method raises CallFailed."""
-
-    async def find(
-        self, entity_type_id: int, wanted: Sequence[ExternalId]
-    ) -> dict[ExternalId, list[Seen]]:
-        """Return the items that carry the external ids, those with the lowest ids first."""
-
-    async def oneself(self) -> Oneself:
-        """Ask who we are."""
-
-    async def probe(self) -> None:
-        """Make the cheapest call there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +75,15 @@ class Recovery:
         metrics: Metrics,
         clocks: Clocks,
     ) -> None:
-        """Ask the portal, by the rules."""
+        """Ask the portal, by the rules; `words`, to be set before use: what the memory knows."""
         self._portal, self._claims = portal, claims
         self._rules = rules
         self._metrics = metrics
         self._clocks = clocks
         self._witnesses, self.set_back_seen = Witnesses(), False
         self._owners = Owners(remember=claims.remember)
+        nothing = LastWords(1)
+        self.words: Callable[[], LastWords] = lambda: nothing
 
     def answered(self, event: ItemEvent, item_id: int) -> bool:
         """Note an item that the portal named for an event; False if it is not to be believed.
@@ -102,7 +91,7 @@ class Recovery:
         A number that is known of another item may be a mistake of whoever answered: a look-up
         tells. Where none is possible, this event is in doubt, and those after it are not.
         """
-        owned = self._owners.own(event, item_id)
+        owned = self._own(event, item_id)
         if owned is Owned.OTHER_PAIR and event.external_id is None:
             self._set_back(event, item_id)
         if owned is not Owned.OURS:
@@ -163,13 +152,20 @@ class Recovery:
             return asked
         self._see_witnesses(witnesses, items, asked)
         self._see_items(claims, items, asked)
-        unproved = [c for c in claims if c not in asked.found and not asked.proves(c)]
-        if any(asked.shown.may_hang_on_oneself(e) for c in unproved for e in c.perhaps_sent()):
-            try:
-                asked.shown.oneself = await self._portal.oneself()
-            except CallFailed as failed:
-                await self._give_up_or_raise(failed, tries)
+        try:
+            await self._see_more(claims, asked)
+        except CallFailed as failed:
+            await self._give_up_or_raise(failed, tries)
         return asked
+
+    async def _see_more(self, claims: Sequence[Claim], asked: "_Asked") -> None:
+        """Ask for what may prove what is not proved yet: older items, then who we are."""
+        left = [c for c in claims if c not in asked.found and not asked.proves(c)]
+        events = [event for claim in left for event in claim.perhaps_sent()]
+        own, shown, now = self._witnesses, asked.shown, self._clocks.now()
+        await see_remembered(self._portal, self.words(), events, own=own, shown=shown, now=now)
+        if any(shown.may_hang_on_oneself(event) for event in events):
+            shown.oneself = await self._portal.oneself()
 
     def _see_witnesses(self, witnesses: Sequence[Witness], items: Items, asked: "_Asked") -> None:
         for witness in witnesses:
@@ -193,10 +189,15 @@ class Recovery:
 
     def _is_ours(self, event: ItemEvent, item_id: int) -> bool:
         """Tell whether an item that the portal shows under an event's external id is its item."""
-        owned = self._owners.own(event, item_id)
+        owned = self._own(event, item_id)
         if owned is Owned.OTHER_PAIR:
             self._set_back(event, item_id)
         return owned is not Owned.TAKEN
+
+    def _own(self, event: ItemEvent, item_id: int) -> Owned:
+        """Tell whose item a number is, and note it as this event's if nobody else has it."""
+        word = self.words().owner(event.entity_type_id, item_id)
+        return noted_owner(event, word) or self._owners.own(event, item_id)
 
     def _set_back(self, event: ItemEvent, item_id: int) -> None:
         """Note that the portal has older data than we: an item number was given out twice."""
@@ -212,6 +213,7 @@ class Recovery:
         )
         self.set_back_seen = True
         self._claims.set_back()
+        self.words().set_back(time.time())
         self._witnesses.forget()
         self._owners.forget()
         self._owners.own(event, item_id)

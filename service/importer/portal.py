@@ -7,7 +7,7 @@ from service.domain.batch import Batch
 from service.domain.events import BatchKey, ItemEvent
 from service.domain.outcomes import Accepted, CallKind, Fault, PauseReason, Report
 from service.importer.field_check import Describing
-from service.importer.lookup import Lookup
+from service.importer.looking import Lookup
 
 NEVER_RAN = frozenset(
     {CallKind.THROTTLED, CallKind.OVER_BUDGET, CallKind.UNAVAILABLE, CallKind.BARRED}

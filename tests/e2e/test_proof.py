@@ -126,12 +126,18 @@ async def test_items_that_were_handed_over_prove_nothing_of_our_own(
 async def test_what_never_arrived_is_sent_again_with_a_witness(
     broker: Broker, vhost: str, asks: Mapping[str, object]
 ) -> None:
-    """Of the same kind, and shown: nobody needs to be an administrator."""
+    """Of the same kind, and shown: nobody needs to be an administrator.
+
+    An item that an earlier process made will do: the memory knows its number.
+    """
     async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG) as environment:
-        await environment.start_service()
+        service = await environment.start_service()
         first, cut = names("a"), names("b")
         await environment.publish([deal(name, **asks) for name in first])
         await environment.settle(first)
+        if asks:
+            service.kill()
+            await environment.start_service()
         await doubtful(environment, [deal(name, **asks) for name in cut], CUT_BEFORE)
         await environment.settle(cut)
         environment.assert_effectively_once([*first, *cut])
@@ -165,13 +171,15 @@ async def test_the_first_call_of_a_new_portal_ends_in_doubt_when_nothing_comes(
 
 
 async def test_a_portal_that_was_set_back_doubles_nothing(broker: Broker, vhost: str) -> None:
-    """New items get numbers that are known; one line and one count say so."""
+    """New items get numbers that are known, to a later process too; one line and count say so."""
     async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
         service = await environment.start_service()
         old, new = names("a"), names("b")
         await environment.publish(deals(*old))
         await environment.settle(old)
+        service.kill()
         environment.portal.set_back(kept=0)
+        service = await environment.start_service()
         await environment.publish(deals(*new))
         await environment.settle(new)
         environment.assert_effectively_once(new)

@@ -114,6 +114,14 @@ class ScriptedPortal:
             if ids
         }
 
+    async def shown(self, entity_type_id: int, item_ids: Sequence[int]) -> list[Seen]:
+        """Return the items of some numbers, if they may be read."""
+        _raise(self.look_up_faults)
+        if self.readable is not True:
+            return []
+        there = [n for (kind, _), ns in self.items.items() if kind == entity_type_id for n in ns]
+        return [Seen(n, self.profiles.get(n, GIVEN)) for n in item_ids if n in there]
+
     async def types(self) -> frozenset[int]:
         """List no type."""
         return frozenset()

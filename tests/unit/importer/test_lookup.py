@@ -1,5 +1,6 @@
 """Tests how doubt is cleared: what is found, what is believed absent, what nobody can tell."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from service.domain.claims import Claim, Claims
 from service.domain.decisions import Cleared
 from service.domain.events import NOTHING_ASKED, ItemEvent, Profile
 from service.domain.history import Doubt, History
+from service.domain.last_words import LastWords, Word, word_on
 from service.domain.outcomes import (
     CallFailed,
     CallKind,
@@ -593,6 +595,62 @@ async def test_two_events_that_bring_one_id_are_no_set_back(bench: Bench) -> Non
     b = strong("b", external="shared")
     assert [b] == (await bench.clear(b)).again
     assert 0.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
+
+
+def remembered(bench: Bench, item: ItemEvent, item_id: int) -> None:
+    """Let the memory say that another process has imported an event."""
+    words = LastWords(9)
+    words.say(word_on(item, Word.IMPORTED, time.time() - 9, 7, item_id))
+    bench.recovery.words = lambda: words
+
+
+@pytest.mark.error_logs
+async def test_a_number_that_another_process_noted_tells_of_a_set_back_too(bench: Bench) -> None:
+    """Once: what was noted before it is no answer any more."""
+    remembered(bench, event("old"), 1)
+    assert not bench.recovery.answered(event("a"), 1)
+    a = strong("a")
+    bench.portal.items = {(2, a.event.external_id): [1]}  # type: ignore[dict-item]  # it has one
+    assert [a] == [each for each, _ in (await bench.clear(a)).ended]
+    assert 1.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
+    owner = bench.recovery.words().owner(2, 1)
+    assert owner is not None
+    assert owner.stale
+
+
+@pytest.mark.parametrize(
+    ("asks", "shown", "admin", "believed"),
+    [
+        (NOTHING_ASKED, True, False, True),
+        (NOTHING_ASKED, False, True, False),
+        (ANNES, True, False, False),
+        (ANNES, True, True, True),
+    ],
+    ids=["shown", "not shown", "made for other things", "none made, an administrator"],
+)
+async def test_items_that_another_process_noted_are_witnesses(
+    bench: Bench, asks: Profile, *, shown: bool, admin: bool, believed: bool
+) -> None:
+    """Asked for by number; where some were made and none is shown, nobody's word will do."""
+    noted = event("old")
+    remembered(bench, noted, 1)
+    bench.portal.admin = admin
+    if shown:
+        bench.portal.items = {(2, external_id("old")): [1]}
+    first = await bench.clear(a := strong("a", asks=asks))
+    assert believed is (first == Cleared(again=[a]))
+    assert believed is not (first == Cleared(waiting=[a]))
+
+
+async def test_an_item_that_another_process_noted_settles_no_second_event(bench: Bench) -> None:
+    """Both bring one id; the item is the other's, after a restart as well."""
+    remembered(bench, event("a", external="shared"), 1)
+    b = strong("b", external="shared")
+    bench.portal.items = {(2, b.event.external_id): [1]}  # type: ignore[dict-item]  # it has one
+    assert [b] == (await bench.clear(b)).again
+    assert not bench.recovery.answered(b.event, 1)
+    a = strong("a", external="shared")
+    assert [a] == [each for each, _ in (await bench.clear(a)).ended]
 
 
 @pytest.mark.error_logs

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from service.commands.terminal import say
 from service.domain.outcomes import CallFailed, CallKind, Fault
 from service.importer.field_check import Describing
-from service.importer.lookup import Lookup
+from service.importer.looking import Lookup
 
 T = TypeVar("T")
 FIRST_SECONDS = 5.0
