@@ -92,11 +92,12 @@ class Slots:
             self._ill = None
             self._uncalled.discard(task)
             return
+        if self._room_until == flight.after:
+            # It has ended already: nothing can end at the same moment any more.
+            self._room_until = flight.before
         if task in self._uncalled:
-            # It ends apart from no other: what goes on with the same events leaves at once.
+            # What goes on with the same events leaves at once.
             self._uncalled.discard(task)
-            if self._room_until == flight.after:
-                self._room_until = flight.before
             return
         self._lasted.append(task.get_loop().time() - flight.since)
         self._leave_room(ARRIVAL_SECONDS, task)

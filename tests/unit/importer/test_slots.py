@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.events import BatchKey
 from service.domain.lanes import Lanes, LaneState
@@ -114,3 +116,19 @@ async def test_a_stop_lets_all_leave_at_once() -> None:
     may_come = False
     assert (False, True) == (before, slots.free_at(now))
     slots.cancel()
+
+
+async def test_a_portal_that_is_back_is_not_left_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that hung until it broke down tell nothing of those that come after."""
+    loop = asyncio.get_running_loop()
+    slots = Slots(Lanes(PausePolicy(after=60, probe=15, probe_cap=300)), ranked=lambda: True)
+    slots.limit, now = 1, loop.time()
+    for at in (0.0, 70.0, 140.0, 300.0):
+        task = flying()
+        monkeypatch.setattr(loop, "time", lambda at=at: now + at)
+        slots.take(task, WELL)
+        seconds = at + (70.0 if at < 300.0 else 0.3)
+        monkeypatch.setattr(loop, "time", lambda at=seconds: now + at)
+        slots.free(task)
+        task.cancel()
+    assert slots.free_at(now + 301.0)
