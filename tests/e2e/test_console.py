@@ -231,8 +231,11 @@ async def test_a_password_lets_in_and_a_cookie_lets_stay(start: Start) -> None:
         ]
         for part in ("HttpOnly", "SameSite=Strict", "Max-Age=", "Path=/"):
             assert part in cookie
+        copied = {"Cookie": cookie.partition(";")[0]}
         page = await browser.send(page, "/leave")
         assert "Log in" in page.title
+        browser.client.cookies.clear()
+        assert "Log in" in (await browser.client.get("/history", headers=copied)).text
     assert SECRET not in console.stderr()
 
 

@@ -197,9 +197,11 @@ class Browser:
         return Page(self.last.text)
 
 
-async def settled(browser: Browser, address: str, code: int = 200) -> Page:
+async def settled(
+    browser: Browser, address: str, code: int = 200, *, within: float = PATIENCE_SECONDS
+) -> Page:
     """Load a page until it changes no more by itself."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + within
     while True:
         page = await browser.any(address)
         assert browser.last is not None

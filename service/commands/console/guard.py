@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -17,6 +18,8 @@ from service.commands.console import is_loopback
 
 SESSION_SECONDS = 8 * 3600.0
 """How long a cookie is good for: a working day."""
+MAX_ENDED = 10_000
+"""Sessions that were ended are remembered; a cookie lives for a working day."""
 MAX_NAME = 80
 """Characters of an operator's name."""
 ATTEMPTS, ATTEMPT_SECONDS = 10.0, 6.0
@@ -43,11 +46,18 @@ class Seals:
     def __init__(self) -> None:
         """Take a new secret: a restart lets nobody stay in."""
         self._secret = secrets.token_bytes(32)
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def new(self, now: float, *, name: str = "", let_in: bool = False) -> Session:
         """Return a session for a browser that has none."""
         made = Session(secrets.token_urlsafe(16), now + SESSION_SECONDS, let_in=let_in)
         return made.named(name)
+
+    def end(self, session: Session) -> None:
+        """Let a session be over: a copy of its cookie is good for nothing any more."""
+        self._ended[session.key] = None
+        while len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
 
     def write(self, session: Session) -> str:
         """Return the cookie's value."""
@@ -56,14 +66,15 @@ class Seals:
         return f"{body}.{self._seal('cookie', body)}"
 
     def read(self, cookie: str, now: float) -> Session | None:
-        """Return what a cookie says; None where it is not ours, or has expired."""
+        """Return what a cookie says; None where it is not ours, has expired, or was ended."""
         body, _, seal = cookie.partition(".")
         if not _equal(seal, self._seal("cookie", body)):
             return None
         key, until, name, let_in = json.loads(
             base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         )
-        return Session(key, until, name, let_in) if now < until else None
+        is_good = now < until and key not in self._ended
+        return Session(key, until, name, let_in) if is_good else None
 
     def token(self, session: Session) -> str:
         """Return what every form of a session carries."""

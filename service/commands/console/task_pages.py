@@ -108,7 +108,9 @@ async def login(request: Request) -> Response:
 
 async def leave(request: Request) -> Response:
     """Forget who sits there; with a password, it is asked for again."""
-    request.state.session = parts_of(request).rules.seals.new(time.time())
+    seals = parts_of(request).rules.seals
+    seals.end(request.state.session)
+    request.state.session = seals.new(time.time())
     return RedirectResponse("/", 303)
 
 

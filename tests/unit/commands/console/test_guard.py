@@ -95,6 +95,15 @@ def test_a_cookie_is_read_by_whoever_wrote_it_until_it_expires() -> None:
         assert None is seals.read(wrong, NOW)
 
 
+def test_a_session_that_was_ended_lets_nobody_in() -> None:
+    """A copy of its cookie neither; others stay in."""
+    seals = Seals()
+    one, other = seals.new(NOW, let_in=True), seals.new(NOW, let_in=True)
+    seals.end(one)
+    assert None is seals.read(seals.write(one.named("Ann")), NOW)
+    assert other == seals.read(seals.write(other), NOW)
+
+
 def test_a_token_is_good_for_its_session_alone() -> None:
     """Whatever the name of whoever sits there."""
     seals = Seals()
