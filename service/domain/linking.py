@@ -6,7 +6,7 @@ A value, as all that is known of an event: see `domain/history`.
 transition             who may make it                 when
 =====================  ==============================  ===========================================
 `came_back`            domain/history                  its message comes from the queue for links
-`lacking`              importer/link_resolution        items that it refers to are not known
+`lacking`              importer/link_waiting           items that it refers to are not known
 `overdue`              importer/link_resolution        it has waited long enough for them
 `awaiting`             importer/link_resolution        it waits: here, or in an inner queue
 `resolved`             importer/link_resolution        all are known before it is sent

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +21,7 @@ from service.domain.outcomes import (
 from service.domain.owning import Owned, Owners, noted_owner
 from service.domain.witnessing import Seen, Shown, Witness, Witnesses
 from service.importer.looking import Lookup, see_remembered
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 
 Items = Mapping[ExternalId, Sequence[Seen]]
@@ -213,7 +213,7 @@ class Recovery:
         )
         self.set_back_seen = True
         self._claims.set_back()
-        self.words().set_back(time.time())
+        self.words().set_back(steady.time())
         self._witnesses.forget()
         self._owners.forget()
         self._owners.own(event, item_id)

@@ -20,6 +20,7 @@ from service.domain.outcomes import (
     PauseReason,
 )
 from service.importer.lookup import UNKNOWN_FATE, Clocks, Recovery
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from tests.unit.bitrix.scripted import Clock, ScriptedPortal
 from tests.unit.domain.samples import RULES, asking, claim, event, external_id, fault
@@ -600,22 +601,32 @@ async def test_two_events_that_bring_one_id_are_no_set_back(bench: Bench) -> Non
 def remembered(bench: Bench, item: ItemEvent, item_id: int) -> None:
     """Let the memory say that another process has imported an event."""
     words = LastWords(9)
-    words.say(word_on(item, Word.IMPORTED, time.time() - 9, 7, item_id))
+    words.say(word_on(item, Word.IMPORTED, steady.time() - 9, 7, item_id))
     bench.recovery.words = lambda: words
 
 
 @pytest.mark.error_logs
-async def test_a_number_that_another_process_noted_tells_of_a_set_back_too(bench: Bench) -> None:
-    """Once: what was noted before it is no answer any more."""
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+async def test_a_number_that_another_process_noted_tells_of_a_set_back_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """Once: what was noted before it is no answer any more, however the clock was set."""
     remembered(bench, event("old"), 1)
+    told = time.time() + step
+    monkeypatch.setattr(time, "time", lambda: told)
     assert not bench.recovery.answered(event("a"), 1)
     a = strong("a")
     bench.portal.items = {(2, a.event.external_id): [1]}  # type: ignore[dict-item]  # it has one
     assert [a] == [each for each, _ in (await bench.clear(a)).ended]
     assert 1.0 == bench.metrics.registry.get_sample_value("importer_portal_set_back_total")
-    owner = bench.recovery.words().owner(2, 1)
+    words = bench.recovery.words()
+    owner = words.owner(2, 1)
     assert owner is not None
     assert owner.stale
+    words.say(word_on(event("new"), Word.IMPORTED, steady.time() + 1, 7, 2))
+    later = words.owner(2, 2)
+    assert later is not None
+    assert not later.stale
 
 
 @pytest.mark.parametrize(
