@@ -6,6 +6,7 @@ earlier process is taken to have parked them: they are put into the lane's queue
 
 import asyncio
 import json
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ EVEN = {
 STALL_SECONDS = 120.0
 BEGUN_SECONDS = 2.0
 TICK_SECONDS = 0.5
+FULL = 2 / 3
+"""By then it remembers as many imported ids as it ever will (50,000), and has summed them up."""
 QUEUE = lane(events.ENTITY_TYPE)
 
 
@@ -42,6 +45,7 @@ class _Peak:
 
     consumer: Consumer
     most: float = field(default=0.0)
+    now: list[float] = field(default_factory=list)
 
     async def watch(self, seconds: float) -> None:
         """Look often for so long; raises RuntimeError if the process ends."""
@@ -49,16 +53,21 @@ class _Peak:
         while time.monotonic() < until:
             if not self.consumer.alive:
                 raise RuntimeError(f"it has ended:\n{self.consumer.process.tail()}")
-            self.most = max(self.most, rss_mib(self.consumer.pid))
+            self.now.append(rss_mib(self.consumer.pid))
+            self.most = max(self.most, self.now[-1])
             await asyncio.sleep(TICK_SECONDS)
 
 
 class _Results:
-    """Reads the results of successes: which events they are of, and how many came in all."""
+    """Reads the results of successes: which events they are of, and how many came in all.
+
+    `levels`: the memory at times, with the share of the events that were in by then.
+    """
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
         self.came = 0
+        self.levels: list[tuple[float, float]] = []
 
     @classmethod
     async def of(cls, channel: AbstractChannel) -> Self:
@@ -75,10 +84,18 @@ class _Results:
         last = 0
         while len(self.ids) < count:
             last = len(self.ids)
+            peak.now.clear()
             await peak.watch(STALL_SECONDS / 4)
-            say(f"{len(self.ids):,} of {count:,}; {peak.most:.0f} MiB at most")
+            level = statistics.median(peak.now)
+            self.levels.append((len(self.ids) / count, level))
+            say(f"{len(self.ids):,} of {count:,}; {level:.0f} MiB, {peak.most:.0f} at most")
             if len(self.ids) == last:
                 raise RuntimeError(f"no result comes:\n{consumer.process.tail()}")
+
+    def growth(self) -> float:
+        """Return how much more memory the last third took than what was there before, in MiB."""
+        late = [level for share, level in self.levels if share > FULL]
+        return late[-1] - late[0] if late else 0.0
 
     async def _note(self, message: AbstractIncomingMessage) -> None:
         self.ids.add(json.loads(message.body)["data"]["eventId"])
@@ -128,7 +145,8 @@ async def _play(rig: Rig, count: int, say: Callable[[str], None]) -> list[Figure
                 started = time.monotonic()
                 await results.complete(count, consumer, peak, say)
                 row("flowed within", time.monotonic() - started, "s")
-                row("more memory while they flow", peak.most - idle, "MiB", 35)
+                row("more memory while they flow, at most", peak.most - idle, "MiB", 120)
+                row("of it since two thirds were in", results.growth(), "MiB", 10)
                 row("left in the lane's queue", await depth(connection, QUEUE), "events", 0)
                 row("dead letters", await depth(connection, events.DEAD_QUEUE), "events", 0)
                 done = (await asyncio.to_thread(portal.summary))["items"]
