@@ -9,6 +9,7 @@ from typing import cast
 from aiormq.abc import DeliveredMessage
 
 from service.domain.delivery import Parking
+from service.rabbit.blockage import WHO, WHY
 from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.consumer import Consumer
@@ -65,6 +66,8 @@ class InnerQueues:
         results = await self._publisher.parked([message for _, _, message in messages])
         for (at, queue, _), result in zip(messages, results, strict=True):
             confirmed[at] = result is PublishResult.CONFIRMED
+            if result is PublishResult.UNWRITABLE:
+                _tell_unwritable(parkings[at], self.roster.name(queue))
             self._answered(queue, result, _now() - started)
         return confirmed
 
@@ -167,6 +170,21 @@ class InnerQueues:
             perhaps_sent=None if sent is None else datetime.fromtimestamp(sent, tz=UTC),
         )
         return parked(delivery.message, waiting, self.roster.name(parking.queue))
+
+
+def _tell_unwritable(parking: Parking, queue: str) -> None:
+    """Say why an event is held here that should wait elsewhere; each try says so again."""
+    event = cast("Delivery", parking.delivery).event
+    log.error(
+        "an event cannot wait in its inner queue: it is held here",
+        extra={
+            "event_id": event.event_id,
+            "queue": queue,
+            "why": WHY[PublishResult.UNWRITABLE],
+            "until": "its copy is taken; it is tried until then",
+            "who_acts": WHO[PublishResult.UNWRITABLE],
+        },
+    )
 
 
 def _now() -> float:

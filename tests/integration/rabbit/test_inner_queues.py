@@ -16,8 +16,10 @@ from service.domain.delivery import Parking, Settlement
 from service.domain.external_id import ExternalIds
 from service.domain.inner_queue import Asking
 from service.domain.outcomes import Failed, FailureKind
+from service.rabbit import publishing
 from service.rabbit.address import Address
 from service.rabbit.broker import Broker
+from service.rabbit.confirms import PublishResult
 from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
 from service.rabbit.encoding import Encoder
@@ -97,6 +99,11 @@ async def process(
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+async def refused(*_: object) -> PublishResult:
+    """Be a broker that takes no message so large."""
+    return PublishResult.UNWRITABLE
 
 
 def body(number: int) -> bytes:
@@ -242,14 +249,22 @@ def _theirs(delivery: Delivery) -> tuple[object, object]:
     )
 
 
-async def test_headers_near_the_limit_of_a_frame_cost_only_themselves(amqp_url: str) -> None:
-    """The largest are left out, and named for whoever reads the dead letter."""
+@pytest.mark.error_logs
+async def test_headers_near_the_limit_of_a_frame_cost_only_themselves(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The largest are left out, and named; what cannot be written at all is told of."""
     large = {"big": "b" * 70_000, "half": "h" * 50_000, "small": "s"}
     async with process(amqp_url) as one, Upstream(amqp_url) as upstream:
         await upstream.publish(body(1), headers={"CC": ["elsewhere"], **large})
         await one.park(await one.next())
         await one.broker.inner.take("128", 1)
         again = await one.next()
+        with monkeypatch.context() as patched:
+            patched.setattr(publishing, "published", refused)
+            assert [False] == await one.broker.inner.park([Parking(again, "128", "scope")])
+        [told] = [each for each in caplog.records if "cannot wait" in each.getMessage()]
+        assert ("e1", "crm.items.parked.128") == (told.event_id, told.queue)  # type: ignore[attr-defined]
         await one.park(again, queue="links")
         await one.broker.inner.take("links", 1)
         headers = (await one.next()).message.header.properties.headers or {}
