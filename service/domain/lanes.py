@@ -43,10 +43,10 @@ class _Lane:
     `reason`, `since`, `next_try`: while it is not open; `interval`: seconds until the next try
     but one; `answers`: True for each rejected one of the newest answered items; `refused`: items
     refused alone since one was accepted, by code; `broke_alone`: items whose calls broke alone
-    since then; `broken`: calls that broke since an answer, `broken_since`: the first of them;
-    `passed_at`: when an item was last accepted or found; `imported_at`: accepted; `trying`: the
-    trial's batch is under way; `from_queue`: it waited; `quiet`: nothing waits, so that it counts
-    as open, and the next batch is its trial; `shut`: when it was not open.
+    since then; `broken`: calls that broke since an answer, `broken_since`: the first of them,
+    `broke_at`: the newest one ever; `passed_at`: when an item was last accepted or found,
+    `imported_at`: accepted; `trying`: the trial's batch is under way; `from_queue`: it waited;
+    `quiet`: nothing waits, so that it counts as open, and the next batch is its trial.
     """
 
     interval: float
@@ -59,6 +59,7 @@ class _Lane:
     broke_alone: set[Identity] = field(default_factory=set)
     broken: int = 0
     broken_since: float = 0.0
+    broke_at: float = float("-inf")
     passed_at: float | None = None
     imported_at: float | None = None
     trying: bool = False
@@ -137,11 +138,13 @@ class Lanes:
     def others_passed(self, entity_type_id: int) -> bool:
         """Tell whether an item of another type was accepted since calls of this one break."""
         since = self._lane(entity_type_id).broken_since
-        return any(
-            each.passed_at is not None and each.passed_at >= since
-            for number, each in self._lanes.items()
-            if number != entity_type_id
-        )
+        others = self._others(entity_type_id)
+        return any(each.passed_at is not None and each.passed_at >= since for each in others)
+
+    def others_break(self, entity_type_id: int, since: float) -> bool:
+        """Tell whether calls of another type broke since a time, and none was accepted after."""
+        others = self._others(entity_type_id)
+        return any(each.broke_at >= max(since, each.passed_at or 0.0) for each in others)
 
     def left(self, entity_type_id: int) -> None:
         """Note that a batch of a type has left: on trial there is one at a time."""
@@ -196,6 +199,7 @@ class Lanes:
         if not lane.broken:
             lane.broken_since = now
         lane.broken += 1
+        lane.broke_at = now
         return lane.broken, now - lane.broken_since
 
     def close(self, entity_type_id: int, reason: PauseReason, now: float) -> bool:
@@ -210,7 +214,6 @@ class Lanes:
         lane.shut.end(now)
         lane.answers.clear()
         lane.refused.clear()
-        lane.broke_alone.clear()
 
     def due(self, now: float) -> list[int]:
         """Return the closed lanes whose interval is over; each is on trial from now on."""
@@ -225,11 +228,8 @@ class Lanes:
 
     def on_trial(self) -> list[int]:
         """Return the lanes on trial of which no batch is under way."""
-        return [
-            number
-            for number, lane in self._lanes.items()
-            if lane.state is LaneState.TRIAL and not lane.trying
-        ]
+        lanes = self._lanes.items()
+        return [n for n, lane in lanes if lane.state is LaneState.TRIAL and not lane.trying]
 
     def trial_of(self, entity_type_id: int, now: float, *, waited: bool) -> None:
         """Say whether the trial's batch is one that waited; else the next one is tried."""
@@ -243,6 +243,9 @@ class Lanes:
         lane = self._lanes.get(entity_type_id)
         if lane is not None and lane.state is LaneState.CLOSED:
             lane.next_try, lane.interval = now, self._policy.probe
+
+    def _others(self, entity_type_id: int) -> Iterator[_Lane]:
+        return (lane for number, lane in self._lanes.items() if number != entity_type_id)
 
     def _lane(self, entity_type_id: int) -> _Lane:
         lane = self._lanes.get(entity_type_id)
@@ -287,7 +290,6 @@ class Lanes:
         lane.next_try = now + lane.interval
         lane.interval = min(lane.interval * 2, self._policy.probe_cap)
         lane.refused.clear()
-        lane.broke_alone.clear()
         lane.broken = 0
         return True
 

@@ -114,8 +114,10 @@ class FaultAttribution:
         """Judge a broken call; tell whether it says nothing of the portal as a whole.
 
         It counts against an item tried alone, if others of its type passed meanwhile or it is the
-        only one that breaks its calls. It closes the lane when several calls of it broke in a row
-        while other types pass, or for long. Both only while the portal answers a probe.
+        only one that breaks its calls: of its type since an item of that was accepted, however
+        often the lane has closed since, and of all types while none passes. It closes the lane
+        when several calls of it broke in a row while other types pass, or for long. Both only
+        while the portal answers a probe.
         """
         kind, own = batch.key.entity_type_id, False
         in_a_row, lasting = self._lanes.broke(kind, self._clock())
@@ -123,7 +125,9 @@ class FaultAttribution:
         lane = in_a_row >= BROKEN_CALLS and (others_pass or lasting >= self._breaker.lasting)
         if len(batch.claims) == 1:
             claim = batch.claims[0]
-            several = self._lanes.broke_alone(claim.event.identity) > 1
+            several = self._lanes.broke_alone(claim.event.identity) > 1 or (
+                not others_pass and self._lanes.others_break(kind, self._clock() - self._fresh)
+            )
             own = self._passed_since(claim, claim.known.first_failed_at, found=True) or not several
         if not (own or lane):
             return others_pass

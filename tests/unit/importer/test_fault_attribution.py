@@ -20,7 +20,7 @@ from service.domain.outcomes import (
 from service.importer.evidence import Evidence
 from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
 from tests.unit.bitrix.scripted import Clock, ScriptedPortal
-from tests.unit.domain.samples import RULES, batch, claim, fault
+from tests.unit.domain.samples import RULES, batch, claim, event, fault
 
 RETRY = RULES.retry
 POLICY = PausePolicy(after=60, probe=15, probe_cap=300)
@@ -236,6 +236,31 @@ async def test_two_items_that_break_their_calls_count_for_nothing_at_first(bench
     bench.clock.now += POLICY.after
     await bench.broke(a)
     assert [(2, PauseReason.UNAVAILABLE)] == bench.closed
+
+
+async def test_no_trial_of_a_closed_lane_counts_against_what_is_alone_in_it(bench: Bench) -> None:
+    """Others of its type broke their calls too, and none has passed since."""
+    a, b = claim("a"), claim("b")
+    for each in (a, b, a):
+        await bench.broke(each)
+    for _ in range(9):
+        bench.lanes.close(2, PauseReason.UNAVAILABLE, bench.clock.now)
+        bench.clock.now += POLICY.probe_cap
+        assert [2] == bench.lanes.due(bench.clock.now)
+        assert [1] == await bench.broke(a)
+    bench.pass_others()
+    assert [2] == await bench.broke(a)
+
+
+async def test_while_calls_of_all_types_break_no_item_is_alone_in_that(bench: Bench) -> None:
+    """The portal may answer a probe and break every import all the same."""
+    a, other = claim("a"), claim(event("o", entity_type_id=31))
+    assert [1] == await bench.broke(a)
+    bench.clock.now += 1.0
+    assert [0] == await bench.broke(other)
+    assert [[1], [0]] == [await bench.broke(each) for each in (a, other)]
+    bench.clock.now += FRESH + 1.0
+    assert [2] == await bench.broke(a)
 
 
 async def test_two_items_that_break_their_calls_in_an_outage_close_no_lane(bench: Bench) -> None:
