@@ -4,15 +4,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Capped exponential back-off with full jitter; seconds.
-
-    `max_attempts` bounds only the tries of an item that fails alone.
-    """
+class BackOff:
+    """Capped exponential back-off with full jitter; seconds."""
 
     base: float
     cap: float
-    max_attempts: int
 
     def delay(self, attempt: int, chance: float, hint: float | None = None) -> float:
         """Return the wait before try `attempt` + 1 (counted from 0).
@@ -23,7 +19,14 @@ class RetryPolicy:
         return max(ceiling * chance, hint or 0.0)
 
 
-BROKER = RetryPolicy(base=0.2, cap=10.0, max_attempts=1)
+@dataclass(frozen=True, slots=True)
+class RetryPolicy(BackOff):
+    """The back-off at the portal; `max_attempts` bounds the tries of an item that fails alone."""
+
+    max_attempts: int
+
+
+BROKER = BackOff(base=0.2, cap=10.0)
 """How long to wait before the broker is tried again, whatever it did not answer or confirm."""
 
 

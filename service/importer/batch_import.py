@@ -1,7 +1,6 @@
 """Carries one batch through its call: clears doubt, imports, and says what follows."""
 
 import logging
-import random
 import uuid
 from collections.abc import Callable
 
@@ -37,6 +36,7 @@ from service.importer.lookup import Clocks, Recovery
 from service.importer.memory import CallNotes
 from service.importer.portal import NEVER_RAN, Portal, answered, shown
 from service.telemetry import steady
+from service.telemetry.chance import chance
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
 
@@ -117,7 +117,7 @@ class Importer:
             except CallFailed as failed:
                 return self._look_up_failed(batch, failed.fault)
             decision, ready = after_look_up(
-                batch, cleared, rules=self._rules, now=self._clock(), chance=_chance()
+                batch, cleared, rules=self._rules, now=self._clock(), chance=chance()
             )
             with contained(self._metrics, "note"):
                 await self._notes.after((), decision)
@@ -233,7 +233,7 @@ class Importer:
         if fault.kind is CallKind.SUSPECT and len(batch.claims) == 1:
             return await self._judge.suspect(batch, fault)
         # First of all the doubt: whatever happens next, these claims were perhaps sent.
-        decision = after_fault(batch, fault, rules=self._rules, now=now, chance=_chance())
+        decision = after_fault(batch, fault, rules=self._rules, now=now, chance=chance())
         if fault.kind is not CallKind.SUSPECT and not await self._is_not_the_portals(batch, fault):
             self._judge.portal_failed(fault)
         if fault.kind in {CallKind.SUSPECT, CallKind.AMBIGUOUS}:
@@ -253,13 +253,9 @@ class Importer:
         log.warning("look-up failed", extra=shown(batch, fault))
         self._judge.portal_failed(fault)
         return after_failed_look_up(
-            batch, fault, rules=self._rules, now=self._clock(), chance=_chance()
+            batch, fault, rules=self._rules, now=self._clock(), chance=chance()
         )
 
 
 def _code(verdict: object) -> str | None:
     return verdict.code if isinstance(verdict, Refused) else None
-
-
-def _chance() -> float:
-    return random.random()  # noqa: S311 - jitter

@@ -1,6 +1,5 @@
 """Judges whose fault a refusal is: the item's, its entity type's, or the portal's."""
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from service.domain.outcomes import (
     Refused,
 )
 from service.importer.evidence import Evidence
+from service.telemetry.chance import chance
 
 
 class Probe(Protocol):
@@ -184,7 +184,7 @@ class FaultAttribution:
         if others or (worn_out and not known.passed_by):
             await self._close(batch.key.entity_type_id, reason, fault)
             return Decision(again=[batch.due_at(now + self._retry.cap)])
-        return Decision(again=[batch.due_at(now + self._retry.delay(times, _chance()))])
+        return Decision(again=[batch.due_at(now + self._retry.delay(times, chance()))])
 
     def _passed_since(self, claim: Claim, failed_at: float | None, *, found: bool = False) -> bool:
         """Tell whether others of its type were imported since an item failed, and lately.
@@ -216,7 +216,3 @@ def _with(
 ) -> list[tuple[Claim, Refused]]:
     """Return the claims that were refused so."""
     return [(c, v) for c, v in verdicts if isinstance(v, Refused) and v.refusal_kind is kind]
-
-
-def _chance() -> float:
-    return random.random()  # noqa: S311 - jitter

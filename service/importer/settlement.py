@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.claims import Claim, Claims, Resolved, message_digest
@@ -11,6 +10,7 @@ from service.domain.outcomes import Outcome
 from service.domain.retry import broker_delay
 from service.importer.outcome_metrics import Reckoner
 from service.importer.results import Ending, Outlet, Publisher
+from service.telemetry.chance import chance
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
@@ -217,7 +217,7 @@ class Settler:
 
 
 async def _back_off(tries: int) -> None:
-    await asyncio.sleep(broker_delay(tries, random.random()))  # noqa: S311 - jitter
+    await asyncio.sleep(broker_delay(tries, chance()))
 
 
 def _nothing_waits(_: Resolved, __: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from service.rabbit.broken import (
 from service.rabbit.closing import close_quietly
 from service.rabbit.reasons import node, why
 from service.rabbit.wire import read_everything
+from service.telemetry.chance import chance
 
 ANSWER_SECONDS = 10.0
 BLOCKED_SECONDS = 0.1
@@ -165,7 +165,7 @@ class Connection:
             attempt = self._patience.ended(up, late=isinstance(lost, Late))
             self.trouble = str(lost)
             self._on_change(self.trouble)
-            wait = broker_delay(attempt, random.random())  # noqa: S311 - jitter
+            wait = broker_delay(attempt, chance())
             log.warning(
                 "broker connection lost",
                 extra={

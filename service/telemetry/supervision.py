@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from service.domain.retry import RetryPolicy
+from service.domain.retry import BackOff
 from service.telemetry.metrics import Metrics
 
-AGAIN = RetryPolicy(base=1.0, cap=60.0, max_attempts=1)
+AGAIN = BackOff(base=1.0, cap=60.0)
 STEADY_SECONDS = 120.0
 """A task that ran for so long starts again without a long wait."""
 LIBRARIES = ("aiormq", "aio_pika", "pamqp", "httpx", "httpcore")

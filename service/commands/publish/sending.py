@@ -1,7 +1,6 @@
 """Publishes item events, many in flight, and knows up to where all of them are confirmed."""
 
 import asyncio
-import random
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from service.domain.retry import broker_delay
 from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer, PublishResult
 from service.rabbit.intake import intake_message
+from service.telemetry.chance import chance
 
 MAX_IN_FLIGHT = 500
 MAX_BYTES_IN_FLIGHT = 32_000_000
@@ -110,7 +110,7 @@ class Sender:
             if not self._told:
                 say("waiting: the intake queue is full; trying again and again")
                 self._told = True
-            await asyncio.sleep(broker_delay(attempt, random.random()))  # noqa: S311 - jitter
+            await asyncio.sleep(broker_delay(attempt, chance()))
             attempt += 1
         return result
 

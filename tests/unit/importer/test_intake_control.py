@@ -1,4 +1,4 @@
-"""Warden: the intake follows the gate, and a shut portal is probed."""
+"""Intake control: the intake follows the circuit breaker, and a paused portal is probed."""
 
 import asyncio
 import logging
@@ -85,7 +85,7 @@ class Room:
         self.released.append(now() - START)
 
     def trip(self, reason: PauseReason = PauseReason.CREDENTIALS) -> None:
-        """Shut the gate."""
+        """Pause."""
         self.breaker.trip(reason, now())
         self.intake_control.look()
 
@@ -179,7 +179,7 @@ def test_pause_for_the_failure_share_asks_nobody() -> None:
 
 
 def test_metric_shows_the_one_reason() -> None:
-    """Follow the gate there and back."""
+    """Follow the breaker there and back."""
 
     async def story(room: Room) -> None:
         room.trip(PauseReason.PLAN)
