@@ -115,6 +115,10 @@ async def play(monitoring: Monitoring) -> Played:
         books = await environment.settle([*played.deals, *waited, "linked", "c"], timeout=120)
         played.outcomes = books.outcomes()
         played.end = time.time()
+        environment.portal.set_back(kept=0)
+        await environment.publish(deals(*(f"again{number}" for number in range(20))))
+        page = ("ImporterPortalSetBack", "firing", played.start)
+        await asyncio.to_thread(monitoring.wait_paged, *page)
     return played
 
 
@@ -142,6 +146,13 @@ def test_a_lane_that_stays_closed_pages_with_its_reason(played: Played) -> None:
     (page, *_) = played.told("ImporterLaneClosed", "firing", played.start)
     assert ("page", "scope") == (page["labels"]["severity"], page["labels"]["reason"])
     assert played.told("ImporterLaneClosed", "resolved", played.start)
+
+
+def test_a_portal_that_was_set_back_pages(played: Played) -> None:
+    """Somebody has to find out what is missing in it."""
+    (page, *_) = played.monitoring.pager.got("ImporterPortalSetBack", "firing")
+    assert "page" == page["labels"]["severity"]
+    assert "was emptied" in page["annotations"]["description"]
 
 
 @pytest.mark.parametrize(
