@@ -245,6 +245,7 @@ class Pipeline:
             with self.tracer.settle(len(decision.ended)):
                 await self._desk.settle(decision.ended)
         if decision is None:
+            self._intake_control.look()  # What the call has told of the portal is known.
             for alone in self._holdings.struck(batch, self._clock()):
                 self._again(alone)
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from service.domain.batch import Batch
 from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import Mode, PausePolicy
-from service.domain.decisions import Rules
+from service.domain.decisions import Decision, Rules
 from service.domain.delivery import Settlement
 from service.domain.events import PRIORITY, BatchKey, ItemEvent, Malformed
 from service.domain.limits import Limits
-from service.domain.outcomes import Accepted, Imported, Report
+from service.domain.outcomes import Accepted, Imported, PauseReason, Report
 from service.domain.retry import RetryPolicy
 from service.importer.pipeline import Pipeline
 from service.importer.results import Confirmed
@@ -493,6 +494,31 @@ def test_bug_costs_no_event_and_no_neighbour() -> None:
     room = play(story)
     assert (20, 20) == (len(room.publisher.kept), len(room.portal.ledger))
     assert 1.0 == value(room.metrics.unexpected)
+
+
+@pytest.mark.error_logs
+def test_a_bug_after_the_portal_was_found_shut_keeps_nobody_from_probing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The intake is let go, and taken up again."""
+
+    async def story(room: Room) -> None:
+        importer = room.pipeline._importer  # noqa: SLF001 - where a bug may be
+
+        async def struck(_: Batch) -> Decision:
+            room.pipeline.breaker.trip(PauseReason.CREDENTIALS, now())
+            monkeypatch.undo()
+            raise KeyError
+
+        monkeypatch.setattr(importer, "carry", struck)
+        room.bring(*events(1))
+        await asyncio.sleep(100.0)
+        room.bring(*events(1), copy=True)
+        await asyncio.sleep(100.0)
+
+    room = play(story)
+    assert [200, None, 200] == [prefetch for _, prefetch in room.intake.told][:3]
+    assert 1 == len(room.portal.ledger)
 
 
 def test_pause_lets_go_once_and_probes_until_one_batch_is_accepted() -> None:
