@@ -11,6 +11,7 @@ from types import MappingProxyType
 import httpx
 
 from service.domain import network
+from service.domain.codes import LANE_CODES
 from service.domain.network import Cause, Peer
 from service.domain.outcomes import PauseReason
 
@@ -39,6 +40,8 @@ PAUSES: Mapping[PauseReason, str] = MappingProxyType(
     }
 )
 """Who must do what about a pause, by its reason."""
+
+_KIND = "the portal's owner: see that the plan includes items of this kind, and so many of them"
 
 REFRESHES: Mapping[str, str] = MappingProxyType(
     {
@@ -75,6 +78,8 @@ _PROXY_STATUS = re.compile(r"([1-5][0-9]{2})\b")
 def spoken(code: str, http_status: int, pause: PauseReason | None) -> Cause:
     """Return what an error of the portal's own says, by its code alone."""
     remedy = PAUSES.get(pause, _ADDRESS) if pause else _of_status(http_status)
+    if code.lower() in LANE_CODES:
+        remedy = _KIND
     return Cause(f"the portal answered HTTP {http_status}, {code}", remedy)
 
 

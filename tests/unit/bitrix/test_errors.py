@@ -162,6 +162,16 @@ def test_an_unknown_error_with_another_status_is_the_portals_own(status: int) ->
     assert classify_call("SOMETHING_NEW", "said so", status).answered
 
 
+def test_a_kind_of_item_that_the_plan_has_not_is_no_matter_of_rest() -> None:
+    """The portal's owner is told of the kind of item; what the plan bars whole is told as such."""
+    kind, whole = (
+        classify_call(code, "", 400)
+        for code in ("CREATE_DYNAMIC_ITEM_RESTRICTED", "wrong_license")
+    )
+    assert "items of this kind" in kind.remedy
+    assert "include REST" in whole.remedy
+
+
 def test_a_missing_code_is_called_zero() -> None:
     """A failed event has a code."""
     assert "0" == classify_call("", "", 400).code
