@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.domain import php
+from service.domain import php, strtotime
 from service.domain.external_id import MAX_LENGTH, original_name
 from service.domain.fields import SET_BY_ADMINISTRATORS, Field
 
@@ -97,7 +97,10 @@ def _references(fields: Mapping[str, object]) -> Iterator[Foreseen]:
         if isinstance(value, bool) or not isinstance(value, str | int):
             continue
         if php.integer_of(value) < 0:
-            yield Foreseen(NOT_VALID, name, "is below zero: no item has it", "send an item id")
+            # What PHP makes of a number beyond 64 bits depends on its version.
+            sure = isinstance(value, str) or php.is_whole(value)
+            text = "is below zero: no item has it"
+            yield Foreseen(NOT_VALID, name, text, "send an item id", sure=sure)
 
 
 def _system_fields(
@@ -114,6 +117,15 @@ def _system_fields(
         sure = admin is False and not unread
         yield Foreseen(NOT_VALID, sent[0], text, f"leave {', '.join(sent)} out", sure=sure)
         return
+    if (odd := next((name for name in times if _is_odd(fields[name])), None)) is not None:
+        text = "is no time as ISO 8601 writes it: whether the portal takes it shows later"
+        yield Foreseen(NOT_VALID, odd, text, "send 2026-01-31T10:00:00+00:00", sure=False)
+    else:
+        yield from _times(times, now)
+
+
+def _times(times: Mapping[str, datetime | None], now: datetime) -> Iterator[Foreseen]:
+    """Yield what is wrong with times that an administrator sets."""
     created = times.get("createdTime") or now
     updated = times.get("updatedTime") or now
     moved = times.get("movedTime")
@@ -138,6 +150,13 @@ def _moment(value: object) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _is_odd(value: object) -> bool:
+    """Tell whether the portal reads a time that `_moment` does not."""
+    if not isinstance(value, str) or _moment(value) is not None:
+        return False
+    return strtotime.read(value) is not None
 
 
 def _too_long(fields: Mapping[str, object]) -> Iterator[Foreseen]:

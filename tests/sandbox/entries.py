@@ -10,7 +10,7 @@ from typing import Any
 from tests.sandbox.catalogue import CUT_AT, SYSTEM_FIELDS, TITLES, Catalogue, Field
 from tests.sandbox.reply import refusal
 from tests.sandbox.settings import Settings
-from tests.sandbox.storing import converted, is_date, kept
+from tests.sandbox.storing import converted, is_date, iso, kept
 
 Newest = Callable[[], datetime | None]
 Exists = Callable[[int, int], bool]
@@ -156,7 +156,7 @@ def _parent(name: str) -> int | None:
 
 def moment(text: str) -> datetime:
     """Read a date or an instant; one without an offset is UTC."""
-    found = datetime.fromisoformat(text)
+    found = datetime.fromisoformat(iso(text))
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

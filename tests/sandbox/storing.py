@@ -13,7 +13,8 @@ LARGEST = 2**63 - 1
 _FOUR_BYTES = re.compile("[\U00010000-\U0010ffff]")
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
 _POINTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(.*)", re.DOTALL)
-_IDS = frozenset({"integer", "user", "crm_company", "crm_contact", "crm_lead", "crm_deal"})
+_ID_KINDS = "integer user crm_company crm_contact crm_lead crm_deal crm_quote"
+_IDS = frozenset(_ID_KINDS.split())
 
 
 def converted(found: Field, value: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
@@ -42,13 +43,14 @@ def is_date(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        datetime.fromisoformat(_iso(value))
+        datetime.fromisoformat(iso(value))
     except ValueError:
         return False
     return True
 
 
-def _iso(value: str) -> str:
+def iso(value: str) -> str:
+    """Return a date with points as ISO 8601 writes it; anything else as it is."""
     match = _POINTED.fullmatch(value)
     if match is None:
         return value
@@ -58,7 +60,7 @@ def _iso(value: str) -> str:
 
 def _day(value: str) -> str:
     """Return the day in the zone of the server, which is UTC."""
-    moment = datetime.fromisoformat(_iso(value))
+    moment = datetime.fromisoformat(iso(value))
     return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%d")
 
 

@@ -88,6 +88,11 @@ def test_an_id_below_zero_is_refused(name: str, value: object) -> None:
     assert ("CRM_FIELD_ERROR_VALUE_NOT_VALID", name, True) == code({name: value})
 
 
+def test_an_id_beyond_64_bits_may_be_refused() -> None:
+    """What PHP makes of it depends on its version."""
+    assert ("CRM_FIELD_ERROR_VALUE_NOT_VALID", "quoteId", False) == code({"quoteId": 2**63})
+
+
 @pytest.mark.parametrize("admin", [False, None])
 def test_system_fields_are_for_administrators(*, admin: bool | None) -> None:
     """Who is none is refused; where nobody could tell who we are, it may be so."""
@@ -111,6 +116,7 @@ def test_a_system_time_that_cannot_be_read_is_skipped_and_refuses_nobody() -> No
         ({"createdTime": "2026-02-02", "updatedTime": "2026-02-01"}, "updatedTime", True),
         ({"movedTime": "2026-02-02"}, "movedTime", True),
         ({"createdTime": "2026-02-01"}, "createdTime", False),
+        ({"createdTime": "31.01.2026", "updatedTime": "2026-02-01"}, "createdTime", False),
         (
             {"createdTime": "2026-02-01", "movedTime": "2026-02-02", "updatedTime": "2026-02-03"},
             "createdTime",
