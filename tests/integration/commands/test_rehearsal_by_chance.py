@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pytest
 
 from service import factories
+from service.bitrix.client import Portal as Client
 from service.commands.publish.records import JSON, Place, Record, judged
 from service.commands.publish.rehearsal.asking import Asking
 from service.commands.publish.rehearsal.judging import Judge
@@ -29,7 +30,7 @@ TEXTS = (
     *("2001-01-31", "2100-01-01", "31.01.2026", "2026-02-31", "soon", "2020-01-01T10:00:00+03:00"),
     *("5,6", "crm-importer", "\u0436", "\N{GRINNING FACE}", "data:,x", "aGk="),
 )
-PLAIN = (None, True, False, [], {}, *NUMBERS, *TEXTS)
+PLAIN: tuple[object, ...] = (None, True, False, [], {}, *NUMBERS, *TEXTS)
 NAMES = {
     1: "title PHONE EMAIL companyId contactId contactIds opened birthdate",
     2: "title companyId contactId leadId quoteId opportunity begindate opened ufCrmTags ufCrmWhen "
@@ -123,7 +124,7 @@ def _calls(lines: Sequence[Judged]) -> list[list[Judged]]:
 Answered = tuple[Record, list[Finding], Verdict | CallFailed]
 
 
-async def _import(client: factories.Portal, several: list[Judged]) -> list[Answered]:
+async def _import(client: Client, several: list[Judged]) -> list[Answered]:
     """Import items as one batch; one that is refused as a whole is imported one by one."""
     events = [record.event for record, _ in several]
     try:
@@ -144,16 +145,12 @@ def _disagree(
     """
     level = worst(findings)
     codes = {each.code for each in findings if each.level is Level.FAIL}
-    match verdict:
-        case _ if level is Level.MAY_FAIL:
-            return False
-        case Accepted():
-            return level >= Level.FAIL
-        case Refused() if record.event.event_id in saved:
-            return level >= Level.FAIL
-        case Refused():
-            return verdict.code not in codes
-        case CallFailed():
-            return verdict.fault.code not in codes
-        case _:
-            return True
+    if level is Level.MAY_FAIL:
+        return False
+    if isinstance(verdict, Accepted) or record.event.event_id in saved:
+        return level is Level.FAIL
+    return _code(verdict) not in codes
+
+
+def _code(verdict: Refused | CallFailed) -> str:
+    return verdict.fault.code if isinstance(verdict, CallFailed) else verdict.code
