@@ -215,3 +215,14 @@ def test_a_time_that_is_no_number_is_no_word() -> None:
     """Else every comparison with it would be false."""
     with pytest.raises(ValueError, match="no time"):
         unpacked(said(1, at=float("nan")).packed())
+
+
+def test_what_one_process_said_since_a_time_is_told_oldest_first() -> None:
+    """What others said, or said later of the same event, is not its."""
+    words = LastWords(9)
+    other = said(3, at=7.0)._replace(writer=2)
+    for each in (said(1, at=4.0), said(2, at=6.0), other, said(4, at=8.0)):
+        words.say(each)
+    words.say(said(2, Word.UNKNOWN, at=9.0)._replace(writer=2))
+    assert [said(4, at=8.0)] == words.said_by(1, 5.0)
+    assert [said(1, at=4.0), said(4, at=8.0)] == words.said_by(1, 4.0)

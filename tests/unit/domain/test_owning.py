@@ -2,7 +2,9 @@
 
 import pytest
 
-from service.domain.owning import Owned, Owners
+from service.domain.events import ItemEvent
+from service.domain.last_words import Word, word_on
+from service.domain.owning import Owned, Owners, noted_owner
 from tests.unit.domain.samples import event
 
 
@@ -44,3 +46,23 @@ def test_after_a_set_back_nothing_is_known(owners: Owners) -> None:
     owners.own(event("a"), 5)
     owners.forget()
     assert Owned.OURS is owners.own(event("b"), 5)
+
+
+@pytest.mark.parametrize(
+    ("noted", "stale", "owned"),
+    [
+        (None, False, None),
+        (event("a", external="x"), False, None),
+        (event("b", external="x"), False, Owned.TAKEN),
+        (event("b", external="y"), False, Owned.OTHER_PAIR),
+        (event("b", external="y"), True, None),
+        (event("b", external=None), False, Owned.OTHER_PAIR),
+    ],
+)
+def test_the_memory_knows_whose_item_a_number_is(
+    *, noted: ItemEvent | None, stale: bool, owned: Owned | None
+) -> None:
+    """Of other processes too; what was said before the portal was set back is no answer."""
+    word = None if noted is None else word_on(noted, Word.IMPORTED, 1.0, 7, 5)
+    word = None if word is None else word._replace(stale=stale)
+    assert owned is noted_owner(event("a", external="x"), word)

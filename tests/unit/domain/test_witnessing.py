@@ -84,3 +84,12 @@ def test_what_the_portal_does_not_show_must_be_asked_for_alike(
     shown = Shown(witnesses)
     shown.add(witnesses.made(item, 7, 0.0), Profile("5", None, "Y"), 1.0)
     assert proved is shown.proves(asking("b", Profile("5", pipeline, "Y")), sure=True)
+
+
+def test_where_another_process_made_items_and_none_is_shown_no_word_will_do() -> None:
+    """What was never sent waits for none of them."""
+    shown = Shown(Witnesses())
+    shown.oneself = Oneself("1", admin=True)
+    shown.made_elsewhere.add(event().asks)
+    assert (True, False) == (shown.proves(event(), sure=False), shown.proves(event(), sure=True))
+    assert not shown.may_hang_on_oneself(event())
