@@ -9,6 +9,7 @@ from typing import cast
 
 from service.domain.delivery import Parking
 from service.domain.parking import Stay
+from service.telemetry import steady
 from tests.fakes import BrokerDelivery, FakeBroker, FakeConnection, Message
 from tests.virtual_time import now
 
@@ -73,7 +74,7 @@ class FakeInnerQueues:
 
     def _told(self, message: Message) -> Stay | None:
         """Return what a message says of its waiting, by a wall clock that made-up time moves."""
-        stay, wall = message.stay, time.time()
+        stay, wall = message.stay, steady.time()
         if stay is None:
             return stay
         parked_at, provable = self._broker.provable[message.number]
@@ -91,10 +92,10 @@ class FakeInnerQueues:
             parking.queue,
             parking.reason,
             parking.waited,
-            time.time(),
+            steady.time(),
             parking.perhaps_sent,
             parking.attempts,
-            time.time(),
+            steady.time(),
         )
         number = len(self._broker.messages)
         copy = replace(Message(number, original.event), stay=stay, queue=parking.queue)

@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.domain.last_words import LastWord, LastWords
+from service.telemetry import steady
 from tests.fakes import FakeConnection
 from tests.virtual_time import now
 
@@ -62,7 +62,7 @@ class FakeMemory:
         self._session: object = None
         self._answers = True
         if stream.begun_by is None:
-            stream.begun_by, stream.begun_at, stream.began = self, now(), time.time()
+            stream.begun_by, stream.begun_at, stream.began = self, now(), steady.time()
 
     @property
     def reliable(self) -> bool:
@@ -102,7 +102,7 @@ class FakeMemory:
 
     async def set_back(self) -> None:
         """Note that the portal came back with older data."""
-        at = time.time()
+        at = steady.time()
         self.words.set_back(at)
         await self._noted(Note(now(), set_back_at=at))
 

@@ -53,14 +53,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jump.now
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], *, step: float = 0.0, step_at: float = START) -> T:
     """Run work to its end on a clock of its own; raises Standstill where it would hang.
 
-    The wall clock goes along with it, from `EPOCH` on.
+    The wall clock goes along with it, from `EPOCH` on; at a time somebody sets it by a step.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop, walls = runner.get_loop(), (time.time, steady.time)
-        time.time = steady.time = lambda: EPOCH + loop.time()
+        steady.time = lambda: EPOCH + loop.time()
+        time.time = lambda: steady.time() + (step if loop.time() > step_at else 0.0)
         try:
             return runner.run(work)
         finally:

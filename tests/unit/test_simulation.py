@@ -53,7 +53,7 @@ from tests.fakes import (
     nature_of,
 )
 from tests.support.histories import histories
-from tests.virtual_time import Standstill, now, run
+from tests.virtual_time import START, Standstill, now, run
 
 pytestmark = pytest.mark.simulation
 HISTORIES = histories(160)
@@ -538,8 +538,10 @@ def total(counter: metric.Counter) -> int:
 def violations_of(
     seed: int, made: Callable[[int], World] = lambda seed: World(History(seed))
 ) -> list[str]:
-    """Live through one history and return what went wrong."""
+    """Live through one history and return what went wrong; some have their wall clock set."""
     random.seed(seed)
+    clock = random.Random(f"clock {seed}")
+    step, step_at = clock.choice([0.0, 0.0, 3600.0, -3600.0]), START + clock.uniform(0.0, 200.0)
 
     async def live() -> list[str]:
         world = made(seed)
@@ -547,7 +549,7 @@ def violations_of(
         return world.violations
 
     try:
-        return run(live())
+        return run(live(), step=step, step_at=step_at)
     except Standstill as standstill:
         return [f"standstill: {standstill}"]
 
