@@ -832,3 +832,11 @@ def test_a_word_decides_before_the_message() -> None:
             event("a"), word._replace(stale=stale), perhaps_sent=True, unsure=True, ask="auto"
         )
         assert doubt is told
+
+
+def test_what_is_at_work_of_a_type_can_be_asked_for() -> None:
+    """Not what has ended or belongs to another type."""
+    claims, ours = Claims(remember=10), claim("a")
+    claims.admit(ours, copy=False)
+    assert ours in list(claims.of_type(ours.event.entity_type_id))
+    assert [] == list(claims.of_type(1))

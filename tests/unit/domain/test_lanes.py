@@ -310,3 +310,13 @@ def test_an_answer_about_no_item_changes_nothing() -> None:
     kept.broke(2, 1.0)
     assert not kept.answered(2, accepted=0, rejected=0, now=2.0)
     assert (2, 4.0) == kept.broke(2, 5.0)
+
+
+def test_calls_of_another_type_break_until_an_item_of_it_passes() -> None:
+    """Only then they may be the portal's fault; what broke earlier says nothing."""
+    kept = lanes()
+    kept.broke(3, 10.0)
+    assert (True, False) == (kept.others_break(2, 10.0), kept.others_break(2, 10.1))
+    assert not kept.others_break(3, 0.0)
+    kept.answered(3, accepted=1, rejected=0, now=11.0)
+    assert not kept.others_break(2, 0.0)
