@@ -63,7 +63,7 @@ class FakeInnerQueues:
         await asyncio.sleep(rng.uniform(0.0, 0.05))
         unconfirmed = now() < faults.until and rng.random() < faults.unconfirmed
         if not session.live or unconfirmed:
-            if rng.random() < faults.stored_unconfirmed:
+            if rng.random() < faults.stored_unconfirmed and self._broker.parks_unsure:
                 self._broker.unsure += 1
                 self._put(parking)
             return False

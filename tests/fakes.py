@@ -316,6 +316,8 @@ class FakeBroker:
         self.letters: list[Result] = []
         self.unsure = 0
         """Publishes and acknowledgements whose fate their sender does not know."""
+        self.parks_unsure = True
+        """Whether a copy for an inner queue may be stored although no confirm tells so."""
         self.violations: list[str] = []
         self.bounces = 0
         """Messages that one consumer returned at once, again and again."""

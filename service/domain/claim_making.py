@@ -57,7 +57,7 @@ def claim_of(
 ) -> Claim:
     """Return the claim of one delivery, in the doubt that its message raises.
 
-    `began`: when this process began to know what it does, in seconds since the epoch.
+    `began`: since when nobody but this process has worked, in seconds since the epoch.
 
     `settle`: a message that was delivered before is not looked up earlier, in seconds; `look_at`:
     nor before this loop time, where it says itself that it was perhaps sent.
@@ -70,7 +70,7 @@ def claim_of(
         event,
         copy=delivery.copy or delivery.perhaps_sent or seen,
         redriven=delivery.redriven,
-        # What was parked before this process began may have been sent by another since.
+        # What was parked before that may have been sent by another process since.
         early=delivery.early or (stay is not None and stay.parked_at < began),
         ask=ask,
     )

@@ -21,7 +21,6 @@ from service.importer.memory import CallNotes
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Publisher
 from service.importer.settlement import End, Settler
-from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
@@ -69,7 +68,6 @@ class Desk:
         )
         self.lanes = Lanes(limits.pause)
         self.must_wait: Callable[[Claim], bool] = lambda _: False
-        self._began = steady.time()
         self.lot = ParkingLot(
             claims=self.claims,
             settler=self.settler,
@@ -189,7 +187,7 @@ class Desk:
                 ask=limits.ask,
                 settle=limits.rules.settle,
                 look_at=look_at,
-                began=self._began,
+                began=self.lot.reading_since,
             )
         memory = self._notes.memory
         if word is not None:

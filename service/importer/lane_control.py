@@ -16,6 +16,7 @@ from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns, queue_of
 from service.importer.listed_types import ListedTypes
 from service.importer.parking_lot import ParkingLot
+from service.telemetry import steady
 from service.telemetry.labels import OTHER
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
@@ -93,9 +94,8 @@ class LaneControl:
         was = self.lanes.state(entity_type_id)
         if self.lanes.close(entity_type_id, reason, self._clock()):
             self._faults[entity_type_id] = fault
-            self._announce(
-                entity_type_id, "lane closed" if was is LaneState.OPEN else "lane tried"
-            )
+            what = "lane closed" if was is LaneState.OPEN else "lane tried"
+            self._announce(entity_type_id, what)
         self._room.set_aside(entity_type_id, reason)
 
     async def _deserves_queue(self, entity_type_id: int) -> bool:
@@ -188,11 +188,8 @@ class LaneControl:
 
     def _idle(self) -> float:
         """Return the seconds until a closed lane is to be tried, or something may have come."""
-        waits = [
-            lane.next_try - self._clock()
-            for lane in self.lanes.not_open()
-            if lane.state is LaneState.CLOSED
-        ]
+        closed = [lane for lane in self.lanes.not_open() if lane.state is LaneState.CLOSED]
+        waits = [lane.next_try - self._clock() for lane in closed]
         return max(LOOK_SECONDS, min([IDLE_SECONDS, *waits]))
 
     async def _rest(self, seconds: float) -> None:
@@ -207,9 +204,11 @@ class LaneControl:
         """Make one round; tell whether there is more to read."""
         await self._measure()
         reading = self._lot.exists and self._room.active is True and not self._room.stopping
-        if reading and not self._was_reading and self.listed is not None:
-            # Another process may have made queues without being able to tell.
-            self.listed.again()
+        if reading and not self._was_reading:
+            # Another process may have worked until now, and told nobody.
+            self._lot.reading_since = steady.time()
+            if self.listed is not None:
+                self.listed.again()
         self._was_reading = reading
         if not reading:
             self._passes.forget()

@@ -54,6 +54,9 @@ class ParkingLot:
         self.open_seconds: Callable[[int], float] = _none
         self.open_since: Callable[[int, float], float] = _none_since
         self.connected: Callable[[], bool] = lambda: True
+        self.reading_since = steady.time()
+        """When this process last became the one that reads the queues, since the epoch: what was
+        parked before then may have been sent by another process since."""
         self.reasons: dict[str, str] = {}
         """Why events wait in each queue, as far as this process has seen one."""
         self.on_parked: Callable[[Claim, str], None] = _untold
