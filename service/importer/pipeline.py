@@ -216,7 +216,7 @@ class Pipeline:
             with contained(self._metrics, "count"):
                 self._metrics.batch_left(str(batch.closed_by), len(batch.claims), filled, waited)
         task = self._tasks.create_task(self._process(batch), name="batch")
-        self._slots.take(task, batch.key, refill=batch.refilled)
+        self._slots.take(task, batch.key)
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:

@@ -71,11 +71,11 @@ class Slots:
         ill = self._lanes.is_ill(key.entity_type_id)
         return not self.full and not (ill and self._ill is not None)
 
-    def take(self, task: Task, key: BatchKey, *, refill: bool = False) -> None:
-        """Note that a batch has started; `refill`: it goes on, with others in some places."""
+    def take(self, task: Task, key: BatchKey) -> None:
+        """Note that a batch has started."""
         kind = key.entity_type_id
         before, is_ill = self._room_until, self._lanes.is_ill(kind)
-        self.started += not refill
+        self.started += 1
         self._lanes.left(kind)
         if is_ill:
             # It has one slot whatever it does: the others keep their pace.
