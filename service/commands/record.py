@@ -1,4 +1,7 @@
-"""Leaves a log line of what a command has changed, where its standard error is kept."""
+"""Leaves a log line of what a command has removed, where its standard error is kept.
+
+What is sent back or ended shows itself later: in results, dead letters and the importer's log.
+"""
 
 import logging
 import os

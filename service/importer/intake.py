@@ -21,6 +21,7 @@ from service.importer.memory import CallNotes
 from service.importer.parking_lot import ParkingLot
 from service.importer.results import Publisher
 from service.importer.settlement import End, Settler
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import AGAIN, contained
 
@@ -86,7 +87,9 @@ class Desk:
         """Take one delivery in; called for each, in order of arrival."""
         event, stay = delivery.event, delivery.stay
         self.settler.held[delivery] = None
-        if stay is not None and stay.queue:
+        if stay is None or not stay.queue:
+            self.lot.alone_since = min(self.lot.alone_since, steady.time())
+        else:
             label = self._metrics.lane(event.entity_type_id)
             self._metrics.unparked_total.labels(label, stay.reason).inc()
         with contained(self._metrics, "accept"):
@@ -187,7 +190,7 @@ class Desk:
                 ask=limits.ask,
                 settle=limits.rules.settle,
                 look_at=look_at,
-                began=self.lot.reading_since,
+                began=self.lot.alone_since,
             )
         memory = self._notes.memory
         if word is not None:

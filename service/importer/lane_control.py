@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -16,7 +17,6 @@ from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns, queue_of
 from service.importer.listed_types import ListedTypes
 from service.importer.parking_lot import ParkingLot
-from service.telemetry import steady
 from service.telemetry.labels import OTHER
 from service.telemetry.metrics import Metrics
 from service.telemetry.supervision import contained
@@ -204,13 +204,12 @@ class LaneControl:
         """Make one round; tell whether there is more to read."""
         await self._measure()
         reading = self._lot.exists and self._room.active is True and not self._room.stopping
-        if reading and not self._was_reading:
-            # Another process may have worked until now, and told nobody.
-            self._lot.reading_since = steady.time()
-            if self.listed is not None:
-                self.listed.again()
+        if reading and not self._was_reading and self.listed is not None:
+            # Another process may have made queues without being able to tell.
+            self.listed.again()
         self._was_reading = reading
         if not reading:
+            self._lot.alone_since = math.inf
             self._passes.forget()
             return False
         if self._breaker.mode is not Mode.FLOWING:

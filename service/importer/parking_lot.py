@@ -1,6 +1,7 @@
 """Lets events wait in inner queues: a confirmed copy there first, then the original is let go."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -54,9 +55,9 @@ class ParkingLot:
         self.open_seconds: Callable[[int], float] = _none
         self.open_since: Callable[[int, float], float] = _none_since
         self.connected: Callable[[], bool] = lambda: True
-        self.reading_since = steady.time()
-        """When this process last became the one that reads the queues, since the epoch: what was
-        parked before then may have been sent by another process since."""
+        self.alone_since = math.inf
+        """Since when all messages come to this process, since the epoch: what was parked before
+        then may have been sent by another process since."""
         self.reasons: dict[str, str] = {}
         """Why events wait in each queue, as far as this process has seen one."""
         self.on_parked: Callable[[Claim, str], None] = _untold

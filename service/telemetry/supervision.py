@@ -57,11 +57,13 @@ async def endless(
 ) -> None:
     """Do endless work until cancelled; what a bug ends begins anew after a growing wait."""
     loop, tries, goes_on = asyncio.get_running_loop(), 0, True
+    task = asyncio.current_task()
     while goes_on:
         began = loop.time()
         with contained(metrics, name) as done:
             await work()
-        goes_on = done.struck
+        # A group of tasks that a bug ends raises that, and no cancellation that comes meanwhile.
+        goes_on = done.struck and not (task is not None and task.cancelling())
         if goes_on:
             tries = 0 if loop.time() - began > STEADY_SECONDS else tries + 1
             await asyncio.sleep(AGAIN.delay(tries, 1.0))

@@ -13,7 +13,6 @@ from service.commands.dlq.groups import Groups
 from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.patching import Patch, Unpatchable, patch_of, patched
 from service.commands.dlq.selection import JSON_ASKS_NOBODY, Selection
-from service.commands.record import acted
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.domain.events import ItemEvent, Malformed
 from service.domain.outcomes import FailureKind
@@ -187,12 +186,8 @@ class Redrive:
         }
 
     def report(self, *, as_json: bool = False) -> None:
-        """Say what was done, and what was not, with the reason; in the log, too."""
+        """Say what was done, and what was not, with the reason."""
         tally = self.tally
-        if tally.sent and not self.dry_run:
-            what = f"send back, with {', '.join(self.patch)} set" if self.patch else "send back"
-            told = f"{_letters(tally.sent)} sent back"
-            acted(self.work.settings, what, self.selection.words, told)
         if as_json:
             terminal.show_json(self.document())
             return

@@ -13,7 +13,6 @@ from service import factories
 from service.commands import terminal
 from service.commands.inner_queues import memory_of
 from service.commands.lanes.moving import AT_TERMINAL, Move, Sender, Tally, Wanted, queues_of
-from service.commands.record import acted
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.commands.watching import Watcher
 from service.domain.delivery import Delivery, Settlement
@@ -147,11 +146,8 @@ async def _fail(entity_type_id: int, settings: Settings, most: int | None) -> in
             await end_all(work, entity_type_id, most, tally, ended_as)
         finally:
             _show(ended_as, "outcome")
-            told = f"{terminal.many(tally.done, 'event')} of type {entity_type_id} ended"
-            terminal.show(told)
+            terminal.show(f"{terminal.many(tally.done, 'event')} of type {entity_type_id} ended")
             tally.tell("not ended")
-            if tally.done:
-                acted(settings, "end", Wanted(entity_type_id, links=True).words, told)
     return tally.code
 
 

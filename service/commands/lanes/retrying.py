@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from service.commands import terminal
 from service.commands.inner_queues import memory_of
-from service.commands.record import acted
 from service.commands.runtime import CommandRuntime, command_runtime
 from service.rabbit.memory_visit import NoMemoryError
 from service.rabbit.notes import NoteKind
@@ -14,15 +13,13 @@ from service.settings.environment import load
 
 async def retrying(options: argparse.Namespace) -> int:
     """Ask for a trial of one lane; without a memory it is tried at its next interval."""
-    settings = load()
-    async with command_runtime("lanes retry", settings) as work:
+    async with command_runtime("lanes retry", load()) as work:
         told = await told_to_try(work, options.type)
     if not told.noted and not told.why:
         terminal.say("the broker did not confirm the note: run it again")
         return 1
     terminal.show(told.words)
     if told.noted:
-        acted(settings, "try", f"lane {options.type}", told.words)
         terminal.show(f"what became of it: {terminal.command('lanes')}")
     return 0
 

@@ -6,7 +6,6 @@ from functools import partial
 
 from service.commands import terminal
 from service.commands.lanes.moving import AT_TERMINAL, Move, Sender, Tally, Wanted, queues_of
-from service.commands.record import acted
 from service.commands.runtime import CommandRuntime, command_runtime, run
 from service.commands.watching import Watcher
 from service.domain.parking import LINKS
@@ -43,11 +42,8 @@ async def _return(options: argparse.Namespace, settings: Settings) -> int:
         try:
             queues = await send_back(work, wanted, tally)
         finally:
-            told = f"{terminal.many(tally.done, 'event')} sent back to the intake"
-            terminal.show(told)
+            terminal.show(f"{terminal.many(tally.done, 'event')} sent back to the intake")
             tally.tell("not sent back")
-            if tally.done:
-                acted(settings, "return", wanted.words, told)
     _tell_of_links(queues, wanted)
     return tally.code
 

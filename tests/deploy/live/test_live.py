@@ -28,14 +28,14 @@ QUERIES = [
     for query in panel.queries
 ]
 EMPTY = {
-    ("Memory", "limit"): "this machine may set no limit; then there is nothing to draw",
+    ("Memory", "{{job}} limit"): "this machine may set no limit; then there is nothing to draw",
     ("Certificates", "{{job}}: {{which}}"): "neither portal nor broker has TLS in the play",
 }
 """Queries that may find nothing, each with its reason."""
 QUIET = {
-    ("Service levels", "slow"): "nobody waits a minute in a play of half a minute",
+    ("Service levels", "{{job}} slow"): "nobody waits a minute in a play of half a minute",
     ("State", "{{job}} blocked"): "the broker has no alarm in the play",
-    ("Length of the last stop", "last stop"): "who has drained is gone before the next scrape",
+    ("Length of the last stop", "{{job}}"): "who has drained is gone before the next scrape",
     ("Received and settled", "returned at a stop"): "as above; the log has both",
 }
 """Queries that see nothing but 0, each with its reason."""

@@ -1,7 +1,6 @@
 """Proves when a redrive goes on, when it ends early, and that it says so."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from importlib import import_module
 from types import SimpleNamespace
 from typing import cast
 
@@ -24,12 +23,6 @@ OK, RETURNED, NACKED, LOST = (
     PublishResult.NACKED,
     PublishResult.LOST,
 )
-
-
-@pytest.fixture(autouse=True)
-def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the tests' own log as it is."""
-    monkeypatch.setattr(import_module("service.commands.dlq.redriving"), "acted", lambda *_: None)
 
 
 class Scripted:
