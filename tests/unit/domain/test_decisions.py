@@ -165,6 +165,14 @@ def test_after_a_broken_call_the_first_absent_item_goes_alone() -> None:
     assert decision.again[0].fault is None
 
 
+def test_after_a_call_that_broke_before_any_item_the_others_go_in_parts() -> None:
+    """Of 20 items the guilty one is alone after three calls."""
+    claims = [claim(f"c{number}") for number in range(20)]
+    decision, ready = look_up(batch(*claims, fault=fault()), Cleared(absent=claims))
+    alone, *parts = [len(each) for each, _ in again(decision)]
+    assert (1, [5, 5, 5, 4]) == (alone, sorted([*parts, len(ready or [])], reverse=True))
+
+
 def test_after_a_broken_call_nobody_goes_before_all_are_known() -> None:
     """Else the wrong one would seem to be the first absent."""
     a, b, c = three()
