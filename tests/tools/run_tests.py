@@ -17,8 +17,9 @@ from types import FrameType
 
 from tests.tools.outcomes import FILE
 
-AT_MOST = 12
-"""More failures than this are no chance: they are not tried again."""
+AT_MOST, TOGETHER = 12, 60
+"""Failures in more modules, or of more tests, are no chance: they are not tried again. Tests of
+one module may share what it sets up, and fail together."""
 FAILED = 1
 WIDTH = 80
 
@@ -49,7 +50,8 @@ def _run(arguments: Sequence[str], folder: Path) -> int:
     failed = [test for test, outcome in first.items() if outcome == "failed"]
     if code != FAILED or not failed:
         return code
-    if len(failed) > AT_MOST:
+    modules = {test.partition("::")[0] for test in failed}
+    if len(modules) > AT_MOST or len(failed) > TOGETHER:
         print(f"{len(failed)} tests failed: too many to be chance; none is run again")
         return code
     _headline(f"{_tests(failed)} failed: once more, alone")

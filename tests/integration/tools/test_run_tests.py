@@ -45,6 +45,18 @@ def lent():
 def test_by_chance(lent, value) -> None: pass
 """
 
+SETUP_FAILS_ONCE = """
+import pathlib, pytest
+@pytest.fixture(scope="module")
+def lent():
+    been = pathlib.Path(__file__).with_suffix(".been")
+    first = not been.exists()
+    been.write_text("x")
+    assert not first
+@pytest.mark.parametrize("value", range({many}))
+def test_by_chance(lent, value) -> None: pass
+"""
+
 
 def run(folder: Path, *arguments: str, **modules: str) -> "subprocess.CompletedProcess[str]":
     """Run modules of tests in a folder."""
@@ -88,6 +100,14 @@ def test_what_passes_only_alone_is_named_and_passes(tmp_path: Path, workers: str
     assert 2 == len(named)
     assert "in the end: 0 failed twice, 2 passed only alone" == done.stdout.splitlines()[-1]
     assert "2 passed" in done.stdout.partition("once more, alone")[2]
+
+
+def test_tests_that_share_what_failed_count_as_one(tmp_path: Path) -> None:
+    """One setup that fails by chance takes all tests of its module along."""
+    done = run(tmp_path, a=SETUP_FAILS_ONCE.format(many=run_tests.AT_MOST + 1))
+    assert 0 == done.returncode, done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert f"in the end: 0 failed twice, {run_tests.AT_MOST + 1} passed only alone" == last
 
 
 def test_a_worker_that_died_is_a_failure_to_try_again(tmp_path: Path) -> None:
