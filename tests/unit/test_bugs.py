@@ -256,3 +256,29 @@ async def test_stray_exceptions_are_told_but_for_those_of_a_broken_line() -> Non
         loop.call_exception_handler({"message": "stray", "exception": error})
     loop.set_exception_handler(None)
     assert 1.0 == value(metrics.unexpected)
+
+
+@pytest.mark.error_logs
+def test_endless_work_that_a_bug_ends_while_it_is_cancelled_stays_ended() -> None:
+    """A group of tasks raises the bug then, and no cancellation."""
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(1)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(slow_to_end())
+            await asyncio.sleep(1)
+            raise KeyError
+
+    async def story() -> bool:
+        task = asyncio.create_task(endless(work, "work", Metrics()))
+        await asyncio.sleep(1.5)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=1_000)
+        return task in done
+
+    assert run(story())

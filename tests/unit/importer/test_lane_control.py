@@ -1,6 +1,7 @@
 """Proves which entity types get a queue of their own, and when a closed lane is tried."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -164,6 +165,24 @@ def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
     assert held is holdings.holds_type(kind)
 
 
+async def nothing() -> dict[str, int]:
+    """Tell of no queue that something lies in."""
+    return {}
+
+
+def control_of(lot: SimpleNamespace, *, active: bool | None) -> LaneControl:
+    """Return the control of lanes whose events wait in a lot; whether messages come here."""
+    room = SimpleNamespace(active=active, stopping=False, holds_type=lambda _: False)
+    return LaneControl(
+        lanes=Lanes(LIMITS.pause),
+        breaker=CircuitBreaker(LIMITS.pause),
+        lot=cast("Any", lot),
+        limits=LIMITS,
+        room=cast("Any", room),
+        metrics=Metrics(),
+    )
+
+
 def test_a_closed_lane_is_tried_as_soon_as_its_interval_is_over() -> None:
     """Whatever moment that is, and at the next one again."""
     tried: list[float] = []
@@ -172,21 +191,10 @@ def test_a_closed_lane_is_tried_as_soon_as_its_interval_is_over() -> None:
         tried.append(now() - START)
         return most, 1000
 
-    async def nothing() -> dict[str, int]:
-        return {}
-
     async def story() -> None:
         queues = SimpleNamespace(take=take, depths=nothing, known=list)
         lot = SimpleNamespace(clock=now, exists=True, queues=queues, reasons={})
-        room = SimpleNamespace(active=True, stopping=False, holds_type=lambda _: False)
-        control = LaneControl(
-            lanes=Lanes(LIMITS.pause),
-            breaker=CircuitBreaker(LIMITS.pause),
-            lot=cast("Any", lot),
-            limits=LIMITS,
-            room=cast("Any", room),
-            metrics=Metrics(),
-        )
+        control = control_of(lot, active=True)
         running = asyncio.create_task(control.run())
         for closed_at in (0.37, 20.71):
             await asyncio.sleep(START + closed_at - now())
@@ -197,3 +205,17 @@ def test_a_closed_lane_is_tried_as_soon_as_its_interval_is_over() -> None:
     run(story())
     again = next(at for at in tried if at > 20.71)
     assert [15.37, 50.71] == pytest.approx([tried[0], again], abs=0.11)
+
+
+def test_where_no_messages_come_here_others_may_be_at_work() -> None:
+    """From when on this process is alone, the next message from the intake tells."""
+    queues = SimpleNamespace(depths=nothing, known=list)
+    lot = SimpleNamespace(clock=now, exists=True, queues=queues, reasons={}, alone_since=5.0)
+
+    async def story() -> None:
+        running = asyncio.create_task(control_of(lot, active=None).run())
+        await asyncio.sleep(2)
+        running.cancel()
+
+    run(story())
+    assert math.inf == lot.alone_since

@@ -13,12 +13,15 @@ from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import Mode, PausePolicy
 from service.domain.decisions import Decision, Rules
 from service.domain.delivery import Settlement
-from service.domain.events import PRIORITY, BatchKey, ItemEvent, Malformed
+from service.domain.events import PRIORITY, BatchKey, ExternalId, ItemEvent, Malformed
 from service.domain.limits import Limits
 from service.domain.outcomes import Accepted, Imported, PauseReason, Report
+from service.domain.parking import LINK, Stay
 from service.domain.retry import RetryPolicy
+from service.domain.witnessing import Seen
 from service.importer.pipeline import Pipeline
 from service.importer.results import Confirmed
+from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 from tests.fakes import (
     QUOTE,
@@ -670,3 +673,25 @@ def test_time_is_told_by_phase() -> None:
     assert 10.0 == pytest.approx(value(spent["wait_slot"]), abs=1)
     assert 30.0 == pytest.approx(value(spent["call"]), abs=3)
     assert 0.03 == pytest.approx(value(spent["settle"]), abs=0.01)
+
+
+def test_what_was_parked_before_messages_came_here_is_looked_up() -> None:
+    """Another process may have sent it since; what was parked afterwards only this one had."""
+    asked: list[str] = []
+
+    async def story(room: Room) -> None:
+        find = room.portal.find
+
+        async def noted(kind: int, wanted: Sequence[ExternalId]) -> dict[ExternalId, list[Seen]]:
+            asked.extend(each.value for each in wanted)
+            return await find(kind, wanted)
+
+        room.portal.find = noted  # type: ignore[method-assign]  # to see what is asked for
+        room.bring(item_event("fresh"))
+        for name, moved in (("before", -5.0), ("after", 5.0)):
+            stay = Stay("links", LINK, 0.0, steady.time() + moved, None, 0, steady.time())
+            room.pipeline.accept(FakeDelivery(item_event(name), received_at=now(), stay=stay))
+        await asyncio.sleep(60)
+
+    room = play(story)
+    assert ({"before"}, 3) == (set(asked), len(room.portal.ledger))
