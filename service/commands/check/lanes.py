@@ -1,7 +1,7 @@
 """Says which lanes are closed now, where an importer runs that can be asked."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from service.commands.check.rows import Row, ok, unknown, warn
 from service.commands.status_reading import processes, shown
@@ -19,13 +19,18 @@ async def lane_rows(url: str) -> list[Row]:
 def judged(status: Mapping[str, Any], address: str) -> list[Row]:
     """Return a row for each lane that is not open, or one that says that none is closed."""
     told = status.get("lanes")
-    if status.get("active") is False or not isinstance(told, list):
+    if status.get("active") is False or not _is_readable(told):
         found = f"the importer at {address} stands by, or tells nothing of lanes"
         return [unknown(_CHECK, _SUBJECT, found, "set IMPORTER_CONSOLE__STATUS_URL")]
-    closed = [each for each in told if isinstance(each, dict) and "entity_type" in each]
-    if not closed:
+    if not told:
         return [ok(_CHECK, _SUBJECT, f"none is closed, says the importer at {address}")]
-    return [_closed(each) for each in closed[:MAX_ROWS]]
+    return [_closed(each) for each in told[:MAX_ROWS]]
+
+
+def _is_readable(told: object) -> TypeGuard[list[Mapping[str, Any]]]:
+    """Tell whether this is a list of lanes."""
+    lanes = told if isinstance(told, list) else [None]
+    return all(isinstance(each, dict) and "entity_type" in each for each in lanes)
 
 
 def _closed(lane: Mapping[str, Any]) -> Row:

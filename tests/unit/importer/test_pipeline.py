@@ -682,9 +682,11 @@ def test_what_was_parked_before_messages_came_here_is_looked_up() -> None:
     async def story(room: Room) -> None:
         find = room.portal.find
 
-        async def noted(kind: int, wanted: Sequence[ExternalId]) -> dict[ExternalId, list[Seen]]:
+        async def noted(
+            entity_type_id: int, wanted: Sequence[ExternalId]
+        ) -> dict[ExternalId, list[Seen]]:
             asked.extend(each.value for each in wanted)
-            return await find(kind, wanted)
+            return await find(entity_type_id, wanted)
 
         room.portal.find = noted  # type: ignore[method-assign]  # to see what is asked for
         room.bring(item_event("fresh"))

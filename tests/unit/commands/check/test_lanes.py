@@ -35,8 +35,8 @@ def test_that_none_is_closed_is_said_too() -> None:
 
 def test_a_stand_by_and_an_older_version_cannot_tell() -> None:
     """Nor does whatever else answers at that address."""
-    for told in ({"active": False, "lanes": []}, {"active": True}, {"lanes": "x"}, {}):
+    odd: list[dict[str, object]] = [{}, {"active": True}, {"active": False, "lanes": []}]
+    odd += [{"lanes": each} for each in ("x", [None], [CLOSED, {"x": 1}])]
+    for told in odd:
         [row] = judged(told, "10.0.0.1")
         assert RowStatus.UNKNOWN is row.status
-    [row] = judged({"lanes": [None, {"x": 1}]}, "10.0.0.1")
-    assert RowStatus.OK is row.status
