@@ -125,7 +125,9 @@ class Consumer:
             self._channel, self._tag = channel, None
             self._acks = AckBatcher(channel, self._metrics)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
-            self._hearing.answered(awake(), awake())
+            # One reading of the clock: an answer from before the first of two would prove nothing.
+            now = awake()
+            self._hearing.answered(now, now)
             self._early_until = self.received + self._early
             if self._prefetch is not None:
                 await self._consume(channel, self._prefetch)

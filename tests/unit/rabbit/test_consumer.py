@@ -125,3 +125,11 @@ def test_early_are_the_first_messages_after_attaching_not_after_an_interruption_
         assert await early(8)
 
     run(story())
+
+
+def test_a_new_channel_is_proof_that_the_broker_is_there() -> None:
+    """Calls leave at once after a start, not when the broker is asked for the first time."""
+    decoder = Decoder(external_ids=ExternalIds("test"), max_bytes=1_000)
+    consumer = Consumer(queue="q", decoder=decoder, metrics=Metrics(), early=0, silence=15.0)
+    run(consumer.resume(cast("Channel", Registrar())))
+    assert consumer.heard()
