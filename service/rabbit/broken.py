@@ -87,7 +87,7 @@ def end_if_cancelled() -> None:
 
 
 async def unless_lost(channel: Channel, call: Coroutine[Any, Any, T]) -> T:
-    """Await a call of the client library; raise LinkLost when its channel ends first.
+    """Await a call of the client library; raise ConnectionLost when its channel ends first.
 
     A call that waits for room in the library's write queue would wait for ever once the
     connection is gone: nobody empties that queue any more.

@@ -142,8 +142,8 @@ class Broker:
         every = self._heartbeat / 3
         async with asyncio.TaskGroup() as tasks:
             for name, work in (
-                ("link consume", self._consume.run),
-                ("link publish", self._publish.run),
+                ("connection to consume", self._consume.run),
+                ("connection to publish", self._publish.run),
                 ("watch consumer", lambda: self.consumer.watch(every)),
                 ("watch publisher", lambda: self.publisher.watch(every)),
                 ("inner queues", self.roster.run),

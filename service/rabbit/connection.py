@@ -90,7 +90,7 @@ class _Side:
 class Connection:
     """One supervised connection.
 
-    `setup` is awaited with each new channel before the link counts as up. `on_change` is told
+    `setup` is awaited with each new channel before the connection counts as up. `on_change` is told
     of every way up and down, with the reason. `run` ends only by cancellation.
     """
 
@@ -197,7 +197,7 @@ class Connection:
             await close_quietly(connection.close())
 
     async def _dial(self) -> aio_pika.abc.AbstractConnection:
-        """Connect to the next node; raises LinkLost, which says why not and what to do."""
+        """Connect to the next node; raises ConnectionLost, which says why not and what to do."""
         url = self._address.turn(next(self._dials))
         try:
             return await dial(url, self._address.tls, self.name, CONNECT_SECONDS * self.patience)

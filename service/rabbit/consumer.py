@@ -91,7 +91,7 @@ class Consumer:
         return self._hearing.lately(awake())
 
     def use(self, connection: Connection) -> None:
-        """Take the link whose channels are handed to `resume`."""
+        """Take the connection whose channels are handed to `resume`."""
         self._connection = connection
 
     async def attach(self, prefetch: int) -> None:

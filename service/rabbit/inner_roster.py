@@ -46,7 +46,7 @@ class Roster:
     def __init__(
         self, names: InnerNames, *, address: Address, connection: Connection, metrics: Metrics
     ) -> None:
-        """Ask over the link's side channel, and what is broken over connections of their own."""
+        """Ask over the side channel, and what is broken over connections of their own."""
         self.names = names
         self.asking = Asking()
         self.note: Callable[[int], Awaitable[object]] | None = None

@@ -79,7 +79,7 @@ class Memory:
         self.heard = Heard(on_note)
         self.reading: Reading | None = None
         self._mark: asyncio.Task[Before | None] | None = None
-        self._link = Connection(
+        self._connection = Connection(
             "memory", address, confirms=True, setup=self._connected, on_change=self._gone
         )
 
@@ -108,7 +108,7 @@ class Memory:
         """Read and follow until cancelled; whatever goes wrong is tried again."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._link.run(), name="link memory")
+                tasks.create_task(self._connection.run(), name="connection of the memory")
                 tasks.create_task(self._follow(), name="memory")
         except Exception:
             self._gone("an unexpected error")
@@ -193,7 +193,7 @@ class Memory:
 
     async def _deleted(self, _: object = None) -> None:
         """Begin anew: nothing else tells that the queue is not there any more."""
-        self._link.fail(ConnectionLost(f"queue {self._queue} is gone"))
+        self._connection.fail(ConnectionLost(f"queue {self._queue} is gone"))
 
     def _gone(self, reason: str | None) -> None:
         if reason is not None:
@@ -212,10 +212,10 @@ class Memory:
         """Read each new channel from the last page on, and follow it until it ends."""
         while True:
             end_if_cancelled()
-            channel = await self._link.channel()
+            channel = await self._connection.channel()
             closing = channel.closing
             try:
-                if await ensure(self._link.side_channel, self._queue):
+                if await ensure(self._connection.side_channel, self._queue):
                     self.begun_at = steady.time()
                 async with asyncio.timeout(READ_SECONDS):
                     await self._read_all(channel)
@@ -223,7 +223,7 @@ class Memory:
             except ConnectionLost as lost:
                 # A channel that was too slow still has our consumer: another one reads anew.
                 self._gone(str(lost))
-                self._link.fail(lost)
+                self._connection.fail(lost)
                 await asyncio.sleep(RETRY_SECONDS / 5)
             except UnusableError as reason:
                 self._gone(str(reason))
@@ -232,7 +232,7 @@ class Memory:
             except TimeoutError:
                 self._gone(f"not read within {READ_SECONDS:g} s")
                 await asyncio.sleep(RETRY_SECONDS)
-                self._link.fail(ConnectionLost("the memory is tried again"))
+                self._connection.fail(ConnectionLost("the memory is tried again"))
             finally:
                 closing.cancel()
 

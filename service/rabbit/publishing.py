@@ -54,7 +54,7 @@ class Publisher:
         queues: Mapping[str, str],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Publish over the link what the writer writes; `repair` mends missing queues.
+        """Publish over the connection what the writer writes; `repair` mends missing queues.
 
         `queues` names the queue in which each target ends.
         """

@@ -61,7 +61,7 @@ class Session:
             return False
 
     async def needs_exchange(self, name: str) -> None:
-        """Raise Missing unless an exchange is there, LinkLost when it may not be asked for."""
+        """Raise Missing unless an exchange is there, ConnectionLost when we may not ask for it."""
         channel = await self.channel()
         with broker_errors():
             try:

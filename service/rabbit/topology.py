@@ -106,8 +106,8 @@ async def ensure(topology: Topology, side_channel: SideChannel) -> None:
     """See that everything is there, or create what is missing, as the topology says.
 
     Existing queues keep their arguments, whatever they are: `check` judges them. What we may not
-    see or bind belongs to somebody else, who sees to it. Raises LinkLost, naming what is missing,
-    when it may not or cannot be created.
+    see or bind belongs to somebody else, who sees to it. Raises ConnectionLost, naming
+    what is missing, when it may not or cannot be created.
     """
     declare = topology.declare
     for exchange in topology.exchanges:

@@ -146,14 +146,14 @@ async def test_the_service_says_why_again_and_again(tls_node: RabbitNode, tmp_pa
     async def nothing(_: Channel) -> None:
         """Set nothing up."""
 
-    link = Connection(
+    connection = Connection(
         "consume",
         address(settings(tls_node, files)),
         confirms=False,
         setup=nothing,
         on_change=reasons.append,
     )
-    running = asyncio.ensure_future(link.run())
+    running = asyncio.ensure_future(connection.run())
     await wait_until(lambda: len(reasons) > 1, 10, what="a second try")
     running.cancel()
     assert all("certificate" in (reason or "") for reason in reasons)
@@ -172,16 +172,16 @@ async def test_certificates_that_are_exchanged_are_read_at_the_next_dial(
 
     there = address(settings(tls_node, files), metrics)
     before = value(metrics.certificate_expiry.labels("client"))
-    link = Connection("consume", there, confirms=False, setup=nothing, on_change=told.append)
-    running = asyncio.ensure_future(link.run())
+    connection = Connection("consume", there, confirms=False, setup=nothing, on_change=told.append)
+    running = asyncio.ensure_future(connection.run())
     await wait_until(lambda: len(told) > 1, 10, what="a second try")
-    assert not link.is_up
+    assert not connection.is_up
     files.certificate.write_text("half a file")
     await wait_until(
         lambda: any("certificates cannot be used" in (each or "") for each in told), 15, what="it"
     )
     Files.write(tmp_path, OURS, OURS.issue("importer@portal.example"))
-    await wait_until(lambda: link.is_up, 30, what="the link")
+    await wait_until(lambda: connection.is_up, 30, what="the connection")
     running.cancel()
     assert before > 0
     assert value(metrics.certificate_expiry.labels("authority")) > 0

@@ -41,7 +41,7 @@ from service.rabbit.connection import (
         ssl.SSLError("handshake"),
     ],
 )
-def test_trouble_of_the_broker_is_a_lost_link(error: Exception) -> None:
+def test_trouble_of_the_broker_is_a_lost_connection(error: Exception) -> None:
     """Say the same, whatever the library calls it."""
     with pytest.raises(ConnectionLost), broker_errors():
         raise error
@@ -55,7 +55,7 @@ def test_returned_and_nacked_publishes_are_told_apart() -> None:
         raise DeliveryError.__new__(DeliveryError)
 
 
-async def test_host_that_cannot_be_one_is_a_lost_link() -> None:
+async def test_host_that_cannot_be_one_is_a_lost_connection() -> None:
     """Tell it and try the next address; the settings refuse it, a resolver may not."""
     told: list[str | None] = []
     lost = asyncio.Event()
@@ -86,7 +86,7 @@ def test_bug_is_let_through(error: Exception) -> None:
         raise error
 
 
-async def test_cancellation_made_by_the_library_is_a_lost_link() -> None:
+async def test_cancellation_made_by_the_library_is_a_lost_connection() -> None:
     """Do not end a task that nobody cancelled."""
     confirm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     confirm.cancel()
@@ -94,7 +94,7 @@ async def test_cancellation_made_by_the_library_is_a_lost_link() -> None:
         await confirm
 
 
-async def test_wait_that_the_library_ends_without_a_reason_is_a_lost_link() -> None:
+async def test_wait_that_the_library_ends_without_a_reason_is_a_lost_connection() -> None:
     """A channel that closes well ends what waits on it with no more than an Exception."""
     store = FutureStore(asyncio.get_running_loop())
     confirm = store.create_future()
