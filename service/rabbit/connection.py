@@ -90,8 +90,8 @@ class _Side:
 class Connection:
     """One supervised connection.
 
-    `setup` is awaited with each new channel before the connection counts as up. `on_change` is told
-    of every way up and down, with the reason. `run` ends only by cancellation.
+    `setup` is awaited with each new channel before the connection counts as up. `on_change` is
+    told of every way up and down, with the reason. `run` ends only by cancellation.
     """
 
     def __init__(

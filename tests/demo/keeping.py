@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from tests.demo.environment import Environment
@@ -40,7 +40,8 @@ def keep(
         )
         screen.say("CRM", f"{environment.portal.url}control/summary   /control/ledger")
         screen.title("Try, in another terminal, in this folder")
-        for name, value in environment.settings.items():
+        settings = {**environment.settings, **_status(service)}
+        for name, value in settings.items():
             screen.line(f"  export {name}={value}")
         first = refused[0]
         for command in (
@@ -48,13 +49,16 @@ def keep(
             "dlq list",
             f"dlq show {first.key}",
             f"dlq redrive --id {first.key} --set title=Late",
+            f"find {first.key}",
+            "lanes",
             "publish --help",
         ):
             screen.line(f"  .venv/bin/python -m service {command}")
-        screen.line(
-            """  echo '{"id":"mine","entityTypeId":2,"fields":{"title":"Mine"}}' | """
-            ".venv/bin/python -m service publish -"
-        )
+        for option in ("--rehearse -", "-"):
+            screen.line(
+                """  echo '{"id":"mine","entityTypeId":2,"fields":{"title":"Mine"}}' | """
+                f".venv/bin/python -m service publish {option}"
+            )
         try:
             signal.pause()
         except KeyboardInterrupt:
@@ -62,8 +66,12 @@ def keep(
 
 
 def _console(environment: Environment, service: ServiceProcess) -> ConsoleProcess:
-    status = {"IMPORTER_CONSOLE__STATUS_URL": f"{service.url}status"}
-    return ConsoleProcess({**environment.settings, **status})
+    return ConsoleProcess({**environment.settings, **_status(service)})
+
+
+def _status(service: ServiceProcess) -> Mapping[str, str]:
+    """Return the setting by which commands and console find the importer."""
+    return {"IMPORTER_CONSOLE__STATUS_URL": f"{service.url}status"}
 
 
 async def _publish(environment: Environment, samples: Sequence[Sample]) -> None:
