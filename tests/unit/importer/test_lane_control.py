@@ -172,7 +172,9 @@ async def nothing() -> dict[str, int]:
 
 def control_of(lot: SimpleNamespace, *, active: bool | None) -> LaneControl:
     """Return the control of lanes whose events wait in a lot; whether messages come here."""
-    room = SimpleNamespace(active=active, stopping=False, holds_type=lambda _: False)
+    room = SimpleNamespace(
+        active=active, stopping=False, holds_type=lambda _: False, room=lambda: 100
+    )
     return LaneControl(
         lanes=Lanes(LIMITS.pause),
         breaker=CircuitBreaker(LIMITS.pause),
@@ -219,3 +221,39 @@ def test_where_no_messages_come_here_others_may_be_at_work() -> None:
 
     run(story())
     assert math.inf == lot.alone_since
+
+
+@pytest.mark.parametrize(
+    ("now_is", "active", "reads"),
+    [
+        ("open", True, True),
+        ("open", False, False),
+        ("open", None, False),
+        ("its lane closed", True, False),
+        ("a pause", True, False),
+    ],
+)
+def test_what_waits_is_read_by_the_active_process_while_it_may_leave(
+    now_is: str, *, active: bool | None, reads: bool
+) -> None:
+    """Two processes would have it in calls; or it would go round for nothing."""
+    taken: list[str] = []
+
+    async def take(queue: str, _: int) -> tuple[int, int]:
+        taken.append(queue)
+        return 0, 0
+
+    async def story() -> None:
+        queues = SimpleNamespace(take=take, depths=nothing, known=lambda: ["128"])
+        lot = SimpleNamespace(clock=now, exists=True, queues=queues, reasons={}, alone_since=0.0)
+        control = control_of(lot, active=active)
+        if now_is == "its lane closed":
+            control.lanes.close(128, PauseReason.SCOPE, now())
+        elif now_is == "a pause":
+            control._breaker.trip(PauseReason.CREDENTIALS, now())  # noqa: SLF001 - its own
+        running = asyncio.create_task(control.run())
+        await asyncio.sleep(10)
+        running.cancel()
+
+    run(story())
+    assert reads is ("128" in taken)

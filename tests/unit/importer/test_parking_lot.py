@@ -1,8 +1,8 @@
-"""Tests what becomes of an event whose message goes back while it is being parked."""
+"""Tests when an original is let go that waits elsewhere, and what its copy says of the waiting."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -12,6 +12,8 @@ from service.domain.claim_making import claim_of
 from service.domain.claims import Claim, Claims
 from service.domain.delivery import Parking
 from service.domain.history import Doubt
+from service.domain.outcomes import Failed, FailureKind
+from service.domain.parking import DOUBT, LINK, Stay
 from service.domain.retry import RetryPolicy
 from service.importer import parking_lot
 from service.importer.background import BackgroundTasks
@@ -21,6 +23,7 @@ from service.importer.results import Publisher
 from service.importer.settlement import Settler
 from service.telemetry.metrics import Metrics
 from tests.fakes import QUOTE, FakeDelivery, item_event
+from tests.virtual_time import START, now, run
 
 
 class Losing:
@@ -66,7 +69,7 @@ class Refusing(Losing):
 
 @asynccontextmanager
 async def parking(
-    queues: object, go_on: GoOn
+    queues: object, go_on: GoOn, clock: Callable[[], float] = lambda: 0.0
 ) -> AsyncIterator[tuple[ParkingLot, Settler, Claims]]:
     """Lend a lot with these queues; at the end everything that it started has ended."""
     metrics, claims = Metrics(), Claims(remember=10)
@@ -74,7 +77,7 @@ async def parking(
         publisher=cast("Publisher", None),
         claims=claims,
         metrics=metrics,
-        clock=lambda: 0.0,
+        clock=clock,
         remember=10,
     )
     async with asyncio.TaskGroup() as tasks:
@@ -85,7 +88,7 @@ async def parking(
             settler=settler,
             background=background,
             metrics=metrics,
-            clock=lambda: 0.0,
+            clock=clock,
             go_on=go_on,
         )
         lot.queues = cast("InnerQueues", queues)
@@ -174,6 +177,149 @@ async def test_a_bug_when_an_event_cannot_wait_elsewhere_leaves_none_in_no_place
         lot.keep = keep
         lot.park(ours, "2", "plan")
     assert (ours, [False] * 3) == (kept, [claim in lot for claim in ours])
+
+
+class Slow(Taking):
+    """Inner queues that confirm only some copies at first; they note what was acknowledged."""
+
+    def __init__(self, *answers: list[bool], young_until: float = 0.0) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.young_until = young_until
+        self.tries: list[list[FakeDelivery]] = []
+        self.acked: list[int] = []
+        self.joins: FakeDelivery | None = None
+
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
+        here = [cast("FakeDelivery", each.delivery) for each in parkings]
+        self.tries.append(here)
+        self.acked.append(sum(each.acked for tried in self.tries for each in tried))
+        await super().park(parkings)
+        if self.joins is not None:
+            self.claim.deliveries.append(self.joins)
+            self.joins = None
+        return self.answers.pop(0) if self.answers else [True] * len(parkings)
+
+    def ack_after(self, _: str) -> float:
+        return self.young_until
+
+    claim: Claim
+
+
+def claimed(claims: Claims, settler: Settler, *deliveries: FakeDelivery) -> Claim:
+    """Return the claim that has these messages of one event."""
+    event = deliveries[0].event
+    assert not hasattr(event, "code")
+    settler.held.update(dict.fromkeys(deliveries))
+    claim = claim_of(deliveries[0], event, ask="doubtful", settle=1.0)
+    claim.deliveries[:] = deliveries
+    claims.admit(claim, copy=False)
+    return claim
+
+
+def test_no_original_is_let_go_before_all_its_copies_are_confirmed() -> None:
+    """And no copy that is confirmed is put there once more."""
+    queues, event = Slow([True, False], [False]), item_event("a", 2)
+    first, second = FakeDelivery(event), FakeDelivery(event)
+
+    async def story() -> None:
+        async with parking(queues, lambda _: None, now) as (lot, settler, claims):
+            lot.park([claimed(claims, settler, first, second)], "2", "plan")
+
+    run(story())
+    assert [[first, second], [second], [second]] == queues.tries
+    assert ([0, 0, 0], 1, 1) == (queues.acked, first.acked, second.acked)
+
+
+def test_a_copy_that_joined_while_its_event_was_parked_is_parked_as_well() -> None:
+    """Else of that message nothing would wait anywhere."""
+    queues, event = Slow(), item_event("a", 2)
+    first, late = FakeDelivery(event), FakeDelivery(event)
+    queues.joins = late
+
+    async def story() -> None:
+        async with parking(queues, lambda _: None, now) as (lot, settler, claims):
+            queues.claim = claimed(claims, settler, first)
+            settler.held[late] = None
+            lot.park([queues.claim], "2", "plan")
+
+    run(story())
+    assert [[first], [late]] == queues.tries
+    assert ([0, 0], 1, 1) == (queues.acked, first.acked, late.acked)
+
+
+def test_the_original_is_kept_while_its_queue_is_young() -> None:
+    """A broker that is killed then may lose the queue with all that it has confirmed."""
+    queues, only = Slow(young_until=START + 10.0), FakeDelivery(item_event("a", 2))
+
+    async def story() -> list[int]:
+        acked = []
+        async with parking(queues, lambda _: None, now) as (lot, settler, claims):
+            lot.park([claimed(claims, settler, only)], "2", "plan")
+            for seconds in (9.9, 0.2):
+                await asyncio.sleep(seconds)
+                acked.append(only.acked)
+        return acked
+
+    assert [0, 1] == run(story())
+
+
+def test_a_lost_connection_is_no_reason_to_keep_an_event_here() -> None:
+    """Its lane would pause the whole intake at each restart of the broker."""
+    up, kept = [True], list[Claim]()
+
+    class Restarting(Taking):
+        asked = 0
+
+        async def usable(self, _: str) -> bool:
+            self.asked += 1
+            up[0] = self.asked > 1
+            if not up[0]:
+                asyncio.get_running_loop().call_later(3.0, up.__setitem__, 0, True)  # noqa: FBT003
+            return up[0]
+
+    queues, only = Restarting(), FakeDelivery(item_event("a", 2))
+
+    async def story() -> None:
+        async with parking(queues, lambda _: None, now) as (lot, settler, claims):
+            lot.connected, lot.keep = lambda: up[0], kept.append
+            lot.park([claimed(claims, settler, only)], "2", "plan")
+
+    run(story())
+    assert ([], 1, 1) == (kept, len(queues.taken), only.acked)
+
+
+async def test_a_copy_says_how_long_its_event_has_waited_for_items() -> None:
+    """It would wait for ever if each stay began anew."""
+    queues = Taking()
+    async with parking(queues, lambda _: None) as (lot, settler, claims):
+        claim = claimed(claims, settler, FakeDelivery(item_event("a", 2)))
+        claim.known = claim.known.with_links(claim.known.links.came_back(33.0, 0.0))
+        lot.park([claim], "links", LINK)
+    assert [33.0] == [each.waited for each in queues.taken]
+
+
+async def test_waiting_for_a_proof_counts_on_from_stay_to_stay() -> None:
+    """From the first look-up that was answered: before that nothing counts."""
+    async with parking(Taking(), lambda _: None) as (lot, _, __):
+        lot.open_since = lambda _, __: 5.0
+        stays = [Stay("doubtful", DOUBT, waited, 0.0, None, 1, 0.0) for waited in (0.0, 7.0)]
+        event = item_event("a", 2)
+        assert [0.0, 12.0] == [lot.back(event, each).waited for each in stays]
+        links = Stay("links", LINK, 7.0, 0.0, None, 1, 0.0)
+        assert lot.back(event, links) == links
+
+
+async def test_what_this_process_has_sent_itself_is_looked_up_here() -> None:
+    """How its call broke tells whose fault that was; and what waits briefly need not move."""
+    fault = Failed(FailureKind.REJECTED, "CALL_TIMED_OUT", "late")
+    async with parking(Taking(), lambda _: None) as (lot, settler, claims):
+        theirs = claimed(claims, settler, FakeDelivery(item_event("a", 2)))
+        ours = claimed(claims, settler, FakeDelivery(item_event("b", 2)))
+        ours.known = ours.known.perhaps_sent(fault, 60.0)
+        estimate = claimed(claims, settler, FakeDelivery(item_event("c", QUOTE)))
+        elsewhere = [lot.worth(each, 60.0) for each in (theirs, ours, estimate)]
+        assert ([True, False, False], False) == (elsewhere, lot.worth(theirs, 4.0))
 
 
 def boom(*_: object) -> None:

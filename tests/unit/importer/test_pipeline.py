@@ -5,6 +5,8 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,8 +14,9 @@ from service.domain.batch import Batch
 from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import Mode, PausePolicy
 from service.domain.decisions import Decision, Rules
-from service.domain.delivery import Settlement
+from service.domain.delivery import Parking, Settlement
 from service.domain.events import PRIORITY, BatchKey, ExternalId, ItemEvent, Malformed
+from service.domain.last_words import LastWords
 from service.domain.limits import Limits
 from service.domain.outcomes import Accepted, Imported, PauseReason, Report
 from service.domain.parking import LINK, Stay
@@ -55,6 +58,7 @@ class Intake:
     def __init__(self) -> None:
         self.told: list[tuple[float, int | None]] = []
         self.up = True
+        self.flushed = 0
 
     @property
     def active(self) -> bool | None:
@@ -76,7 +80,37 @@ class Intake:
         self.told.append((now() - START, 0))
 
     async def flush(self) -> None:
-        pass
+        self.flushed += 1
+
+
+class Elsewhere:
+    """Inner queues that take every copy; nothing comes back."""
+
+    def __init__(self) -> None:
+        self.parked: dict[str, tuple[str, str]] = {}
+
+    async def usable(self, _: str) -> bool:
+        return True
+
+    async def park(self, parkings: Sequence[Parking]) -> list[bool]:
+        for each in parkings:
+            self.parked[each.delivery.event.event_id] = (each.queue, each.reason)
+        return [True] * len(parkings)
+
+    async def take(self, _: str, __: int) -> tuple[int, int]:
+        return 0, 0
+
+    async def depths(self) -> dict[str, int]:
+        return {}
+
+    def known(self) -> Sequence[str]:
+        return []
+
+    def ask(self, _: object) -> None:
+        """Do nothing."""
+
+    def ack_after(self, _: str) -> float:
+        return 0.0
 
 
 class Publisher:
@@ -592,7 +626,7 @@ def test_drain_finishes_what_is_in_time() -> None:
 
     room = play(story)
     assert (5, 1.0) == (len(room.publisher.kept), room.closed_by("drain"))
-    assert {} == room.pipeline.settler.held
+    assert ({}, 1) == (room.pipeline.settler.held, room.intake.flushed)
 
 
 def test_drain_returns_what_is_late_and_classifies_nothing() -> None:
@@ -697,3 +731,69 @@ def test_what_was_parked_before_messages_came_here_is_looked_up() -> None:
 
     room = play(story)
     assert ({"before"}, 3) == (set(asked), len(room.portal.ledger))
+
+
+def test_what_waits_for_a_closed_lane_waits_elsewhere_and_nothing_else_does() -> None:
+    """Whether it was here before or comes now; what was perhaps sent is looked up first."""
+    elsewhere = Elsewhere()
+
+    async def story(room: Room) -> None:
+        room.pipeline.use(cast("Any", elsewhere))
+        room.bring(item_event("here"), item_event("contact", 31))
+        early = FakeDelivery(item_event("doubtful here"), received_at=now() - 100.0, copy=True)
+        room.pipeline.accept(early)
+        await asyncio.sleep(1)
+        await room.pipeline.lane_control.close(2, PauseReason.SCOPE, None)
+        room.bring(item_event("new"), item_event("new contact", 31))
+        room.bring(item_event("doubtful"), copy=True)
+        await asyncio.sleep(1)
+        assert elsewhere.parked == {
+            "here": ("2", "scope"),
+            "new": ("2", "scope"),
+            "doubtful": ("doubtful", "doubt"),
+        }
+        await asyncio.sleep(60)
+
+    room = play(story)
+    sent = {event for call in room.portal.calls for event in call}
+    assert {"contact", "new contact"} == sent
+
+
+@pytest.mark.parametrize(("read", "asks_at"), [(True, 30.0), (False, 65.0 + 30.0)])
+def test_a_memory_that_could_not_be_read_decides_nothing(*, read: bool, asks_at: float) -> None:
+    """No word is no proof then: what was delivered before may be in a call that was noted."""
+    asked: list[float] = []
+
+    async def catch_up() -> bool:
+        return read
+
+    async def noted(_: object) -> None:
+        return None
+
+    async def story(room: Room) -> None:
+        find = room.portal.find
+        room.pipeline.notes.memory = cast(
+            "Any",
+            SimpleNamespace(
+                writer=1,
+                words=LastWords(10),
+                reliable=True,
+                tells_queues=True,
+                catch_up=catch_up,
+                before_call=noted,
+                add=noted,
+            ),
+        )
+
+        async def seen(
+            entity_type_id: int, wanted: Sequence[ExternalId]
+        ) -> dict[ExternalId, list[Seen]]:
+            asked.append(now() - START)
+            return await find(entity_type_id, wanted)
+
+        room.portal.find = seen  # type: ignore[method-assign]  # to see when it is asked
+        room.bring(item_event("a"), copy=True)
+        await asyncio.sleep(120)
+
+    play(story)
+    assert asks_at == pytest.approx(asked[0], abs=1.0)

@@ -175,6 +175,34 @@ def test_deliveries_go_back_unsettled() -> None:
     assert 1.0 == value(room.metrics.returned)
 
 
+def test_two_groups_of_messages_go_back_one_after_the_other() -> None:
+    """They come again in the order in which they went."""
+    room, order = Room(), list[str]()
+
+    class Slow(FakeDelivery):
+        async def give_back(self) -> None:
+            await asyncio.sleep(1.0)
+            order.append(self.event.event_id)
+
+    first, second = ([Slow(item_event(each)) for each in names] for names in ("ab", "cd"))
+
+    async def story() -> None:
+        await asyncio.gather(room.settler.give_back(first), room.settler.give_back(second))
+
+    run(story())
+    assert ["a", "b", "c", "d"] == order
+
+
+def test_what_is_late_belongs_to_its_claim_no_more() -> None:
+    """Its outcome is published for the copy that is here, and acknowledged on that alone."""
+    room, late, young = Room(), delivery(), FakeDelivery(item_event("a"), received_at=START + 9)
+    claim = room.claim(late, young)
+    assert [late] == room.settler.taken(room.settler.late(START + 5))
+    assert [young] == claim.deliveries
+    run(room.settler.settle([(claim, DONE)], room.note))
+    assert (0, 1) == (late.acked, young.acked)
+
+
 def test_oldest_held_is_the_first_that_came() -> None:
     """Show 0 when nothing is held."""
     room = Room()

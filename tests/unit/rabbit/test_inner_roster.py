@@ -1,4 +1,4 @@
-"""Tests for how long a queue counts as young, whatever was known of one with its name before."""
+"""Tests which queues are known, for how long one counts as young, and which one is broken."""
 
 import asyncio
 import time
@@ -8,9 +8,9 @@ import pytest
 
 from service.rabbit import inner_asking
 from service.rabbit.address import Address
-from service.rabbit.connection import Connection
+from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.inner_asking import MissingError
-from service.rabbit.inner_roster import InnerNames, Roster
+from service.rabbit.inner_roster import NO_CONNECTION, InnerNames, Roster
 from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 
@@ -18,10 +18,12 @@ LANE = 128
 
 
 class Up:
-    """A connection that is up."""
+    """A connection that is up, until told otherwise."""
 
-    is_up = True
     side_channel = None
+
+    def __init__(self) -> None:
+        self.is_up = True
 
     async def blocked(self) -> bool:
         """Tell that the broker takes publishes."""
@@ -51,12 +53,12 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-def roster() -> Roster:
+def roster(connection: Up | None = None) -> Roster:
     """Return a roster on a connection that is up."""
     return Roster(
         InnerNames("parked", "dlx", "portal.example"),
         address=cast("Address", None),
-        connection=cast("Connection", Up()),
+        connection=cast("Connection", connection or Up()),
         metrics=Metrics(),
     )
 
@@ -93,3 +95,78 @@ async def test_a_clock_that_is_set_makes_no_young_queue_old(
     assert await ours.look(str(LANE), make=False) == 0
     ours.made(LANE, steady.time())
     assert is_young(ours)
+
+
+async def test_a_queue_that_returned_a_message_is_made_anew(there: set[str]) -> None:
+    """Somebody deleted it: what was known of it is of no use."""
+    ours = roster()
+    assert await ours.look(str(LANE), make=True) == 0
+    there.clear()
+    ours.returned(str(LANE))
+    assert [] == list(ours.known())
+    state = ours.state(str(LANE))
+    assert state is not None
+    assert state.usable(0.0) is None
+
+
+async def test_after_a_lost_connection_every_queue_is_asked_for_again(there: set[str]) -> None:
+    """A killed broker may have lost a young one: what is put there would be returned."""
+    ours = roster()
+    assert await ours.look(str(LANE), make=True) == 0
+    there.clear()
+    await ours._attached()  # noqa: SLF001 - what a new channel leads to
+    await ours._look()  # noqa: SLF001 - as above
+    assert ["doubtful", "links"] == sorted(ours.known())
+
+
+async def test_what_could_not_be_asked_for_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, there: set[str]
+) -> None:
+    """Somebody told of its queue, and the connection broke just then."""
+    connection = Up()
+    ours, ready = roster(connection), inner_asking.ready
+    there.add(f"parked.{LANE}")
+    ours.ask([LANE])
+
+    async def broken(_: object, __: str) -> int:
+        connection.is_up = False
+        raise ConnectionLost("cut")
+
+    monkeypatch.setattr(inner_asking, "ready", broken)
+    await ours._look()  # noqa: SLF001 - one round of `run`
+    assert [] == list(ours.known())
+    connection.is_up = True
+    monkeypatch.setattr(inner_asking, "ready", ready)
+    await ours._look()  # noqa: SLF001 - as above
+    assert [str(LANE)] == list(ours.known())
+
+
+@pytest.mark.parametrize(("why", "broken"), [("channel closed", True), (*NO_CONNECTION, False)])
+async def test_a_queue_is_broken_only_by_what_asking_for_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch, there: set[str], why: str, *, broken: bool
+) -> None:
+    """Where there is no connection, nobody was asked."""
+    ours = roster()
+
+    async def lost(_: object, __: str) -> int:
+        raise ConnectionLost(why)
+
+    assert not there
+    monkeypatch.setattr(inner_asking, "ready", lost)
+    for _ in range(5):
+        assert await ours.look(str(LANE), make=False) is None
+    assert broken is (str(LANE) in ours.broken())
+
+
+async def test_other_processes_are_told_of_a_lanes_queue_once(there: set[str]) -> None:
+    """After a restart somebody must know that events wait there; of the others all know."""
+    ours, told = roster(), list[int]()
+
+    async def note(lane: int) -> None:
+        told.append(lane)
+
+    ours.note = note
+    there.add("parked.130")
+    for queue, make in ((str(LANE), True), (str(LANE), False), ("130", False), ("links", True)):
+        await ours.look(queue, make=make)
+    assert [LANE, 130] == told

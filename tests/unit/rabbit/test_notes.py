@@ -62,6 +62,15 @@ def test_what_no_writer_of_ours_says_is_no_note(bad: dict[str, Any]) -> None:
     assert notes.read(message(PAGE), OWNER).note == PAGE
 
 
+@pytest.mark.parametrize(
+    "owner", [Owner("other.example", "crm-importer"), Owner("portal.example", "another")]
+)
+def test_a_note_for_another_portal_or_originator_is_none_of_ours(owner: Owner) -> None:
+    """Two importers share a broker: event 5 of one is not event 5 of the other."""
+    read = notes.read(message(WORDS, page=OFFSET), owner)
+    assert (None, OFFSET) == (read.note, read.page)
+
+
 @pytest.mark.parametrize(("page", "read"), [(OFFSET, OFFSET), (OFFSET + 1, None), (2**62, None)])
 def test_no_note_leads_beyond_itself(page: int, read: int | None) -> None:
     """A reader that began there would read nothing, and so would all after it."""
