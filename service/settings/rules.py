@@ -13,8 +13,8 @@ APPLICATION = {
     "TOKEN_FILE": "a file to keep its pair of tokens in",
 }
 NEITHER = (
-    "is missing: give the portal's incoming webhook address "
-    f"(or an OAuth application: {PREFIX}BITRIX__CLIENT_ID and its others)"
+    "is missing: give the portal's incoming webhook, https://portal/rest/<user>/<secret>/ "
+    f"(or, for an OAuth application, {PREFIX}BITRIX__{', __'.join(APPLICATION)})"
 )
 MAX_PREFIX = 244
 """Bytes of a queue's name that leave room for a point and an entity type."""

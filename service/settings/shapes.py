@@ -110,7 +110,10 @@ Proxy = Annotated[SecretStr, _http(r"/?", "http://user:password@host:3128/ (or h
 Management = Annotated[SecretStr, _http(r"(/[!-~]*)?", "http://user:password@host:15672/")]
 Webhook = Annotated[
     SecretStr,
-    _http(r"/rest/\d+/[^/\s]+/?", "https://portal/rest/<user>/<secret>/ as the portal shows it"),
+    _http(
+        r"/rest/\d+/[^/\s]+/?",
+        "https://portal/rest/<user>/<secret>/, without a method such as profile.json behind it",
+    ),
 ]
 Endpoint = Annotated[str, _http(r"/rest/?", "https://portal/rest/, the client_endpoint")]
 AuthServer = Annotated[str, _http(r"/.+", "https://host/oauth/token/")]

@@ -64,6 +64,8 @@ def _run(screen: Screen, *, is_kept: bool, with_console: bool) -> int:
         code = _verdict(screen, figures, harvest, time.monotonic() - started)
         if is_kept:
             keep(screen, environment, events, with_console=with_console)
+        else:
+            screen.say("next", "make demo KEEP=1 keeps all of it up, and says what to try")
     return code
 
 
