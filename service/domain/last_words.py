@@ -51,6 +51,7 @@ class Word(IntEnum):
     """Its item is in the CRM."""
 
 
+_WORDS = {int(word): word for word in Word}
 PERHAPS_SENT = frozenset({Word.IN_CALL, Word.UNKNOWN})
 
 
@@ -85,14 +86,21 @@ class LastWord(NamedTuple):
         return _RECORD.pack(*self)
 
 
-def unpacked(record: bytes) -> LastWord:
-    """Return the word of a record; raises ValueError when it is none."""
+def unpacked(records: bytes) -> list[LastWord]:
+    """Return the words of records that follow one another; raises ValueError if one is none."""
     try:
-        event, word, *rest = _RECORD.unpack(record)
+        # A start waits for a page of 50,000 words: every name is written out for its speed.
+        found = [
+            LastWord(event, _WORDS[word], kind, at, writer, item, pair, profile, body, stale)
+            for event, word, kind, at, writer, item, pair, profile, body, stale in (
+                _RECORD.iter_unpack(records)
+            )
+        ]
     except struct.error as error:
         raise ValueError(str(error)) from None
-    found = LastWord(event, Word(word), *rest)
-    if not math.isfinite(found.at):
+    except KeyError as unknown:
+        raise ValueError(f"no word has the number {unknown}") from None
+    if not all(math.isfinite(each.at) for each in found):
         raise ValueError("no time")
     return found
 
@@ -157,7 +165,7 @@ class LastWords:
         record = self._words.get(event)
         if record is None:
             return None
-        word = unpacked(event + record)
+        [word] = unpacked(event + record)
         if self.set_back_at is not None and word.at < self.set_back_at:
             return word._replace(stale=True)
         return word
@@ -186,7 +194,7 @@ class LastWords:
         for word in words:
             newest.setdefault(word.event, word)
         for word in reversed(newest.values()):
-            if word.event not in self._words:
+            if self._words.get(word.event) is None:
                 self._put(word)
 
     def absorb(self, other: "LastWords") -> None:

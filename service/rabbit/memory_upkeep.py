@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 MAX_PAGE_BYTES = 8_000_000
 PART_BYTES = 500_000
-PAGE_AFTER_NOTES = 5_000
-"""The first reading must take 2 s at most, and a process reads about 5,000 notes a second."""
+PAGE_AFTER_NOTES = 2_500
+"""The first reading must take 2 s at most. A slow machine reads some 3,000 notes a second, and
+needs half a second each for the page and for finding the stream's end."""
 AGAIN_SECONDS = 15.0
 
 

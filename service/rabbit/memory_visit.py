@@ -22,7 +22,7 @@ from service.rabbit.reasons import why_ended
 from service.rabbit.session import Session
 
 READ_SECONDS = 15.0
-"""Longest time of a reading: a page and 5,000 notes take about two seconds."""
+"""Longest time of a reading: a page and 2,500 notes take less than two seconds."""
 WRITE_SECONDS = 5.0
 LOOK_SECONDS = 0.02
 REMEMBER = 200_000

@@ -8,7 +8,7 @@ from enum import StrEnum
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
-from service.domain.last_words import RECORD_BYTES, LastWord, unpacked
+from service.domain.last_words import LastWord, unpacked
 
 FORMAT = 1
 PAGE_HEADER = "page"
@@ -174,7 +174,6 @@ def _number(headers: Mapping[str, object], name: str) -> int:
 
 
 def _words(content: bytes) -> tuple[LastWord, ...]:
-    if len(content) % RECORD_BYTES or len(content) > MAX_BODY:
-        raise ValueError("not a whole number of records")
-    starts = range(0, len(content), RECORD_BYTES)
-    return tuple(unpacked(content[start : start + RECORD_BYTES]) for start in starts)
+    if len(content) > MAX_BODY:
+        raise ValueError("longer than any note")
+    return tuple(unpacked(content))

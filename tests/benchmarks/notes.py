@@ -1,7 +1,7 @@
 """Measures what the memory of calls costs: everything side by side with the memory off.
 
 The start is measured before a stream that is full of notes of one event each, with a page after
-every 5,000 of them, as the active process adds it.
+every 2,500 of them, as the active process adds it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ OFF = {"IMPORTER_RABBIT__MEMORY_QUEUE": ""}
 WITHOUT = replace(SERVICE, name="without the memory", settings={**WIDE, **OFF})
 SHORT = {"IMPORTER_BATCH__WINDOW_SECONDS": "0.05"}
 AT_ONCE = 200
-AFTER_THE_PAGE = 4_500
+AFTER_THE_PAGE = 2_400
 """Notes that stand behind the last page when the start is measured: nearly as many as ever do."""
 SETTLED_SECONDS = 3.0
 MILLIS = 1e3
@@ -50,8 +50,8 @@ class Scale:
     starts: int
 
 
-FULL = Scale(events=5000, warm=1000, rounds=7, latency=100, notes=54_500, starts=5)
-QUICK = Scale(events=600, warm=300, rounds=1, latency=15, notes=5_500, starts=1)
+FULL = Scale(events=5000, warm=1000, rounds=7, latency=100, notes=52_400, starts=5)
+QUICK = Scale(events=600, warm=300, rounds=1, latency=15, notes=4_900, starts=1)
 
 
 def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
@@ -138,7 +138,7 @@ def _starts(rig: Rig, scale: Scale, say: Callable[[str], None]) -> list[Figure]:
 
 
 async def _fill(url: str, portal: str, count: int) -> None:
-    """Write so many notes of one event each, and a page after every 5,000."""
+    """Write so many notes of one event each, and a page after every 2,500."""
     memory = Memory(
         address=Address([url], heartbeat=15),
         queue=QUEUE,
