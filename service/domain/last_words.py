@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from service.domain.bounded_memory import Remembered
@@ -213,6 +214,10 @@ class LastWords:
     def newest_first(self) -> Iterator[LastWord]:
         """Return every word known, the newest first."""
         yield from filter(None, map(self.of, self._words.newest_first()))
+
+    def newest_events(self, most: int) -> list[bytes]:
+        """Return the events with the newest words, the newest first."""
+        return list(islice(self._words.newest_first(), most))
 
     def said_by(self, writer: int, since: float) -> list[LastWord]:
         """Return the last words that one process said from a time on, the oldest first."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -65,7 +65,7 @@ class Reading:
     follows: bool = False
     _tag: str | None = None
     _unacked: int = 0
-    _parts: dict[tuple[int, int], dict[int, Note]] = field(default_factory=dict)
+    _parts: dict[tuple[int, int], dict[int, Sequence[LastWord]]] = field(default_factory=dict)
     _waiting: "dict[str, asyncio.Future[Before]]" = field(default_factory=dict)
 
     async def start(self, at: int | Literal["first"]) -> None:
@@ -153,11 +153,12 @@ class Reading:
             # Of a page whose writer is gone the rest never comes.
             del self._parts[next(iter(self._parts))]
         parts = self._parts.setdefault(key, {})
-        parts[note.part] = note
+        # Who follows since an earlier page knows all of it: its many words are not held again.
+        parts[note.part] = () if self.follows and self.met_page else note.words
         if len(parts) < note.parts:
             return
         del self._parts[key]
-        self.words.recall(word for part in sorted(parts) for word in parts[part].words)
+        self.words.recall(word for part in sorted(parts) for word in parts[part])
         self.met_page, self.since_page = True, 0
         self.page = max(note.number, self.page or 0)
 

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from service.domain.last_words import RECORD_BYTES
@@ -71,11 +70,12 @@ class Upkeep:
         # Who starts at the page reads nothing that stands before it.
         for lane in list(memory.heard.lanes):
             await memory.tell(NoteKind.LANE_MADE, lane)
-        words = list(islice(memory.words.newest_first(), MAX_PAGE_BYTES // RECORD_BYTES))
+        events = memory.words.newest_events(MAX_PAGE_BYTES // RECORD_BYTES)
         step = PART_BYTES // RECORD_BYTES
-        cut = [words[at : at + step] for at in range(0, len(words), step)] or [[]]
+        cut = [events[at : at + step] for at in range(0, len(events), step)] or [[]]
         for part, some in enumerate(cut, start=1):
-            note = memory.note(NoteKind.PAGE, some)
+            # A word said meanwhile stands in a note behind the page's start, too.
+            note = memory.note(NoteKind.PAGE, [*filter(None, map(memory.words.of, some))])
             page = replace(note, number=upto, part=part, parts=len(cut))
             if await memory.send(page, read_back=True) is None:
                 return False
