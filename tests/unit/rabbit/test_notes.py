@@ -88,6 +88,18 @@ async def test_pages_that_are_never_whole_take_no_memory() -> None:
     assert ours.words.of(WORD.event) is not None
 
 
+@pytest.mark.parametrize("met", [False, True])
+async def test_a_page_is_held_only_where_it_tells_anything(*, met: bool) -> None:
+    """Who follows since an earlier one knows its words already; there are fifty thousand."""
+    ours = reading(follows=True)
+    ours.met_page = met
+    await ours._receive(message(PAGE))  # noqa: SLF001
+    [parts] = ours._parts.values()  # noqa: SLF001
+    assert {1: () if met else PAGE.words} == parts
+    await ours._receive(message(replace(PAGE, part=2)))  # noqa: SLF001
+    assert (0, met) == (ours.since_page, ours.words.of(WORD.event) is None)
+
+
 @pytest.mark.parametrize("follows", [False, True])
 @pytest.mark.parametrize("ahead", [-HOUR, -2.0, 0.0, HOUR, 1e9])
 async def test_times_of_others_count_by_our_clock(ahead: float, *, follows: bool) -> None:
