@@ -9,6 +9,8 @@ from service.domain.outcomes import MAX_TEXT, Failed, FailureKind
 LINK_NOT_FOUND = "LINK_NOT_FOUND"
 LINK_NOT_POSSIBLE = "LINK_NOT_POSSIBLE"
 CODES = frozenset({LINK_NOT_FOUND, LINK_NOT_POSSIBLE})
+REDRIVE = "; then redrive this one"
+"""How the message ends where the event is a dead letter; a rehearsal has none."""
 MAX_NAME = 200
 """Characters of an event's name in a message."""
 
@@ -42,7 +44,7 @@ def not_found(found: NotFound) -> Failed:
             "these links out, and set that field later with crm.item.update"
         )
     else:
-        text += ": publish that event, or correct the reference; then redrive this one"
+        text += f": publish that event, or correct the reference{REDRIVE}"
     return _failed(LINK_NOT_FOUND, text)
 
 

@@ -43,6 +43,7 @@ def keep(
         settings = {**environment.settings, **_status(service)}
         for name, value in settings.items():
             screen.line(f"  export {name}={value}")
+        screen.line("  alias crm-importer='.venv/bin/python -m service'")
         first = refused[0]
         for command in (
             "check",
@@ -53,11 +54,11 @@ def keep(
             "lanes",
             "publish --help",
         ):
-            screen.line(f"  .venv/bin/python -m service {command}")
+            screen.line(f"  crm-importer {command}")
         for option in ("--rehearse -", "-"):
             screen.line(
                 """  echo '{"id":"mine","entityTypeId":2,"fields":{"title":"Mine"}}' | """
-                f".venv/bin/python -m service publish {option}"
+                f"crm-importer publish {option}"
             )
         try:
             signal.pause()

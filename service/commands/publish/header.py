@@ -72,7 +72,7 @@ class Header:
         if table.id_column is not None and table.id_column not in names:
             close = nearest(table.id_column, names)
             there = f"it has: {_some([*filter(None, names)])}"
-            hint = f"did you mean {close}?" if close else there
+            hint = f"did you mean {close}?" if close else f"{there}{_is_title(names)}"
             raise CannotStart(f"the CSV has no column {table.id_column}; {hint}")
         links = {name: found for name in names if (found := link_column(name)) is not None}
         header = cls(names, table, links)
@@ -91,7 +91,7 @@ class Header:
             raise CannotStart(
                 f"no column of the CSV is a field of a {type_name(self.table.entity_type)}: "
                 f"{self._suggestions(unknown)}; name the columns as crm.item.fields names the "
-                "fields; nothing was published"
+                f"fields{_is_title(self.names)}; nothing was published"
             )
 
     def notes(self) -> Iterator[str]:
@@ -243,6 +243,12 @@ def _is_one(name: str, text: str) -> bool:
     if name == "PHONE":
         return len(_DIGITS.findall(text)) >= _MIN_DIGITS
     return name == "EMAIL" and "@" in text
+
+
+def _is_title(names: Sequence[str]) -> str:
+    """Return what to do where the first row looks like a title above the table."""
+    alone = sum(map(bool, names)) == 1
+    return "; is this a title above the table? Remove it" if alone else ""
 
 
 def _some(names: Sequence[str]) -> str:

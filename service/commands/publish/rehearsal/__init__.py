@@ -69,8 +69,9 @@ class Rehearsal:
         line = self.tally.line(record.place, findings)
         if is_good and self.identities.is_new(record):
             self.events[record.event.batch_key] += 1
-            self.references.add(record, line)
-            await self.look_ups.add(record, line)
+            if self.judge.asking.gone is None:  # else the line says already what nobody can tell
+                self.references.add(record, line)
+                await self.look_ups.add(record, line)
 
 
 def rehearse(options: argparse.Namespace, descriptor: int) -> int:

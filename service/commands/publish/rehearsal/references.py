@@ -6,7 +6,7 @@ that shows only at the end of the file, so links wait here, as digests.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.commands.publish.records import Place, Record
 from service.commands.publish.rehearsal.asking import Asking, Gone
@@ -16,7 +16,13 @@ from service.commands.publish.rehearsal.verdicts import Finding, Level, of_faile
 from service.domain.events import BatchKey, ItemEvent, Reference, digest_of
 from service.domain.links import cycle, named, stuck
 from service.domain.outcomes import CallFailed, CallKind
-from service.importer.link_failures import NotFound, no_external_id, not_found, unknown_type
+from service.importer.link_failures import (
+    REDRIVE,
+    NotFound,
+    no_external_id,
+    not_found,
+    unknown_type,
+)
 
 MAX_REFERENCES = 200_000
 """In one file; each takes some hundred bytes."""
@@ -175,7 +181,8 @@ class References:
         missing = [self._named[each] for each in lacking]
         first = next(iter(lacking.values()))
         why = not_found(NotFound(first, missing, self.wait_seconds, names))
-        return of_failed(why, f"{'circle' if names else 'nothing'} {first}")
+        told = replace(why, message=why.message.removesuffix(REDRIVE))
+        return of_failed(told, f"{'circle' if names else 'nothing'} {first}")
 
 
 def _digest(each: Reference) -> bytes:

@@ -70,8 +70,8 @@ def show(outcome: Outcome) -> None:
     if gone is not None:
         lines = terminal.many(tally.lines[Level.UNJUDGED], "line")
         what = "fields, links, and what is in the CRM already were not"
-        told = f"The shape of every line was judged; {what}, for {lines}"
-        terminal.say(terminal.clean(f"error: {gone.cause}: {gone.remedy}. {told}"))
+        told = f"the shape of every line was judged; {what}, for {lines}"
+        terminal.say(terminal.clean(f"error: {gone.cause}: {gone.remedy.rstrip('.')} - {told}"))
     if outcome.stopped:
         terminal.say("ended early: what follows was not rehearsed")
 
@@ -114,7 +114,7 @@ def _document(group: Group) -> dict[str, object]:
 def _lines_of(group: Group, width: int | None) -> Iterator[tuple[Toned | str, str]]:
     finding = group.finding
     word = Toned(f"{WORDS[finding.level]:<{len(_INDENT)}}", _TONES[finding.level])
-    yield word, group.lines
+    yield word, group.lines + (f"; of {group.first}:" if group.differs else "")
     what = ": ".join(each for each in (finding.code, finding.text) if each)
     texts = [(what, "", "")] + ([(finding.remedy, "-> ", "   ")] if finding.remedy else [])
     for text, first, rest in texts:

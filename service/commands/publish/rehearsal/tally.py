@@ -20,10 +20,14 @@ _REST = "findings of other kinds"
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Lines with the same finding; `ranges` are the first of them."""
+    """Lines with the same finding; `ranges` are the first of them.
+
+    `differs`: numbers or names in it are those of the first line.
+    """
 
     finding: Finding
     count: int = 0
+    differs: bool = False
     ranges: list[list[int]] = field(default_factory=list)
     is_cut: bool = False
     is_list: bool = False
@@ -41,6 +45,11 @@ class Group:
         else:
             self.is_cut = True
         self._next = (place.item or place.last) + 1
+
+    @property
+    def first(self) -> str:
+        """The line whose finding stands for all."""
+        return f"{'item' if self.is_list else 'line'} {self.ranges[0][0]}"
 
     @property
     def lines(self) -> str:
@@ -94,5 +103,6 @@ class Tally:
                 key, finding = (finding.level, "", _REST), Finding(finding.level, "", _REST)
             group = self._groups.setdefault(key, Group(finding))
         group.add(place)
+        group.differs = group.differs or group.finding != finding
         if finding.level >= Level.MAY_FAIL and group.count <= SHOWN_EACH:
             self.tell(place, finding)

@@ -185,6 +185,8 @@ def test_a_quote_that_never_ends_is_not_held() -> None:
         (b"title,title\n1,2", None, "names title more than once"),
         (b"order_no,title\n1,2", "orderno", "has no column orderno; did you mean order_no?"),
         (b"title\n1", "number", "has no column number; it has: title"),
+        (b"Export;;\norder;title\n1;2", "order", "it has: Export; is this a title above"),
+        (b"Export;;\norder;title\n1;2", None, "is this a title above the table? Remove it"),
         (b"\xff;title\n1;2", None, "the header of the CSV cannot be read: it is not UTF-8"),
         (b'"order\n1;2', None, "the header of the CSV cannot be read: a quoted cell"),
         (b"x" * (LONGEST + 1), None, "the header of the CSV cannot be read: it is longer"),

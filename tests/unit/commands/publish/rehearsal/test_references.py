@@ -105,6 +105,7 @@ def test_a_link_that_leads_nowhere_fails_whoever_waits_for_it() -> None:
     found = told(lines)
     assert {1: ["LINK_NOT_FOUND"], 2: ["LINK_NOT_FOUND"]} == codes(found)
     assert "2/nobody was not found in 86,400 s" in found[1][0].text
+    assert found[1][0].text.endswith("publish that event, or correct the reference")
     assert "2/a was not found" in found[2][0].text
 
 

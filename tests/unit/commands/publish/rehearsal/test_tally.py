@@ -31,6 +31,7 @@ def test_findings_that_differ_in_numbers_only_are_one() -> None:
     (group,) = tally.groups()
     assert "6 lines: 1-3, 7, 9-10" == group.lines
     assert "keeps 1" in group.finding.text
+    assert (True, "line 1") == (group.differs, group.first)
 
 
 def test_findings_that_are_called_alike_are_one_whatever_they_name() -> None:
@@ -53,6 +54,7 @@ def test_items_of_a_list_are_named_as_such_and_long_events_by_their_first_line()
     tally.line(Place(8, 9, 2), [LOSS])
     tally.line(Place(1, 8), [NOTE])
     assert ["line 1", "2 items: 1-2"] == [each.lines for each in tally.groups()]
+    assert [False, False] == [each.differs for each in tally.groups()]
 
 
 def test_a_line_counts_once_by_its_worst_finding() -> None:
