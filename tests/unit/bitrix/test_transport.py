@@ -1,5 +1,6 @@
 """Tests how often a call goes again: for its token, for its address, and no more."""
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from service.bitrix.http import Reply, Unanswered
 from service.bitrix.transport import MAX_REDIRECTS, Auth, Transport
 from service.domain.network import Cause
 from service.domain.outcomes import CallFailed, CallKind, Fault
+from tests.virtual_time import START, run
 
 SECRET = "very-secret"
 OLD, NEW = "https://one.bitrix24.com", "https://two.bitrix24.com"
@@ -367,3 +369,23 @@ async def test_a_repeated_call_is_dated_by_its_last_post(harness_of: Staging) ->
     fault = await harness.fault()
     assert CallKind.AMBIGUOUS is fault.kind
     assert [("profile", "barred"), ("profile", "ambiguous")] == harness.told
+
+
+@pytest.mark.parametrize(("told", "sent_at"), [(20.0, 20.0), (None, 30.0)])
+def test_a_call_counts_as_sent_when_its_body_had_left_else_at_its_end(
+    told: float | None, sent_at: float
+) -> None:
+    """The portal's own clock starts there: after a slow upload it may work on for as long."""
+
+    class Slow(Client):
+        async def post(self, url: str, body: bytes, *, seconds: float) -> Reply:
+            await asyncio.sleep(30.0)
+            left_at = None if told is None else START + told
+            cause = Cause(f"{url}, {len(body)} bytes, {seconds:g} s", "mend it")
+            raise Unanswered(cause, left=True, late=True, sent_at=left_at)
+
+    async def story() -> float:
+        webhook = Webhook(f"{OLD}/rest/1/{SECRET}/")
+        return (await Harness(Slow(()), webhook).fault()).sent_at
+
+    assert START + sent_at == run(story())

@@ -770,6 +770,15 @@ def test_who_waited_for_a_parked_claim_goes_on_and_knows_of_its_doubt(
     assert (Doubt.STRONG, Doubt.NONE) == (same.known.doubt, other.known.doubt)
 
 
+def test_a_new_publish_of_a_parked_event_knows_of_its_doubt(claims: Claims) -> None:
+    """It comes while the first one waits elsewhere to be looked up: the item would be the same."""
+    ours = start(claims, claim("a"))
+    ours.known = ours.known.suspected(Doubt.STRONG, 77.0)
+    claims.park(ours)
+    again = start(claims, claim(event("a", body="other")))
+    assert (Doubt.STRONG, 77.0) == (again.known.doubt, again.known.look_at)
+
+
 def test_an_item_is_known_until_it_is_forgotten(claims: Claims) -> None:
     """A claim without doubt that is parked leaves none."""
     claims.resolve(start(claims, claim("a")), Imported(5))
@@ -788,6 +797,30 @@ def test_a_word_of_the_memory_repeats_its_success(claims: Claims) -> None:
     )
     admitted = claims.admit(claim(item), copy=False, word=word)
     assert Repeat(Imported(5, duplicate=True)) == admitted
+
+
+def test_a_word_of_before_the_portal_was_set_back_repeats_no_success(claims: Claims) -> None:
+    """The item is gone with the newer data: the event is looked up."""
+    stale = LastWord(event_digest(Identity(2, "a")), Word.IMPORTED, 2, 1.0, 1, 5, stale=True)
+    ours = claim("a")
+    assert ours is claims.admit(ours, copy=False, word=stale)
+
+
+@pytest.mark.parametrize(
+    ("came", "doubt"),
+    [
+        (delivery(), Doubt.NONE),
+        (delivery(copy=True), Doubt.WEAK),
+        (delivery(redriven=True), Doubt.WEAK),
+    ],
+    ids=("new", "delivered before", "redriven"),
+)
+def test_what_comes_again_is_looked_up_where_the_memory_has_no_word(
+    came: FakeDelivery, doubt: Doubt
+) -> None:
+    """The memory is bounded, and may have forgotten its event."""
+    noted = Noted(None, own=False, look_at=0.0, since=1.0)
+    assert doubt is noted_claim_of(came, event("a"), noted, ask="doubtful").known.doubt
 
 
 def test_an_importer_that_never_asks_doubts_nothing_it_could_ask_for() -> None:

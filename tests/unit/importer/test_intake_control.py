@@ -82,6 +82,7 @@ class Room:
         return self.held
 
     def return_all(self) -> None:
+        assert self.intake.told[-1][1] is None, "what goes back now comes again at once"
         self.released.append(now() - START)
 
     def trip(self, reason: PauseReason = PauseReason.CREDENTIALS) -> None:

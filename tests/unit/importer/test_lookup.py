@@ -682,3 +682,15 @@ async def test_after_a_set_back_older_witnesses_are_none(bench: Bench) -> None:
     item_id = bench.portal.create(again.event)
     expected = Imported(item_id, reconciled=True, duplicate=True)
     assert [(again, expected)] == (await bench.clear(again)).ended
+
+
+@pytest.mark.error_logs
+async def test_after_a_set_back_nobody_waits_for_witnesses_that_are_gone(bench: Bench) -> None:
+    """They will never be shown again; an administrator's word will do, as where none was made."""
+    bench.imported(event("old"))
+    bench.imported(asking("annes", ANNES))
+    a, b = strong("a"), strong("b", asks=ANNES)
+    bench.portal.items = {(2, a.event.external_id): [1]}  # type: ignore[dict-item]  # it has one
+    assert [a] == [each for each, _ in (await bench.clear(a)).ended]
+    bench.portal.admin = True
+    assert Cleared(again=[b]) == await bench.clear(b)
