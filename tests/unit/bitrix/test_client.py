@@ -237,6 +237,22 @@ async def test_a_page_with_more_rows_than_a_page_has_takes_no_more_memory(
     assert PAGE * MAX_PAGES == sum(map(len, found.values()))
 
 
+async def test_an_answer_counts_only_for_exactly_the_pair_that_was_sent(
+    answering: Answering,
+) -> None:
+    """Whatever the portal's search takes for alike: another system's item is not ours."""
+    pairs = (
+        b'"originId":"a","originatorId":"other"',
+        b'"originId":"A","originatorId":"crm-importer"',
+        b'"originId":"a ","originatorId":"crm-importer"',
+        b'"originId":"a"',
+        b'"originId":"a","originatorId":"crm-importer"',
+    )
+    rows = b",".join(b'{"id":%d,%b}' % (at, pair) for at, pair in enumerate(pairs, start=1))
+    found = await answering(b'{"result":{"items":[%b]}}' % rows, 200, {}).find(2, [EXTERNAL])
+    assert {EXTERNAL: [5]} == {pair: [each.item_id for each in found[pair]] for pair in found}
+
+
 @pytest.mark.parametrize("digits", [19, 4_000, 10_000, 1_000_000])
 async def test_a_huge_number_is_no_accident(answering: Answering, digits: int) -> None:
     """It is no id, or the answer is unreadable: neither the memory nor a result could hold it."""

@@ -78,6 +78,9 @@ def test_a_batch_of_which_nothing_ended_ends_no_trouble(breaker: CircuitBreaker)
     breaker.ended(0, 0, 130.0)
     breaker.record_failure(PauseReason.UNAVAILABLE, 160.0)
     assert Mode.PAUSED is breaker.mode
+    breaker.probed(175.0, ok=True)
+    breaker.ended(0, 0, 176.0, found=2)
+    assert Mode.HALF_OPEN is breaker.mode
 
 
 @pytest.mark.parametrize("sure", [True, False])

@@ -183,6 +183,7 @@ def test_every_word_is_known_since_the_first_note_that_was_read() -> None:
 def test_digests_tell_events_and_pairs_apart() -> None:
     """By type and id; by field, value and originator."""
     assert event_digest(Identity(1, "2 x")) != event_digest(Identity(12, "x"))
+    assert event_digest(Identity(1, "x")) != event_digest(Identity(2, "x"))
     assert event_digest(Identity(2, "\ud800"))
     pairs = {
         pair_digest(ExternalId("originId", "a", "b")),

@@ -185,6 +185,15 @@ async def test_an_item_of_another_originator_is_not_ours(bench: Bench) -> None:
     assert ([], 1) == (ready, len(decision.parked))
 
 
+async def test_our_event_in_flight_is_not_the_one_of_another_originator(bench: Bench) -> None:
+    """What is meant is asked for, and waited for elsewhere."""
+    bench.claims.admit(linked("c", {}, entity_type_id=3), copy=False)
+    order = linked("a", {"contactId": ref(3, "c", "1c")})
+    _, decision = await bench.prepare(order)
+    assert [["c"]] == bench.portal.failed_look_ups
+    assert ([], [(order, "links", "link")]) == (decision.later, decision.parked)
+
+
 async def test_an_event_waits_here_for_one_in_flight(bench: Bench) -> None:
     """Not asked for; it goes on when that one's item is known, and waits elsewhere after 5 s."""
     contact, order = linked("c", {}, entity_type_id=3), linked("a")
@@ -463,6 +472,15 @@ async def test_a_set_back_portal_makes_every_number_a_question(bench: Bench) -> 
     assert ([["c"]], 1) == (bench.portal.failed_look_ups, len(decision.parked))
 
 
+async def test_what_was_looked_up_before_a_set_back_is_looked_up_again(bench: Bench) -> None:
+    """The portal gives its numbers out anew: the old one may be another item by now."""
+    bench.imported(3, "c")
+    await bench.prepare(linked("before"))
+    bench.words.set_back(2.0)
+    ready, _ = await bench.prepare(after := linked("after"))
+    assert ([after], [["c"], ["c"]]) == (ready, bench.portal.failed_look_ups)
+
+
 async def test_a_refused_number_that_is_gone_is_forgotten(bench: Bench) -> None:
     """The event is not ended; a new publish of the other is looked up, and sent if absent."""
     bench.remembered(3, "c", 4711)
@@ -488,7 +506,20 @@ async def test_a_refused_number_that_changed_is_sent_anew(bench: Bench) -> None:
     assert not (await bench.links.after(Decision(ended=[(order, REFUSED)]))).ended
     assert [order] == (await bench.prepare(order))[0]
     assert {"contactId": 1} == order.known.links.values
+    bench.portal.items.clear()
+    bench.imported(3, "c")
     assert (await bench.links.after(Decision(ended=[(order, REFUSED)]))).ended
+
+
+async def test_a_looked_up_number_that_is_gone_is_forgotten_too(bench: Bench) -> None:
+    """Somebody has deleted the item since: it is waited for, and not sent again."""
+    bench.imported(3, "c")
+    order = linked("a")
+    await bench.prepare(order)
+    order.known = order.known._replace(attempts=1)
+    bench.portal.items.clear()
+    assert not (await bench.links.after(Decision(ended=[(order, REFUSED)]))).ended
+    assert [(order, "links", "link")] == (await bench.prepare(order))[1].parked
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ import pytest
 
 from service.domain.claim_making import doubt_by_word
 from service.domain.decisions import Decision
+from service.domain.events import BatchKey, ItemEvent
 from service.domain.history import Doubt
 from service.domain.last_words import LastWord, LastWords, Word, event_digest
-from service.domain.outcomes import Failed, FailureKind, Imported
+from service.domain.outcomes import Failed, FailureKind, Imported, Report
 from service.importer.memory import CallNotes
-from tests.unit.domain.samples import ESTIMATE, batch, claim, event
+from tests.unit.domain.samples import DEAL, ESTIMATE, batch, claim, event, external_id
+from tests.unit.importer.test_batch_import import Bench
 
 OURS, THEIRS = 1, 2
 PROOF = 100.0
@@ -51,6 +53,40 @@ def setting() -> tuple[CallNotes, Notes]:
     return notes, memory
 
 
+class Order(Notes):
+    """A memory that notes what happens in which order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+
+    async def before_call(self, words: Sequence[LastWord]) -> list[LastWord | None] | None:
+        self.order.append("noted before")
+        return await super().before_call(words)
+
+    async def add(self, words: Sequence[LastWord]) -> bool:
+        self.order.append("noted after")
+        return await super().add(words)
+
+    async def set_back(self) -> None:
+        self.order.append("set back")
+        await super().set_back()
+
+
+def remembering() -> tuple[Bench, Order]:
+    """Return an importer with a portal, and the memory that it writes to."""
+    bench, memory = Bench(), Order()
+    bench._importer._notes.memory = memory  # noqa: SLF001 - as the service sets it
+    call = bench.portal.import_items
+
+    async def called(key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        memory.order.append("called")
+        return await call(key, events)
+
+    bench.portal.import_items = called  # type: ignore[method-assign]  # to see when
+    return bench, memory
+
+
 def theirs(name: str, word: Word, ago: float = 0.0) -> LastWord:
     """Return what another process said of an event, so many seconds ago."""
     one = event(name)
@@ -70,6 +106,40 @@ async def test_events_that_another_process_calls_with_do_not_leave() -> None:
     stands = memory.words.of(event_digest(claims[0].event.identity))
     assert stands is not None
     assert THEIRS == stands.writer
+
+
+async def test_a_call_is_noted_before_it_is_made_and_its_end_before_anybody_is_told() -> None:
+    """A process that is killed in between leaves a word that says what may be in the CRM."""
+    bench, memory = remembering()
+    await bench.carry(claim("a"))
+    assert ["noted before", "called", "noted after"] == memory.order
+    word = memory.words.of(event_digest(event("a").identity))
+    assert word is not None
+    assert (Word.IMPORTED, OURS) == (word.word, word.writer)
+
+
+async def test_what_is_withdrawn_is_not_sent_and_waits_for_its_look_up() -> None:
+    """The rest of its batch goes; where nothing is left there is no call."""
+    bench, memory = remembering()
+    for name in ("a", "c"):
+        memory.words.say(theirs(name, Word.IN_CALL))
+    decision = await bench.carry(withdrawn := claim("a"), claim("b"))
+    assert [["b"]] == bench.portal.calls
+    [again] = decision.again
+    assert ((withdrawn,), withdrawn.known.look_at) == (again.claims, again.due)
+    assert again.due > bench.clock.now + PROOF
+    await bench.carry(claim("c"))
+    assert [["b"]] == bench.portal.calls
+
+
+@pytest.mark.error_logs
+async def test_every_process_is_told_that_the_portal_was_set_back() -> None:
+    """They would answer from what is gone."""
+    bench, memory = remembering()
+    await bench.carry(claim("old"))
+    bench.portal.items = {(DEAL, external_id("a")): [1]}
+    await bench.carry(claim("a", doubt=Doubt.STRONG))
+    assert "set back" in memory.order
 
 
 @pytest.mark.parametrize(

@@ -797,3 +797,26 @@ def test_a_memory_that_could_not_be_read_decides_nothing(*, read: bool, asks_at:
 
     play(story)
     assert asks_at == pytest.approx(asked[0], abs=1.0)
+
+
+@pytest.mark.parametrize("gone", ["the message", "the broker"])
+def test_nothing_is_sent_that_may_be_somebody_elses_by_now(gone: str) -> None:
+    """A look-up takes time: meanwhile the broker may have given the message away."""
+
+    async def story(room: Room) -> None:
+        find = room.portal.find
+        one = FakeDelivery(item_event("a"), received_at=now(), early=True)
+
+        async def slow(
+            entity_type_id: int, wanted: Sequence[ExternalId]
+        ) -> dict[ExternalId, list[Seen]]:
+            one.live = gone != "the message"
+            room.intake.up = gone != "the broker"
+            return await find(entity_type_id, wanted)
+
+        room.portal.find = slow  # type: ignore[method-assign]  # things happen meanwhile
+        room.pipeline.accept(one)
+        await asyncio.sleep(60)
+        assert not (one.live and room.intake.up)
+
+    assert [] == play(story).portal.calls
