@@ -78,9 +78,6 @@ def test_a_batch_of_which_nothing_ended_ends_no_trouble(breaker: CircuitBreaker)
     breaker.ended(0, 0, 130.0)
     breaker.record_failure(PauseReason.UNAVAILABLE, 160.0)
     assert Mode.PAUSED is breaker.mode
-    breaker.probed(175.0, ok=True)
-    breaker.ended(0, 0, 176.0, found=2)
-    assert Mode.HALF_OPEN is breaker.mode
 
 
 @pytest.mark.parametrize("sure", [True, False])
@@ -136,6 +133,9 @@ def test_what_was_found_is_evidence_and_opens_nothing(breaker: CircuitBreaker) -
     assert 101.0 == breaker.last_success
     breaker.record_failure(PauseReason.UNAVAILABLE, 160.0)
     assert Mode.PAUSED is breaker.mode
+    breaker.probed(175.0, ok=True)
+    breaker.ended(0, 0, 176.0, found=2)
+    assert 1 == breaker.limit(7)
 
 
 def test_a_half_open_breaker_with_nothing_to_try_flows(breaker: CircuitBreaker) -> None:
