@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.environment import Environment, deals
 from tests.support.parked import MEMORY, lane
 
 LANE, ESTIMATE = 128, 7
+WAITING = int(os.environ.get("TEST_WAITING", "100"))
+"""So many estimates wait while people look; more of them take a minute for each thousand."""
 DENIED = {"kind": "item_error", "match": '"xmlId"', "code": "ACCESS_DENIED", "times": -1}
 SELDOM = {"IMPORTER_PAUSE__PROBE_SECONDS": "120", "IMPORTER_PAUSE__PROBE_CAP_SECONDS": "240"}
 """Nothing opens by itself within a test."""
@@ -42,7 +45,7 @@ async def parked(environment: Environment, *ids: str, entity_type: int = LANE) -
         found = environment.broker.queues(environment.vhost).get(queue)
         return found is not None and found.ready == len(ids)
 
-    await wait_until(all_wait, what="all being parked")
+    await wait_until(all_wait, 60 + len(ids) / 20, what="all being parked")
     return Commands(
         environment.broker.url(environment.vhost),
         {
@@ -133,7 +136,7 @@ async def test_what_waits_goes_back_before_a_roll_back(environment: Environment)
 
 async def test_who_looks_makes_nothing_doubtful(environment: Environment) -> None:
     """Estimates, which nobody can look up, were never sent: each is imported, none is blamed."""
-    waiting = [f"s{n}" for n in range(100)]
+    waiting = [f"s{n}" for n in range(WAITING)]
     environment.portal.faults([{**DENIED, "match": "Deal s"}])
     operator = await parked(environment, *waiting, entity_type=ESTIMATE)
     looks = await asyncio.gather(
@@ -147,6 +150,6 @@ async def test_who_looks_makes_nothing_doubtful(environment: Environment) -> Non
     await operator.run("lanes", "retry", "--type", str(ESTIMATE))
     killed.kill()
     killed.communicate()
-    books = await environment.settle(waiting, 120)
+    books = await environment.settle(waiting, 120 + WAITING / 10)
     assert {each: {"succeeded"} for each in waiting} == books.outcomes()
     assert [] == books.dead
