@@ -93,7 +93,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
     traced.close()
     log.info("stopped")
     if pipeline.broken:
-        raise CannotStart("stopped by a bug, which the log tells of: report it")
+        raise CannotStart("stopped by a bug: report it with the error in the log")
 
 
 async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> None:

@@ -15,7 +15,7 @@ WEBHOOK = f"{PREFIX}BITRIX__WEBHOOK_URL"
 CLIENT_SECRET = f"{PREFIX}BITRIX__CLIENT_SECRET"
 BROKER = f"{PREFIX}RABBIT__URL"
 FOLLOWED = (WEBHOOK, CLIENT_SECRET, BROKER)
-ELSEWHERE = "it leads to another host; restart the importer if that is meant"
+ELSEWHERE = "it leads to another host; restart the importer if you intend this"
 
 log = logging.getLogger(__name__)
 

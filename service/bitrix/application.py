@@ -27,8 +27,8 @@ LOCK_SECONDS = 5.0
 """Longest normal hold of the lock. A longer one is logged: its holder is slow or frozen."""
 POLL_SECONDS = 0.05
 SLOW = Cause(
-    "the access token is being renewed, and that takes long",
-    "wait; if it lasts: is another process stuck that holds the token file?",
+    "the access token is being renewed, and this takes long",
+    "wait; if it lasts, look for a stuck process that holds the token file",
 )
 
 log = logging.getLogger(__name__)
@@ -137,8 +137,8 @@ class Application:
             self._adopt(kept)
         elif not self._pair.refresh_token:
             raise TokenFileUnusable(
-                f"the token file {self._store.path} does not exist: put it there, or give "
-                "IMPORTER_BITRIX__REFRESH_TOKEN for the first start"
+                f"the token file {self._store.path} does not exist: put it there, or set "
+                f"IMPORTER_BITRIX__REFRESH_TOKEN for the first start"
             )
 
     def _adopt(self, kept: StoredTokens) -> None:

@@ -62,7 +62,7 @@ class Endpoint:
         if place == self.configured:
             log.info("portal is back at its configured address", extra=hosts)
         else:
-            log.warning("portal has moved: give its new address in the settings", extra=hosts)
+            log.warning("portal has moved: put its new address into the settings", extra=hosts)
         return True
 
     def lost(self, place: str) -> None:

@@ -115,7 +115,7 @@ def token_file_unusable(message: str) -> Fault:
 def redirect_refused(host: str) -> Fault:
     """Return a call that a redirect would have led to a host that is not trusted."""
     found = f"the portal redirects to {host}, which is not trusted with its credentials"
-    cause = Cause(found, "if the portal was renamed, give its new address")
+    cause = Cause(found, "if the portal was renamed, put its new address into the settings")
     message = f"{cause.found}: {cause.remedy}"
     return _with(Fault(_BARRED, "REDIRECT_REFUSED", message, pause=PauseReason.UNAVAILABLE), cause)
 

@@ -14,7 +14,7 @@ from service.domain.network import Cause
 from service.domain.outcomes import CallFailed
 
 ANSWER_SECONDS = 15.0
-_SLOW = "see whether the portal is slow; look at the way to it: gateway, firewall, proxy"
+_SLOW = "check whether the portal is slow; check the network on the way: gateway, firewall, proxy"
 _OK = 200
 
 

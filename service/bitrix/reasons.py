@@ -23,32 +23,32 @@ PROXY = Peer("the proxy", "IMPORTER_BITRIX__PROXY_URL", AUTHORITY)
 
 PAUSES: Mapping[PauseReason, str] = MappingProxyType(
     {
-        PauseReason.CREDENTIALS: "the portal's administrator: look at the webhook or application "
-        "in the portal (was it removed, is its owner dismissed, was its key renewed?) and give "
-        "its credentials anew",
+        PauseReason.CREDENTIALS: "the portal's administrator: look at the webhook or "
+        "application in the portal (removed? owner dismissed? key renewed?) and give new "
+        "credentials to the importer",
         PauseReason.SCOPE: "the portal's administrator: give the webhook or application the "
         "permission `crm`, and its user the right to import",
-        PauseReason.PLAN: "the portal's administrator: see that the portal's plan and Market "
-        "subscription include REST",
-        PauseReason.BLOCKED: "the portal's administrator: ask Bitrix24's support to lift the "
-        "block",
-        PauseReason.PORTAL_DELETED: "the portal's administrator: see whether the portal still "
-        "exists, and its address",
-        PauseReason.AUTH_SERVER: "wait: the authorisation server cannot be reached, by the portal "
-        "or from here; check IMPORTER_BITRIX__OAUTH_URL and the way out",
-        PauseReason.OPERATING_LIMIT: "nobody: the portal's budget comes back by itself",
+        PauseReason.PLAN: "the portal's administrator: check that the portal's plan and "
+        "Market subscription include REST",
+        PauseReason.BLOCKED: "the portal's administrator: ask Bitrix24's support to remove "
+        "the block",
+        PauseReason.PORTAL_DELETED: "the portal's administrator: check whether the portal "
+        "still exists, and its address",
+        PauseReason.AUTH_SERVER: "wait: the portal or the importer cannot reach the "
+        "authorisation server; check IMPORTER_BITRIX__OAUTH_URL and the network",
+        PauseReason.OPERATING_LIMIT: "nobody: the portal's budget recovers by itself",
     }
 )
 """Who must do what about a pause, by its reason."""
 
-_KIND = "the portal's owner: see that the plan includes items of this kind, and so many of them"
+_KIND = "the portal's owner: check that the plan includes items of this kind, and this many"
 
 REFRESHES: Mapping[str, str] = MappingProxyType(
     {
         "invalid_client": "the importer's operator: look at IMPORTER_BITRIX__CLIENT_ID and "
         "IMPORTER_BITRIX__CLIENT_SECRET",
-        "invalid_grant": "the importer's operator: the refresh token is no longer accepted (was "
-        "it used elsewhere, or not for half a year?): put a new pair into "
+        "invalid_grant": "the importer's operator: the refresh token is no longer valid (used "
+        "elsewhere, or not used for half a year): put a new pair into "
         "IMPORTER_BITRIX__TOKEN_FILE",
     }
 )
@@ -56,22 +56,22 @@ REFRESHES: Mapping[str, str] = MappingProxyType(
 
 STATUSES: Mapping[int, str] = MappingProxyType(
     {
-        200: "see what answers there: a login page, or an error page of the portal?",
-        400: "see that the address is right, and https:// if the port is for TLS",
-        401: "a gateway before the portal wants a password: ask whoever runs it",
-        403: "a gateway before the portal refuses us: ask whoever runs it to let us in",
-        404: "there is no REST at this address: look at it",
-        407: f"the proxy wants a user and a password: give them in {PROXY.address}",
-        413: "the call is larger than the portal's server takes: have its limits raised "
-        "(client_max_body_size, post_max_size)",
+        200: "check what answers there: it may be a login page, or an error page of the portal",
+        400: "check the address; use https:// if the port is for TLS",
+        401: "a gateway in front of the portal wants a password: ask its operator",
+        403: "a gateway in front of the portal refuses us: ask its operator to let us in",
+        404: "there is no REST interface at this address: check it",
+        407: f"the proxy wants a user and a password: set them in {PROXY.address}",
+        413: "the call is too large for the portal's server: ask its operator to raise the "
+        "limits (client_max_body_size, post_max_size)",
         429: "wait: the portal is busy",
     }
 )
 """What to do about an answer that does not come from the portal itself, by its status."""
-_REDIRECT = "give the portal's new address in the settings"
-_SERVER = "wait; if it lasts, ask whoever runs the portal: its server or gateway is ill"
-_ADDRESS = "see that the address is right and that the portal can be reached from here"
-_WAY = "look at the way to it: gateway, firewall, proxy"
+_REDIRECT = "put the portal's new address into the settings"
+_SERVER = "wait; if it lasts, ask the operator of the portal: its server or gateway has a fault"
+_ADDRESS = "check the address, and check that the portal can be reached from here"
+_WAY = "check the network on the way: gateway, firewall, proxy"
 _PROXY_STATUS = re.compile(r"([1-5][0-9]{2})\b")
 
 
@@ -111,7 +111,9 @@ def unreached(error: Exception, peer: Peer, *, tls: bool, seconds: float) -> Cau
         return Cause(f"the address of {peer.name} cannot be used", f"look at {peer.address}")
     told = network.why(error, peer, tls=tls, seconds=seconds)
     if told is None and isinstance(error, httpx.RemoteProtocolError | httpx.NetworkError):
-        told = Cause(network.CUT, f"is {peer.name} well, and is the port right? {peer.address}")
+        told = Cause(
+            network.CUT, f"check that {peer.name} works, and check the port in {peer.address}"
+        )
     if told is None:
         found = "no connection is free" if isinstance(error, httpx.PoolTimeout) else "it failed"
         told = Cause(found, _ADDRESS)
@@ -122,13 +124,13 @@ def unanswered(error: Exception, peer: Peer, *, tls: bool, seconds: float) -> Ca
     """Return why no whole answer came after the call had begun to leave."""
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         found = f"{peer.name} did not answer within {seconds:g} s"
-        return Cause(found, f"see whether {peer.name} is slow; {_WAY}")
-    other = "" if tls else f"; is it a port for TLS? Then the address begins with {peer.secure}"
+        return Cause(found, f"check whether {peer.name} is slow; {_WAY}")
+    other = "" if tls else f"; if it is a port for TLS, the address must begin with {peer.secure}"
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         found = f"what {peer.name} sent is not HTTP"
-        return Cause(found, f"is the port in {peer.address} right?{other}")
+        return Cause(found, f"check the port in {peer.address}{other}")
     return Cause(
-        f"the connection to {peer.name} was cut before the answer was whole", _WAY + other
+        f"the connection to {peer.name} was cut before the answer was complete", _WAY + other
     )
 
 
@@ -142,12 +144,13 @@ def _proxy_refusal(error: httpx.ProxyError) -> Cause:
     """Say what the proxy answered instead of opening a way to the portal."""
     match = _PROXY_STATUS.match(str(error))
     number = int(match[1]) if match else 0
-    remedy = "ask whoever runs the proxy to let us through to the portal"
+    remedy = "ask the proxy's operator to let us through to the portal"
     if number == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
         remedy = STATUSES[number]
     elif number >= httpx.codes.INTERNAL_SERVER_ERROR:
         remedy = (
-            "the proxy cannot reach the portal: look at the portal's address, ask its operator"
+            "the proxy cannot reach the portal: check the portal's address, ask the proxy's "
+            "operator"
         )
     answered = f" (HTTP {number})" if number else ""
-    return Cause(f"the proxy refuses the way to the portal{answered}", remedy)
+    return Cause(f"the proxy refuses the connection to the portal{answered}", remedy)

@@ -26,7 +26,7 @@ async def take_in(pieces: AsyncIterator[bytes], encoding: str, most: int = MAX_B
     steps = [each.strip().lower() for each in encoding.split(",")]
     named = [step for step in steps if step not in _PLAIN]
     if len(named) > 1 or not _WINDOWS.keys() >= set(named):
-        raise CannotRead("is packed in a way that cannot be unpacked here")
+        raise CannotRead("is compressed in an unknown way")
     unpack = _Unpacking(_WINDOWS[named[0]]) if named else None
     taken, arrived = bytearray(), 0
     async for piece in pieces:
@@ -35,7 +35,7 @@ async def take_in(pieces: AsyncIterator[bytes], encoding: str, most: int = MAX_B
         if len(taken) > most or arrived > most:
             raise CannotRead(f"is larger than {most // 1_000_000} MB")
     if unpack is not None and arrived and not unpack.whole:
-        raise CannotRead("is packed and not whole")
+        raise CannotRead("is compressed and incomplete")
     return bytes(taken)
 
 
@@ -62,4 +62,4 @@ class _Unpacking:
         try:
             return self._inflate.decompress(piece, room + 1)
         except zlib.error:
-            raise CannotRead("is packed and broken") from None
+            raise CannotRead("is compressed and damaged") from None

@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "console",
         help="serve a web page for operators",
-        description="Serve a web page for operators until SIGTERM or SIGINT: how it goes, dead "
-        "letters, what waits. It needs the extra `console` and listens on "
+        description="Serve a web page for operators until SIGTERM or SIGINT: state, dead "
+        "letters, waiting events. It needs the extra `console` and listens on "
         "IMPORTER_CONSOLE__HOST and __PORT (127.0.0.1:8081). Exits as `run`.",
     )
     _settings(commands)
@@ -66,10 +66,10 @@ def parser() -> argparse.ArgumentParser:
 def _check(commands: Parsers) -> None:
     check = commands.add_parser(
         "check",
-        help="tell whether broker, portal and settings are fit",
-        description="Ask broker and portal whether the importer's promises can be kept here, and "
-        "print a table with what to do. Changes nothing, imports nothing; an OAuth application's "
-        "pair of tokens may be renewed, and is kept in its file. Exits 0 when nothing "
+        help="check that the broker, the portal and the settings work",
+        description="Check the settings, the broker and the portal, and print a table with "
+        "what to do. Changes nothing and imports nothing; only the tokens of an OAuth "
+        "application may be renewed, and then the token file keeps them. Exits 0 when nothing "
         "failed, 1 when a row failed, 2 on bad settings.",
     )
     check.add_argument("--json", action="store_true", help="print JSON instead of the table")
@@ -117,13 +117,13 @@ def _how_to_publish(publish: argparse.ArgumentParser) -> None:
     publish.add_argument(
         "--after",
         metavar="ID",
-        help="skip everything up to and with this event id: goes on where an earlier run ended",
+        help="skip all events up to and including this event id: continues an earlier run",
     )
     publish.add_argument(
         "--rehearse",
         action="store_true",
-        help="publish nothing and import nothing: judge every line as the importer and the portal "
-        "will, and tell how long the import will take (needs the portal's settings, no broker)",
+        help="publish nothing and import nothing: say for every line what its import would "
+        "do, and how long the whole import takes (needs the portal's settings, no broker)",
     )
     publish.add_argument("--json", action="store_true", help="print what was done as JSON")
 
@@ -142,17 +142,17 @@ def _dead_letters(commands: Parsers) -> None:
     _filters(listing)
     listing.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
-    show = _action(actions, "show", "show every dead letter of one event, whole")
-    show.add_argument("id", metavar="ID", help="the event id, or how it begins")
+    show = _action(actions, "show", "show every dead letter of one event in full")
+    show.add_argument("id", metavar="ID", help="the event id, or its first characters")
     show.add_argument("--json", action="store_true", help="print JSON instead")
 
     _redrive(actions)
-    purge = _action(actions, "purge", "remove dead letters for good: all, or those selected")
+    purge = _action(actions, "purge", "remove dead letters for ever: all, or the selected ones")
     _filters(purge)
     purge.add_argument(
         "--older-than", type=option_values.ago, metavar="AGE", help="older than 12h, 30d, 4w"
     )
-    purge.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    purge.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     purge.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     purge.add_argument("--json", action="store_true", help="print JSON; needs --yes or --dry-run")
 
@@ -161,16 +161,16 @@ def _redrive(actions: Parsers) -> None:
     redrive = _action(
         actions,
         "redrive",
-        "send dead letters back to the intake: all, or those selected; malformed ones stay unless "
-        "--kind or --id names them or --set mends them",
+        "send dead letters back to the intake: all, or the selected ones; malformed ones stay "
+        "unless --kind or --id names them or --set corrects them",
     )
     _filters(redrive)
     redrive.add_argument(
-        "--limit", type=option_values.positive, metavar="N", help="at most so many"
+        "--limit", type=option_values.positive, metavar="N", help="at most this many letters"
     )
-    redrive.add_argument("--dry-run", action="store_true", help="only tell what would be sent")
+    redrive.add_argument("--dry-run", action="store_true", help="only show what would be sent")
     redrive.add_argument(
-        "--yes", action="store_true", help="do not ask before more than 100 letters go"
+        "--yes", action="store_true", help="do not ask before sending more than 100 letters"
     )
     redrive.add_argument(
         "--json", action="store_true", help="print JSON; at a terminal it needs --yes or --dry-run"
@@ -187,8 +187,8 @@ def _redrive(actions: Parsers) -> None:
     redrive.add_argument(
         "--resend-ambiguous",
         action="store_true",
-        help="have ambiguous and undelivered ones sent if one look-up does not find them, without "
-        "proof; needed for types without external id, whose items may be doubled",
+        help="import ambiguous and undelivered events again if one look-up does not find "
+        "their items; needed for types without external id, whose items may be doubled",
     )
 
 
@@ -196,8 +196,9 @@ def _settings(commands: Parsers) -> None:
     settings = commands.add_parser(
         "settings",
         help="list every setting",
-        description="List every setting: name, type, default, meaning. The table also tells what "
-        "is given here and from where (no secrets), and what is wrong with it.",
+        description="List every setting: name, type, default, meaning. The table also shows "
+        "which settings are given here, from where (secrets stay hidden), and what is wrong "
+        "with them.",
     )
     settings.add_argument(
         "--format",
@@ -213,7 +214,9 @@ def _action(actions: Parsers, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _filters(command: argparse.ArgumentParser) -> None:
-    select = command.add_argument_group("which", "Given several, a letter must match all of them.")
+    select = command.add_argument_group(
+        "which", "With several filters, a letter must match all of them."
+    )
     select.add_argument(
         "--kind",
         choices=("malformed", "rejected", "unsupported", "ambiguous", "undelivered"),

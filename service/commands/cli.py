@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as bug:  # noqa: BLE001 - a bug of ours, whatever it is
         name, trace = type(bug).__name__, without_values((type(bug), bug, bug.__traceback__))
-        _complain(f"an unexpected error ended it ({name}): report it, with these lines\n{trace}")
+        _complain(
+            f"an unexpected error ended the command ({name}): report it with these lines\n{trace}"
+        )
         return FAILED
 
 
@@ -134,7 +136,9 @@ def _settings(options: argparse.Namespace) -> int:
 
 def _show_given(told: Sequence[Given], wrong: Sequence[str]) -> None:
     terminal.show()
-    terminal.show("given here; everything else by default:" if told else "nothing is given here")
+    terminal.show(
+        "given here (all others have their defaults):" if told else "no setting is given here"
+    )
     for each in told:
         terminal.paragraph(f"{each.value}  ({each.source})", first=f"  {each.name}=", rest="    ")
     if wrong:

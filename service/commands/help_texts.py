@@ -38,13 +38,13 @@ def _filled(text: str, width: int) -> Iterator[str]:
 
 
 TOP = """\
-Settings come from the environment (IMPORTER_*). The least that `run` needs:
+Settings come from the environment (IMPORTER_*). `run` needs at least:
 
   IMPORTER_RABBIT__URL=amqp://user:password@broker:5672/
   IMPORTER_BITRIX__WEBHOOK_URL=https://portal.bitrix24.com/rest/1/secret/
 
 Any setting may be given as a file instead (mounted secrets): NAME_FILE=/path.
-`crm-importer settings` lists all of them, `crm-importer check` tells whether they work.
+`crm-importer settings` lists all of them, `crm-importer check` tests them.
 """
 PUBLISH = """\
 examples:
@@ -56,43 +56,39 @@ examples:
 
 JSON: an item event on each line, or a list of them, on one line or many:
   {"entityTypeId": 2, "id": "order-1", "fields": {"title": "Order 1"}}
-A CloudEvent goes as one. An item that refers to another one names its event:
+CloudEvents are read as well. An item that refers to another one names its event:
   {…, "links": {"contactId": {"entityTypeId": 3, "id": "customer-77"}}}
 
 CSV: the first row names the fields, every other row is an item:
   order;title;opportunity;PHONE;PHONE.MOBILE
   order-1;Order 1;1200.50;+4930100;+49170100
-Cells are parted by comma, semicolon, tab or |, or as a line sep=; says. An
-empty cell is left out. Values stay as they are: write numbers as 1200.50 and
-dates as 2026-01-31. PHONE, EMAIL, WEB and IM become the portal's phones and
-addresses, of kind WORK, or of the kind behind the dot. contactIds, companyIds
-and observers take several ids. A column contactId->3 holds the ids of other
-events: contactId becomes the contact (3 is the entity type) that such an event
-imports.
+Comma, semicolon, tab or | separate cells; a first line such as sep=; may choose
+another character. Empty cells are left out. Values stay unchanged: write numbers
+as 1200.50 and dates as 2026-01-31. PHONE, EMAIL, WEB and IM become phones and
+addresses of kind WORK, or of the kind after the dot. contactIds, companyIds and
+observers take several ids. A column contactId->3 holds ids of other events: the
+field contactId gets the contact (entity type 3) that such an event imports.
 
 Files may be UTF-8 or UTF-16, and packed with gzip. Name another encoding with
 --encoding.
 
-Give every item an id: --id-column in CSV, "id" in JSON. Without one it is
-named by its content: two equal ones become one item, and a corrected one
-becomes a second item.
+Give every item an id: --id-column in CSV, "id" in JSON. Without an id an item is known by its
+content: two equal lines become one item, and a corrected line becomes a second item.
 
-Bad lines are named with their number; the others are published. When a run
-ends early, it says after which event to go on (--after). An event that is
-published again does no harm: it is imported once.
+Bad lines are listed with their numbers; the others are published. A run that ends early says
+where to continue (--after). You may publish an event again: it is imported once.
 
---rehearse publishes nothing and imports nothing. It asks the portal for its
-fields, for the ids that are in the CRM already, and for what links refer to, at
-the pace of its limits, and tells of every line what would become of it:
-  would fail   it would not be imported; with the code that its result would have
+--rehearse publishes nothing and imports nothing. It asks the portal for its fields, for the
+ids that are in the CRM already, and for the items of links, at the pace of its limits. It says
+for every line what an import would do:
+  would fail   not imported; shown with the error code of its result
   may fail     only the import itself will show it
   not judged   the portal could not be asked
   loss         imported, and the portal keeps less than was sent
   note         imported; something to know
-What the portal shows only to an import it cannot foresee: a missing right, an
-unknown pipeline or currency, a field that a stage demands. It needs the
-settings of the portal (IMPORTER_BITRIX__*) and no broker. Exits 1 if a line
-would fail or could not be judged.
+It cannot see what the portal checks only at an import: rights, pipelines, currencies, and
+fields that a stage requires. It needs the settings of the portal (IMPORTER_BITRIX__*) and no
+broker. Exits 1 if a line would fail or could not be judged.
 """
 DLQ = """\
 examples:
@@ -101,7 +97,8 @@ examples:
   crm-importer dlq redrive --code 100 --set assignedById=1 --dry-run
   crm-importer dlq purge --older-than 90d
 
-While a command reads, it holds the letters; they come back when it ends, however it ends.
+While a command reads letters, other readers do not see them. They come back when the command
+ends, even if it is killed.
 """
 FIND = """\
 examples:
@@ -109,10 +106,10 @@ examples:
   crm-importer find order-1017 --type 2 --json
   crm-importer find '/shop order-1017'
 
-It asks the memory, the dead letters, the queues of what waits, and the portal by
-the external id that the event's item carries. Without --type the portal is asked
-for the types that are built in or configured, and for those that the others name.
-It cannot look into the intake queue: nobody but the importer gets messages there.
+It searches the memory, the dead letters, the queues of waiting events, and the portal (by
+external id). Without --type, it searches the portal for the types that are built in,
+configured, or named in the other places. It cannot search the intake queue: only the importer
+gets messages there.
 """
 LANES = """\
 examples:
@@ -121,9 +118,9 @@ examples:
   crm-importer lanes fail --type 128    # nobody wants these any more
   crm-importer lanes return             # before a roll-back, importer stopped
 
-A lane is the events of one entity type. A closed one waits in a queue of its own,
-is tried again by itself, and opens when the portal takes its items; the others
-flow meanwhile. Queues: NAME.<type> for lanes, NAME.doubtful for what is to be
-looked up first, NAME.links for what waits for the items that it refers to
-(IMPORTER_RABBIT__PARKED_QUEUE is the NAME).
+A lane is the events of one entity type. Events of a closed lane wait in a queue of their own.
+The importer tries the lane again by itself and opens it when the portal takes an item; other
+lanes are not affected. Queues: NAME.<type> for lanes, NAME.doubtful for events to be looked up
+first, NAME.links for events that wait for linked items (NAME is
+IMPORTER_RABBIT__PARKED_QUEUE).
 """

@@ -95,8 +95,8 @@ async def _listed_by_portal(settings: Settings, inner: Inner) -> set[int]:
         inner.told.append("the portal's list of types")
         return {*types}
     inner.notes.append(
-        f"the portal did not list its types ({why}): queues of types that nothing else names are "
-        "not looked at"
+        f"the portal did not list its types ({why}): queues of types that are named nowhere "
+        f"else are not read"
     )
     return set()
 
@@ -106,7 +106,7 @@ async def memory_of(work: CommandRuntime) -> AsyncIterator[Visit]:
     """Come to the memory of this portal; raises NoMemoryError."""
     portal = factories.portal_host(work.settings)
     if not portal:
-        raise NoMemoryError("the portal is not configured here, so its notes cannot be told apart")
+        raise NoMemoryError("the portal is not configured here, so its notes cannot be recognised")
     owner = Owner(portal, work.settings.bitrix.originator)
     async with visit(work.session, work.settings.rabbit.memory_name, owner) as found:
         yield found

@@ -86,8 +86,8 @@ def in_words(error: Exception) -> str:
     match error:
         case Missing():
             return (
-                f"{error} is missing: the importer declares it when it starts; does "
-                "IMPORTER_RABBIT__URL name the right virtual host?"
+                f"{error} is missing: the importer creates it when it starts; check the "
+                f"virtual host in IMPORTER_RABBIT__URL"
             )
         case ConnectionLost():
             return _ended(why_ended(str(error)))
@@ -96,7 +96,7 @@ def in_words(error: Exception) -> str:
 
 
 def _ended(why: Cause) -> str:
-    return f"the broker ended it: {why.found}: {why.remedy}"
+    return f"the broker ended the command: {why.found}: {why.remedy}"
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def stoppable() -> Iterator[asyncio.Event]:
         if stop.is_set() and task is not None:
             task.cancel()
         elif not stop.is_set():
-            say("stopping after what is in flight; once more: at once")
+            say("stopping after the work in flight; Ctrl-C again stops at once")
             stop.set()
 
     for number in _SIGNALS:

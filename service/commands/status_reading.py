@@ -94,7 +94,7 @@ async def _ask(client: httpx.AsyncClient, url: str, address: str) -> Process:
     except (httpx.HTTPError, TimeoutError, OSError) as error:
         return Process(address, problem=_why(error))
     except (httpx.InvalidURL, UnicodeError):
-        return Process(address, problem="its address cannot be asked")
+        return Process(address, problem="the address cannot be used")
     return _understood(address, body)
 
 
@@ -115,7 +115,7 @@ def _understood(address: str, body: bytes) -> Process:
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or "state" not in told:
-        return Process(address, problem="what answers there is no importer")
+        return Process(address, problem="the answer is not from an importer")
     return Process(address, _in_shape(told))
 
 

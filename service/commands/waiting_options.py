@@ -12,9 +12,9 @@ def find(commands: Parsers) -> None:
     """Declare `find`."""
     find = commands.add_parser(
         "find",
-        help="tell where one event is now",
-        description="Tell where one event is now: imported (its item, asked of the portal), among "
-        "the dead letters and why, waiting and why, or not found. Changes nothing. Exits 0 if it "
+        help="show where one event is now",
+        description="Show where one event is now: imported (with its item in the portal), "
+        "dead-lettered and why, waiting and why, or not found. Changes nothing. Exits 0 if it "
         "was found, else 1.",
         epilog=help_texts.FIND,
         formatter_class=help_texts.Layout,
@@ -35,7 +35,7 @@ def lanes(commands: Parsers) -> None:
     """Declare `lanes` and its actions."""
     top = commands.add_parser(
         "lanes",
-        help="show which entity types wait by themselves; retry, return or end what waits",
+        help="show closed lanes and waiting events; retry, return or end them",
         description="Without an action: which entity types flow and which wait, why, since when, "
         "and how many of their events wait. Exits 0, or 1 on failure.",
         epilog=help_texts.LANES,
@@ -43,25 +43,26 @@ def lanes(commands: Parsers) -> None:
     )
     top.add_argument("--json", action="store_true", help="print JSON instead of the table")
     actions = top.add_subparsers(dest="action", metavar="ACTION")
-    retry = _action(actions, "retry", "have a closed lane tried at once")
+    retry = _action(actions, "retry", "try a closed lane at once")
     back = _action(
         actions,
         "return",
-        "send what waits back to the intake queue: what is parked and what is in doubt. Before a "
-        "roll-back to a version without lanes, with the importer stopped",
+        "send parked and doubtful events back to the intake queue. Use it before a roll-back "
+        "to a version without lanes, with the importer stopped",
     )
     back.add_argument(
         "--links",
         action="store_true",
-        help="also what waits for the items that it refers to; a version that does not know "
-        "`links` would import it without them",
+        help="also events that wait for linked items; a version that does not know `links` "
+        "would import them without their links",
     )
-    back.add_argument("--yes", action="store_true", help="do not ask before --links")
+    back.add_argument("--yes", action="store_true", help="do not ask for confirmation of --links")
     fail = _action(
         actions,
         "fail",
-        "end the waiting events of a type as failed, with results and dead letters: rejected with "
-        "the code ENDED_BY_OPERATOR, or ambiguous where a call may have carried one",
+        "end the waiting events of a type as failed, with results and dead letters: as "
+        "rejected with the code ENDED_BY_OPERATOR, or as ambiguous if a call may have sent "
+        "them",
     )
     fail.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     for action, required in ((retry, True), (back, False), (fail, True)):

@@ -23,7 +23,7 @@ from service.domain.retry import RetryPolicy
 
 TOO_LARGE = "the item is too large for the portal's server"
 SMALLER = (
-    "send less of it (long texts, files), or have the server's limits raised "
+    "send less (long texts, files), or ask the portal's operator to raise the server's limits "
     "(client_max_body_size of nginx, post_max_size of PHP)"
 )
 LARGE_BYTES = 500_000
@@ -34,7 +34,7 @@ PARTS = 4
 UNFINISHED = Failed(
     FailureKind.REJECTED,
     "UNREADABLE_ANSWER",
-    "the call to the portal was broken off on our side; its item may or may not exist",
+    "the importer broke off the call to the portal; the item may or may not exist",
 )
 
 

@@ -8,10 +8,12 @@ from service.domain.last_words import (
 from service.domain.outcomes import Failed, FailureKind
 
 CODE = "ENDED_BY_OPERATOR"
-_NEVER_SENT = "an operator ended it while it waited ({reason}); no call has carried it: redrive it"
+_NEVER_SENT = (
+    "an operator ended the event while it waited ({reason}); no call has sent it: redrive it"
+)
 _PERHAPS_SENT = (
-    "an operator ended it while it waited ({reason}); a call may have carried it: look for its "
-    "item in the portal before you send it again"
+    "an operator ended the event while it waited ({reason}); a call may have sent it: look "
+    "for its item in the portal before you send it again"
 )
 
 

@@ -25,7 +25,7 @@ _PARENT = re.compile(r"parentId\d+")
 _SEVERAL = re.compile(r"[,;|\s]\s*\S")
 _SINGLE = frozenset({*TEXTS, *IDS, *JUDGED})
 """Kinds whose single value is never a list; for others, such as files, it may be one."""
-_NO_MULTIFIELDS = "send it to a lead, contact or company, and link that"
+_NO_MULTIFIELDS = "put it into a lead, contact or company, and link that item"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _of(
     name: str, value: object, field: Field | None, known: Mapping[str, Field]
 ) -> Iterator[tuple[Flaw, str]]:
     if name.lower() == "fm":
-        yield Flaw.UNKNOWN, "is not read by imports: send PHONE, EMAIL, WEB and IM"
+        yield Flaw.UNKNOWN, "is ignored by imports: send PHONE, EMAIL, WEB and IM"
     elif name in SAMPLES:
         if not has_multifields(known):
             yield Flaw.MULTIFIELD, f"is not kept for this type: {_NO_MULTIFIELDS}"
@@ -120,8 +120,8 @@ def _of(
 
 
 _READ_ONLY = (
-    "is set by the portal alone, which ignores what is sent: leave it out (the importer only "
-    "creates items; crm.item.update changes them)"
+    "is set by the portal itself, which ignores the sent value: leave it out (the importer "
+    "only creates items; crm.item.update changes them)"
 )
 
 
@@ -145,7 +145,7 @@ def _values(name: str, value: object, field: Field) -> Iterator[tuple[Flaw, str]
     if name in SIZED and isinstance(value, str) and len(value) > LONGEST:
         yield (
             Flaw.LENGTH,
-            f"is longer than {LONGEST} characters, the portal keeps as many: send less",
+            f"is longer than {LONGEST} characters, and the portal cuts it: send less",
         )
     if value is None or value == "":
         return

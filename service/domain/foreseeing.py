@@ -67,7 +67,7 @@ def _required(fields: Mapping[str, object], known: Mapping[str, Field]) -> Itera
         own = name.startswith(("ufCrm", "UF_"))
         given = [fields.get(each) for each in _spellings(name, fields)]
         if all(value in _EMPTY for value in given):
-            text = "is missing, and the portal's list of fields says that it is required"
+            text = "is missing, but the portal's field list says that it is required"
             yield Foreseen(REQUIRED, name, text, f"send {name}", sure=not own)
 
 
@@ -87,7 +87,7 @@ def _no_lists(fields: Mapping[str, object], known: Mapping[str, Field]) -> Itera
         if field is None or not own or not field.multiple or isinstance(value, list | dict):
             continue
         shape = _SHAPES.get(type(value), "a number")
-        text = f"takes several values and gets {shape}, which the portal refuses"
+        text = f"takes several values but has {shape}, which the portal refuses"
         yield Foreseen(NO_LIST, name, text, "send a list, even for one value")
 
 
@@ -112,13 +112,13 @@ def _system_fields(
     if not sent:
         return
     if admin is not True:
-        text = "may be set by administrators only"
+        text = "can be set only by administrators"
         unread = all(times.get(name, now) is None for name in sent)
         sure = admin is False and not unread
         yield Foreseen(NOT_VALID, sent[0], text, f"leave {', '.join(sent)} out", sure=sure)
         return
     if (odd := next((name for name in times if _is_odd(fields[name])), None)) is not None:
-        text = "is no time as ISO 8601 writes it: whether the portal takes it shows later"
+        text = "is not an ISO 8601 time: only the import shows whether the portal accepts it"
         yield Foreseen(NOT_VALID, odd, text, "send 2026-01-31T10:00:00+00:00", sure=False)
     else:
         yield from _times(times, now)
@@ -139,7 +139,7 @@ def _times(times: Mapping[str, datetime | None], now: datetime) -> Iterator[Fore
         text = "does not lie between createdTime and updatedTime"
         yield Foreseen(NOT_VALID, "movedTime", text, "send a time between them")
     elif times.get("createdTime") is not None:
-        text = "is refused if any item of this type was created later, by whomever"
+        text = "is refused if any item of this type was created later"
         yield Foreseen(NOT_VALID, "createdTime", text, _SOONER, sure=False)
 
 

@@ -57,7 +57,7 @@ def links_of(value: object, own: Own, ids: ExternalIds) -> Links:
     if len(every) > MAX_REFERENCES:
         raise LinksError(f"links has more than {MAX_REFERENCES:,} references: split the event")
     if any(_is_itself(each, own) for each in every):
-        raise LinksError("the event refers to itself: nothing could ever resolve that")
+        raise LinksError("the event refers to itself, so it could never be imported")
     return found
 
 
@@ -80,11 +80,13 @@ def _refuse_names(names: Sequence[str], own: Own, ids: ExternalIds) -> None:
         if {name, _spelt(name, own)} & {_spelt(each, own) for each in identifying if each}:
             raise LinksError(f'links "{name}": this field carries the id of the event itself')
         if name in PROFILE_FIELDS:
-            raise LinksError(f'links "{name}": it holds no item of the CRM: set it in fields')
+            raise LinksError(
+                f'links "{name}": this field holds no item of the CRM: set it in fields'
+            )
         if taken.get(_spelt(name, own)) == "fields":
-            raise LinksError(f'"{name}" stands in fields and in links: set it in one of them')
+            raise LinksError(f'"{name}" is in fields and in links: set it in only one of them')
         if taken.setdefault(_spelt(name, own), name) != name:
-            raise LinksError(f'links sets "{name}" in two spellings: use one of them')
+            raise LinksError(f'links sets "{name}" in two spellings: use only one')
 
 
 def _spelt(name: str, own: Own) -> str:
@@ -163,8 +165,8 @@ def _reference(name: str, value: object, ids: ExternalIds) -> Reference:
     unknown = value.keys() - {"entityTypeId", "id", "source", "originatorId"}
     if unknown:
         raise LinksError(
-            f'links "{name}" has "{min(unknown)[:100]}": it takes entityTypeId, id, source and '
-            "originatorId"
+            f'links "{name}" has "{min(unknown)[:100]}": known are entityTypeId, id, source '
+            "and originatorId"
         )
     event_id = _event_id(name, value)
     originator = value.get("originatorId")

@@ -20,7 +20,7 @@ _ALSO_MEANT = {
     "item": "fields",
 }
 NO_ID = (
-    "no id was given: equal bodies count as one event, and any changed byte makes another; "
+    "no id was given: equal bodies are one event, and any changed byte makes a new event; "
     'send a stable "id", or an AMQP message_id'
 )
 
@@ -37,8 +37,8 @@ def _hint(name: str) -> str:
     if meant is not None:
         return f": did you mean {meant}?"
     return (
-        ": the importer knows entityTypeId, fields, links, useOriginalUfNames and id, and only "
-        "creates"
+        ": the importer knows only entityTypeId, fields, links, useOriginalUfNames and id; it "
+        "creates items and never updates them"
     )
 
 

@@ -42,12 +42,12 @@ def lost(name: str, value: object) -> str | None:
 def _why(name: str, each: object) -> str | None:
     """Return why one value is lost; one that says nothing is not."""
     if not isinstance(each, dict):
-        return None if each in (None, "") else "a value is no object"
+        return None if each in (None, "") else "a value is not an object"
     if "VALUE" not in each:
         return "a value has no VALUE (in capitals)" if each else None
     text = each["VALUE"]
     if isinstance(text, bool | list | dict):
-        return "a VALUE is no text"
+        return "a VALUE is not text"
     if text is None or not str(text).strip():
         return None
     if not each.get("VALUE_TYPE") or not isinstance(each["VALUE_TYPE"], str):
@@ -60,7 +60,7 @@ def _why_text(name: str, value: object) -> str | None:
     if text == "0":
         return "a VALUE of 0 counts as empty"
     if any(judge("string", value, None)):
-        return "a VALUE has more digits than a number keeps"
+        return "a VALUE has more digits than a number can hold"
     if len(text) > LONGEST:
         return f"a VALUE is longer than {LONGEST} characters"
-    return "a VALUE is no address" if name == "EMAIL" and not _ADDRESS.search(text) else None
+    return "a VALUE is not an address" if name == "EMAIL" and not _ADDRESS.search(text) else None

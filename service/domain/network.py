@@ -37,17 +37,17 @@ CUT = "the connection was cut at once"
 EXPIRED, NOT_YET, OTHER_HOST, OTHER_ADDRESS = 10, 9, 62, 64
 AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes for a certificate chain that ends at no trusted authority."""
-_UNKNOWN_NAME = ("the host name is not known", "look at {peer.address}, and at the DNS")
-_NO_WAY = ("there is no way to it", "look at routes and firewalls")
-_NOT_LET_OUT = ("this machine does not let us out", "look at firewalls and network policies")
+_UNKNOWN_NAME = ("the host name is not known", "check {peer.address} and the DNS")
+_NO_WAY = ("there is no route to this address", "check routes and firewalls")
+_NOT_LET_OUT = ("this machine blocks the connection", "check firewalls and network policies")
 _NUMBERS: Mapping[int, tuple[str, str]] = {
     socket.EAI_NONAME: _UNKNOWN_NAME,
     socket.EAI_NODATA: _UNKNOWN_NAME,
     socket.EAI_FAIL: _UNKNOWN_NAME,
-    socket.EAI_AGAIN: ("the host name is not known: the DNS does not answer", "look at the DNS"),
+    socket.EAI_AGAIN: ("the host name is not known: the DNS does not answer", "check the DNS"),
     errno.ECONNREFUSED: (
-        "nobody listens there",
-        "is {peer.name} running, is the port right?",
+        "nothing listens there",
+        "check that {peer.name} is running, and check the port",
     ),
     errno.ENETUNREACH: _NO_WAY,
     errno.EHOSTUNREACH: _NO_WAY,
@@ -56,17 +56,17 @@ _NUMBERS: Mapping[int, tuple[str, str]] = {
     errno.EPERM: _NOT_LET_OUT,
 }
 _NO_TLS = (
-    "no TLS is spoken there",
-    "is this the port for TLS? Without TLS the address begins with {peer.plain}",
+    "the port does not use TLS",
+    "check that this is the port for TLS; without TLS, the address begins with {peer.plain}",
 )
 _OLD_TLS = (
-    "it speaks only versions of TLS that are no longer safe",
-    "have TLS 1.2 or later switched on at {peer.name}",
+    "it offers only old, unsafe versions of TLS",
+    "switch on TLS 1.2 or later at {peer.name}",
 )
-_WANTED = ("{peer.name} demands a certificate of us", "set {peer.identity}")
+_WANTED = ("{peer.name} requires a client certificate", "set {peer.identity}")
 _REFUSED = (
     "{peer.name} does not trust our certificate",
-    "look at who issued {peer.identity}, and at its dates",
+    "check the issuer and the dates of {peer.identity}",
 )
 _TLS: Mapping[str, tuple[str, str]] = {
     "HTTP_REQUEST": _NO_TLS,
@@ -158,34 +158,35 @@ def _certificate(cause: ssl.SSLCertVerificationError, peer: Peer) -> Cause:
     code, told = cause.verify_code, cause.verify_message
     if code in AUTHORITY:
         return Cause(
-            f"its certificate is of an authority that is not trusted here ({told})",
-            f"give the certificate of that authority in {peer.authority}; "
-            f"{peer.name} must send its whole chain",
+            f"its certificate comes from an authority that is not trusted here ({told})",
+            f"put the certificate of that authority into {peer.authority}; {peer.name} must "
+            f"send its whole chain",
         )
     if code in {OTHER_HOST, OTHER_ADDRESS}:
         return Cause(
             f"its certificate is for another name ({told.rstrip('.')})",
-            f"give in {peer.address} a name that the certificate has, or have one made for this",
+            f"use in {peer.address} a name that the certificate has, or make a certificate "
+            f"for this name",
         )
     if code == EXPIRED:
         return Cause(
             "its certificate has expired",
-            f"have it renewed at {peer.name}; if it is valid, look at the clock of this machine",
+            f"renew it at {peer.name}; if it is valid, check the clock of this machine",
         )
     if code == NOT_YET:
         return Cause(
             "its certificate is not valid yet",
-            f"look at the clock of this machine, and at the certificate of {peer.name}",
+            f"check the clock of this machine and the certificate of {peer.name}",
         )
     return Cause(
         f"its certificate is not accepted ({told})",
-        f"look at the certificate of {peer.name}, and at {peer.authority}",
+        f"check the certificate of {peer.name} and {peer.authority}",
     )
 
 
 def _network(cause: BaseException, peer: Peer, seconds: float) -> Cause | None:
     if isinstance(cause, TimeoutError):
-        remedy = f"is the port right, is a firewall between, is {peer.name} frozen?"
+        remedy = f"check the port, a firewall on the way, and whether {peer.name} hangs"
         return Cause(f"no answer within {seconds:g} s", remedy)
     if isinstance(cause, UnicodeError):
         return _about(peer, _UNKNOWN_NAME)
@@ -218,10 +219,16 @@ def _is_cut(cause: BaseException) -> bool:
 
 def _cut(peer: Peer, *, tls: bool) -> Cause:
     if not tls:
-        return Cause(CUT, f"is this a port for TLS? Then it is {peer.secure}")
+        return Cause(CUT, f"if this is a port for TLS, use {peer.secure}")
     if peer.identity:
         # With TLS 1.3 a peer says why and cuts at once: sometimes only the cut arrives.
         return Cause(
-            CUT, f"does {peer.name} demand a certificate, and trust ours? {peer.identity}"
+            CUT,
+            f"check whether {peer.name} requires a client certificate and trusts ours: "
+            f"{peer.identity}",
         )
-    return Cause(CUT, "is the port right and for TLS, does a firewall or a proxy between cut it?")
+    return Cause(
+        CUT,
+        "check that the port is right and uses TLS, and check for a firewall or "
+        "proxy that cuts the connection",
+    )

@@ -82,7 +82,7 @@ class Refused:
 Verdict = Accepted | Refused
 
 MISSING = Refused(
-    RefusalKind.UNCLEAR, "UNREADABLE_ANSWER", "the portal's answer says nothing about this item"
+    RefusalKind.UNCLEAR, "UNREADABLE_ANSWER", "the portal's answer does not mention this item"
 )
 
 

@@ -68,7 +68,7 @@ _TWO_DIGIT_DASHES = re.compile(r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d\d)(?!\d)")
 _LAST_DAY, _LAST_MONTH = 31, 12
 _ISO_DATE = "send 2026-01-31"
 _ZONED = (
-    f"has a time zone, and the portal keeps the day that it is in its own zone: {_ISO_DATE} alone"
+    f"has a time zone, and the portal keeps the day in its own zone: send only a date, {_ISO_DATE}"
 )
 _ISO_TIME = "send 2026-01-31T10:00:00+00:00"
 
@@ -89,7 +89,10 @@ def judge(kind: str, value: object, choices: frozenset[str] | None) -> Found:
     elif kind == "enumeration" and choices is not None:
         if _shown(value) not in choices:
             some = ", ".join(sorted(choices, key=lambda each: (len(each), each))[:MAX_SHOWN])
-            yield Flaw.CHOICE, f"is no id of a choice, the portal keeps none: send one of {some}"
+            yield (
+                Flaw.CHOICE,
+                f"is not the id of a choice, the portal keeps none: send one of {some}",
+            )
     elif kind in IDS or kind == "enumeration":
         yield from _reference(value)
     else:
@@ -101,7 +104,7 @@ def _boolean(value: object) -> Found:
     if value is True or (isinstance(value, str) and value in _YES):
         return
     if not (value.strip().lower() in _NO if isinstance(value, str) else not value):
-        yield Flaw.BOOLEAN, 'becomes no, only true, "true", "y" and "Y" mean yes: send "Y" or "N"'
+        yield Flaw.BOOLEAN, 'becomes no; only true, "true", "y" and "Y" mean yes: send "Y" or "N"'
 
 
 def _is_usual(value: object) -> bool:
@@ -143,7 +146,7 @@ def _misread(value: object, remedy: str) -> Iterator[str]:
         what = "a time of day" if reading.times else "no day"
         yield f"is read as {what}, the portal keeps the day of the import: {remedy}"
     elif reading.lost_year:
-        yield f"is read without its year, the portal keeps the present one: {remedy}"
+        yield f"is read without its year, the portal keeps the current year: {remedy}"
     elif not (reading.exact or _counted(reading)) or _is_day_first(text):
         yield f"is read as {reading.kept() or 'another day'}: {remedy}"
 
@@ -171,7 +174,7 @@ def _double(value: object) -> Found:
     if meant is None:
         yield Flaw.NUMBER, f"is not a plain number, the portal keeps {_float(kept)}: send 1200.50"
     elif abs(kept) == float("inf") or _digits_lost(meant, kept):
-        kept_text = f"has more digits than a number keeps, the portal keeps {_float(kept)}"
+        kept_text = f"has more digits than a number can hold, the portal keeps {_float(kept)}"
         yield Flaw.NUMBER, f"{kept_text}: send it to a text field"
 
 
@@ -203,7 +206,7 @@ def _reference(value: object) -> Found:
 
 def _text(value: object) -> Found:
     if isinstance(value, bool):
-        yield Flaw.BOOLEAN, 'is a text, the portal keeps "1" for true: send "true" in quotes'
+        yield Flaw.BOOLEAN, 'is a text field, the portal keeps "1" for true: send "true" in quotes'
     elif isinstance(value, int | float | Decimal):
         number = _exact(value)
         kept = php.text_of(number)

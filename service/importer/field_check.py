@@ -173,5 +173,5 @@ def _read(fields: bytes) -> Mapping[str, object]:
 def validation_failed(warnings: Sequence[str]) -> Failed:
     """Return how an item ends that may not be sent for what the portal would lose of it."""
     text = "; ".join(warnings)
-    told = f"the portal would lose data without a word (VALIDATION=reject): {text}"
+    told = f"the portal would lose data silently (VALIDATION=reject): {text}"
     return Failed(FailureKind.REJECTED, VALIDATION_FAILED, told)

@@ -16,10 +16,10 @@ TOLD = {
     Mode.HALF_OPEN: "intake half open: the portal answers, one batch is tried",
     Mode.FLOWING: "intake flowing",
 }
-RUNBOOK = "see the runbook ImporterPaused, by the reason"
+RUNBOOK = "see the runbook ImporterPaused for this reason"
 MOSTLY_REJECTED = "most of the last items were rejected"
 LOOK_AT_LETTERS = (
-    "the upstream team: look at `crm-importer dlq list`, mend what most letters have in common"
+    "the upstream team: run `crm-importer dlq list`, and correct the most frequent cause"
 )
 
 log = logging.getLogger(__name__)

@@ -40,8 +40,8 @@ def not_found(found: NotFound) -> Failed:
     if found.circle:
         names = " → ".join([*found.circle, found.circle[0]])
         text += (
-            f": they refer to one another ({names}), so none can be imported first: leave one of "
-            "these links out, and set that field later with crm.item.update"
+            f": these events refer to one another ({names}), so none can be imported first: "
+            f"leave one link out, and set that field later with crm.item.update"
         )
     else:
         text += f": publish that event, or correct the reference{REDRIVE}"

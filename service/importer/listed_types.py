@@ -58,11 +58,11 @@ class ListedTypes:
             case True:
                 return ""
             case False:
-                return "the portal does not list it, and no item of it was ever accepted"
+                return "the portal does not list this type, and never accepted an item of it"
             case None if self._strangers.admit(entity_type_id):
                 return ""
             case None:
-                return "too many have one of which no item was ever accepted"
+                return "too many such types have a queue already"
 
     async def has(self, entity_type_id: int) -> bool | None:
         """Tell whether the portal lists a type now; None where it gives no list."""

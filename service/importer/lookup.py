@@ -28,8 +28,8 @@ Items = Mapping[ExternalId, Sequence[Seen]]
 UNKNOWN_FATE = Failed(
     FailureKind.AMBIGUOUS,
     "CONNECTION_LOST",
-    "the message was delivered before, nobody knows whether its item was imported, and the portal "
-    "cannot be asked: look into the CRM, and publish the event again if the item is not there",
+    "the message was delivered before, and the importer cannot find out whether its item was "
+    "imported: search the CRM, and publish the event again if the item is not there",
 )
 
 log = logging.getLogger(__name__)
@@ -203,8 +203,8 @@ class Recovery:
         """Note that the portal has older data than we: an item number was given out twice."""
         self._metrics.portal_set_back.inc()
         log.error(
-            "the portal was set back: it gave an item number out again. What was imported before "
-            "is looked up before it is answered or sent",
+            "the portal was set back: it gave out an item number again. Events imported "
+            "before are looked up before they are answered or sent",
             extra={
                 "entity_type": event.entity_type_id,
                 "item_id": item_id,
@@ -257,8 +257,8 @@ class Recovery:
             return
         if begins:
             log.warning(
-                "an event waits: it was perhaps sent, and nothing proves that the portal shows "
-                "its item if there is one",
+                "an event waits: a call may have sent it, and it is not proved that the "
+                "portal would show its item",
                 extra=claim.event.identity._asdict(),
             )
         cleared.waiting.append(claim)

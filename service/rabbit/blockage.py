@@ -8,16 +8,16 @@ from service.domain.refusals import QueueRefusal
 from service.rabbit.confirms import PublishResult
 from service.telemetry.metrics import Metrics
 
-ALARM = "it takes no messages: a memory or disk alarm"
+ALARM = "the broker takes no messages: memory or disk alarm"
 WHY = {
-    PublishResult.NACKED: "it refuses publishes: it is full, or has no leader",
-    PublishResult.RETURNED: "no queue takes what is published to it: it or its binding is missing",
-    PublishResult.UNWRITABLE: "the broker takes no message so large",
+    PublishResult.NACKED: "the queue refuses messages: it is full, or has no leader",
+    PublishResult.RETURNED: "no queue takes these messages: the queue or its binding is missing",
+    PublishResult.UNWRITABLE: "the message is too large for the broker",
 }
 WHO = {
-    PublishResult.NACKED: "whoever reads the queue, and whoever set its length limit",
-    PublishResult.RETURNED: "whoever owns the broker's topology: create the queue and its binding",
-    PublishResult.UNWRITABLE: "whoever runs the broker: raise its max_message_size",
+    PublishResult.NACKED: "the reader of the queue, and the person who set its length limit",
+    PublishResult.RETURNED: "the owner of the broker's topology: create the queue and its binding",
+    PublishResult.UNWRITABLE: "the broker's operator: raise its max_message_size",
 }
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Blockage:
             if refusal.untried(now):
                 refusal.ends(now)
                 log.info(
-                    "no publish waits any more for a queue that refused",
+                    "no message waits any more for a queue that refused",
                     extra={"queue": self._queues[target]},
                 )
         if blocked is self.blocked:
@@ -67,7 +67,7 @@ class Blockage:
                 "the broker blocks publishers",
                 why=ALARM,
                 until="the alarm is over",
-                who_acts="whoever runs the broker: free memory or disk",
+                who_acts="the broker's operator: free memory or disk",
             )
         elif self._since is not None:
             log.info("the broker takes messages again", extra=_lasted(now - self._since))
@@ -88,7 +88,7 @@ class Blockage:
                 "a queue refuses what is published",
                 queue=queue,
                 why=WHY[result],
-                until="it takes messages again; each is tried until then",
+                until="the queue takes messages again; each message is tried until then",
                 who_acts=WHO[result],
             )
 

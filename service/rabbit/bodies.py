@@ -67,13 +67,16 @@ _KINDS = bytes.maketrans(b"123456789E", b"000000000e")
 """Maps all digits to one, and all signs of an exponent to one."""
 _STEP = [1 if code in b"[{" else -1 for code in range(256)]
 _OTHERS: Final = (
-    (b"\x1f\x8b", "it looks like gzip: say so with content_encoding gzip"),
+    (b"\x1f\x8b", "it looks like gzip: set content_encoding to gzip"),
     (b"\xff\xfe", "it looks like UTF-16: send UTF-8"),
     (b"\xfe\xff", "it looks like UTF-16: send UTF-8"),
     (b"{\0", "it looks like UTF-16: send UTF-8"),
     (b"\0{", "it looks like UTF-16: send UTF-8"),
     (b"\0S", "it is an AMQP 1.0 value: send the JSON as binary data"),
-    (b"\xac\xed\x00", "it is a Java object: send JSON, such as by Jackson2JsonMessageConverter"),
+    (
+        b"\xac\xed\x00",
+        "it is a Java object: send JSON, for example with Jackson2JsonMessageConverter",
+    ),
     (b"\x80\x02", "it is a Python pickle: send JSON"),
     (b"\x80\x04", "it is a Python pickle: send JSON"),
     (b"\x80\x05", "it is a Python pickle: send JSON"),
@@ -116,7 +119,8 @@ def plain_body(body: bytes, content_encoding: str | None, most: int) -> bytes:
     if encoding not in {"", GZIP}:
         raise Unreadable(
             MalformedCode.UNKNOWN_ENCODING,
-            f"content_encoding {encoding[:50]!r} is not known: send UTF-8, plain or by gzip",
+            f"content_encoding {encoding[:50]!r} is not known: send UTF-8, plain or packed "
+            f"with gzip",
         )
     if len(body) <= most and encoding == GZIP:
         plain = unpacked(body, most)
@@ -214,7 +218,7 @@ def _see_shape(skeleton: bytes) -> None:
     if skeleton.count(b",") + len(brackets) // 2 > MAX_VALUES:
         raise Unreadable(
             MalformedCode.MESSAGE_TOO_LARGE,
-            f"the body has more than {MAX_VALUES:,} values: no item has so many, split it",
+            f"the body has more than {MAX_VALUES:,} values: split it, no item needs so many",
         )
     found = _VERY_LONG.findall(skeleton) if _has_digits(skeleton, MAX_DOUBLE) else []
     if _has_exponent(skeleton):

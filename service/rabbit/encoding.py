@@ -42,8 +42,8 @@ from service.rabbit.wire import Escaped
 
 CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
 OTHER_BODY = (
-    "another body was imported under this id, and this one is not in the CRM: give every item an "
-    "id of its own; to change an item, use crm.item.update with its itemId"
+    "another body was imported under this id; this body was not imported: give every item its "
+    "own id; to change an item, use crm.item.update with its itemId"
 )
 ID_BYTES = 4 * TEXT_LIMIT
 """Most bytes of the characters of an event id."""
@@ -194,7 +194,7 @@ def bare(message: Outgoing) -> Outgoing:
     headers = message.properties.headers or {}
     copy = Copy(Basic.Properties(), message.properties.message_id, readable=True)
     copy.add_ours({name: value for name, value in headers.items() if is_ours(name)})
-    copy.drop("all, and every property: they could not be written")
+    copy.drop("all headers and properties: they could not be written")
     return replace(message, properties=copy)
 
 

@@ -93,8 +93,8 @@ class Holding:
                 return
             if _now() - silent_since > STALLED_SECONDS:
                 raise Stalled(
-                    f"queue {self.queue} has messages and gives us none: does another program "
-                    "consume it alone (x-single-active-consumer)?"
+                    f"queue {self.queue} has messages but delivers none: another program may "
+                    f"consume it alone (x-single-active-consumer)"
                 )
 
 

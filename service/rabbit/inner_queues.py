@@ -131,7 +131,7 @@ class InnerQueues:
                 "events wait for another portal: they stay",
                 extra={
                     "queue": self.roster.name(queue),
-                    "who_acts": "whoever changed the portal's address: see operate.md",
+                    "who_acts": "the person who changed the portal's address: see operate.md",
                 },
             )
         self._strangers[queue] = strangers
@@ -145,9 +145,11 @@ class InnerQueues:
             case PublishResult.RETURNED:
                 self.roster.returned(queue)
             case PublishResult.NACKED:
-                self.roster.refuse(queue, "it refuses publishes: it is full, or has no leader")
+                self.roster.refuse(
+                    queue, "the queue refuses messages: it is full, or has no leader"
+                )
             case PublishResult.LOST if seconds >= CONFIRM_SECONDS:
-                self.roster.refuse(queue, "it confirms no publish: too few members, or no leader")
+                self.roster.refuse(queue, "it confirms no message: too few members, or no leader")
             case Exception():
                 struck(self._metrics, "park", result)
             case _:
@@ -181,7 +183,7 @@ def _tell_unwritable(parking: Parking, queue: str) -> None:
             "event_id": event.event_id,
             "queue": queue,
             "why": WHY[PublishResult.UNWRITABLE],
-            "until": "its copy is taken; it is tried until then",
+            "until": "the queue takes its copy; the importer tries again until then",
             "who_acts": WHO[PublishResult.UNWRITABLE],
         },
     )

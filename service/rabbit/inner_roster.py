@@ -159,7 +159,7 @@ class Roster:
     def returned(self, queue: str) -> None:
         """Note that a message found no queue."""
         self._gone(queue, self._queues[queue])
-        log.warning("inner queue gone: it is made anew", extra={"queue": self.name(queue)})
+        log.warning("inner queue gone: it is made again", extra={"queue": self.name(queue)})
 
     async def _attached(self) -> None:
         """Learn anew what is there: a killed broker may have lost a young queue."""
@@ -235,11 +235,11 @@ class Roster:
     def _deny(self, queue: str, state: InnerQueue, why: str) -> None:
         if state.deny(why, _now()):
             log.warning(
-                "inner queue not usable: what would wait there holds up the intake",
+                "inner queue not usable: events that should wait there hold up the intake",
                 extra={
                     "queue": self.name(queue),
                     "why": why,
-                    "who_acts": "whoever runs the broker: give the importer's user the rights "
+                    "who_acts": "the broker's operator: give the importer's user the rights "
                     "to configure and read this queue, and to write to amq.default",
                 },
             )
@@ -250,8 +250,8 @@ class Roster:
             extra={
                 "queue": self.name(queue),
                 "why": why,
-                "until": "it can be read on a connection of its own",
-                "who_acts": "whoever runs the broker: its log tells of this queue",
+                "until": "a test on a separate connection can read it",
+                "who_acts": "the broker's operator: read the broker's log about this queue",
             },
         )
 

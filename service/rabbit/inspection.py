@@ -74,7 +74,9 @@ async def visit(
             await _try_publishing(session, topology, found)
             return found
     except ConnectionLost as lost:
-        raise NotLetIn(f"cut while it was asked ({lost})", "see the broker's log") from None
+        raise NotLetIn(
+            f"the connection was cut during the check ({lost})", "read the broker's log"
+        ) from None
 
 
 async def _look(session: Session, topology: Topology, found: BrokerInspection) -> None:

@@ -34,7 +34,7 @@ _REFUSED = frozenset({401, 403})
 MAX_BYTES = 8_000_000
 """Longest answer that is read; no description is a hundredth as long."""
 MAX_VERSION = 40
-_STRANGE = "its answer is not one of a management API: is the port right?"
+_STRANGE = "the answer is not from a management API: is the port right?"
 _PEER = Peer("the management API", "IMPORTER_RABBIT__MANAGEMENT_URL", "IMPORTER_RABBIT__CA_FILE")
 
 
@@ -143,7 +143,7 @@ class Management:
             document = None
         if answer.status != _OK or not isinstance(document, dict | list):
             raise ManagementFailed(
-                f"HTTP {answer.status}, and nothing a management API would say: is the port right?"
+                f"HTTP {answer.status}, which is no answer of a management API: is the port right?"
             )
         return document
 
@@ -220,12 +220,12 @@ def _ended_after(seconds: float, line: socket.socket | None) -> Iterator[None]:
     finally:
         timer.cancel()
     if over.is_set():
-        raise ManagementFailed(f"its answer was not whole within {seconds:g} s")
+        raise ManagementFailed(f"the answer was not complete within {seconds:g} s")
 
 
 def _why(error: Exception, *, tls: bool) -> Cause:
     told = network.why(error, _PEER, tls=tls, seconds=ANSWER_SECONDS)
     if told is not None:
         return told
-    remedy = f"is the port in {_PEER.address} right, is it one for TLS? Then it is https://"
+    remedy = f"check the port in {_PEER.address}; if it is for TLS, use https://"
     return Cause(f"no readable answer ({type(error).__name__})", remedy)

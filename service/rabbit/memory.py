@@ -238,14 +238,14 @@ class Memory:
 
     async def _read_all(self, channel: Channel) -> None:
         """Read from the last page up to a mark of our own; then everything is known."""
-        self._move(MemoryState.READING, "reading what was noted")
+        self._move(MemoryState.READING, "reading the notes")
         page = await last_page(channel, self._queue, self._owner)
         reading = await read_whole(page, partial(self._read_from, channel))
         # A killed broker forgets the end of a stream; what we said there still counts.
         self.read_anew = self.read_anew or len(self.words) > 0
         reading.words.absorb(self.words)
         self.words, self.reading, reading.follows = reading.words, reading, True
-        self._move(MemoryState.FOLLOWING, "everything that was noted is known")
+        self._move(MemoryState.FOLLOWING, "every note is known")
 
     async def _read_from(self, channel: Channel, page: int | None) -> Reading:
         words = LastWords(self._remember)

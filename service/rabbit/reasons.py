@@ -19,7 +19,7 @@ from service.rabbit.rights import Rights, granting
 _REFUSED = re.compile(r"ACCESS_REFUSED - (?P<words>(?:(?P<right>\w+) )?access to [^\"\n]*)")
 """From RabbitMQ 4.0 on, the broker names the missing right: configure, write or read."""
 _WHO = re.compile(r" in vhost '(?P<vhost>.*)' refused for user '(?P<user>.*)'")
-RUN_AGAIN = "nothing is lost: run it again"
+RUN_AGAIN = "nothing is lost: run the command again"
 _TOLD = re.compile(r"[A-Z][A-Z_]{3,} - [^\"\n]*")
 """A reply of the broker, such as `CONNECTION_FORCED - broker forced connection closure`."""
 BROKER = Peer(
@@ -40,7 +40,7 @@ def node(url: URL) -> str:
 def why(error: BaseException, *, tls: bool) -> Cause:
     """Return the reason of a failed connection, over `tls` or not, and the remedy."""
     told = network.why(error, BROKER, tls=tls, seconds=CONNECT_SECONDS, own=_refusal)
-    return told or Cause(f"failed ({type(error).__name__})", "see the broker's log")
+    return told or Cause(f"failed ({type(error).__name__})", "read the broker's log")
 
 
 def why_ended(words: str, needed: Rights | None = None) -> Cause:
@@ -60,8 +60,8 @@ def why_ended(words: str, needed: Rights | None = None) -> Cause:
     if who and needed:
         command = granting(who["user"], who["vhost"], needed)
         remedy += (
-            "; for a user of this command alone, never the importer's or a reader's, since it "
-            f"takes all other rights away: {command}"
+            "; only for a user of this command alone (not of the importer or a reader), because "
+            f"it removes all other rights: {command}"
         )
     return Cause(refused["words"], remedy)
 
@@ -75,7 +75,7 @@ def _refusal(cause: BaseException) -> Cause | None:
         case ConnectionClosed() | InvalidFrameError():
             return Cause(
                 "the virtual host was refused",
-                "does it exist, and may the user enter it (rabbitmqctl list_permissions)?",
+                "check that it exists and that the user may use it (rabbitmqctl list_permissions)",
             )
         case _:
             return None

@@ -29,15 +29,15 @@ Time = Annotated[
 EntityType = Annotated[int, Meta(ge=1, le=MAX_ENTITY_TYPE)]
 Count = Annotated[int, Meta(ge=0)]
 Attempts = Annotated[int, Meta(ge=0, description="calls that carried the item")]
-BatchId = Annotated[str | None, Meta(description="the last of them; null: no call was made")]
+BatchId = Annotated[str | None, Meta(description="the last call; null: no call was made")]
 Trace = Annotated[str, Meta(description="W3C trace context, as the item event had it")] | UnsetType
 Warnings = (
     Annotated[
         list[str],
         Meta(
-            description="what of the event was ignored, or is likely to have been dropped or "
-            "changed by the portal: the member or field, what became of it, and the remedy. "
-            "Absent where there is nothing to say."
+            description="what the importer ignored, and what the portal probably dropped or "
+            "changed: the member or field, what happened to it, and the remedy. Absent if "
+            "there is nothing to say."
         ),
     ]
     | UnsetType
@@ -55,7 +55,7 @@ class SucceededData(Struct, kw_only=True, frozen=True, rename="camel"):
     attempts: Attempts
     batch_id: BatchId
     reconciled: Annotated[
-        bool, Meta(description="found in the CRM by asking, rather than answered by the import")
+        bool, Meta(description="the item was found by a look-up; the import call gave no answer")
     ]
     duplicate: Annotated[bool, Meta(description="this event had been imported before")]
     warnings: Warnings = UNSET
@@ -63,8 +63,8 @@ class SucceededData(Struct, kw_only=True, frozen=True, rename="camel"):
         Annotated[
             dict[str, int | list[int]],
             Meta(
-                description="the fields that the event's links have become, with the numbers of "
-                "their items. Absent where it has none, and in some repeats."
+                description="the fields set from the event's links, with their item ids. "
+                "Absent without links, and in some repeats."
             ),
         ]
         | UnsetType
@@ -167,8 +167,8 @@ class DeadLetterHeaders(Struct, kw_only=True, frozen=True):
             str,
             Meta(
                 max_length=TEXT_LIMIT,
-                description="what of the original is not here as it came, such as headers that "
-                "fit no frame; `body` where the broker takes none so large",
+                description="parts of the original that are missing or changed here, such as "
+                "headers too large for a frame; `body` if it was too large for the broker",
             ),
         ]
         | UnsetType

@@ -80,7 +80,9 @@ class Waker:
             log.warning("no waiting event could be sent to the intake", extra={"why": str(why)})
         else:
             if sent:
-                log.info("one waiting event sent to the intake: whoever gets it is active")
+                log.info(
+                    "one waiting event sent to the intake: the process that gets it is active"
+                )
 
     def _waits(self) -> bool:
         """Tell whether still nobody knows who is active."""

@@ -32,8 +32,8 @@ def cautions(settings: Settings) -> list[Caution]:
     found = [
         Caution(
             PREFIX + name,
-            "the password goes over the network in the clear",
-            f"use {safe} (beyond this machine)",
+            "the password goes over the network unencrypted",
+            f"use {safe} (needed unless the address is on this machine)",
         )
         for name, (safe, urls) in plain.items()
         if any(in_clear(url) for url in urls)
@@ -50,8 +50,8 @@ def cautions(settings: Settings) -> list[Caution]:
         Caution(
             PREFIX + name,
             f"the secret has fewer than {MIN_CHARACTERS} characters: it can be guessed, and "
-            "hardly be kept out of logs",
-            "take a longer one",
+            f"logs cannot hide it reliably",
+            "use a longer one",
         )
         for name, values in secrets.items()
         if any(0 < len(value) < MIN_CHARACTERS and value != PUBLIC for value in values)

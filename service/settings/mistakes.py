@@ -8,7 +8,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
     {
         "int_type": "must be a whole number",
         "int_parsing": "must be a whole number",
-        "int_parsing_size": "must be a whole number that is not so long",
+        "int_parsing_size": "must be a shorter whole number",
         "int_from_float": "must be a whole number",
         "float_type": "must be a number",
         "float_parsing": "must be a number, such as 2 or 0.5",

@@ -40,7 +40,9 @@ class Tracing(Section):
         None, description="collector (OTLP over HTTP), http://host:4318/v1/traces; unset: off"
     )
     share: Annotated[float, Field(ge=0, le=1)] = Field(
-        1, description="share of the traces begun here that are kept; producers decide on theirs"
+        1,
+        description="share of new traces that are kept; for events with a trace, the "
+        "producer decides",
     )
 
 
@@ -49,7 +51,7 @@ class Console(Section):
 
     host: Host = Field(
         "127.0.0.1",
-        description="address of the console; other than loopback is refused without a password",
+        description="address of the console; without a password only loopback is allowed",
     )
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         8081, description="port of the console; 0 = any free one"

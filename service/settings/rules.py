@@ -22,8 +22,8 @@ OPTIONAL = ("OAUTH_URL", "REFRESH_TOKEN")
 
 _NAME = re.compile(r"\b[A-Z]+__[A-Z_]+\b")
 _TOO_LONG = (
-    f"must be given, with {MAX_PREFIX} bytes at most: what is made of RABBIT__INTAKE_QUEUE "
-    "leaves no room for an entity type behind it"
+    f"must be given, with {MAX_PREFIX} bytes at most: the name made from RABBIT__INTAKE_QUEUE "
+    f"leaves no room for an entity type"
 )
 _HOLD = (
     "BATCH__WINDOW_SECONDS + BITRIX__TIMEOUT_SECONDS + BITRIX__SETTLE_SECONDS "

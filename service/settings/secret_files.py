@@ -44,7 +44,7 @@ def read_value(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise Unreadable("too large for a value")
     if not text.isprintable():
-        raise Unreadable("it must hold one line, and nothing but the value")
+        raise Unreadable("it must hold one line with only the value")
     return text
 
 
@@ -95,7 +95,7 @@ class SecretFiles:
     def _read(self, name: str, path: Path) -> News:
         try:
             if not path.is_file():
-                return News(name, "", "it is not there, or is no file")
+                return News(name, "", "it does not exist, or is not a file")
             text = read_value(path)
         except Unreadable as reason:
             return News(name, "", str(reason))

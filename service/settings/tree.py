@@ -44,7 +44,7 @@ class Rabbit(Section):
     cert_file: File | None = Field(None, description="client certificate (path)")
     key_file: File | None = Field(None, description="key of the client certificate (path)")
     heartbeat_seconds: Annotated[float, Field(ge=1, le=600)] = Field(
-        15, description="no portal call starts while the broker has been silent for longer"
+        15, description="while the broker has been silent for longer, no portal call starts"
     )
     management_url: Management | None = Field(
         None, description="management API of the broker, http://user:password@host:15672/"
@@ -52,7 +52,7 @@ class Rabbit(Section):
     intake_exchange: Name = Field("crm.items", description="topic exchange for item events")
     intake_queue: Name = Field("crm.items.import", description="queue of item events")
     delivery_limit: Annotated[int, Field(ge=100, le=2_000_000_000)] = Field(
-        1000, description="deliveries of one message before the broker dead-letters it itself"
+        1000, description="after this many deliveries of one message the broker dead-letters it"
     )
     results_exchange: Name = Field("crm.items.results", description="topic exchange for results")
     succeeded_queue: Name = Field("crm.items.succeeded", description="queue of succeeded events")
@@ -61,22 +61,23 @@ class Rabbit(Section):
     dead_letter_queue: Name = Field("crm.items.dlq", description="queue of dead letters")
     memory_queue: Annotated[str, Field(max_length=255)] | None = Field(
         None,
-        description="stream in which every process notes what it sends, so that a repeat is "
-        "recognised after a restart; unset: the intake queue's name with its last part replaced "
-        "by `memory`; empty: off",
+        description="stream where every process notes what it sends, so that repeats are "
+        "recognised after a restart; unset: the intake queue's name with `memory` as its last "
+        "part; empty: off",
     )
     parked_queue: Annotated[str, Field(max_length=244)] | None = Field(
         None,
-        description="what the names of the queues begin with in which events wait for their lane, "
-        "for other items or for a proof: `<prefix>.<entityTypeId>`, `.doubtful`, `.links`; unset: "
-        "the intake queue's name with its last part replaced by `parked`; empty: none, so that a "
-        "closed lane pauses the whole intake",
+        description="prefix of the queues where events wait for their lane, for other items "
+        "or for a proof: `<prefix>.<entityTypeId>`, `.doubtful`, `.links`; unset: the intake "
+        "queue's name with `parked` as its last part; empty: no such queues, and a closed "
+        "lane pauses the whole intake",
     )
     topology: Literal["declare", "check"] = Field(
         "declare", description="declare: create what is missing; check: only verify"
     )
     hold_seconds: Seconds = Field(
-        600, description="longest time an unsettled delivery is kept before it goes back"
+        600,
+        description="longest time an unsettled delivery is held before it goes back to the queue",
     )
     max_message_bytes: Annotated[int, Field(ge=1, le=134_217_728)] = Field(
         2_000_000, description="largest message body after decompression; larger is malformed"
@@ -121,24 +122,29 @@ class Bitrix(Section):
     )
     ca_file: Authority | None = Field(
         None,
-        description="certificate authority of a self-hosted portal (path); unset: the system's, "
-        "and SSL_CERT_FILE and SSL_CERT_DIR count",
+        description="certificate authority of a self-hosted portal (path); unset: those of "
+        "the system, or SSL_CERT_FILE and SSL_CERT_DIR",
     )
     proxy_url: Proxy | None = Field(
         None,
         description="proxy for the portal and the authorisation server, "
         "http://user:password@host:3128/; proxies of the environment are not used",
     )
-    allow_http: bool = Field(default=False, description="allow plain HTTP to other than loopback")
-    timeout_seconds: Seconds = Field(70, description="whole call; the cloud cuts at 60")
+    allow_http: bool = Field(default=False, description="allow plain HTTP to other machines")
+    timeout_seconds: Seconds = Field(
+        70, description="longest time of a whole call; the cloud cuts calls at 60"
+    )
     settle_seconds: Wait = Field(
-        65, description="how long an unfinished call may work on, since its body was wholly sent"
+        65,
+        description="how long the portal may work on a call without an answer, counted "
+        "from the end of its body",
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
-        3, description="wait before an absent item is looked up once more (replica lag)"
+        3,
+        description="wait before an item that was not found is looked up once more (replica lag)",
     )
     requests_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(
-        2, description="drain rate of the portal's request bucket"
+        2, description="rate at which the portal's request bucket empties"
     )
     burst: Annotated[int, Field(ge=1, le=100_000)] = Field(
         50, description="capacity of the portal's request bucket"
@@ -147,9 +153,11 @@ class Bitrix(Section):
         420, description="execution budget per method per 10 minutes; 0 = off"
     )
     operating_window_seconds: Annotated[float, Field(gt=0, le=36_000)] = Field(
-        600, description="the time over which the portal adds execution seconds up"
+        600, description="time over which the portal adds up execution seconds"
     )
-    originator: Originator = Field("crm-importer", description="stamped as originatorId")
+    originator: Originator = Field(
+        "crm-importer", description="value of originatorId that imported items get"
+    )
     external_id_fields: Json[dict[TypeId, FieldName]] = Field(
         default_factory=dict,
         validate_default=False,
@@ -162,7 +170,7 @@ class BatchSettings(Section):
 
     max_items: Annotated[int, Field(ge=1, le=20)] = Field(20, description="items per call, 1..20")
     window_seconds: Wait = Field(
-        2, description="longest wait, from the batch's first item; 0 = leave at once"
+        2, description="longest wait of a batch, from its first item; 0 = send at once"
     )
     max_bytes: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
         16_000_000, description="bytes of messages per batch"
@@ -187,7 +195,7 @@ class Pause(Section):
     """When a failing portal pauses intake, and how it is probed."""
 
     after_seconds: Wait = Field(
-        60, description="a portal-wide failure that lasts this long becomes a pause"
+        60, description="a failure of the whole portal becomes a pause after this time"
     )
     probe_seconds: Seconds = Field(15, description="first wait before a probe; doubles")
     probe_cap_seconds: Seconds = Field(300, description="longest wait between probes")
@@ -201,7 +209,8 @@ class Brake(Section):
         description="a lane closes when more than this share of its items is rejected; 0 = off",
     )
     items: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        200, description="of the last so many answered items of a type; 0 = off"
+        200,
+        description="number of last answered items of a type that BRAKE__SHARE counts; 0 = off",
     )
 
 
@@ -218,7 +227,7 @@ class LinkSettings(Section):
 
     wait_seconds: LongWait = Field(
         86_400,
-        description="how long an event waits for the items that it refers to, counted while the "
+        description="how long an event waits for its linked items, counted only while the "
         "importer runs, the portal takes imports, and the lanes of both types are open",
     )
 
@@ -247,17 +256,18 @@ class Settings(BaseSettings):
     tracing: Tracing = Tracing()
     console: Console = Console()
     ambiguous: Literal["dead_letter", "resend"] = Field(
-        "dead_letter", description="what to do with an item that may exist and cannot be asked for"
+        "dead_letter", description="what to do with an item that may exist and cannot be looked up"
     )
     ambiguous_after_seconds: Wait = Field(
         3600, description="how long an event in doubt waits for proof that its type can be read"
     )
     lookup: Literal["doubtful", "always", "never"] = Field(
-        "doubtful", description="ask the portal before sending"
+        "doubtful", description="when to look an item up in the portal before sending it"
     )
     validation: Literal["off", "warn", "reject"] = Field(
         "warn",
-        description="what to do with an item of which the portal would drop fields silently",
+        description="what to do with an item whose fields the portal would drop or change "
+        "silently",
     )
 
     @classmethod

@@ -32,7 +32,7 @@ ALL = (
     ),
     Declared(
         "items_total",
-        "messages settled, by outcome",
+        "messages with a final outcome, by outcome",
         "a rising share of failed: read item_errors_total for the reason",
         labels={"entity_type": (*KNOWN_TYPES, OTHER), "outcome": OUTCOMES},
     ),
@@ -45,7 +45,7 @@ ALL = (
     ),
     Declared(
         "batches_total",
-        "batches that left, by what closed them",
+        "batches sent, by what closed them",
         "mostly pressure: raise BATCH__PREFETCH; mostly window: traffic is light",
         labels={"closed_by": tuple(ClosedBy)},
     ),
@@ -57,14 +57,14 @@ ALL = (
     ),
     Declared(
         "batch_fill_seconds",
-        "time from a batch's first item until it left",
-        "above the window: no slot was free, the portal is the limit",
+        "time from a batch's first item until the batch was sent",
+        "above the window: no slot was free, because the portal is the limit",
         buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
         labels={"closed_by": tuple(ClosedBy)},
     ),
     Declared(
         "loop_seconds_total",
-        "time spent by phase: messages received, due batches without a slot, calls, settling",
+        "time spent, by phase: receive messages, wait for a free slot, call the portal, settle",
         "wait_slot grows: the portal is the limit; settle: the broker; receive: the processor",
         labels={"phase": PHASES},
     ),
@@ -79,34 +79,35 @@ ALL = (
         "event_age_seconds",
         "time from the event's own time (CloudEvents time, else the AMQP timestamp, else its "
         "receipt) until its outcome was confirmed",
-        "what upstream waits for: high while latency is low, it waited in the queue",
+        "how long upstream waits; high while the latency is low: the event waited in the queue",
         buckets=AGES,
         labels={"outcome": OUTCOMES},
     ),
     Declared(
         "events_without_id_total",
-        "events identified by a digest of their body",
-        "ask upstream to send an id: two equal bodies without one are one event",
+        "events without an id; a digest of the body is their id",
+        "ask upstream to send ids: without ids, two equal bodies are one event",
     ),
     Declared(
         "field_complaints_total",
-        "fields that the portal would drop or change without a word, by flaw",
+        "fields that the portal drops or changes silently, by flaw",
         "read the warnings of the results and tell the upstream team",
         labels={"flaw": tuple(Flaw)},
     ),
     Declared(
         "messages_returned_total",
-        "deliveries given back to the queue unsettled",
-        "rises once per pause and at each stop; steadily: something holds too long",
+        "unsettled deliveries returned to the queue",
+        "normal at each pause and stop; rising all the time: messages are held too long",
     ),
     Declared(
         "messages_lost_with_session_total",
-        "deliveries whose broker connection ended first; they are redelivered",
+        "deliveries whose connection ended before they were settled; the broker delivers them "
+        "again",
         "rises with each reconnect; often: look at the broker",
     ),
     Declared(
         "held_messages",
-        "deliveries held unsettled",
+        "deliveries held and not yet settled",
         "at the prefetch for long: the portal is the limit",
     ),
     Declared(
@@ -117,25 +118,25 @@ ALL = (
     Declared(
         "hold_limit_seconds",
         "longest time a delivery is held: RABBIT__HOLD_SECONDS",
-        "what oldest_held_seconds is compared with",
+        "compare with oldest_held_seconds",
     ),
     Declared(
         "batch_max_items",
         "most items per call: BATCH__MAX_ITEMS",
-        "what batch_size is compared with",
+        "compare with batch_size",
     ),
     Declared(
         "slots_in_use", "batches in flight", "always at BATCH__SLOTS: the portal is the limit"
     ),
     Declared(
         "duplicates_joined_total",
-        "messages that joined a copy in flight or one settled before",
+        "repeated messages that share the outcome of an earlier copy",
         "rises after reconnects; steadily: upstream publishes ids twice",
     ),
     Declared(
         "requests_total",
-        "calls to the portal, by what came of them",
-        "throttled: somebody shares the limit; barred: see paused",
+        "calls to the portal, by result",
+        "throttled: another program shares the limit; barred: see paused",
         labels={"method": METHODS, "result": CALL_RESULTS},
     ),
     Declared(
@@ -153,81 +154,84 @@ ALL = (
     ),
     Declared(
         "operating_seconds",
-        "execution seconds the portal has counted in the last 10 minutes",
+        "execution seconds that the portal counted in the last 10 minutes",
         "near the limit: the portal's budget is spent",
         labels={"method": ("import", "list")},
     ),
     Declared(
         "operating_limit_seconds",
-        "execution seconds that we allow ourselves per 10 minutes",
-        "set by BITRIX__OPERATING_LIMIT_SECONDS; the portal never tells its own",
+        "execution seconds that the importer may use in 10 minutes",
+        "set by BITRIX__OPERATING_LIMIT_SECONDS; the portal does not tell its own limit",
     ),
     Declared(
         "operating_reset_timestamp_seconds",
-        "when the portal forgets the oldest part of what it counted, by our clock",
-        "work goes on then, if operating_seconds is at the limit",
+        "when the oldest execution seconds stop counting, by our clock",
+        "if operating_seconds is at the limit, imports continue at this time",
         labels={"method": ("import", "list")},
     ),
     Declared(
         "request_bucket_level",
-        "requests in the portal's bucket, as we count them",
+        "requests in the portal's bucket, by our own count",
         "at BITRIX__BURST: calls leave at BITRIX__REQUESTS_PER_SECOND",
     ),
     Declared(
         "request_rate_share",
-        "the share of the nominal request rate that we use; lower after refusals",
-        "below 1 for long: somebody else calls the portal from our address",
+        "share of BITRIX__REQUESTS_PER_SECOND that the importer uses; lower after refusals",
+        "below 1 for long: another program calls the portal from our address",
     ),
     Declared(
         "item_cost_seconds",
-        "what one item of the type costs the portal, learnt",
-        "batches carry fewer items when this times 20 comes near 60",
+        "learnt time that the portal needs for one item of the type",
+        "near 3 and above: batches carry fewer items",
         labels={"entity_type": (*KNOWN_TYPES, OTHER)},
     ),
     Declared(
         "paused",
         "1 while intake is paused for the reason",
-        "credentials, scope, plan, blocked: mend it in the portal; the rest passes",
+        "see the runbook ImporterPaused: it says for each reason who must act",
         labels={"reason": tuple(PauseReason)},
     ),
     *WAITING,
     Declared(
         "paused_seconds_total",
-        "time that intake was shut for the reason; the lane is an entity type, or all",
-        "its rate is the share of time shut, also of a pause that comes and goes",
+        "time that a lane was closed, or the whole intake (lane all) paused, by reason",
+        "its rate is the share of time closed; it also shows a pause that comes and goes",
         labels={"reason": tuple(PauseReason), "lane": (ALL_LANES,)},
     ),
     Declared(
         "links_waiting",
-        "events that wait for the items that they refer to, as far as this process has seen them",
-        "grows: the events that they name fail or are never published; look at the dead letters",
+        "events that wait for the items in their links; events that this process has not seen "
+        "are not counted",
+        "growing: the linked events fail or are never published; look at the dead letters",
     ),
     Declared(
         "links_total",
-        "references resolved, by how the item was found; events given up for one, by why",
-        "timed_out, impossible: tell the upstream team; mostly looked_up: is the memory in use?",
+        "links resolved, by where the item was found; events failed for a link, by cause",
+        "timed_out, impossible: tell the upstream team; mostly looked_up: check that the "
+        "memory is in use",
         labels={"result": LINK_RESULTS},
     ),
     Declared(
         "ambiguous_batches_total",
         "calls whose outcome was unknown",
-        "often: the portal or the way to it is unstable",
+        "often: the portal or the network is unstable",
     ),
     Declared(
         "reconciled_items_total",
-        "items looked up, by whether they were in the CRM",
-        "follows ambiguous_batches_total and restarts",
+        "items looked up in the CRM, by whether they were found",
+        "rises after ambiguous_batches_total and after restarts",
         labels={"found": ("yes", "no")},
     ),
     Declared(
         "portal_set_back_total",
-        "times that the portal gave out an item number again: it has older data than we",
+        "times that the portal gave out an item number again, because it was set back to "
+        "older data",
         "find out which items are missing, and publish their events again (runbook)",
     ),
     Declared(
         "isolation_requests_total",
-        "items sent alone to find out which one breaks its call",
-        "see item_errors_total for what was found",
+        "items sent alone to find the one that breaks its call",
+        "item_errors_total shows what was found",
     ),
     *DELIVERY,
 )

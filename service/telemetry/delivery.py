@@ -7,7 +7,7 @@ from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 DELIVERY = (
     Declared(
         "published_total",
-        "publishes, by target and what the broker said",
+        "publishes, by target and the broker's answer",
         "returned: a queue or binding is missing; nacked: a queue is full",
         labels={"target": TARGETS, "result": PUBLISH_RESULTS},
     ),
@@ -20,8 +20,8 @@ DELIVERY = (
     ),
     Declared(
         "dead_letters_total",
-        "originals put into the dead-letter queue",
-        "each has its reason in its headers",
+        "original messages put into the dead-letter queue",
+        "crm-importer dlq list shows the reasons",
         labels={"kind": tuple(FailureKind)},
     ),
     Declared(
@@ -36,30 +36,30 @@ DELIVERY = (
     ),
     Declared(
         "certificate_expiry_timestamp_seconds",
-        "when a certificate ends: the portal's, or ours for the broker (client, authority)",
-        "renew it before: without it nothing connects; files are read again at the next dial",
+        "when a certificate expires: the portal's, or ours for the broker (client, authority)",
+        "renew it before; the importer reads a new file when it connects next",
         labels={"which": ()},
     ),
     Declared(
         "consumer_alive",
         "1 while the consumer is registered at the intake queue",
-        "0 while not paused: the watchdog mends it; see consumer_restarts_total",
+        "0 while not paused: the importer reconnects by itself; see consumer_restarts_total",
     ),
     Declared(
         "consumer_active",
-        "1 once the consumer was given messages since it attached; a stand-by shows 0",
+        "1 when the consumer has received a message since it attached; a stand-by shows 0",
         "0 on every replica while the queue fills: the single active consumer hangs",
     ),
     Declared(
         "consumer_restarts_total",
-        "broker connections that had to be made again, by reason",
+        "broker connections made again, by reason",
         "cancelled: the queue was deleted or moved; lost: network or broker",
         labels={"reason": ("lost", "cancelled", "silent")},
     ),
     Declared(
         "stale_acks_total",
-        "acknowledgements that came too late for their connection",
-        "expected after a reconnect; the redelivered copy joins its claim",
+        "acknowledgements not sent because their connection had ended",
+        "normal after a reconnect: the redelivered copy gets the same outcome",
     ),
     Declared(
         "last_delivery_timestamp_seconds",
@@ -73,7 +73,7 @@ DELIVERY = (
     ),
     Declared(
         "memory_written_timestamp_seconds",
-        "when this process last noted something in the memory",
+        "when this process last wrote a note to the memory",
         "old while items are imported: the memory is missing or refused; the log says why",
     ),
     Declared(
@@ -89,9 +89,9 @@ DELIVERY = (
     ),
     Declared(
         "unexpected_errors_total",
-        "exceptions that nobody expected: bugs",
-        "every one is logged with its traceback: report it; what it struck goes back or is tried "
-        "again alone",
+        "unexpected exceptions (bugs)",
+        "report it with the traceback from the log; the events in that work are returned or "
+        "tried again alone",
     ),
     Declared(
         "log_lines_total",

@@ -86,7 +86,8 @@ def configure_logs(
     logging.captureWarnings(capture=True)
     if masking.short:
         log.warning(
-            "a password or secret is short: it can be guessed, and masks equal words in the log",
+            "a password or secret is short: it can be guessed, and equal words in the log are "
+            "hidden too",
             extra={"shorter_than": SHORT, "how_many": masking.short},
         )
 

@@ -50,4 +50,4 @@ async def test_a_node_of_a_cluster_dies_and_nothing_is_lost() -> None:
             }
             with ServiceProcess(settings, ["check"]) as check:
                 assert 0 == await asyncio.to_thread(check.wait, 60)
-                assert 2 == check.stdout().count("nobody listens there")
+                assert 2 == check.stdout().count("nothing listens there")

@@ -144,7 +144,7 @@ async def test_many_are_sent_back_after_a_plan(
     await letters.put(letter("a"), letter("b"), letter("c", kind="malformed", code="WRONG_SHAPE"))
     page = await settled(browser, "/dead-letters")
     page = await browser.send(page, "/tasks", {"action": "send back"})
-    assert "What becomes of them" in page.text
+    assert "What happens to them" in page.text
     assert 3 == await letters.ready()
     page = await browser.send(page, "/tasks/1/start", {"who": "Ann"}, 400)
     page = await browser.get("/tasks/1")
@@ -437,7 +437,7 @@ async def test_what_the_importer_says_is_shown(start: Start, letters: Letters) -
         # Labels of metrics that an alert may put into its link.
         "/lanes/all": ("the whole intake", "denies the right"),
         "/lanes/other": ("beyond the first fifty", "denies the right"),
-        "/lanes/unknown": ("what cannot be read has no lane",),
+        "/lanes/unknown": ("unreadable events have no lane",),
         "/parked": ("crm.items.parked.128", "its lane"),
     }
     async with (
@@ -521,7 +521,7 @@ async def test_letters_that_others_read_are_not_called_gone(
                     break
                 await asyncio.sleep(0.2)
                 page = await browser.get("/dead-letters")
-        assert "Somebody else seems to read" in page.text
+        assert "Another reader seems to hold" in page.text
     assert 1 == await letters.ready()
 
 

@@ -60,7 +60,7 @@ async def test_without_an_importer_the_broker_tells_what_waits(browser: Browser)
         assert "3" in page.text
     page = await settled(browser, "/lanes/128")
     assert "plan does not allow it" in page.text
-    assert "nothing of it is parked" in (await settled(browser, "/lanes/2")).text
+    assert "no event of it is parked" in (await settled(browser, "/lanes/2")).text
 
 
 async def test_an_event_that_waits_is_found(browser: Browser, letters: Letters) -> None:

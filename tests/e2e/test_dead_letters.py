@@ -442,7 +442,7 @@ async def test_a_redrive_cut_at_a_frame_loses_nothing(
         done = await Commands(proxy.url).run("dlq", "redrive")
         assert proxy.sprung
     assert 1 == done.code
-    assert done.err.startswith("error: the broker ended it")
+    assert done.err.startswith("error: the broker ended the command")
     assert 1 == len(done.err.splitlines())
     await _settled(letters)
     assert 0 == (await commands.run("dlq", "redrive")).code

@@ -91,7 +91,7 @@ async def test_an_item_that_was_deleted_is_told_apart(
     environment.portal.set_back(0)
     done = await finder.run("find", "order-1")
     assert 0 == done.code
-    assert "the portal shows it no more" in done.out
+    assert "the portal does not show it now" in done.out
 
 
 async def test_a_dead_letter_is_found_with_its_reason(letters: Letters, finder: Commands) -> None:
@@ -111,7 +111,7 @@ async def test_a_dead_letter_is_found_with_its_reason(letters: Letters, finder: 
     ("queue", "reason", "says"),
     [
         (lane(128), "scope", "waits for its lane (scope), in crm.items.parked.128"),
-        (DOUBTFUL, "doubt", "waits for proof whether it is in the CRM"),
+        (DOUBTFUL, "doubt", "waits for proof that it is in the CRM or not"),
         (LINKS, "link", "waits for the items that it refers to"),
     ],
 )
@@ -136,7 +136,7 @@ async def test_a_waiting_event_is_found_with_its_reason(
 async def test_an_event_that_nobody_knows_is_not_found(
     letters: Letters, finder: Commands, broker: Broker, vhost: str
 ) -> None:
-    """Exit 1; what could not be looked into is named, with its number of messages."""
+    """Exit 1; what could not be read is named, with its number of messages."""
     async with Upstream(broker.url(vhost)) as upstream:
         await upstream.item(2, {"title": "x"}, id="order-1")
     await letters.put(letter("order-1", entity_type=1))
@@ -146,7 +146,7 @@ async def test_an_event_that_nobody_knows_is_not_found(
     assert [2] == document["asked"]["types"]
     assert {
         "place": f"the intake queue {INTAKE_QUEUE}",
-        "why": "only the importer can look into it",
+        "why": "only the importer can read it",
         "messages": 1,
     } in document["notSeen"]
     assert "the memory" in [each["place"] for each in document["notSeen"]]

@@ -126,7 +126,7 @@ async def test_what_waits_goes_back_before_a_roll_back(environment: Environment)
         await (await upstream.queue(MEMORY)).delete(if_unused=False, if_empty=False)
     done = await operator.run("lanes", "return")
     assert (0, f"{len(waiting)} events sent back to the intake\n") == (done.code, done.out)
-    assert "an importer is at work" not in done.err
+    assert "an importer consumes" not in done.err
     environment.portal.faults([])
     await environment.start_service()
     await environment.settle(waiting)

@@ -391,7 +391,7 @@ async def test_fail_without_anybody_to_ask_wants_a_yes(
     await waiting.put(lane(2), parked("a"))
     done = await operator.run("lanes", "fail", "--type", "2")
     assert 1 == done.code
-    assert "nobody can be asked here: lanes fail needs --yes" in done.err
+    assert "there is no terminal to ask at: lanes fail needs --yes" in done.err
     assert 2 == (await operator.run("lanes", "fail", "--yes")).code
     assert 1 == await letters.ready(lane(2))
 

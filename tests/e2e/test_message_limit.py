@@ -61,7 +61,7 @@ async def test_a_body_over_the_brokers_limit_is_left_out_and_named(
             await environment.wait_idle()
             refused = await commands.run("dlq", "redrive", "--id", "large bad")
             assert refused.code == 1
-            assert "publish the event anew" in refused.out
+            assert "publish the event again" in refused.out
             shown = await commands.run("dlq", "show", "large bad")
             assert "import_dropped_headers  body" in shown.out
             books = await environment.settle([])
@@ -84,7 +84,7 @@ async def test_a_letter_over_the_brokers_limit_stays_and_the_others_go(
         done = await commands.run("dlq", "redrive")
         assert 1 == done.code, done.err
         assert "5 dead letters sent back" in done.out
-        assert "the broker takes no message so large" in done.out
+        assert "the message is too large for the broker" in done.out
         assert 1 == await letters.ready()
         assert 5 <= await letters.ready(INTAKE_QUEUE)
 

@@ -244,7 +244,7 @@ async def test_a_renamed_portal_is_followed(
         }
         assert {1} == {event["data"]["attempts"] for event in environment.books.succeeded}
         assert [] == environment.books.dead
-        (line,) = service.logs(event="portal has moved: give its new address in the settings")
+        (line,) = service.logs(event="portal has moved: put its new address into the settings")
         assert (urlsplit(moved.url).netloc, host) == (line["host"], line["was"])
         assert 1 <= len(environment.import_calls()) <= 2
         environment.portal = moved
@@ -296,7 +296,7 @@ async def test_a_redirect_to_a_wrong_place_costs_nothing(
         }
         assert len(ids) == len(portal.ledger()["items"])
         assert [] == environment.books.dead
-        assert [] == service.logs(event="portal has moved: give its new address in the settings")
+        assert [] == service.logs(event="portal has moved: put its new address into the settings")
         (line,) = service.logs(event="redirect not followed: the host gave no result")
         assert urlsplit(wrong[place]).netloc == line["host"]
         if isinstance(environment, OAuthEnvironment):

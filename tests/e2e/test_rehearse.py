@@ -247,7 +247,7 @@ async def test_a_rehearsal_goes_on_after_nothing() -> None:
     commands = Commands(NOWHERE, url)
     done = await commands.run("publish", "--rehearse", "--after", "a", stdin=deals(1))
     assert (1, "") == (done.code, done.out)
-    assert "--after goes on with a publish" in done.err
+    assert "--after continues a publish" in done.err
 
 
 async def test_ids_that_are_in_the_crm_are_named(broker: Broker, vhost: str) -> None:
@@ -348,7 +348,7 @@ async def test_the_importer_tells_what_an_item_costs_today(broker: Broker, vhost
         )
         done = await commands.run("publish", "--rehearse", stdin=deals(600, start=100))
         assert 0 == done.code
-        assert "at the cost that the importer has learnt today" in done.out
+        assert "at the speed that the importer measured today" in done.out
         found = re.search(
             r"time: (?:between (?P<low>\d+) seconds? and|about) (?P<high>\d+) s", done.out
         )
@@ -373,7 +373,7 @@ async def test_a_terminal_shows_how_far_it_is_and_ctrl_c_ends_it(tmp_path: Path)
         terminal.wait_for("lines, ")
         terminal.interrupt()
         assert 1 == terminal.wait()
-        assert "ended early: what follows was not rehearsed" in terminal.text
+        assert "ended early: the lines below were not rehearsed" in terminal.text
         assert "1 would fail" in terminal.text
 
 

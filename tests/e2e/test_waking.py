@@ -47,7 +47,7 @@ async def test_a_stand_by_goes_on_with_what_waits(broker: Broker, vhost: str) ->
         await _wait_for_all(broker, vhost)
         second = await environment.start_service(**CALM)
         await asyncio.sleep(12)
-        woken = "one waiting event sent to the intake: whoever gets it is active"
+        woken = "one waiting event sent to the intake: the process that gets it is active"
         assert [] == second.logs(event=woken)
         await asyncio.to_thread(first.kill)
         environment.portal.faults([])

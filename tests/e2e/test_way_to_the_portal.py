@@ -45,14 +45,14 @@ async def test_check_tells_authority_name_age_and_port_apart(
         system = await row(port, SSL_CERT_FILE=file)
     assert "authority that is not trusted" in unknown[0]
     assert "IMPORTER_BITRIX__CA_FILE" in unknown[1]
-    assert "answers; the credentials are of an administrator" in known[0]
+    assert "answers; the credentials belong to an administrator" in known[0]
     assert known == system
     async with listening(answers(ADMIN), authority.server("other.example")) as port:
         assert "another name" in (await row(port, BITRIX__CA_FILE=file))[0]
     async with listening(answers(ADMIN), authority.server("127.0.0.1", age="past")) as port:
         assert "has expired" in (await row(port, BITRIX__CA_FILE=file))[0]
     found, remedy = await row(free_port())
-    assert ("the portal cannot be reached: nobody listens there", True) == (
+    assert ("the portal cannot be reached: nothing listens there", True) == (
         found,
         "port" in remedy,
     )
@@ -62,7 +62,7 @@ async def test_check_tells_that_it_is_the_proxy_that_refuses() -> None:
     """With the setting that a person must look at, and without its password."""
     async with listening(Proxy(REFUSING)) as at:
         found, remedy = await row(1, BITRIX__PROXY_URL=f"http://u:pr0xypass@127.0.0.1:{at}")
-    assert "the proxy refuses the way to the portal (HTTP 407)" == found
+    assert "the proxy refuses the connection to the portal (HTTP 407)" == found
     assert "IMPORTER_BITRIX__PROXY_URL" in remedy
     assert "pr0xypass" not in found + remedy
 

@@ -83,8 +83,8 @@ def _channels(names: Topology, vhost: str) -> Part:
         "intake": {
             "address": "item.{entityTypeId}",
             "title": "Item events",
-            "description": f"Exchange {names.intake_exchange}. Any routing key arrives; the "
-            "convention lets others bind what they like.",
+            "description": f"Exchange {names.intake_exchange}. Every routing key reaches the "
+            f"queue; with this convention others can bind to single types.",
             "parameters": {"entityTypeId": {"description": "entity type of the item"}},
             "messages": _named("itemEvent", "itemCloudEvent", "itemBinaryCloudEvent"),
             "bindings": {
@@ -126,8 +126,8 @@ def _queue_channel(queue: Queue, title: str, message: str, vhost: str) -> Part:
         "address": queue.name,
         "title": title,
         "description": f"A quorum queue of the operator's, bound to the exchange {queue.exchange}"
-        f"{by}. Bind a queue of your own in the same way to get a copy of what you need: whoever "
-        "reads here takes messages away from all others.",
+        f"{by}. Bind a queue of your own in the same way to get copies. If you read from this "
+        f"queue, you take messages away from its other readers.",
         "messages": _named(message),
         "bindings": {
             "amqp": {
@@ -213,7 +213,7 @@ def _messages() -> Part:
             "title": "Dead letter",
             "summary": "The original message: body, content type and headers as they came.",
             "headers": _ref("schemas", "DeadLetterHeaders"),
-            "payload": {"description": "whatever upstream published, even if it is unreadable"},
+            "payload": {"description": "what upstream published, even if unreadable"},
             "examples": [{"headers": examples.DEAD_LETTER_HEADERS, "payload": examples.ITEM}],
         },
     }

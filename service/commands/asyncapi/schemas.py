@@ -45,7 +45,7 @@ def _item() -> Schema:
         "properties": {
             "entityTypeId": _TYPE,
             "fields": {
-                "description": "The item's fields, handed to the portal as they are.",
+                "description": "The item's fields, sent to the portal unchanged.",
                 "type": "object",
                 "minProperties": 1,
             },
@@ -66,8 +66,9 @@ def _item() -> Schema:
 
 def _links() -> Schema:
     return {
-        "description": "Fields that are to hold the items of other events: each one of them, or a "
-        "list. Such an event waits until every item exists. A field stands here or in `fields`.",
+        "description": "Fields that get the item ids of other events: one reference or a "
+        "list. The event waits until every item exists. A field may stand here or in "
+        "`fields`, not in both.",
         "type": ["object", "null"],
         "minProperties": 1,
         "additionalProperties": {
@@ -82,8 +83,8 @@ def _links() -> Schema:
 def _reference() -> Schema:
     return {
         "title": "Reference to another event",
-        "description": "The event that imports the item, by its entity type and its id; an item "
-        "of somebody else by the external id that it carries.",
+        "description": "The event that imports the item, by entity type and event id; or an "
+        "item from elsewhere, by its external id.",
         "type": "object",
         "required": ["entityTypeId", "id"],
         "additionalProperties": False,
@@ -99,7 +100,7 @@ def _reference() -> Schema:
                 "minLength": 1,
             },
             "originatorId": {
-                "description": "Who imported the item, where it was not this importer.",
+                "description": "The originator of the item, if another program imported it.",
                 "type": ["string", "null"],
                 "minLength": 1,
             },

@@ -76,6 +76,6 @@ async def _in_time(subject: str, asking: Awaitable[list[Row]]) -> list[Row]:
         async with asyncio.timeout(MAX_SECONDS):
             return await asking
     except TimeoutError:
-        found = f"did not answer everything within {MAX_SECONDS:g} s"
-        remedy = f"look at the {subject}: it accepts connections and is slow to answer"
+        found = f"did not answer all questions within {MAX_SECONDS:g} s"
+        remedy = f"look at the {subject}: it accepts connections but answers slowly"
         return [fail(f"{subject}.connection", subject, found, remedy)]

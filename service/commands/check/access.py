@@ -10,8 +10,8 @@ from service.rabbit.rights import NOTHING, Rights, granting, of_service
 from service.rabbit.topology import Topology
 
 SETS_ALL = (
-    "its patterns are not told here: this command sets all three, to what the importer needs and "
-    "no more"
+    "the present patterns are not known here: this command sets all three to exactly what the "
+    "importer needs"
 )
 
 
@@ -75,7 +75,7 @@ def rights_row(
     """
     missing = lacking(wanted, rights)
     if not missing:
-        return ok("broker.rights", account.subject, "may do all that the importer does")
+        return ok("broker.rights", account.subject, "has every right that the importer needs")
     return fail(
         "broker.rights",
         account.subject,
@@ -108,9 +108,8 @@ def tried_row(account: Account, names: Topology, inspection: BrokerInspection) -
     return unknown(
         "broker.rights",
         account.subject,
-        f"{found}; other rights cannot be asked over AMQP",
-        "set IMPORTER_RABBIT__MANAGEMENT_URL with a user tagged `administrator` to have them "
-        "checked",
+        f"{found}; AMQP does not show the other rights",
+        "to check them, set IMPORTER_RABBIT__MANAGEMENT_URL with a user tagged `administrator`",
     )
 
 

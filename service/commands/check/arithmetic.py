@@ -20,7 +20,7 @@ NO_LIMIT = 1 << 60
 def settings_rows(settings: Settings, memory: int | None) -> list[Row]:
     """Return what can be said without asking anybody; `memory`: the container's limit, bytes."""
     return [
-        ok("settings.valid", SUBJECT, "every one is known, and they fit together"),
+        ok("settings.valid", SUBJECT, "all are known, and they fit together"),
         _hold(settings),
         _drain(settings),
         _memory(settings, memory),
@@ -108,8 +108,8 @@ def _memory(settings: Settings, limit: int | None) -> Row:
         check,
         SUBJECT,
         f"{found}; the limit is {_mib(limit)}, enough for messages of {share / 1000:,.0f} kB "
-        "when everything that may be held is held",
-        "if larger messages come in numbers: lower IMPORTER_BATCH__PREFETCH or "
+        f"when the prefetch is full",
+        "if many messages are larger: lower IMPORTER_BATCH__PREFETCH or "
         f"IMPORTER_RABBIT__MAX_MESSAGE_BYTES, or raise the memory limit to {_mib(most)}",
     )
 
@@ -118,7 +118,9 @@ def _once(settings: Settings) -> Row:
     check = "settings.lookup"
     if settings.lookup != "never":
         return ok(
-            check, SUBJECT, f"IMPORTER_LOOKUP={settings.lookup}: doubtful items are asked for"
+            check,
+            SUBJECT,
+            f"IMPORTER_LOOKUP={settings.lookup}: the portal is asked about doubtful items",
         )
     return warn(
         check,

@@ -23,10 +23,10 @@ from service.settings.tree import Rabbit
 from service.telemetry.metrics import Metrics
 
 _UNTOLD = (
-    "AMQP does not tell types, arguments and policies of queues: dead-lettering, delivery limit, "
+    "AMQP does not show types, arguments and policies of queues: dead-lettering, delivery limit, "
     "single active consumer, ack timeout"
 )
-_ASK = "set IMPORTER_RABBIT__MANAGEMENT_URL to have them checked"
+_ASK = "to check them, set IMPORTER_RABBIT__MANAGEMENT_URL"
 _ALARMS = {"mem_alarm": "memory", "disk_free_alarm": "disk"}
 
 
@@ -123,7 +123,7 @@ def _alarms(found: BrokerInspection, described: Described | None) -> Row:
             if node.get(alarm)
         ]
     if found.blocked and not raised:
-        raised = ["it takes no publishes: a memory or disk alarm"]
+        raised = ["the broker takes no messages: a memory or disk alarm"]
     if raised:
         return fail(
             check,
@@ -133,8 +133,8 @@ def _alarms(found: BrokerInspection, described: Described | None) -> Row:
             "rabbitmq-diagnostics alarms",
         )
     if described is None and not found.writable:
-        return unknown(check, subject, "seen only once the exchanges are there")
-    return ok(check, subject, "none: it takes publishes")
+        return unknown(check, subject, "can be checked only when the exchanges exist")
+    return ok(check, subject, "none: the broker takes messages")
 
 
 def _rights(
@@ -197,7 +197,7 @@ def _thing(names: Topology, kind: str, name: str, seen: Seen) -> Row:
             return fail(
                 check,
                 subject,
-                "not shown: this broker shows it only to those who have a right on it",
+                "not shown: this broker shows it only to users with a right on it",
                 f"give the user the read right on {name}, so that `run` can see that it is there",
             )
         case Presence.MISSING:
@@ -224,7 +224,7 @@ def _exchange_kind(name: str, kind: str, described: Described | None) -> Row | N
         "topology.exchange",
         f"exchange {name}",
         f"is of type {told.get('type')}, not {kind}",
-        "delete it and let it be declared anew, or give the settings another name",
+        "delete it, then the importer declares it again; or use another name in the settings",
     )
 
 
@@ -241,8 +241,8 @@ def _unread(queue: str, ready: int) -> Row:
         "queue.readers",
         f"queue {queue}",
         f"{ready} results, and nobody reads them",
-        "start their reader; if nobody ever will, let the queue drop the oldest: a policy with "
-        "max-length and overflow drop-head (deploy/policies)",
+        "start the program that reads them; if there is none, let the queue drop the oldest: "
+        "a policy with max-length and overflow drop-head (deploy/policies)",
     )
 
 

@@ -13,7 +13,7 @@ _SUBJECTS: Mapping[str, str] = {
     "client": "certificate that we show the broker",
     "authority": "authority of the broker",
 }
-_RENEW = "have it renewed; a file is read again at the next dial"
+_RENEW = "renew it; the importer reads a new file when it connects next"
 
 
 def seen(metrics: Metrics) -> dict[str, float]:
@@ -31,7 +31,7 @@ def _row(subject: str, end: float, now: float) -> Row:
     days = (end - now) / DAY
     date = datetime.fromtimestamp(end, UTC).date().isoformat()
     if days <= 0:
-        return fail("certificate", subject, f"has ended on {date}", _RENEW)
+        return fail("certificate", subject, f"expired on {date}", _RENEW)
     found = f"good until {date}"
     return (
         warn("certificate", subject, found, _RENEW)

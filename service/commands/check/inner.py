@@ -9,8 +9,8 @@ from service.rabbit.inspection import BrokerInspection, Presence, Seen
 from service.rabbit.rights import DEFAULT_EXCHANGE
 from service.rabbit.topology import Topology
 
-PAUSES = "a closed lane pauses the whole intake, and what waits does so within the prefetch"
-FORGETS = "a repeat is not recognised after a restart, and what was in a call is not known"
+PAUSES = "a closed lane pauses the whole intake, and events that wait take up the prefetch"
+FORGETS = "after a restart, repeats are not recognised, and nobody knows what was in a call"
 _CHECK = "inner.queues"
 
 
@@ -50,7 +50,7 @@ def inner_needs(names: Topology) -> list[Need]:
     """Return every right on inner queues and memory that the importer will use."""
     wanted = []
     if names.memory:
-        wanted += [Need("read", names.memory, "know what was noted")]
+        wanted += [Need("read", names.memory, "read the notes")]
     if names.parked:
         lane, lanes = f"{names.parked}.128", rf"^{re.escape(names.parked)}\..*$"
         wanted += [
@@ -112,8 +112,8 @@ def _strangers(subject: str, seen: Seen, strangers: set[str]) -> Row:
         _CHECK,
         subject,
         f"{seen.ready} waiting, some for another portal: {', '.join(sorted(strangers))}",
-        "they stay until an importer of that portal runs here; was the portal renamed, run "
-        "`crm-importer lanes return` with its old address in the settings",
+        "they stay until an importer of that portal runs here; if the portal was renamed, run "
+        "`crm-importer lanes return` with the old address in the settings",
     )
 
 

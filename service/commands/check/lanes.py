@@ -20,10 +20,10 @@ def judged(status: Mapping[str, Any], address: str) -> list[Row]:
     """Return a row for each lane that is not open, or one that says that none is closed."""
     told = status.get("lanes")
     if status.get("active") is False or not _is_readable(told):
-        found = f"the importer at {address} stands by, or tells nothing of lanes"
+        found = f"the importer at {address} is a stand-by, or does not tell of lanes"
         return [unknown(_CHECK, _SUBJECT, found, "set IMPORTER_CONSOLE__STATUS_URL")]
     if not told:
-        return [ok(_CHECK, _SUBJECT, f"none is closed, says the importer at {address}")]
+        return [ok(_CHECK, _SUBJECT, f"the importer at {address} says that none is closed")]
     return [_closed(each) for each in told[:MAX_ROWS]]
 
 
@@ -40,6 +40,7 @@ def _closed(lane: Mapping[str, Any]) -> Row:
         _CHECK,
         f"lane {number}",
         f"closed for {reason} since {since}; {parked} events wait",
-        "see the runbook ImporterLaneClosed, by the reason; once mended it opens by itself",
+        "see the runbook ImporterLaneClosed for this reason; when the cause is gone, the lane "
+        "opens by itself",
         f"crm-importer lanes retry --type {number}",
     )

@@ -30,7 +30,7 @@ def limit_rows(queue: DescribedQueue, topology: Topology) -> list[Row]:
             fail(
                 "queue.full",
                 queue.subject,
-                f"{told}: it refuses publishes, and their sender waits",
+                f"{told}: the queue refuses messages, and the sender waits",
                 _wish(queue, topology),
             ),
             *_losses(queue, topology, found, refuses=True),
@@ -52,8 +52,8 @@ def _losses(
         warn(
             "queue.limits",
             queue.subject,
-            f"{limits}: beyond that, {_what_goes(queue, topology)}",
-            "fine if that is meant; otherwise take the limit out of the queue's policy",
+            f"{limits}: above this, {_what_goes(queue, topology)}",
+            "if you did not intend this, remove the limit from the queue's policy",
         )
     ]
 
@@ -62,13 +62,20 @@ def _refusing(queue: DescribedQueue, topology: Topology, found: Mapping[str, obj
     """Tell of a queue that will refuse: fine for the intake, a standstill everywhere else."""
     limits = ", ".join(f"{name} {value}" for name, value in found.items())
     if queue.name == topology.intake_queue:
-        return [ok("queue.limits", queue.subject, f"{limits}: beyond that, upstream is refused")]
+        return [
+            ok(
+                "queue.limits",
+                queue.subject,
+                f"{limits}: above this, the queue refuses messages from upstream",
+            )
+        ]
     return [
         warn(
             "queue.limits",
             queue.subject,
-            f"{limits}, then it refuses publishes: the importer would stand",
-            "have it read, and watch its length; or let it drop the oldest (overflow drop-head)",
+            f"{limits}, then the queue refuses messages: the importer would stand still",
+            "see that a program reads it, and watch its length; or let it drop the oldest "
+            "(overflow drop-head)",
         )
     ]
 
@@ -88,13 +95,13 @@ def _what_goes(queue: DescribedQueue, topology: Topology) -> str:
     if queue.name == topology.intake_queue:
         return "events are moved to the dead letters, or lost, without being imported"
     if queue.name == topology.dead_letter_queue:
-        return "dead letters vanish"
-    return "results vanish that nobody has read"
+        return "dead letters are lost"
+    return "unread results are lost"
 
 
 def _wish(queue: DescribedQueue, topology: Topology) -> str:
     if queue.name == topology.intake_queue:
-        return "let the importer work it off, or raise the limit"
+        return "let the importer empty it, or raise the limit"
     if queue.name == topology.dead_letter_queue:
-        return "redrive or purge what lies there (crm-importer dlq list), or raise the limit"
-    return "start the reader of this queue, or raise the limit (do not purge: results are in it)"
+        return "redrive or purge dead letters (crm-importer dlq list), or raise the limit"
+    return "start the program that reads it, or raise the limit (do not purge: it holds results)"

@@ -25,7 +25,7 @@ async def portal_rows(inspection: PortalInspection, bitrix: Bitrix, host: str) -
     except CallFailed as refused:
         return [_refused(refused.fault, there)]
     who = "an administrator" if admin else "an ordinary user"
-    rows = [ok("portal.connection", there, f"answers; the credentials are of {who}")]
+    rows = [ok("portal.connection", there, f"answers; the credentials belong to {who}")]
     try:
         rows.append(await _scope(inspection))
         if failed(rows):
@@ -78,7 +78,7 @@ async def _type(inspection: PortalInspection, bitrix: Bitrix, number: int, *, ad
     return unknown(
         check,
         subject,
-        f"external id in {field}; no item is visible, so reading them is not proved",
+        f"external id in {field}; no item is visible, so the right to read is not proved",
         "if there are items: give the user the right to read all of them; until one is seen, "
         "doubtful events of this type end as `ambiguous`",
     )
@@ -133,7 +133,7 @@ def _import(*, admin: bool) -> Row:
     return unknown(
         check,
         _SUBJECT,
-        "cannot be asked without importing; the first import shows it",
+        "cannot be checked without an import; the first import shows it",
         "see that the user has the CRM right `import` for every type that upstream sends",
     )
 
@@ -152,13 +152,14 @@ def _budget(inspection: PortalInspection, bitrix: Bitrix) -> Row:
         )
     told = ", ".join(f"{name} {used:.1f}" for name, used in inspection.operating.items() if used)
     found = f"of {limit:g} s per method: {told or 'nothing'} used"
-    return ok(check, _SUBJECT, f"{found}; the import's own is told with the first import")
+    return ok(check, _SUBJECT, f"{found}; the figure of the import comes with the first import")
 
 
 def _refused(fault: Fault, there: str) -> Row:
     """Return the row of a portal that does not answer, or not us."""
     if fault.kind in {CallKind.THROTTLED, CallKind.OVER_BUDGET}:
-        remedy = "ask again in some minutes: the portal's limits are used up, perhaps by others"
+        remedy = "try again in some minutes: the portal's limits are used up, perhaps by "
+        "other programs"
         return unknown("portal.connection", there, f"busy ({fault.cause})", remedy)
     return fail("portal.connection", there, fault.cause, fault.remedy)
 

@@ -50,8 +50,8 @@ def _policies(queue: DescribedQueue) -> list[Row]:
         unknown(
             "queue.policies",
             queue.subject,
-            "not told: only the queue's arguments were judged",
-            "ask again in a minute, unless the broker collects no statistics of queues",
+            "not known: only the queue's arguments were checked",
+            "try again in a minute; a broker that collects no queue statistics never tells them",
         )
     ]
 
@@ -64,8 +64,8 @@ def _kind(queue: DescribedQueue) -> Row:
         check,
         queue.subject,
         f"{queue.kind}: not replicated, and without a delivery limit that can be trusted",
-        "stop upstream and the importer, empty and delete the queue, let it be declared anew as "
-        "a quorum queue",
+        "stop upstream and the importer, empty and delete the queue, let the importer declare "
+        "it again as a quorum queue",
     )
 
 
@@ -88,7 +88,7 @@ def _dead_lettering(queue: DescribedQueue, topology: Topology) -> Row:
             subject,
             f"goes to {exchange}, not to {topology.dead_letter_exchange}: `crm-importer dlq` does "
             "not see what the broker itself dead-letters",
-            "mend the queue's policy or arguments, or IMPORTER_RABBIT__DEAD_LETTER_EXCHANGE",
+            "correct the queue's policy or arguments, or IMPORTER_RABBIT__DEAD_LETTER_EXCHANGE",
         )
     if strategy != "at-least-once" or overflow != "reject-publish":
         return warn(
@@ -120,7 +120,7 @@ def _delivery_limit(queue: DescribedQueue, topology: Topology) -> Row:
         return fail(
             check,
             subject,
-            f"{limit}: some restarts or pauses dead-letter events that nothing is wrong with",
+            f"{limit}: after some restarts or pauses, the broker dead-letters good events",
             *wish,
         )
     return ok(check, subject, f"{limit} deliveries")
@@ -154,15 +154,15 @@ def _single_active(queue: DescribedQueue) -> Row:
     if queue.arguments.get("x-single-active-consumer"):
         return ok(check, subject, f"on; {_counted(consumers, 'consumer')} now")
     remedy = (
-        "run one process only; to get a stand-by, delete the empty queue and let it be declared "
-        "anew with x-single-active-consumer"
+        "run one process only; for a stand-by, delete the empty queue and let the importer "
+        "declare it again with x-single-active-consumer"
     )
     if consumers > 1:
         return fail(
             check, subject, f"off, and {consumers} consumers: items can be imported twice", remedy
         )
     return warn(
-        check, subject, "off: a second process would import beside the first, not after it", remedy
+        check, subject, "off: a second process would import at the same time as the first", remedy
     )
 
 
@@ -174,13 +174,13 @@ def _ack_timeout(queue: DescribedQueue, hold: float) -> Row:
     found = f"{own} {seconds:g} s, a message is held up to {hold:g} s"
     if hold < seconds:
         caveat = (
-            "; consumer_timeout in the broker's configuration is not told" if not value else ""
+            "; the broker's configuration may set another consumer_timeout" if not value else ""
         )
         return ok(check, subject, found + caveat)
     return fail(
         check,
         subject,
-        f"{found}: the broker would cut the importer off",
+        f"{found}: the broker would close the importer's channel",
         f"set IMPORTER_RABBIT__HOLD_SECONDS below {seconds:g}, or raise the broker's "
         "consumer_timeout",
     )
@@ -195,9 +195,9 @@ def untold_ack_timeout(name: str, hold: float) -> list[Row]:
             "queue.ack_timeout",
             f"queue {name}",
             f"not told; the broker's usual is {ACK_SECONDS:g} s, a message is held up to {hold:g} "
-            "s: the broker would cut the importer off",
-            f"set IMPORTER_RABBIT__HOLD_SECONDS below {ACK_SECONDS:g}, or be sure that the "
-            "broker's consumer_timeout is above it",
+            "s: the broker would close the importer's channel",
+            f"set IMPORTER_RABBIT__HOLD_SECONDS below {ACK_SECONDS:g}, or make sure that the "
+            f"broker's consumer_timeout is above it",
         )
     ]
 

@@ -88,12 +88,12 @@ async def act_on_one(request: Request) -> Response:
     filters = form_filters(form)
     name = form.get("who", "").strip() or request.state.session.name
     if not filters.selection.ids or form.get("action") != Action.SEND_BACK:
-        return problem(request, 400, "This form lacks what it is about", "Load the page again.")
+        return problem(request, 400, "This form is incomplete", "Load the page again.")
     if not name:
         return problem(request, 400, "Your name is missing", "Go back and fill it in.")
     request.state.session = request.state.session.named(name)
     if parts.tasks.is_full:
-        return problem(request, 503, "Too many tasks are at work", "Try again in a moment.")
+        return problem(request, 503, "Too many tasks are running", "Try again in a moment.")
     order = Order(
         Action.SEND_BACK,
         filters.selection,

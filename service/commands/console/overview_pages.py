@@ -30,9 +30,9 @@ MAX_TYPE = 2_147_483_647
 NO_TYPE = "There is no such entity type", "A type is a number from 1."
 T = TypeVar("T", Lane, Waits)
 LABELS = {
-    "all": "the whole intake, not one lane: these are the lanes that are not open.",
+    "all": "the whole intake, not one lane. These are the lanes that are not open.",
     "other": "any type beyond the first fifty with a lane: all of them are listed here.",
-    "unknown": "no type: what cannot be read has no lane. See the dead letters of kind malformed.",
+    "unknown": "no type: unreadable events have no lane. See the dead letters of kind malformed.",
 }
 """Values of labels of metrics that stand where a type's number stands, and what they mean."""
 
@@ -151,8 +151,8 @@ def _queues(parts: Parts) -> list[dict[str, object]]:
     what = {
         "intake": "events that wait to be imported",
         "dead": "dead letters",
-        "succeeded": "results nobody has read yet",
-        "failed": "failures nobody has read yet",
+        "succeeded": "results that are not read yet",
+        "failed": "failures that are not read yet",
     }
     return [
         {"name": name, "what": what[key], "depth": seen.queues.get(name)}

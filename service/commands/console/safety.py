@@ -93,7 +93,7 @@ class Safety:
         if not is_our_host(host, self._rules.listening, self._rules.names):
             raise Refusal(
                 421,
-                "this console is not known by that name: open it at 127.0.0.1, "
+                "this console does not know that host name: open it at 127.0.0.1, "
                 "through kubectl port-forward or ssh -L",
             )
         if scope["method"] not in METHODS:
@@ -131,7 +131,9 @@ class Safety:
             async with asyncio.timeout(FORM_SECONDS):
                 form = await _read(Request(scope, receive), most)
         except (TimeoutError, ClientDisconnect):
-            raise Refusal(408, "the form did not come: nothing was done. Send it again") from None
+            raise Refusal(
+                408, "the form did not arrive: nothing was done. Send it again"
+            ) from None
         if session is None or not self._rules.seals.is_token(form.pop("token", ""), session):
             raise Refusal(
                 403,
@@ -188,7 +190,7 @@ async def _read(request: Request, most: int) -> dict[str, str]:
     """Read a form; of members that come more than once the last one counts."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise Refusal(415, "only forms are taken")
+        raise Refusal(415, "only forms are accepted")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

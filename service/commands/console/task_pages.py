@@ -24,9 +24,9 @@ async def plan(request: Request) -> Response:
     if filters.mistakes:
         return problem(request, 400, "A filter cannot be read", "; ".join(filters.mistakes))
     if form.get("action") not in set(Action):
-        return problem(request, 400, "This form lacks what it is about", "Load the page again.")
+        return problem(request, 400, "This form is incomplete", "Load the page again.")
     if parts.tasks.is_full:
-        return problem(request, 503, "Too many tasks are at work", "Try again in a moment.")
+        return problem(request, 503, "Too many tasks are running", "Try again in a moment.")
     action, lane = Action(form["action"]), filters.selection.entity_type_id
     if action in LETTERS:
         order = Order(action, filters.selection, resend=bool(form.get("resend")))
@@ -129,5 +129,5 @@ def _unknown(request: Request) -> Response:
         request,
         404,
         "This task is not known",
-        "The last hundred tasks are kept while the console runs. The log has the record of each.",
+        "The console keeps the last hundred tasks while it runs. The log has a record of each.",
     )

@@ -26,8 +26,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "unavailable": "the portal does not answer as it should",
         "operating_limit": "the portal's execution budget is spent",
         "failure_share": "too many of the last items were rejected",
-        "doubt": "it may be in the CRM already: it waits to be looked up, or for a proof",
-        "link": "it waits for items that it refers to",
+        "doubt": "the event may be in the CRM already: it waits for a look-up or for a proof",
+        "link": "the event waits for linked items",
     }
 )
 """What a reason means, of a pause, a closed lane, or of waiting."""
@@ -36,7 +36,7 @@ _LETTERS = (
     "has changed"
 )
 _NO_BROKER = "it has no connection to the broker"
-_PASSES = "nobody: it passes by itself"
+_PASSES = "nobody: it ends by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def verdict(process: Process | None, found: Sequence[Process], broker_problem: s
             return Verdict(
                 "warn",
                 "The importer is stopping",
-                "it was told to stop, and finishes what it holds",
+                "it got the signal to stop, and finishes the events that it holds",
             )
         case "connecting" | "reconnecting":
             why = broker_problem or str(status.get("why") or _NO_BROKER)
@@ -80,7 +80,7 @@ def verdict(process: Process | None, found: Sequence[Process], broker_problem: s
                 "The importer has no connection to the broker",
                 why,
                 "it tries again by itself",
-                "the importer's operator: is the broker well?",
+                "the importer's operator: check the broker",
             )
         case _:
             return _flowing(status)
@@ -88,21 +88,21 @@ def verdict(process: Process | None, found: Sequence[Process], broker_problem: s
 
 def _away(found: Sequence[Process], broker_problem: str) -> Verdict:
     told = "; ".join(f"{each.address}: {each.problem}" for each in found)
-    why = f"its status cannot be read ({told})" if told else "it was not asked yet"
+    why = f"its status cannot be read ({told})" if told else "the console has not asked it yet"
     if broker_problem:
         return Verdict(
             "bad",
             "Neither the importer nor the broker answers",
             f"{why}; {broker_problem}",
             "",
-            "the importer's operator: see whether they run, and IMPORTER_CONSOLE__STATUS_URL",
+            "the importer's operator: check that both run, and check IMPORTER_CONSOLE__STATUS_URL",
         )
     return Verdict(
         "bad",
         "The importer does not answer",
         why,
         "messages wait in the broker, none is lost",
-        "the importer's operator: see whether it runs, and IMPORTER_CONSOLE__STATUS_URL",
+        "the importer's operator: check that it runs, and check IMPORTER_CONSOLE__STATUS_URL",
     )
 
 
@@ -111,7 +111,7 @@ def _paused(status: Mapping[str, Any]) -> Verdict:
     if status.get("state") == "half_open":
         return Verdict(
             "warn",
-            "The importer tries whether the portal takes items again",
+            "The importer tests whether the portal takes items again",
             REASONS.get(reason, reason),
             "this batch decides",
             who_acts(reason),
@@ -128,9 +128,9 @@ def _flowing(status: Mapping[str, Any]) -> Verdict:
         return Verdict(
             "bad",
             "No process takes messages",
-            "the one that answers has no consumer at the intake queue",
+            "the process that answers has no consumer at the intake queue",
             "",
-            "the importer's operator: see its log",
+            "the importer's operator: read its log",
         )
     shut = [each for each in status.get("lanes", []) if each.get("state") != "open"]
     if shut:
@@ -171,8 +171,8 @@ def _slow(status: Mapping[str, Any]) -> Verdict | None:
         return Verdict(
             "warn",
             "Items flow, but late",
-            f"the oldest one held waits for {duration(oldest)}",
+            f"the oldest held event has waited for {duration(oldest)}",
             "",
-            "nobody yet: if it grows, see the importer's log",
+            "nobody yet: if this grows, read the importer's log",
         )
     return None

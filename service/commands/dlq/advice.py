@@ -40,15 +40,15 @@ class Advice:
 
 
 _REQUIRED = Advice(
-    "the portal demands a field that the item does not have",
+    "the portal requires a field that the item does not have",
     UPSTREAM,
-    "send the field (do the warnings name a misspelt one?), or give it now",
+    "send the field (the warnings may name a misspelt one), or set it now",
     (MEND,),
 )
 _VALUE = Advice(
     "the portal does not accept the value of a field",
     UPSTREAM,
-    "mend the value, or give another now",
+    "correct the value, or set another one now",
     (MEND,),
 )
 _RIGHTS = Advice(
@@ -64,24 +64,24 @@ _PLAN = Advice(
 _TYPE = Advice(
     "the portal has no such entity type, or allows no import into it",
     f"{UPSTREAM} or {ADMINISTRATOR}",
-    "correct entityTypeId and publish anew, or create the type and redrive",
+    "correct entityTypeId and publish again, or create the type and redrive",
 )
 _HIDDEN = Advice(
-    "a business process, an event handler or a data base rule refused the item",
+    "a business process, an event handler or a database rule refused the item",
     ADMINISTRATOR,
-    "look at the message, mend what refuses, then redrive",
+    "read the message, correct what refuses the item, then redrive",
 )
 
 _BREAKS = Advice(
     "the call broke each time this item was tried alone, and the item is not in the CRM",
     f"{UPSTREAM} or {ADMINISTRATOR}",
-    "look for what is odd in its fields, and for an automation of the portal that hangs on it; "
-    "mend it, then redrive",
+    "look for unusual values in its fields, and for an automation of the portal that hangs; "
+    "correct the cause, then redrive",
 )
 _LINK = Advice(
-    "the item that it refers to in `links` was not found",
+    "an item that the event names in `links` was not found",
     UPSTREAM,
-    "see that the event it names is imported, then redrive; or give the item's number instead",
+    "see that the linked event is imported, then redrive; or set the item's number instead",
     (REDRIVE, f"{REDRIVE} --set FIELD=NUMBER"),
 )
 _TOO_LARGE = Advice(
@@ -95,14 +95,14 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "not_json": Advice(
             "the body is not strict JSON in UTF-8",
             UPSTREAM,
-            "mend the sender and publish anew; purge this one. A redrive fails again",
+            "correct the sender and publish again; purge this one. A redrive fails again",
             (PURGE,),
         ),
         "wrong_shape": Advice(
             "the body is JSON, but not an item event",
             UPSTREAM,
-            "mend the sender and publish anew; purge this one. A redrive fails again unless "
-            "--set mends it",
+            "correct the sender and publish again; purge this one. A redrive fails again "
+            "unless --set corrects it",
             (PURGE, MEND),
         ),
         "message_too_large": Advice(
@@ -111,17 +111,17 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             "send less, or raise IMPORTER_RABBIT__MAX_MESSAGE_BYTES and redrive",
         ),
         "unknown_encoding": Advice(
-            "content_encoding names what the importer cannot unpack",
+            "the importer does not know this content_encoding",
             UPSTREAM,
-            "send identity or gzip and publish anew; purge this one",
+            "publish again without packing or with gzip; purge this one",
             (PURGE,),
         ),
         "validation_failed": Advice(
-            "the importer refused it (VALIDATION=reject): the portal would have dropped or "
-            "changed a field without a word",
+            "the importer refused the item (VALIDATION=reject): the portal would drop or "
+            "change a field silently",
             f"{UPSTREAM} or {ADMINISTRATOR}",
-            "correct the field that the message names and publish anew; or add it to the portal "
-            "and redrive ten minutes later; or set VALIDATION=warn and redrive",
+            "correct the field that the message names and publish again; or add it to the "
+            "portal and redrive ten minutes later; or set VALIDATION=warn and redrive",
         ),
         "crm_field_error_required": _REQUIRED,
         "bx_empty_required": _REQUIRED,
@@ -129,13 +129,13 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "crm_field_error_value_not_unique": Advice(
             "another item has this value already, and it must be unique",
             UPSTREAM,
-            "look the other item up: is this one wanted at all? Then redrive with another value",
+            "look at the other item. If you need this one as well, redrive it with another value",
             (MEND, PURGE),
         ),
         "crm_field_error_category_not_available": Advice(
-            "the pipeline (categoryId) does not exist, or its user may not use it",
+            "the pipeline (categoryId) does not exist, or the importer's user may not use it",
             f"{UPSTREAM} or {ADMINISTRATOR}",
-            "correct it now, or open the pipeline and redrive",
+            "set the right categoryId now, or give the user the pipeline and redrive",
             (f"{REDRIVE} --set categoryId=N", REDRIVE),
         ),
         "crm_field_error_products_not_fetched": Advice(
@@ -146,7 +146,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "100": Advice(
             "a value has a type that the portal cannot read, such as text for a number",
             UPSTREAM,
-            "mend the value that the message or the warnings name, or give another now",
+            "correct the value that the message or the warnings name, or set another one now",
             (MEND,),
         ),
         "http_413": _TOO_LARGE,
@@ -156,7 +156,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "not_found": _TYPE,
         "entity_type_not_supported": _TYPE,
         "no_auth_found": Advice(
-            "the portal found no credentials in the call, for this item alone",
+            "the portal found no credentials in the call, only with this item",
             UPSTREAM,
             "look for a field named `auth` or `access_token` in the item, then redrive",
         ),
@@ -166,7 +166,7 @@ CODES: Mapping[str, Advice] = MappingProxyType(
         "link_not_possible": Advice(
             "items of the type that `links` names cannot be found by an external id",
             UPSTREAM,
-            "give the item's number instead, now or in a new publish",
+            "set the item's number instead, now or in a new publish",
             (f"{REDRIVE} --set FIELD=NUMBER", PURGE),
         ),
         "ended_by_operator": Advice(
@@ -175,23 +175,24 @@ CODES: Mapping[str, Advice] = MappingProxyType(
             "redrive it once the portal takes its type again",
         ),
         "delivery_limit": Advice(
-            "the importer received it again and again and never settled it: crashes, or holding "
-            "it too long",
+            "the importer received the message again and again and never settled it: it "
+            "crashed, or held it too long",
             OPERATOR,
-            "look into the importer's log for its id; then redrive: it is looked up first",
+            "search the importer's log for the id; then redrive: the importer looks the item "
+            "up first",
         ),
         "rejected": Advice(
             "another program rejected it from the intake queue",
             OPERATOR,
-            "find out who else consumes the intake queue, then redrive",
+            "find the other consumer of the intake queue, then redrive",
         ),
         "expired": Advice(
-            "it waited longer than a time to live allows",
+            "the message waited longer than its time to live",
             OPERATOR,
             "remove the time to live (message or policy), then redrive",
         ),
         "maxlen": Advice(
-            "the intake queue was full and drops instead of refusing",
+            "the intake queue was full, and its policy drops messages",
             OPERATOR,
             "give the queue overflow=reject-publish, then redrive",
         ),
@@ -204,34 +205,36 @@ KINDS: Mapping[str, Advice] = MappingProxyType(
         "malformed": Advice(
             "the message is not an item event",
             UPSTREAM,
-            "mend the sender and publish anew; purge this one",
+            "correct the sender and publish again; purge this one",
             (PURGE,),
         ),
         "rejected": Advice(
             "the portal refused this item for its own content",
             f"{UPSTREAM} or {ADMINISTRATOR}",
-            "mend what the message names, then redrive",
+            "correct what the message names, then redrive",
         ),
         "unsupported": _TYPE,
         "undelivered": Advice(
-            "the broker put it here, not the importer",
+            "the broker itself put the message here",
             OPERATOR,
-            "look at x-death among the headers, mend the cause, then redrive",
+            "read the header x-death, correct the cause, then redrive",
         ),
     }
 )
 """Advice by kind, for codes without advice of their own."""
 
 AMBIGUOUS = Advice(
-    "it may be in the CRM already, and the importer could not find out",
+    "the item may be in the CRM already; the importer could not find out",
     OPERATOR,
-    "search the portal for the item. Not there: redrive, which looks once more; there: purge",
+    "search the portal for the item. If it is there, purge; if not, redrive (the importer "
+    "looks once more)",
     (REDRIVE, PURGE),
 )
 AMBIGUOUS_ALONE = Advice(
-    "it may be in the CRM already, and its type has no external id to look it up by",
+    "the item may be in the CRM already; its type has no external id, so the importer cannot "
+    "look it up",
     OPERATOR,
-    "search the portal for the item. Not there: redrive --resend-ambiguous; there: purge",
+    "search the portal for the item. If it is there, purge; if not, redrive --resend-ambiguous",
     (f"{REDRIVE} --resend-ambiguous", PURGE),
 )
 

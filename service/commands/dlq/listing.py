@@ -37,7 +37,9 @@ def _show(reading: Reading, groups: Groups) -> None:
     if reading.ended_early:
         terminal.show(f"{reading.interrupted}; {groups.count:,} of these match")
     elif not depth and reading.snapshot.others:
-        terminal.show(f"no dead letters to be seen in queue {queue}: others may hold some now")
+        terminal.show(
+            f"no dead letters to be seen in queue {queue}: another program may hold some now"
+        )
     elif not depth:
         terminal.show(f"no dead letters in queue {queue}")
     elif groups.count == depth:

@@ -50,12 +50,13 @@ async def opened(work: CommandRuntime, watcher: Watcher = AT_TERMINAL) -> AsyncI
         if snapshot.others:
             watcher.note(
                 f"note: others read queue {queue}, too ({many(snapshot.others, 'consumer')}): "
-                "letters that they hold are not seen here"
+                "letters that they hold are not shown here"
             )
         yield Reading(snapshot, watcher)
     if snapshot.unkept:
         watcher.note(
-            f"warning: {snapshot.unkept} letters have been returned often and could not be put "
-            f"into queue {queue} anew (is it full?). RabbitMQ 4 drops a letter at its 21st "
+            f"warning: {snapshot.unkept} letters have been returned often and could not be "
+            f"put into queue {queue} again (is it full?). RabbitMQ 4 drops a letter at its "
+            f"21st "
             "return unless the queue has a higher delivery limit"
         )

@@ -57,7 +57,7 @@ def _readable(letter: Letter) -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Unpatchable("it has no fields that could be set") from None
+        raise Unpatchable("it has no fields to set") from None
 
 
 def _is_packed(letter: Letter) -> bool:
@@ -120,7 +120,9 @@ def _links(members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     except KeyError:
         return {}
     except msgspec.ValidationError:
-        raise Unpatchable("its links are no object: mend the sender and publish it anew") from None
+        raise Unpatchable(
+            "its links are no object: correct the sender and publish the event again"
+        ) from None
 
 
 def _refers(value: bytes) -> bool:

@@ -78,7 +78,7 @@ def _refuse_unasked(*, as_json: bool) -> None:
     if as_json:
         raise CannotStart(JSON_ASKS_NOBODY)
     if not terminal.can_ask():
-        raise CannotStart("nobody can be asked here: purge needs --yes (or --dry-run)")
+        raise CannotStart("there is no terminal to ask at: purge needs --yes (or --dry-run)")
 
 
 def _document(purge: Purge, groups: Groups, *, dry_run: bool) -> dict[str, object]:
@@ -92,7 +92,7 @@ def _document(purge: Purge, groups: Groups, *, dry_run: bool) -> dict[str, objec
 
 
 def _confirmed(count: int) -> bool:
-    terminal.say("This cannot be undone: nobody keeps another copy.")
+    terminal.say("This cannot be undone: there is no other copy.")
     return terminal.confirm(
         f"Type {count} to remove {terminal.many(count, 'dead letter')}:", str(count)
     )

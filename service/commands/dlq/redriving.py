@@ -26,18 +26,19 @@ GOES = "goes back"
 ASKED_ABOVE = 100
 """Most letters that are sent back from a terminal without a question."""
 STAYS_MALFORMED = "malformed, and would fail again"
-STAYS_DOUBTFUL = "perhaps in the CRM already, and nobody can look. Search the portal first"
+STAYS_DOUBTFUL = "perhaps in the CRM already, and cannot be looked up. Search the portal first"
 _OPTIONS = {
-    STAYS_MALFORMED: ". --set mends, --kind malformed or --id sends them all the same",
-    STAYS_DOUBTFUL: "; --resend-ambiguous sends all the same",
+    STAYS_MALFORMED: ". --set corrects them; --kind malformed or --id sends them as they are",
+    STAYS_DOUBTFUL: "; --resend-ambiguous sends them without proof",
 }
 _WHY = {
     PublishResult.RETURNED: "no queue is bound to the intake exchange for its routing key",
     PublishResult.NACKED: "the intake queue is full and refuses",
     PublishResult.UNWRITABLE: (
-        "the broker takes no message so large, or its headers cannot be written"
+        "the message is too large for the broker, or its headers cannot be written"
     ),
-    PublishResult.LOST: "the connection was lost; it may have arrived, which does no harm",
+    PublishResult.LOST: "the connection was lost; the message may have arrived, which does no "
+    "harm",
 }
 
 
@@ -130,7 +131,7 @@ class Redrive:
     def _body(self, letter: Letter) -> bytes:
         """Return the body to send; raises Unpatchable, too, when a patch breaks it."""
         if letter.is_bodyless:
-            raise Unpatchable("the broker took no body so large: publish the event anew")
+            raise Unpatchable("the body was too large for the broker: publish the event again")
         body = patched(letter, self.patch)
         if self.patch:
             event = decoded(letter, body, self.work.decoder)
@@ -199,7 +200,7 @@ class Redrive:
             terminal.show(f"malformed, and will fail again: {_letters(tally.hopeless)} of these")
         tally.tell_what_stays()
         if tally.sent and not self.dry_run and sys.stdout.isatty():
-            terminal.show("the importer tries them now; what fails again will be listed by")
+            terminal.show("the importer tries them now; this command lists those that fail again:")
             terminal.show(f"  {terminal.command('dlq list --since 5m')}")
         if self.untried:
             told = "looked at" if self.dry_run else "tried"

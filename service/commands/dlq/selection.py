@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from service.commands.moments import written
 
-JSON_ASKS_NOBODY = "--json asks nobody: it needs --yes (or --dry-run)"
+JSON_ASKS_NOBODY = "--json cannot ask: add --yes (or --dry-run)"
 
 
 def named(event_id: str) -> str:

@@ -72,7 +72,9 @@ class _Look:
         """Look at the beginning of each inner queue; each message goes back before the next."""
         for queue in queues:
             if queue.messages is None:
-                self.found.hidden.append(Hidden(f"queue {queue.name}", "we may not look into it"))
+                self.found.hidden.append(
+                    Hidden(f"queue {queue.name}", "we have no right to read it")
+                )
             elif queue.messages:
                 try:
                     await self._wait_in(queue)
@@ -152,7 +154,7 @@ class _Look:
             # No right that this command needs would let it look there.
             self.found.hidden.append(Hidden(place, why_ended(str(lost)).found))
         else:
-            self.found.hidden.append(Hidden(place, "only the importer can look into it", ready))
+            self.found.hidden.append(Hidden(place, "only the importer can read it", ready))
 
 
 async def look(work: CommandRuntime, event_id: str, entity_type_id: int | None) -> Found:

@@ -13,8 +13,8 @@ from service.domain.last_words import LastWord, Word
 MAX_REFERRED = 5
 """So many of the events that it refers to are named."""
 _WORDS = {
-    Word.IN_CALL: "in a call, and no answer was noted",
-    Word.UNKNOWN: "a call carried it, and nobody knows what became of it",
+    Word.IN_CALL: "in a call without a noted answer",
+    Word.UNKNOWN: "a call sent it, and the outcome is unknown",
     Word.NOT_THERE: "not in the CRM: refused, or looked up and absent",
     Word.LET_GO: "ended as ambiguous: nobody can look up items of its type",
     Word.IMPORTED: "imported",
@@ -36,10 +36,12 @@ def show(found: Found) -> None:
         hint = terminal.command("dlq show ID", ID=found.event_id)
         terminal.show(f"more of the dead letter: {hint}")
     if not found.is_found:
-        terminal.show("is the id right? Of a CloudEvent it is source and id: 'SOURCE ID'")
+        terminal.show(
+            "is the id right? The id of a CloudEvent is its source and its id: 'SOURCE ID'"
+        )
         if found.entity_type_id is None:
             terminal.show(
-                "a smart process is asked for only when it is known: name it with --type"
+                "smart processes that are not known here are not searched: name one with --type"
             )
 
 
@@ -65,7 +67,7 @@ def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
     for waits in found.waiting:
         what = f"waits for {waits_for(waits)}"
         if waits.perhaps_sent:
-            what += "; a call may have carried it"
+            what += "; a call may have sent it"
         yield terminal.Toned("parked", "warn"), _type(waits), what, age(waits.received_at)
     for word in found.words:
         tone = "good" if found.tells(word) else "dim"
@@ -80,7 +82,7 @@ def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
 
 def waits_for(waits: Waits) -> str:
     """Return what a message of an inner queue waits for, and where."""
-    told = {"doubt": "proof whether it is in the CRM", "link": "the items that it refers to"}
+    told = {"doubt": "proof that it is in the CRM or not", "link": "the items that it refers to"}
     return f"{told.get(waits.reason, f'its lane ({waits.reason})')}, in {waits.queue}"
 
 
@@ -92,7 +94,7 @@ def said_by_memory(found: Found, word: LastWord) -> str:
     if word.stale:
         return f"{said}, before the portal was set back to older data"
     if word.entity_type_id in found.asked and not found.is_shown(word):
-        return f"{said}; the portal shows it no more: deleted, or not to this user"
+        return f"{said}; the portal does not show it now: it is deleted, or hidden from this user"
     return said
 
 
@@ -103,7 +105,7 @@ def asked(found: Found) -> Iterator[str]:
     if found.unaskable:
         yield f"the portal cannot be asked for items of {_types(found.unaskable)}: no external id"
     for number, code in found.refused.items():
-        yield f"the portal tells nothing of items of type {number}: {code}"
+        yield f"the portal does not show items of type {number}: {code}"
     if found.problem:
         yield f"the portal could not be asked: {found.problem}"
 

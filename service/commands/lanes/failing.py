@@ -29,7 +29,7 @@ from service.rabbit.rights import of_ender
 from service.settings.environment import load
 from service.settings.tree import Settings
 
-_IMPORTED = "in the CRM already: `lanes return` has the importer say so"
+_IMPORTED = "in the CRM already: `lanes return` lets the importer publish that result"
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +91,7 @@ def _failed(parked: Parked, word: LastWord | None) -> Failed:
 def failing(options: argparse.Namespace) -> int:
     """Count the waiting events of a type, ask, and end no more than were counted."""
     if not (options.yes or terminal.can_ask()):
-        raise CannotStart("nobody can be asked here: lanes fail needs --yes")
+        raise CannotStart("there is no terminal to ask at: lanes fail needs --yes")
     settings, most = load(), None
     if not options.yes:
         counted = Tally()
@@ -103,7 +103,7 @@ def failing(options: argparse.Namespace) -> int:
             return counted.code
         most = counted.done
         terminal.say(
-            "This sends their failed results and dead letters; a redrive tries them anew."
+            "This sends their failed results and dead letters; a redrive tries them again."
         )
         if not terminal.confirm(
             f"Type {most} to end {terminal.many(most, 'event')} of type {options.type}:", str(most)
@@ -223,8 +223,8 @@ class _Way:
                 noted = False
         if not noted:
             self.ends.tally.notes.append(
-                f"{terminal.many(len(words), 'event')} could not be noted in the memory: a new "
-                "publish of one is looked up, or ends as ambiguous, as without a memory"
+                f"{terminal.many(len(words), 'event')} could not be noted in the memory: if "
+                "one is published again, it is looked up, or ends as ambiguous"
             )
 
 

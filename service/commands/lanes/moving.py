@@ -21,8 +21,10 @@ AT_TERMINAL = AtTerminal("events")
 WHY = {
     PublishResult.RETURNED: "no queue is bound to exchange {}",
     PublishResult.NACKED: "a queue behind exchange {} is full and refuses",
-    PublishResult.UNWRITABLE: "the broker takes no message so large, or with such headers",
-    PublishResult.LOST: "the connection was lost; it may have arrived, which does no harm",
+    PublishResult.UNWRITABLE: "the message is too large for the broker, or its headers cannot "
+    "be written",
+    PublishResult.LOST: "the connection was lost; the message may have arrived, which does no "
+    "harm",
 }
 
 Handle = Callable[[Sequence[Parked]], Awaitable[Sequence[Parked]]]
@@ -110,7 +112,7 @@ class Move:
         """
         for queue in self.wanted.queues(queues):
             if queue.messages is None:
-                self.tally.failed[f"queue {queue.name} may not be looked into"] += 1
+                self.tally.failed[f"queue {queue.name} may not be read"] += 1
             elif queue.messages and not self._is_over:
                 await self._through(queue, what, handle)
 
@@ -181,7 +183,7 @@ async def queues_of(
             await found.read()
             visit = found
     except NoMemoryError as why:
-        tally.notes.append(f"there is no memory to ask: {why}")
+        tally.notes.append(f"there is no memory to read: {why}")
     named = [] if entity_type_id is None else [entity_type_id]
     inner = await inner_queues(work, visit, *named)
     tally.notes += inner.notes

@@ -146,7 +146,7 @@ async def _first(work: CommandRuntime, queue: InnerDepth, overview: Overview) ->
             async for window in holding.windows(most=1):
                 return waiting_of(window[0].header.properties)
     except ConnectionLost:
-        overview.notes.append(f"queue {queue.name} could not be looked into")
+        overview.notes.append(f"queue {queue.name} could not be read")
     return None
 
 

@@ -20,7 +20,7 @@ async def retrying(options: argparse.Namespace) -> int:
         return 1
     terminal.show(told.words)
     if told.noted:
-        terminal.show(f"what became of it: {terminal.command('lanes')}")
+        terminal.show(f"see the result: {terminal.command('lanes')}")
     return 0
 
 

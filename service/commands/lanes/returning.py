@@ -19,8 +19,8 @@ from service.settings.environment import load
 from service.settings.tree import Settings
 
 _LOST = (
-    "A version that does not know `links` imports these events without them, and nobody is told. "
-    "Send them back only to a version that knows them, or where that is no harm."
+    "A version that does not know `links` imports these events without their links, and gives "
+    "no warning. Send them back only to a version that knows links, or if that does no harm."
 )
 
 
@@ -57,8 +57,8 @@ async def tell_of_importers(work: CommandRuntime, watcher: Watcher) -> None:
         return  # we may not ask; it is only a note
     if consumers:
         watcher.note(
-            f"note: an importer is at work on {queue}: what belongs to a closed lane, or is in "
-            "doubt, will wait again. Before a roll-back, stop it first"
+            f"note: an importer consumes {queue}: events of a closed lane and doubtful events "
+            f"will wait again. Before a roll-back, stop it first"
         )
 
 
@@ -88,6 +88,6 @@ def _tell_of_links(queues: Sequence[InnerDepth], wanted: Wanted) -> None:
         if queue.part == LINKS and queue.messages and not wanted.links:
             waits = "event waits" if queue.messages == 1 else "events wait"
             terminal.say(
-                f"{queue.messages:,} {waits} for the items that they refer to, in {queue.name}: "
-                "--links sends them back as well"
+                f"{queue.messages:,} {waits} for linked items, in {queue.name}: --links sends "
+                f"them back as well"
             )

@@ -19,7 +19,7 @@ from service.settings.environment import load
 from service.settings.tree import Settings
 
 _TONES = {"open": "good", "closed": "bad", "trial": "warn"}
-_WAITS = {"doubt": "in doubt, to be looked up", "link": "waiting for the items they refer to"}
+_WAITS = {"doubt": "in doubt, to be looked up", "link": "waiting for linked items"}
 
 
 async def showing(options: argparse.Namespace) -> int:
@@ -47,12 +47,13 @@ def _why_not(url: str, found: list[Process], process: Process | None) -> str:
     if process is None:
         why = "; ".join(f"{each.address}: {each.problem}" for each in found)
     elif process.active is False:
-        why = f"{process.address}: it stands by, and only the active process knows"
+        why = f"{process.address} is a stand-by, and only the active process knows"
     else:
-        why = f"{process.address}: its version tells nothing of lanes"
+        why = f"{process.address} has a version that does not tell of lanes"
     return (
-        f"the importer did not tell ({url}: {why}), the broker did: it knows what waits, not "
-        "whether a lane is closed now. IMPORTER_CONSOLE__STATUS_URL is where to ask"
+        f"the importer did not answer ({url}: {why}). The broker shows what waits, not "
+        f"whether a lane is closed now. IMPORTER_CONSOLE__STATUS_URL is the address of the "
+        f"importer"
     )
 
 

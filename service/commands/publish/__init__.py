@@ -102,18 +102,18 @@ class Feed:
         unknown = ""
         if sender.unknown:
             unknown = (
-                f"; {terminal.many(sender.unknown, 'event')} behind may have been sent as well; "
-                "sent again they do no harm"
+                f"; {terminal.many(sender.unknown, 'event')} after it may have been sent as "
+                f"well; sending them again does no harm"
             )
         if last is None:
-            terminal.say(f"ended early: nothing was confirmed{unknown}; begin anew")
+            terminal.say(f"ended early: nothing was confirmed{unknown}; start again")
             return
         event_id = last.event.event_id
         quoted = shlex.quote(event_id)
         option = quoted if quoted != event_id else f"'{event_id}'"
         terminal.say(
             f"ended early: all up to event {event_id} ({last.place}) is confirmed{unknown}; "
-            f"go on with --after {option}"
+            f"continue with --after {option}"
         )
 
 
@@ -178,7 +178,7 @@ async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None
         if isinstance(error, ConnectionLost) and feed.sender.last is not None:
             ended = why_ended(str(error))
             if ended.remedy == RUN_AGAIN:  # how to go on is told already
-                raise CannotStart(f"the broker ended it: {ended.found}") from None
+                raise CannotStart(f"the broker ended the command: {ended.found}") from None
         raise
     finally:
         source.is_closed = True

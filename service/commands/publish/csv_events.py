@@ -52,8 +52,8 @@ def _parted(row: CsvRow, header: Header | None) -> Iterator[CsvRow]:
             return
     if row.is_marked and not header.is_repeated_by(cells):
         raise CannotStart(
-            f"{row.place}: another file begins there (it has a byte-order mark), and its first "
-            "row is no header like the one above: publish the files one by one"
+            f"{row.place}: another file begins here (byte-order mark), and its header differs "
+            f"from the one above: publish the files one by one"
         )
     yield row
 

@@ -18,13 +18,13 @@ _MAX_HEADER_LINES = 50
 _TEXT = re.compile(r'="([^"]*)"')
 """How programs write text for Excel that shall not become a number, such as ="007"."""
 _MORE_TEXT = (
-    "it is not CSV: behind the closing quote of a cell there is more text: a quote inside a cell "
-    'is written twice ("")'
+    "it is not CSV: there is text after the closing quote of a cell; inside a cell, write a quote "
+    'twice ("")'
 )
 _REASONS = (
-    ("unexpected end of data", "a quoted cell begins there and never ends"),
+    ("unexpected end of data", "a quoted cell begins here and never ends"),
     ("expected after", _MORE_TEXT),
-    ("field larger", "a cell is larger than any message may be"),
+    ("field larger", "a cell is larger than a message may be"),
 )
 
 
@@ -102,7 +102,7 @@ class _Texts:
             raise _Unusable(TOO_LONG)
         self.size += len(line.text) + len(line.end)
         if self.size > self.lines.longest:
-            raise _Unusable("it is longer than any message may be: does a quoted cell not end?")
+            raise _Unusable("it is longer than a message may be: is a closing quote missing?")
         if b"\0" in line.text:
             raise _Unusable("it has a NUL byte: the file is damaged, or was copied wrongly")
         try:
@@ -110,8 +110,8 @@ class _Texts:
         except UnicodeDecodeError:
             encoding = likely(line.text)
             raise _Unusable(
-                "it is not UTF-8: save the file as 'CSV UTF-8'; if all of it is like this, "
-                f"--encoding {encoding} may fit"
+                "it is not UTF-8: save the file as 'CSV UTF-8'; if the whole file is like this, "
+                f"try --encoding {encoding}"
             ) from None
 
 

@@ -111,10 +111,12 @@ class Header:
             )
         if self.table.id_column is None:
             likely = next(filter(self._may_be_id, self.columns), None)
-            is_it = f'is "{likely}" the column? Then' if likely else "give rows an id, and"
+            is_it = (
+                f'if "{likely}" is the column of ids:' if likely else "give every row an id, and"
+            )
             yield (
-                "no --id-column: rows are named by their content, so equal rows become one item, "
-                f"and a corrected row becomes a second one; {is_it} add --id-column "
+                "no --id-column: rows have no ids, so equal rows become one item, and a "
+                f"corrected row becomes a second item; {is_it} add --id-column "
                 f"{shlex.quote(likely or 'NAME')}"
             )
 
@@ -182,8 +184,8 @@ class Header:
             if position < len(self.names):
                 return f"column {position + 1} of the CSV has no name in the header"
             return (
-                f"it has {len(cells)} cells, the header has {len(self.names)}: is a cell with a "
-                "delimiter in it not quoted?"
+                f"it has {len(cells)} cells, the header has {len(self.names)}: put quotes "
+                "around a cell that contains a delimiter"
             )
         return None
 

@@ -14,7 +14,7 @@ from service.commands.publish.records import JSON, Place, Read, RefusedLine, jud
 from service.domain.events import MalformedCode
 from service.rabbit.decoding import STRUCTURED, Decoder
 
-TOO_LONG = "it is longer than any message may be"
+TOO_LONG = "it is longer than a message may be"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 _INDENTED = b" ", b"\t", b"}", b"]", b'"'
 _STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
@@ -101,7 +101,9 @@ def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | Non
             else f".[{json.dumps(name, ensure_ascii=False)}][]"
         )
         advice = f"jq -c {shlex.quote(path)} FILE | crm-importer publish -"
-        return replace(read, reason=f"{read.reason}; are the items in its list {name}? {advice}")
+        return replace(
+            read, reason=f"{read.reason}; if the items are in its list {name}: {advice}"
+        )
     return read
 
 

@@ -33,12 +33,10 @@ def of_json_list(
     place, text = items.left()
     if items.is_over:
         yield RefusedLine(
-            place, "NOT_JSON: text behind the end of the list; nothing below was read"
+            place, "NOT_JSON: text after the end of the list; nothing below was read"
         )
     elif text is None or text:
-        yield RefusedLine(
-            place, "NOT_JSON: it begins there and never ends; nothing below was read"
-        )
+        yield RefusedLine(place, "NOT_JSON: it begins here and never ends; nothing below was read")
     elif items.depth:
         yield RefusedLine(place, "NOT_JSON: the list ends too early: its ] is missing")
 

@@ -31,7 +31,7 @@ class LinkColumn:
             assert isinstance(known, list)  # noqa: S101 - a column of this name makes nothing else
             known += references
         elif self.field in links:
-            return f"two columns say what {self.field} refers to: fill in one of them"
+            return f"two columns set {self.field}: fill in only one of them"
         else:
             links[self.field] = references[0]
         return None
@@ -50,7 +50,7 @@ def link_column(name: str) -> LinkColumn | None:
     decimal = number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
     if not field or not decimal or not 1 <= int(number) <= MAX_ENTITY_TYPE:
         raise CannotStart(
-            f"the column {name} is no field and refers to nothing: before -> stands a field, "
-            "behind it the entity type of the items that it refers to, such as contactId->3"
+            f"the column {name} is not a field: write the field before -> and the entity type "
+            f"of its items after it, such as contactId->3"
         )
     return LinkColumn(field, int(number))

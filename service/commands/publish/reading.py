@@ -72,7 +72,7 @@ def _form(name: str, head: bytes, wanted: Wanted) -> Form:
         return "csv"
     if wanted.id_column is not None:
         raise CannotStart(
-            "--id-column is for CSV, and this is JSON, which has its ids in itself"
+            "--id-column is for CSV; in JSON, each event holds its own id"
             if is_json
             else "--id-column is for CSV: add --format csv"
         )

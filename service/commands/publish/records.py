@@ -18,7 +18,7 @@ _PLAIN_WORDS: Mapping[str, str] = MappingProxyType(
         "expected value": "here a JSON value is missing: text stands in double quotes",
         "key must be a string": 'here a name in double quotes is missing, such as "title"',
         "trailing comma": "a comma with nothing behind it",
-        "trailing characters": "more text behind the end of the JSON",
+        "trailing characters": "more text after the end of the JSON",
         "expected `:`": "here a colon is missing",
         "expected `,` or `}`": "here a comma or } is missing",
         "expected `,` or `]`": "here a comma or ] is missing",
@@ -114,7 +114,7 @@ def in_plain_words(message: str, place: Place, body: bytes) -> str:
 def _plain(words: str) -> str:
     twice = _NAMED_TWICE.match(words)
     if twice is not None:
-        return f"the name {twice['name']} stands there twice"
+        return f"the name {twice['name']} occurs twice"
     for beginning, plain in _BEGINNINGS:
         if words.startswith(beginning):
             return plain

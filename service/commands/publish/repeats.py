@@ -35,8 +35,8 @@ class Repeats:
             return None
         line = before % (1 << _LINE_BITS)
         return (
-            f"the id {event.event_id[:MAX_SHOWN]} stands already on line {line}, with other "
-            "content: only the first becomes an item, nothing is updated"
+            f"the id {event.event_id[:MAX_SHOWN]} is already on line {line}, with other "
+            f"content: only the first becomes an item, nothing is updated"
         )
 
     def _forget(self) -> None:

@@ -92,8 +92,8 @@ class Sender:
                 )
             case PublishResult.NACKED:
                 raise CannotStart(
-                    f"the intake queue has been full for {PATIENCE_SECONDS:g} s: does the "
-                    "importer run?"
+                    f"the intake queue has been full for {PATIENCE_SECONDS:g} s: is the "
+                    f"importer running?"
                 )
             case _:
                 raise self.confirmer.lost()

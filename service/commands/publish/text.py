@@ -42,7 +42,7 @@ def plain_text(chunks: Iterator[bytes], name: str, encoding: str | None) -> Iter
 def _see_that_it_is_text(head: bytes, name: str) -> None:
     if formats.is_binary(head):
         raise CannotStart(
-            f"{name} is a binary file, no text: publish takes JSON Lines and CSV; "
+            f"{name} is a binary file, not text: publish takes JSON Lines and CSV; "
             "nothing was published"
         )
     # A line of JSON that is not UTF-8 is refused by itself: JSON has no other encoding.

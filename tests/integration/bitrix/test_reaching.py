@@ -100,7 +100,7 @@ async def test_a_port_without_tls_is_told_from_one_with_a_bad_certificate(believ
     """The address begins with https:// and should not, or the port is wrong."""
     async with listening(says_at_once(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
         fault = await call(f"https://127.0.0.1:{port}/{PATH}", believing)
-    assert says(fault, "no TLS is spoken there", "http://")
+    assert says(fault, "the port does not use TLS", "http://")
 
 
 async def test_tls_at_a_port_that_we_call_without_is_told(
@@ -129,7 +129,7 @@ async def test_what_is_no_http_is_told(believing: Way) -> None:
 async def test_connections_that_fail_are_told_apart(believing: Way) -> None:
     """Refused, unknown name, cut, too late."""
     nobody = await call(f"https://127.0.0.1:{free_port()}/{PATH}", believing)
-    assert says(nobody, "nobody listens there", "is the portal running")
+    assert says(nobody, "nothing listens there", "is the portal running")
     unknown = await call(f"https://portal.invalid/{PATH}", believing)
     assert says(unknown, "the host name is not known", "DNS")
     async with listening(cuts) as port:
@@ -151,7 +151,7 @@ async def test_what_breaks_after_the_call_has_left_is_perhaps_executed(believing
     assert (CallKind.AMBIGUOUS, "CALL_TIMED_OUT") == (late.kind, late.code)
     assert "did not answer within 0.5 s" in late.cause
     assert (CallKind.AMBIGUOUS, "CONNECTION_LOST") == (cut.kind, cut.code)
-    assert "was cut before the answer was whole" in cut.cause
+    assert "was cut before the answer was complete" in cut.cause
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ async def test_a_proxy_for_plain_http_that_refuses_has_asked_nobody(believing: W
 async def test_a_proxy_that_is_not_there_is_not_called_the_portal(believing: Way) -> None:
     """Refused, unknown, silent, cut: it is the proxy that a person must look at."""
     for proxy, words in (
-        (f"http://127.0.0.1:{free_port()}/", ["nobody listens there"]),
+        (f"http://127.0.0.1:{free_port()}/", ["nothing listens there"]),
         ("http://proxy.invalid:3128/", ["the host name is not known", "PROXY_URL"]),
     ):
         fault = await call(f"https://127.0.0.1:1/{PATH}", believing._replace(proxy=proxy))

@@ -30,9 +30,9 @@ HELP = [
     ("command", "code", "says"),
     [
         ("dlq purge --yes <&-", 1, "error: the broker"),
-        ("dlq purge <&-", 1, "error: nobody can be asked here"),
-        ("publish - <&-", 1, "nobody listens there"),
-        ("publish /dev/null >&-", 1, "nobody listens there"),
+        ("dlq purge <&-", 1, "error: there is no terminal to ask at"),
+        ("publish - <&-", 1, "nothing listens there"),
+        ("publish /dev/null >&-", 1, "nothing listens there"),
         ("publish /dev/null 2>&-", 1, ""),
         ("settings >&-", 0, ""),
         ("settings >/dev/full", 1, "error: standard output cannot be written: No space"),

@@ -156,7 +156,7 @@ async def test_refusals_are_told_apart(
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        (f"127.0.0.1:{free_port()}", "nobody listens there"),
+        (f"127.0.0.1:{free_port()}", "nothing listens there"),
         ("broker.invalid:5672", "the host name is not known"),
         (".svc:5672", "the host name is not known"),
         (f"{'a' * 64}.svc:5672", "the host name is not known"),
@@ -226,7 +226,7 @@ def test_management_says_why_it_cannot_be_used(broker: Broker) -> None:
         management.get("overview")
     with (
         Management(f"http://u:p@127.0.0.1:{free_port()}/") as management,
-        pytest.raises(ManagementFailed, match="nobody listens there"),
+        pytest.raises(ManagementFailed, match="nothing listens there"),
     ):
         management.get("overview")
     at = broker.address

@@ -117,7 +117,7 @@ def test_an_answer_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyP
 def test_what_cannot_be_reached_says_why_and_what_to_look_at() -> None:
     """By the same table as everything else."""
     nobody = failure(f"http://u:very-secret@127.0.0.1:{free_port()}/")
-    assert ("nobody listens there", True) == (str(nobody), "management API" in nobody.remedy)
+    assert ("nothing listens there", True) == (str(nobody), "management API" in nobody.remedy)
     unknown = failure("http://broker.invalid:15672/")
     assert ("the host name is not known", True) == (
         str(unknown),
@@ -125,7 +125,7 @@ def test_what_cannot_be_reached_says_why_and_what_to_look_at() -> None:
     )
     with serving(b"{}") as port:
         plain = failure(f"https://127.0.0.1:{port}/")
-    assert ("no TLS is spoken there", True) == (str(plain), "http://" in plain.remedy)
+    assert ("the port does not use TLS", True) == (str(plain), "http://" in plain.remedy)
 
 
 @pytest.mark.parametrize("pattern", [None, 7, ["^a"], {"a": 1}, True])

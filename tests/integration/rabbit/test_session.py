@@ -33,7 +33,7 @@ async def test_every_node_says_why_not(broker: Broker, vhost: str) -> None:
     port = free_port()
     at = f"{broker.address.host}:{broker.address.amqp_port}"
     said = await refusal(f"amqp://u:geheim@127.0.0.1:{port}/", f"amqp://u:geheim@{at}/{vhost}")
-    assert f"amqp://127.0.0.1:{port}: nobody listens there" in said
+    assert f"amqp://127.0.0.1:{port}: nothing listens there" in said
     assert f"amqp://{at}: user or password refused" in said
     assert "geheim" not in said
 

@@ -103,7 +103,7 @@ async def test_without_a_client_certificate_we_are_refused(
     """Name the settings that are missing."""
     rabbit = Rabbit.model_validate({"url": tls_node.tls_url(), "ca_file": good.ca})
     reason, remedy = await refusal(rabbit)
-    assert reason in {"the broker demands a certificate of us", CUT}
+    assert reason in {"the broker requires a client certificate", CUT}
     assert "IMPORTER_RABBIT__CERT_FILE" in remedy
 
 
@@ -120,7 +120,7 @@ async def test_a_foreign_client_certificate_is_refused(
 async def test_tls_where_none_is_spoken_is_told(tls_node: RabbitNode, good: Files) -> None:
     """Tell the wrong port from a wrong certificate, both ways round."""
     plain = tls_node.url().replace("amqp://", "amqps://")
-    assert "no TLS is spoken there" == (await refusal(settings(tls_node, good, plain)))[0]
+    assert "the port does not use TLS" == (await refusal(settings(tls_node, good, plain)))[0]
     unsafe = tls_node.tls_url().replace("amqps://", "amqp://")
     assert (
         "the connection was cut at once"

@@ -201,7 +201,7 @@ async def test_a_renamed_portal_gets_the_same_post(
         (f"{NEW}{path}{CALL[0]}", CALL[1]),
         (f"{NEW}{path}{CALL[0]}", CALL[1]),
     ] == harness.client.sent
-    assert ["portal has moved: give its new address in the settings"] == caplog.messages
+    assert ["portal has moved: put its new address into the settings"] == caplog.messages
     assert SECRET not in str([vars(record) for record in caplog.records])
     assert 2 == harness.paid
 

@@ -158,7 +158,7 @@ def test_every_complaint_says_what_to_send() -> None:
     found = complaints(wrong, KNOWN)
     assert len(wrong) == len(found)
     assert [] == [str(each) for each in found if not _remedy(str(each))]
-    assert "ufCrm_size is no id of a choice, the portal keeps none: send one of 41, 42" in [
+    assert "ufCrm_size is not the id of a choice, the portal keeps none: send one of 41, 42" in [
         str(each) for each in found
     ]
 
@@ -180,13 +180,13 @@ def test_complaint_names_the_field_and_never_a_text_of_its_value() -> None:
     [
         ("+100", "is not kept: send [{"),
         (100, "is not kept: send [{"),
-        (["+100"], "a value is no object"),
-        ({"VALUE": "+100", "VALUE_TYPE": "WORK"}, "a value is no object"),
+        (["+100"], "a value is not an object"),
+        ({"VALUE": "+100", "VALUE_TYPE": "WORK"}, "a value is not an object"),
         ([{"value": "+100", "valueType": "WORK"}], "no VALUE (in capitals)"),
         ([{"VALUE": "a@b.c"}], "no VALUE_TYPE"),
-        ([{"VALUE": ["a@b.c"], "VALUE_TYPE": "WORK"}], "a VALUE is no text"),
-        ([{"VALUE": 2**64, "VALUE_TYPE": "WORK"}], "more digits than a number keeps"),
-        ([{"VALUE": 4.93e19, "VALUE_TYPE": "WORK"}], "more digits than a number keeps"),
+        ([{"VALUE": ["a@b.c"], "VALUE_TYPE": "WORK"}], "a VALUE is not text"),
+        ([{"VALUE": 2**64, "VALUE_TYPE": "WORK"}], "more digits than a number can hold"),
+        ([{"VALUE": 4.93e19, "VALUE_TYPE": "WORK"}], "more digits than a number can hold"),
         ([{"VALUE": "a@b.c" * 60, "VALUE_TYPE": "WORK"}], "longer than 250"),
         ([{"VALUE": "a@b.c", "VALUE_TYPE": "WORK"}, "x"], "in part (1 of 2 values)"),
     ],

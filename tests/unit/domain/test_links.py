@@ -63,7 +63,7 @@ def test_no_links_is_none() -> None:
         ([], "links must be an object"),
         ({}, "links must be an object"),
         ("contactId", "links must be an object"),
-        ({"title": CUSTOMER}, '"title" stands in fields and in links'),
+        ({"title": CUSTOMER}, '"title" is in fields and in links'),
         ({"": CUSTOMER}, "no name"),
         ({"a": []}, "empty list"),
         ({"a": 5}, 'links "a" must be'),

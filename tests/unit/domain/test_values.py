@@ -48,7 +48,7 @@ def said(kind: str, value: object) -> str:
         ("date", "2026-02-31", "read as 2026-03-03"),
         ("date", "10.11.12", "keeps the day of the import"),
         ("date", "soon", "the field is skipped"),
-        ("datetime", "1989, May 27", "keeps the present one"),
+        ("datetime", "1989, May 27", "keeps the current year"),
         ("money", "1200,50|EUR", "keeps none"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_queue_that_is_offered_nothing_any_more_is_not_called_refusing_for_eve
     assert ["bad"] == list(blockage.refusing())
     blockage.look(blocked=False, now=66.0)
     assert {} == blockage.refusing()
-    assert "no publish waits any more for a queue that refused" == caplog.records[-1].getMessage()
+    assert "no message waits any more for a queue that refused" == caplog.records[-1].getMessage()
 
 
 def test_a_queue_that_changes_its_reason_is_told_again(caplog: pytest.LogCaptureFixture) -> None:

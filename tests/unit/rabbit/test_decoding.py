@@ -601,7 +601,10 @@ def test_blank_external_ids_give_way_to_the_stamp_and_the_rest_stays_byte_for_by
             '"entity_type_id":2',
             'the member "entity_type_id" is ignored: did you mean entityTypeId',
         ),
-        ('"action":"update"', 'the member "action" is ignored: the importer knows entityTypeId'),
+        (
+            '"action":"update"',
+            'the member "action" is ignored: the importer knows only entityTypeId',
+        ),
     ],
 )
 def test_a_member_that_is_ignored_is_said(members: str, said: str) -> None:
@@ -670,7 +673,7 @@ def test_links_of_null_are_none() -> None:
         (linked("[]"), "links must be an object"),
         (linked("{}"), "links must be an object"),
         (linked('{"contactId":77}'), 'links "contactId" must be'),
-        (linked(f'{{"title":{CUSTOMER}}}'), '"title" stands in fields and in links'),
+        (linked(f'{{"title":{CUSTOMER}}}'), '"title" is in fields and in links'),
         (linked('{"dealId":{"entityTypeId":2,"id":"o"}}'), "refers to itself"),
         (
             linked('{"dealId":{"entityTypeId":"2","id":"o","originatorId":"crm-importer"}}'),
@@ -680,7 +683,7 @@ def test_links_of_null_are_none() -> None:
         (linked('{"a":{"entityTypeId":3,"id":"x","type":4}}'), 'has "type"'),
         (
             linked(f'{{"UF_CRM_5":{CUSTOMER}}}', fields='{"ufCrm_5":1}', useOriginalUfNames='"Y"'),
-            '"UF_CRM_5" stands in fields and in links',
+            '"UF_CRM_5" is in fields and in links',
         ),
     ],
 )

@@ -37,20 +37,20 @@ def tls(reason: str) -> ssl.SSLError:
         ),
         (InvalidFrameError("x"), "the virtual host was refused", "list_permissions"),
         (TimeoutError(), "no answer within 10 s", "firewall"),
-        (AMQPConnectionError(errno.ECONNREFUSED, "x"), "nobody listens there", "running"),
+        (AMQPConnectionError(errno.ECONNREFUSED, "x"), "nothing listens there", "running"),
         (AMQPConnectionError(socket.EAI_NONAME, "x"), "the host name is not known", "DNS"),
         (wrapped(UnicodeError("label too long")), "the host name is not known", "URL"),
         (
             AMQPConnectionError(errno.EHOSTUNREACH, "no route"),
-            "no way to it (no route)",
+            "no route to this address (no route)",
             "firewalls",
         ),
-        (wrapped(OSError(errno.ECONNREFUSED, "x")), "nobody listens there", "running"),
+        (wrapped(OSError(errno.ECONNREFUSED, "x")), "nothing listens there", "running"),
         (wrapped(ConnectionResetError()), "the connection was cut at once", "amqps"),
         (AMQPConnectionError("closed"), "the connection was cut at once", "amqps"),
         (wrapped(tls("TLSV1_ALERT_UNKNOWN_CA")), "does not trust our", "CERT_FILE"),
         (wrapped(tls("TLSV13_ALERT_CERTIFICATE_REQUIRED")), "demands", "KEY_FILE"),
-        (wrapped(tls("WRONG_VERSION_NUMBER")), "no TLS is spoken there", "amqp://"),
+        (wrapped(tls("WRONG_VERSION_NUMBER")), "the port does not use TLS", "amqp://"),
         (wrapped(tls("UNHEARD_OF")), "TLS failed (unheard of)", "CA_FILE"),
         (ValueError("very-secret"), "failed (ValueError)", "log"),
     ],
@@ -102,8 +102,8 @@ def test_addresses_are_shown_without_what_is_secret(url: str, shown: str) -> Non
             "ACCESS_REFUSED - write access to exchange 'e' in vhost '/' refused for user 'u'",
             "write access to exchange 'e' in vhost '/' refused for user 'u'",
             (
-                "extend the user's write pattern; for a user of this command alone, never the "
-                "importer's or a reader's, since it takes all other rights away: "
+                "extend the user's write pattern; only for a user of this command alone (not of "
+                "the importer or a reader), because it removes all other rights: "
                 "rabbitmqctl set_permissions -p / u '^$' w r"
             ),
         ),

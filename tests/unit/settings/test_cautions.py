@@ -13,9 +13,9 @@ MINIMUM = {"IMPORTER_BITRIX__WEBHOOK_URL": "https://portal.example/rest/1/long-e
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
-        ("RABBIT__URL", "amqp://u:long-enough-1@broker.example/", "in the clear"),
-        ("RABBIT__URL", "amqp://127.0.0.1/,amqp://u:long-enough-1@broker/", "in the clear"),
-        ("RABBIT__MANAGEMENT_URL", "http://u:long-enough-1@broker:15672/", "in the clear"),
+        ("RABBIT__URL", "amqp://u:long-enough-1@broker.example/", "unencrypted"),
+        ("RABBIT__URL", "amqp://127.0.0.1/,amqp://u:long-enough-1@broker/", "unencrypted"),
+        ("RABBIT__MANAGEMENT_URL", "http://u:long-enough-1@broker:15672/", "unencrypted"),
         ("RABBIT__URL", "amqps://u:sh0rt-1@broker.example/", "fewer than 8"),
         ("RABBIT__URL", "amqps://u:%73h0rt-1@broker.example/", "fewer than 8"),
         ("RABBIT__MANAGEMENT_URL", "https://u:sh0rt-1@broker:15672/", "fewer than 8"),

@@ -10,7 +10,7 @@ from service.settings.environment import SettingsInvalid, load
     [
         ("BATCH__SLOTS", "two", "must be a whole number"),
         ("BATCH__SLOTS", "2.5", "must be a whole number"),
-        ("BATCH__SLOTS", "9" * 5000, "must be a whole number that is not so long"),
+        ("BATCH__SLOTS", "9" * 5000, "must be a shorter whole number"),
         ("BATCH__MAX_ITEMS", "21", "must be at most 20"),
         ("BATCH__MAX_ITEMS", "0", "must be at least 1"),
         ("BATCH__WINDOW_SECONDS", "soon", "must be a number, such as 2 or 0.5"),

@@ -77,7 +77,7 @@ class Rehearsal:
 def rehearse(options: argparse.Namespace, descriptor: int) -> int:
     """Rehearse a file and return the exit code."""
     if options.after is not None:
-        raise CannotStart("--after goes on with a publish; a rehearsal judges the whole file")
+        raise CannotStart("--after continues a publish; a rehearsal always reads the whole file")
     return run(_rehearse(options, descriptor, load()))
 
 

@@ -60,8 +60,8 @@ class Identities:
         if other is None or event.external_id is None:
             return []
         field, line = event.external_id.field, other[1]
-        text = f"brings the {field} that line {line} brings under another id"
-        remedy = "a brought id must be unique: after a lost answer one item is taken for the other"
+        text = f"has the same {field} as line {line}, which has another id"
+        remedy = "this id must be unique: otherwise the importer can take one item for the other"
         return [Finding(Level.LOSS, "", text, remedy, alike=f"brought {field}")]
 
 
@@ -82,11 +82,11 @@ def _brought(event: ItemEvent) -> bytes | None:
 def _again(event_id: str, line: int, *, same: bool) -> Finding:
     shown = event_id[:MAX_SHOWN]
     if same:
-        text = f"the id {shown} stands already on line {line}, with the same content"
+        text = f"the id {shown} is already on line {line}, with the same content"
         return Finding(Level.NOTE, "", f"{text}: they become one item", alike="repeated")
     text = (
-        f"the id {shown} stands already on line {line}, with other content: only the first "
-        "becomes an item, nothing is updated"
+        f"the id {shown} is already on line {line}, with other content: only the first "
+        f"becomes an item, nothing is updated"
     )
     return Finding(Level.LOSS, "", text, "give every item an id of its own", alike="changed")
 

@@ -106,8 +106,8 @@ class Judge:
             yield Finding(
                 Level.NOTE,
                 "",
-                f"type {number} has no external id: after a lost answer nobody can look its items "
-                "up, and nothing can refer to them in links",
+                f"type {number} has no external id: after a lost answer the importer cannot "
+                f"look its items up, and links cannot refer to them",
                 "name a text field of it in IMPORTER_BITRIX__EXTERNAL_ID_FIELDS",
             )
 

@@ -76,7 +76,7 @@ class LookUps:
                 f"whether ids of type {number} are in the CRM already: the portal refuses to look "
                 f"for them ({self._refused[number]})"
             )
-            remedy = "see `crm-importer check`: is the field of the external id there?"
+            remedy = "`crm-importer check` shows whether the field of the external id exists"
             self._tell(waiting, Finding(Level.UNJUDGED, "UNASKED", text, remedy))
             return
         for each in waiting:
@@ -93,13 +93,15 @@ class LookUps:
         """Return the finding of an event that is in the CRM already."""
         several = f" ({items} items have this id)" if items > 1 else ""
         if self.policy == "always":
-            text = f"is in the CRM already{several}; it is found, and no second item is made"
+            text = (
+                f"is in the CRM already{several}; the importer finds it, and makes no second one"
+            )
             return Finding(Level.NOTE, "", text)
         text = (
             f"is in the CRM already{several}; unless the importer remembers this id, it makes a "
             "second item"
         )
-        remedy = "leave these lines out, or have the importer ask first (IMPORTER_LOOKUP=always)"
+        remedy = "leave these lines out, or let the importer ask first (IMPORTER_LOOKUP=always)"
         return Finding(Level.LOSS, "", text, remedy)
 
 

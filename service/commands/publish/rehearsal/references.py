@@ -39,18 +39,18 @@ _TOO_MANY = Finding(
 _GONE = Finding(
     Level.UNJUDGED,
     _UNASKED,
-    "whether the items that it refers to are in the CRM, since the portal stopped answering",
+    "whether its linked items are in the CRM, since the portal stopped answering",
 )
 _REFUSED = Finding(
     Level.UNJUDGED,
     _UNASKED,
-    "whether the items that it refers to are in the CRM, since the portal refuses to look",
+    "whether its linked items are in the CRM, since the portal refuses to look",
     "give the user the right to read items of that type",
 )
 _FORGOTTEN = Finding(
     Level.UNJUDGED,
     _UNASKED,
-    "it refers to what is neither in the CRM nor in the part of the file that is remembered",
+    "it refers to an item that is not in the CRM and not in the remembered part of the file",
     "rehearse it in parts",
 )
 

@@ -73,7 +73,7 @@ def show(outcome: Outcome) -> None:
         told = f"the shape of every line was judged; {what}, for {lines}"
         terminal.say(terminal.clean(f"error: {gone.cause}: {gone.remedy.rstrip('.')} - {told}"))
     if outcome.stopped:
-        terminal.say("ended early: what follows was not rehearsed")
+        terminal.say("ended early: the lines below were not rehearsed")
 
 
 def show_json(outcome: Outcome) -> None:
@@ -143,7 +143,7 @@ def time(told: Forecast, events: int, *, nobody: str) -> str:
     what = f"{terminal.many(events, 'item')} in {terminal.many(told.calls, 'call')}"
     text = f"time: {span(told.low, told.high)} for {what}, under the portal's limits"
     if not told.assumed:
-        return f"{text}, at the cost that the importer has learnt today"
+        return f"{text}, at the speed that the importer measured today"
     types = ", ".join(map(str, told.assumed))
     low, high = ASSUMED
     why = f"no importer answers at {nobody}" if nobody else "the importer has had none today"

@@ -27,7 +27,7 @@ def test_that_none_is_closed_is_said_too() -> None:
     """By the active process, or by one that may be it."""
     for active in (True, None):
         [row] = judged({"active": active, "lanes": []}, "10.0.0.1")
-        assert (RowStatus.OK, "none is closed, says the importer at 10.0.0.1") == (
+        assert (RowStatus.OK, "the importer at 10.0.0.1 says that none is closed") == (
             row.status,
             row.found,
         )

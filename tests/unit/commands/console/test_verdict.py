@@ -32,7 +32,7 @@ LANES = [
         (
             of(state="half_open", reason="plan"),
             "warn",
-            "The importer tries whether the portal takes items again",
+            "The importer tests whether the portal takes items again",
         ),
         (of(state="draining"), "warn", "The importer is stopping"),
         (of(state="connecting"), "bad", "The importer has no connection to the broker"),

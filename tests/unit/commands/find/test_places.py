@@ -54,20 +54,20 @@ def test_everything_is_shown_and_told_to_programs(capsys: pytest.CaptureFixture[
         unaskable=[7],
         refused={4: "ACCESS_DENIED"},
         problem="",
-        hidden=[Hidden("the intake queue q", "only the importer can look into it", 5)],
+        hidden=[Hidden("the intake queue q", "only the importer can read it", 5)],
     )
     show(found)
     out = capsys.readouterr().out
     for told in (
         "item 4711 carries originId e of crm-importer",
         "malformed, NOT_JSON: no JSON",
-        "waits for its lane (scope), in q.2; a call may have carried it",
+        "waits for its lane (scope), in q.2; a call may have sent it",
         "imported as item 4711",
-        "a call carried it, and nobody knows what became of it",
+        "a call sent it, and the outcome is unknown",
         "asked for items of types 2, 3 by the external id",
         "cannot be asked for items of type 7",
-        "tells nothing of items of type 4: ACCESS_DENIED",
-        "not seen: the intake queue q (5 messages): only the importer can look into it",
+        "does not show items of type 4: ACCESS_DENIED",
+        "not seen: the intake queue q (5 messages): only the importer can read it",
         "crm-importer dlq show e",
     ):
         assert told in out
@@ -106,7 +106,7 @@ def test_an_item_that_the_portal_shows_no_more_is_told_apart(
 ) -> None:
     """The memory remembers it; the portal was asked, and shows none."""
     show(Found("e", None, words=[word(Word.IMPORTED)], asked=[2]))
-    assert "the portal shows it no more" in capsys.readouterr().out
+    assert "the portal does not show it now" in capsys.readouterr().out
 
 
 def test_an_id_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,14 +134,14 @@ def test_empty_columns_without_a_name_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (b'"x"y,2', "it is not CSV: behind the closing quote of a cell there is more text"),
+        (b'"x"y,2', "it is not CSV: there is text after the closing quote of a cell"),
         (b"1,2,3", "it has 3 cells, the header has 2"),
         (b",2", "it has no id in column order"),
         (b"1,", "WRONG_SHAPE"),
         (b"1,\xff", "it is not UTF-8"),
         (b"1,a\0b", "it has a NUL byte"),
-        (b'1,"open', "a quoted cell begins there and never ends"),
-        (b"x" * (LONGEST + 1), "it is longer than any message may be"),
+        (b'1,"open', "a quoted cell begins here and never ends"),
+        (b"x" * (LONGEST + 1), "it is longer than a message may be"),
     ],
 )
 def test_a_row_that_is_no_item_is_refused_by_number(row: bytes, reason: str) -> None:
@@ -172,7 +172,7 @@ def test_a_quote_that_never_ends_is_not_held() -> None:
     chunks = iter([b'order,title\n1,"open\n', *[b"2,x\n" * 1000] * 10])
     found = [*of_csv(Lines(chunks, LONGEST), DECODER, Table(2, "order"))]
     refused = [each for each in found if isinstance(each, RefusedLine)]
-    assert "it is longer than any message may be: does a quoted cell not end?" == refused[0].reason
+    assert "it is longer than a message may be: is a closing quote missing?" == refused[0].reason
     assert 7_000 < sum(isinstance(each, Record) for each in found)
 
 
@@ -250,13 +250,13 @@ def test_columns_that_are_no_fields_are_warned_of_once() -> None:
         (b"id;title", '; is "id" the column? Then add --id-column id'),
         (b"Order No;title", "; is \"Order No\" the column? Then add --id-column 'Order No'"),
         (b"companyId;title;orderId", '; is "orderId" the column? Then add --id-column orderId'),
-        (b"companyId;title", "; give rows an id, and add --id-column NAME"),
+        (b"companyId;title", "; give every row an id, and add --id-column NAME"),
     ],
 )
 def test_a_table_without_an_id_column_is_warned_of(header: bytes, hint: str) -> None:
     """Once; a corrected row would be a second item."""
     found = read(header + b"\n1;A\n2;B\n", id_column=None)
-    assert found.notes[-1].startswith("no --id-column: rows are named by their content")
+    assert found.notes[-1].startswith("no --id-column: rows have no ids")
     assert found.notes[-1].endswith(hint)
     assert ([], [None, None]) == (found.warnings, found.ids)
 
@@ -398,9 +398,7 @@ def test_a_list_may_have_items_of_several_types() -> None:
             "dealId": {"entityTypeId": 2, "id": "c"},
         }
     ] == links_in(content)
-    assert ["line 3: two columns say what dealId refers to: fill in one of them"] == read(
-        content
-    ).refused
+    assert ["line 3: two columns set dealId: fill in only one of them"] == read(content).refused
 
 
 @pytest.mark.parametrize("name", ["contactId->", "contactId->x", "->3", "a->0", "a->99999999999"])
@@ -417,7 +415,7 @@ def test_what_is_said_of_fields_is_said_of_those_that_refer() -> None:
     assert "shortened the number in contactID->3" in found.warnings[0]
     both = read(b"order;title;contactId;contactId->3\n1;A;5;x\n")
     assert "contactId" in both.refused[0]
-    assert "stands in fields and in links" in both.refused[0]
+    assert "is in fields and in links" in both.refused[0]
 
 
 def test_a_column_that_refers_is_not_taken_for_the_id_of_its_rows() -> None:

@@ -92,8 +92,8 @@ def line(number: int, title: str = "x") -> bytes:
 
 ANY = Wanted()
 WITHIN = (
-    "WRONG_SHAPE: entityTypeId must be an integer from 1 to 2147483647; are the items in its list "
-    "items? jq -c '.items[]' FILE | crm-importer publish -"
+    "WRONG_SHAPE: entityTypeId must be an integer from 1 to 2147483647; if the items are in "
+    "its list items: jq -c '.items[]' FILE | crm-importer publish -"
 )
 
 
@@ -125,7 +125,7 @@ def test_a_line_is_taken_byte_for_byte(tmp_path: Path) -> None:
         (b'{"a":"\xff"}', "NOT_JSON: column 7: no UTF-8"),
         (b'{"a":"\x01"}', "NOT_JSON: column 7: a line break or another control character"),
         (b"\0\0", "NOT_JSON: "),
-        (b"x" * (MOST + 2), "it is longer than any message may be"),
+        (b"x" * (MOST + 2), "it is longer than a message may be"),
         (b'{"entityTypeId":2,"fields":{"a":"' + b"x" * (MOST - 35) + b'"}}', "MESSAGE_TOO_LARGE"),
     ],
 )
@@ -239,14 +239,14 @@ def test_an_item_of_a_list_that_is_too_long_is_named_and_not_held(tmp_path: Path
     content = b'[{"a": "\n' + b"x" * 600_000 + b'\n"},\n' + line(1) + b",\n{]"
     found = read(tmp_path, content, ANY)
     assert ["e1"] == found.ids
-    assert found.refused[0] == "line 1 (item 1 of the list): it is longer than any message may be"
+    assert found.refused[0] == "line 1 (item 1 of the list): it is longer than a message may be"
     assert found.refused[1].startswith("line 5 (item 3 of the list): NOT_JSON: ")
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"[" + line(1) + b',\n{"a": 1', "line 2 (item 2 of the list): NOT_JSON: it begins there"),
+        (b"[" + line(1) + b',\n{"a": 1', "line 2 (item 2 of the list): NOT_JSON: it begins here"),
         (
             b"[" + line(1) + b",\n",
             "line 2 (item 2 of the list): NOT_JSON: the list ends too early",
@@ -303,7 +303,7 @@ def test_csv_files_joined_to_one_are_read(tmp_path: Path, joined: bytes) -> None
 def test_a_file_joined_without_a_header_ends_it(tmp_path: Path) -> None:
     """Nobody knows what its columns are."""
     reason = stop(tmp_path, b"order,title\no-1,A\n" + BOM + b"Lee,o-2\n")
-    assert reason.startswith("line 3: another file begins there")
+    assert reason.startswith("line 3: another file begins here")
 
 
 # ---- encodings and packed files ----
@@ -455,7 +455,7 @@ def test_content_and_name_say_what_a_file_is(
     ("content", "wanted", "says"),
     [
         (b"a;b\n", Wanted("csv"), "a CSV needs --entity-type"),
-        (line(1), Wanted(id_column="x"), "--id-column is for CSV, and this is JSON"),
+        (line(1), Wanted(id_column="x"), "--id-column is for CSV; in JSON"),
         (b"a;b\n", Wanted("jsonl", 2, "a"), "add --format csv"),
     ],
 )

@@ -26,7 +26,7 @@ def test_an_id_with_other_content_names_the_line_before() -> None:
     assert repeats.warning(record(3, "a")) is None
     warning = repeats.warning(record(4, "a", "y"))
     assert warning is not None
-    assert warning.startswith("the id a stands already on line 2, with other content")
+    assert warning.startswith("the id a is already on line 2, with other content")
 
 
 @pytest.mark.parametrize(
