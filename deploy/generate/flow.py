@@ -8,9 +8,9 @@ STATE = Row(
     [
         Panel(
             title="State",
-            description="Attached to the broker, given messages, paused on purpose, blocked by "
-            "an alarm of the broker. Connected 1, active 1, paused 0, blocked 0 is all right; a "
-            "quiet stand-by shows active 0.",
+            description="Connected to the broker, getting messages, paused on purpose, "
+            "blocked by an alarm of the broker. Normal: connected 1, active 1, paused 0, "
+            "blocked 0; a quiet stand-by shows active 0.",
             kind="stat",
             width=6,
             height=5,
@@ -27,7 +27,7 @@ STATE = Row(
         ),
         Panel(
             title="Oldest held",
-            description="Age of the oldest message that is held unsettled, as a share of "
+            description="Age of the oldest unsettled message, as a share of "
             "RABBIT__HOLD_SECONDS: at 100 % it goes back to the queue.",
             kind="stat",
             unit="percentunit",
@@ -45,7 +45,7 @@ STATE = Row(
         ),
         Panel(
             title="Success rate",
-            description="Items that reached the CRM, of all that were settled.",
+            description="Share of settled items that reached the CRM.",
             kind="stat",
             unit="percentunit",
             width=3,
@@ -75,7 +75,7 @@ STATE = Row(
         Panel(
             title="Age at the outcome",
             description="95 % of the items had their outcome this long after their own time, "
-            "or sooner: what upstream waits for.",
+            "or sooner: how long upstream waits.",
             kind="stat",
             unit="s",
             width=3,
@@ -95,8 +95,8 @@ STATE = Row(
         ),
         Panel(
             title="Error budget left",
-            description="Of what the settlement objective allows to fail through us, at the pace "
-            "of the last three days.",
+            description="How much of the error budget of the settlement objective is left, at "
+            "the rate of the last three days.",
             kind="stat",
             unit="percentunit",
             width=3,
@@ -120,8 +120,8 @@ FLOW = Row(
     [
         Panel(
             title="Received and settled",
-            description="What comes in must go out: received = settled + held + returned + lost. "
-            "Returned rises once per pause and at each stop, lost with each reconnect.",
+            description="Every received message is settled, held, returned or lost. Returned "
+            "rises at each pause and stop, lost at each reconnect.",
             unit=ITEMS,
             queries=[
                 Query(rate("messages_received_total"), "received"),
@@ -162,13 +162,13 @@ FLOW = Row(
         ),
         Panel(
             title="Time to drain",
-            description="Time until the intake is empty at the present pace.",
+            description="Time until the intake is empty at the present rate.",
             unit="s",
             queries=[Query(f"max by (job) (job:importer_drain:seconds{{{JOB}}})", "{{job}}")],
         ),
         Panel(
             title="Batches by what closed them",
-            description="Mostly window: traffic is light. Mostly size: all is well under load. "
+            description="Mostly window: traffic is light. Mostly size: normal under load. "
             "Mostly pressure: many entity types share the prefetch.",
             unit="suffix: batches/s",
             stacked=True,
@@ -176,7 +176,7 @@ FLOW = Row(
         ),
         Panel(
             title="Batch fill",
-            description="Items per batch, of what BATCH__MAX_ITEMS allows. Low while messages "
+            description="Items per batch, as a share of BATCH__MAX_ITEMS. Low while messages "
             "wait: the prefetch is small or the types are many.",
             unit="percentunit",
             most=1,
@@ -190,8 +190,8 @@ FLOW = Row(
         ),
         Panel(
             title="Service levels",
-            description="Share of items that failed through us and that took more than 60 s, over "
-            "an hour, and what the objectives allow.",
+            description="Share of items that failed by a fault of ours, and that took more "
+            "than 60 s, over an hour, and what the objectives allow.",
             unit="percentunit",
             queries=[
                 Query(

@@ -25,7 +25,7 @@ DELIVERY = Row(
         ),
         Panel(
             title="Repeats",
-            description="Redelivered messages, acknowledgements that came too late, copies that "
+            description="Redelivered messages, acknowledgements that were too late, copies that "
             "joined an event in flight: all rise after a reconnect. "
             "Without an id, two equal bodies are one event.",
             unit=ITEMS,
@@ -42,22 +42,24 @@ DELIVERY = Row(
         ),
         Panel(
             title="Connections made again",
-            description="How often the importer connected to the broker anew, by what ended the "
-            "last connection. The runbook of ImporterLinkFlapping says what each word means.",
+            description="How often the importer connected to the broker again, by the end of "
+            "the last connection. The runbook of ImporterLinkFlapping says what each word "
+            "means.",
             unit="suffix: connections/s",
             width=6,
             queries=[Query(rate("consumer_restarts_total", "reason"), "{{reason}}")],
         ),
         Panel(
             title="Into the dead letters",
-            description="Originals put into the dead-letter queue, by kind of failure.",
+            description="Original messages put into the dead-letter queue, by kind of failure.",
             unit=ITEMS,
             width=6,
             queries=[Query(rate("dead_letters_total", "kind") + " > 0", "{{kind}}")],
         ),
         Panel(
             title="Results waiting to be read",
-            description="Messages in the result queues. A line that only rises: nobody reads.",
+            description="Messages in the result queues. A line that only rises: nothing reads "
+            "them.",
             width=6,
             queries=[Query(f"job:importer_results_ready:sum{{{JOB}}}", "{{queue}}")],
         ),
@@ -106,8 +108,8 @@ PROCESS = Row(
         ),
         Panel(
             title="Last delivery and last success",
-            description="How long ago. Both old: nothing comes. Only the success is old: nothing "
-            "gets in.",
+            description="How long ago. Both old: no messages come. Only the success is old: "
+            "no item gets into the CRM.",
             unit="s",
             queries=[
                 Query(
@@ -145,8 +147,8 @@ PROCESS = Row(
         ),
         Panel(
             title="Certificates",
-            description="Time until a certificate ends: the portal's, ours for the broker, the "
-            "authority that we trust the broker by. As of the last connection.",
+            description="Time until a certificate expires: the portal's, ours for the broker, "
+            "the broker's authority. As of the last connection.",
             unit="s",
             queries=[
                 Query(
@@ -159,7 +161,7 @@ PROCESS = Row(
         Panel(
             title="Versions and settings",
             description="What runs, for which portal, on which queue, with the batch settings "
-            "that it really uses.",
+            "in use.",
             kind="table",
             width=24,
             height=5,

@@ -9,7 +9,7 @@ LANES = Row(
         Panel(
             title="Age of an event",
             description="Time from the event's own time (else from its receipt) until its outcome "
-            "was confirmed. Far above receipt to outcome: it waited in a queue.",
+            "was confirmed. Far above receipt to outcome: the event waited in a queue.",
             unit="s",
             queries=[
                 Query(quantile("0.5", "event_age_seconds"), "half within"),
@@ -19,7 +19,7 @@ LANES = Row(
         ),
         Panel(
             title="Closed lanes",
-            description="1 while the events of an entity type wait, by the reason; the others "
+            description="1 while the events of an entity type wait, by reason; the others "
             "flow. The runbook of ImporterLaneClosed says who must act.",
             stacked=True,
             queries=[
@@ -31,8 +31,8 @@ LANES = Row(
         ),
         Panel(
             title="Share of the time shut",
-            description="How much of the time the intake was shut, by reason; the lane is an "
-            "entity type, or all. A pause that comes and goes counts like one that stays.",
+            description="Share of the time that a lane, or the whole intake (lane all), was "
+            "closed, by reason. A pause that comes and goes counts like one that stays.",
             unit="percentunit",
             most=1,
             queries=[
@@ -45,8 +45,8 @@ LANES = Row(
         ),
         Panel(
             title="Events that wait",
-            description="Events in inner queues, by entity type and what they wait for. all: for "
-            "items that they refer to (link), or for a proof (doubt).",
+            description="Events in inner queues, by entity type and what they wait for. all: "
+            "for linked items (link), or for a proof (doubt).",
             stacked=True,
             queries=[
                 Query(
@@ -57,8 +57,8 @@ LANES = Row(
         ),
         Panel(
             title="Oldest that waits",
-            description="How long the longest waiting event of a type has waited in an inner "
-            "queue. Above six hours: ImporterParkedTooLong.",
+            description="How long the oldest event of a type has waited in an inner queue. "
+            "Above six hours: ImporterParkedTooLong.",
             unit="s",
             queries=[
                 Query(
@@ -70,7 +70,7 @@ LANES = Row(
         Panel(
             title="Into and out of inner queues",
             description="Messages that were parked and taken out, by what they wait for. Both "
-            "alike for long: what waits is looked at again and again, and goes back.",
+            "high for long: the same events are taken out and parked again.",
             unit=ITEMS,
             queries=[
                 Query(rate("messages_parked_total", "reason"), "parked: {{reason}}"),
@@ -87,8 +87,8 @@ LANES = Row(
         ),
         Panel(
             title="Links",
-            description="References resolved, by how the item was found; timed_out and impossible "
-            "were given up. What waits for its items: Events that wait.",
+            description="Links resolved, by where the item was found; timed_out and impossible "
+            "failed. Events that still wait for links: panel Events that wait.",
             unit="suffix: links/s",
             queries=[Query(rate("links_total", "result") + " > 0", "{{result}}")],
         ),

@@ -8,8 +8,8 @@ PORTAL = Row(
     [
         Panel(
             title="Calls by result",
-            description="Calls to the portal. throttled: somebody shares the limit; barred: see "
-            "paused; ambiguous: nobody knows whether it was executed.",
+            description="Calls to the portal. throttled: another program shares the limit; "
+            "barred: see paused; ambiguous: unknown outcome.",
             unit="reqps",
             stacked=True,
             queries=[Query(rate("requests_total", "method, result"), "{{method}} {{result}}")],
@@ -35,8 +35,9 @@ PORTAL = Row(
         ),
         Panel(
             title="Execution budget",
-            description="Execution seconds that the portal has counted in ten minutes, and what "
-            "we allow ourselves. At the limit calls leave only as fast as the portal forgets.",
+            description="Execution seconds that the portal has counted in ten minutes, and "
+            "what the importer may use. At the limit, calls are only as fast as the budget "
+            "allows.",
             unit="s",
             queries=[
                 Query(top("operating_seconds", "method"), "{{job}} {{method}}"),
@@ -45,7 +46,7 @@ PORTAL = Row(
         ),
         Panel(
             title="Until the portal forgets",
-            description="Time until the portal forgets the oldest part of what it counted.",
+            description="Time until the oldest execution seconds stop counting.",
             unit="s",
             queries=[
                 Query(
@@ -58,14 +59,15 @@ PORTAL = Row(
         ),
         Panel(
             title="Requests in the bucket",
-            description="Requests in the portal's bucket as we count them. At BITRIX__BURST calls "
+            description="Requests in the portal's bucket, by our own count. At BITRIX__BURST "
+            "calls "
             "leave at BITRIX__REQUESTS_PER_SECOND.",
             queries=[Query(top("request_bucket_level"), "{{job}}")],
         ),
         Panel(
             title="Share of the request rate",
-            description="The share of the nominal rate that we use. Below 100 % for long: "
-            "somebody else calls the portal from our address.",
+            description="Share of the configured request rate in use. Below 100 % for long: "
+            "another program calls the portal from our address.",
             unit="percentunit",
             most=1,
             queries=[Query(f"min by (job) (importer_request_rate_share{{{JOB}}})", "{{job}}")],
@@ -78,8 +80,8 @@ PORTAL = Row(
         ),
         Panel(
             title="Cost of one item",
-            description="What one item of a type costs the portal, learnt. When a full batch "
-            "comes near 60 s, batches carry fewer items.",
+            description="Learnt time that the portal needs for one item of a type. When a "
+            "full batch comes near 60 s, batches carry fewer items.",
             unit="s",
             queries=[
                 Query(
@@ -90,9 +92,9 @@ PORTAL = Row(
         ),
         Panel(
             title="Failures and warnings",
-            description="Failed events. rejected and malformed are upstream's to mend, "
-            "unsupported the portal's settings, ambiguous a person's. Warned: fields that the "
-            "portal would drop or change without a word; the item itself is imported.",
+            description="Failed events. rejected, malformed: upstream must act; unsupported: the "
+            "portal's settings; ambiguous: a person must decide. Warned: fields that the portal "
+            "drops or changes silently; the item itself is imported.",
             unit=ITEMS,
             stacked=True,
             queries=[
@@ -102,8 +104,8 @@ PORTAL = Row(
         ),
         Panel(
             title="Doubt",
-            description="Calls of unknown outcome, items looked up because of them, and items "
-            "sent alone to find out which one breaks its call.",
+            description="Calls with an unknown outcome, items looked up because of them, and "
+            "items sent alone to find the one that breaks its call.",
             unit=ITEMS,
             queries=[
                 Query(rate("ambiguous_batches_total"), "ambiguous calls"),

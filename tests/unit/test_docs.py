@@ -94,12 +94,12 @@ def errors_table() -> str:
 FOLLOWS = {
     CallKind.THROTTLED: "sent again later, more slowly",
     CallKind.OVER_BUDGET: "sent again when the budget has room",
-    CallKind.UNAVAILABLE: "sent again later; a pause when it lasts",
+    CallKind.UNAVAILABLE: "sent again later; a pause if it lasts",
     CallKind.BARRED: "pause",
-    CallKind.SUSPECT: "halved until one is alone; it fails if others pass, else its lane closes",
+    CallKind.SUSPECT: "split in halves down to one item; this item fails if others pass, else its lane closes",
     CallKind.UNSUPPORTED: "the events fail as `unsupported`",
-    CallKind.TOO_LARGE: "halved",
-    CallKind.AMBIGUOUS: "looked up, then what is absent is sent again",
+    CallKind.TOO_LARGE: "split in halves",
+    CallKind.AMBIGUOUS: "looked up; absent items are sent again",
 }
 
 
