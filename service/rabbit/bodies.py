@@ -51,7 +51,7 @@ _PLAIN = frozenset(
 _UTF_8 = re.compile(
     r"(?:cs|x-)?(?:unicode[-0-9]*)?(?:system\.text\.)?utf-?8-?(?:sig|bom|mb[34]|encoding\w*)?"
 )
-"""Names of UTF-8, those that .NET shows to people and those of data bases too."""
+"""Names of UTF-8, those that .NET shows to people and those of databases too."""
 _SPOKEN = re.compile(r"unicode \(utf-8\)|utf 8")
 _PACKED = frozenset({GZIP, "x-gzip"})
 _BETWEEN = re.compile(r"[\s,;:/+|&]+")

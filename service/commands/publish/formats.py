@@ -34,7 +34,7 @@ _KINDS = (
     (b"Rar!", f"a rar archive: {_UNPACK}, then publish the files in it"),
     (b"PAR1", "a Parquet file: export it as CSV or JSON Lines"),
     (b"Obj\x01", "an Avro file: export it as CSV or JSON Lines"),
-    (b"SQLite format 3", "an SQLite data base: export a table of it as CSV"),
+    (b"SQLite format 3", "an SQLite database: export a table of it as CSV"),
     (b"\x89PNG", "a picture: ask for the data as CSV or JSON"),
     (b"\xff\xd8\xff", "a picture: ask for the data as CSV or JSON"),
     (b"GIF8", "a picture: ask for the data as CSV or JSON"),
