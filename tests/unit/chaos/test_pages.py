@@ -17,7 +17,7 @@ def rows(heading: str) -> dict[str, str]:
 
 def test_every_rule_of_the_checker_stands_on_the_page() -> None:
     """In the checker's own words."""
-    told = rows("What is judged")
+    told = rows("What is checked")
     assert {f"`{name}`": meaning for name, meaning in RULES.items()}.items() <= told.items()
 
 
