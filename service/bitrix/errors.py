@@ -134,9 +134,9 @@ def redirect_fruitless(fault: Fault, host: str) -> Fault:
 
 def left_alone(seconds: float) -> Fault:
     """Return a call that did not leave, because the portal asked for no calls (`Retry-After`)."""
-    message = f"the portal asks to be left alone for {seconds:.0f} s more"
+    message = f"the portal asks for a wait of {seconds:.0f} s more"
     fault = Fault(CallKind.UNAVAILABLE, "RETRY_AFTER", message, retry_after=seconds)
-    return _with(fault, Cause("the portal asks to be left alone for a while", "nobody: it passes"))
+    return _with(fault, Cause("the portal asks for a wait", "nobody: it ends by itself"))
 
 
 def _with(fault: Fault, cause: Cause) -> Fault:

@@ -115,7 +115,7 @@ LANES = """\
 examples:
   crm-importer lanes
   crm-importer lanes retry --type 128   # after the right was given
-  crm-importer lanes fail --type 128    # nobody wants these any more
+  crm-importer lanes fail --type 128    # if nobody needs these
   crm-importer lanes return             # before a roll-back, importer stopped
 
 A lane is the events of one entity type. Events of a closed lane wait in a queue of their own.

@@ -144,7 +144,7 @@ def _in_shape(told: Mapping[str, Any]) -> dict[str, Any]:
 def _why(error: Exception) -> str:
     match error:
         case httpx.ConnectError():
-            return "nobody answers there"
+            return "nothing answers there"
         case httpx.TimeoutException() | TimeoutError():
             return "no answer in time"
         case _:

@@ -19,7 +19,7 @@ TOO_LONG = "400"
 _RELATED = frozenset({"companyId", "contactId", "leadId", "dealId", "quoteId"})
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 _SHAPES = {str: "a text", bool: "true or false", int: "a number", type(None): "null"}
-_SOONER = "leave the times out, or send them oldest first while nobody else makes items"
+_SOONER = "leave the times out, or send them oldest first while no other program makes items"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def _run(arguments: Sequence[str], folder: Path) -> int:
         for test in passed:
             print(f"PASSED ONLY ALONE {test}")
         print(
-            "Each is a bug to fix, in the test or in the product: tests/README.md, `Unstable tests`."
+            "Each is a bug to fix, in the test or in the product: "
+            "tests/README.md, `Unstable tests`."
         )
     again = len(failed) - len(passed)
     print(f"in the end: {again} failed twice, {len(passed)} passed only alone")

@@ -96,7 +96,7 @@ FOLLOWS = {
     CallKind.OVER_BUDGET: "sent again when the budget has room",
     CallKind.UNAVAILABLE: "sent again later; a pause if it lasts",
     CallKind.BARRED: "pause",
-    CallKind.SUSPECT: "split in halves down to one item; this item fails if others pass, else its lane closes",
+    CallKind.SUSPECT: "split down to one item; it fails if others pass, else its lane closes",
     CallKind.UNSUPPORTED: "the events fail as `unsupported`",
     CallKind.TOO_LARGE: "split in halves",
     CallKind.AMBIGUOUS: "looked up; absent items are sent again",

@@ -104,7 +104,7 @@ def tried_row(account: Account, names: Topology, inspection: BrokerInspection) -
             all_rights(account, names),
         )
     may = ", ".join(inspection.writable)
-    found = f"may publish to {may}" if may else "not told"
+    found = f"may publish to {may}" if may else "not known"
     return unknown(
         "broker.rights",
         account.subject,

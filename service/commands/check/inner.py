@@ -10,7 +10,7 @@ from service.rabbit.rights import DEFAULT_EXCHANGE
 from service.rabbit.topology import Topology
 
 PAUSES = "a closed lane pauses the whole intake, and events that wait take up the prefetch"
-FORGETS = "after a restart, repeats are not recognised, and nobody knows what was in a call"
+FORGETS = "after a restart, repeats are not recognised, and events in calls are unknown"
 _CHECK = "inner.queues"
 
 

@@ -11,7 +11,7 @@ _CHECK, _SUBJECT = "importer.lanes", "lanes"
 
 
 async def lane_rows(url: str) -> list[Row]:
-    """Ask the importer's /status; no row where nobody answers there: it may not run yet."""
+    """Ask the importer's /status; no row where nothing answers there: it may not run yet."""
     process = shown(await processes(url))
     return [] if process is None else judged(process.status or {}, process.address)
 

@@ -170,7 +170,7 @@ def _ack_timeout(queue: DescribedQueue, hold: float) -> Row:
     check, subject = "queue.ack_timeout", queue.subject
     value = queue.number("consumer-timeout")
     seconds = ACK_SECONDS if value is None else value / 1000
-    own = "the broker's usual" if value is None else "a policy's or argument's"
+    own = "the broker's default" if value is None else "by policy or argument:"
     found = f"{own} {seconds:g} s, a message is held up to {hold:g} s"
     if hold < seconds:
         caveat = (
@@ -194,8 +194,8 @@ def untold_ack_timeout(name: str, hold: float) -> list[Row]:
         warn(
             "queue.ack_timeout",
             f"queue {name}",
-            f"not told; the broker's usual is {ACK_SECONDS:g} s, a message is held up to {hold:g} "
-            "s: the broker would close the importer's channel",
+            f"not known; the broker's default is {ACK_SECONDS:g} s, a message is held up to "
+            f"{hold:g} s: the broker would close the importer's channel",
             f"set IMPORTER_RABBIT__HOLD_SECONDS below {ACK_SECONDS:g}, or make sure that the "
             f"broker's consumer_timeout is above it",
         )

@@ -174,8 +174,8 @@ def _needs_portal(at_work: CommandRuntime) -> None:
     bitrix = at_work.settings.bitrix
     if bitrix.webhook_url is None and bitrix.client_endpoint is None:
         raise CannotStart(
-            "the portal is not configured here, so its events cannot be told from others': give "
-            "the console the importer's IMPORTER_BITRIX__WEBHOOK_URL"
+            "the portal is not configured here, so its events cannot be recognised: give the "
+            "console the importer's IMPORTER_BITRIX__WEBHOOK_URL"
         )
 
 

@@ -16,7 +16,7 @@ _WORDS = {
     Word.IN_CALL: "in a call without a noted answer",
     Word.UNKNOWN: "a call sent it, and the outcome is unknown",
     Word.NOT_THERE: "not in the CRM: refused, or looked up and absent",
-    Word.LET_GO: "ended as ambiguous: nobody can look up items of its type",
+    Word.LET_GO: "ended as ambiguous: items of its type cannot be looked up",
     Word.IMPORTED: "imported",
 }
 

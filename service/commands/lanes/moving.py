@@ -20,7 +20,7 @@ from service.rabbit.parked import InnerDepth, Parked, read_parked
 AT_TERMINAL = AtTerminal("events")
 WHY = {
     PublishResult.RETURNED: "no queue is bound to exchange {}",
-    PublishResult.NACKED: "a queue behind exchange {} is full and refuses",
+    PublishResult.NACKED: "a queue bound to exchange {} is full and refuses",
     PublishResult.UNWRITABLE: "the message is too large for the broker, or its headers cannot "
     "be written",
     PublishResult.LOST: "the connection was lost; the message may have arrived, which does no "

@@ -39,7 +39,7 @@ class Told:
             return f"lane {self.entity_type_id} is tried at once, if it is closed"
         if self.why:
             return (
-                f"the importer cannot be told: {self.why}; lane {self.entity_type_id} is tried at "
+                f"the note cannot be written: {self.why}; lane {self.entity_type_id} is tried at "
                 "its next interval"
             )
         return "the broker did not confirm the note: do it again"

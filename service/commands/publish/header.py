@@ -165,7 +165,9 @@ class Header:
         found: list[str] = []
         for name, cell in zip(self.names, cells, strict=False):
             if _ERROR.fullmatch(cell):
-                found.append(f"{name} is an error of the spreadsheet ({cell}): mend the formula")
+                found.append(
+                    f"{name} is an error of the spreadsheet ({cell}): correct the formula"
+                )
             elif _SHORTENED.fullmatch(cell) and self._may_not_be_shortened(name):
                 found.append(
                     f"the spreadsheet has shortened the number in {name} ({cell}): format the "

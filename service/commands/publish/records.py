@@ -14,10 +14,10 @@ _AT = re.compile(r"^(?P<words>.*?) at line (?P<line>\d+) column (?P<column>\d+)$
 _NAMED_TWICE = re.compile(r'^Detected duplicate key (?P<name>".*")$', re.DOTALL)
 _PLAIN_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "expected ident": "this is no JSON: text stands in double quotes",
-        "expected value": "here a JSON value is missing: text stands in double quotes",
+        "expected ident": "this is not JSON: write text in double quotes",
+        "expected value": "here a JSON value is missing: write text in double quotes",
         "key must be a string": 'here a name in double quotes is missing, such as "title"',
-        "trailing comma": "a comma with nothing behind it",
+        "trailing comma": "a comma with nothing after it",
         "trailing characters": "more text after the end of the JSON",
         "expected `:`": "here a colon is missing",
         "expected `,` or `}`": "here a comma or } is missing",

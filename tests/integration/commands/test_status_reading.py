@@ -74,7 +74,7 @@ async def test_a_process_that_is_away_is_named_beside_the_others(name: list[str]
     async with serving(told({"state": "flowing", "active": None}), "127.0.0.2") as port:
         with _as_far_away():
             found = await processes(f"http://{NAME}:{port}/status")
-    assert ["nobody answers there", ""] == [each.problem for each in found]
+    assert ["nothing answers there", ""] == [each.problem for each in found]
     best = shown(found)
     assert best is not None
     assert "127.0.0.2" == best.address
@@ -120,7 +120,7 @@ async def test_nobody_there_and_no_such_name_are_told_in_words() -> None:
     async with serving(b"") as port:
         pass
     [away] = await processes(f"http://127.0.0.1:{port}/status")
-    assert "nobody answers there" == away.problem
+    assert "nothing answers there" == away.problem
     [unknown] = await processes("http://no-such-host.invalid/status")
     assert "resolved" in unknown.problem
 
@@ -151,7 +151,7 @@ async def test_the_two_addresses_of_this_machine_are_one_process() -> None:
 
 def test_nothing_is_shown_where_nobody_answers() -> None:
     """There is no process to show."""
-    assert shown([Process("10.0.0.1", problem="nobody answers there")]) is None
+    assert shown([Process("10.0.0.1", problem="nothing answers there")]) is None
 
 
 @contextmanager

@@ -149,7 +149,7 @@ def time(told: Forecast, events: int, *, nobody: str) -> str:
     why = f"no importer answers at {nobody}" if nobody else "the importer has had none today"
     return (
         f"{text}, if an item of type {types} costs the portal between {low:g} and {high:g} s: "
-        f"nobody has measured it ({why})"
+        f"not measured yet ({why})"
     )
 
 

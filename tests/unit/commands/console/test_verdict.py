@@ -78,9 +78,9 @@ def test_every_reason_of_a_pause_says_why_and_who_must_act(reason: PauseReason) 
 )
 def test_an_importer_that_is_away_is_told_of(broker: str, says: str) -> None:
     """With what each address said, and the setting that tells where to ask."""
-    told = verdict(None, [Process("10.0.0.1", problem="nobody answers there")], broker)
+    told = verdict(None, [Process("10.0.0.1", problem="nothing answers there")], broker)
     assert ("bad", says) == (told.tone, told.says)
-    assert "10.0.0.1: nobody answers there" in told.why
+    assert "10.0.0.1: nothing answers there" in told.why
     assert "IMPORTER_CONSOLE__STATUS_URL" in told.who
 
 

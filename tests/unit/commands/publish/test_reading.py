@@ -115,7 +115,7 @@ def test_a_line_is_taken_byte_for_byte(tmp_path: Path) -> None:
         (b"[]", "WRONG_SHAPE: "),
         (b"oops", "NOT_JSON: column 1: here a JSON value is missing"),
         (b"{'a': 1}", "NOT_JSON: column 2: here a name in double quotes is missing"),
-        (b'{"\xd0\xb8": no}', "NOT_JSON: column 8: this is no JSON"),
+        (b'{"\xd0\xb8": no}', "NOT_JSON: column 8: this is not JSON"),
         (b'{"entityTypeId":2}', "WRONG_SHAPE: fields must be"),
         (
             b'{"ok":1,"items":[{"a":1}]}',
