@@ -34,7 +34,7 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
 ONE_IN = 10
-"""Of so many calls one may ask for items that events wait for."""
+"""At most one call in this many asks for items that events wait for."""
 SPARE_CONNECTIONS = 2
 """HTTP connections for look-ups and probes, beside the imports."""
 
@@ -67,7 +67,7 @@ def external_ids(bitrix: Bitrix) -> ExternalIds:
 
 
 def decoder(settings: Settings) -> Decoder:
-    """Return what reads item events, for the service and for whoever must judge as it does."""
+    """Return the decoder of item events, for the service and for rehearsals."""
     return Decoder(
         external_ids=external_ids(settings.bitrix), max_bytes=settings.rabbit.max_message_bytes
     )

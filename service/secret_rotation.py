@@ -1,4 +1,4 @@
-"""Hands secrets whose files changed to whoever uses them, while the service runs."""
+"""Gives changed secrets from files to the parts that use them, while the service runs."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ Take = Callable[[str], bool]
 
 
 class Rekeying:
-    """Looks at the files again and again; a secret that cannot be used is told of, and left."""
+    """Reads the files regularly; logs a secret that cannot be used, and keeps the old one."""
 
     def __init__(
         self, files: SecretFiles, takers: Mapping[str, Take], *, on_taken: Callable[[], None]

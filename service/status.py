@@ -50,7 +50,7 @@ class Consumer(Protocol):
 
     @property
     def active(self) -> bool | None:
-        """Whether it is the one that gets messages; None while nobody can know."""
+        """Whether it gets the messages; None while unknown."""
 
 
 def told_why(breaker: CircuitBreaker, broker_trouble: str | None) -> str | None:

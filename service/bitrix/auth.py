@@ -116,7 +116,7 @@ class Webhook:
         return False
 
     async def confirms_host(self, target: str) -> bool:  # noqa: ARG002 - as for applications
-        """Tell that nobody could be asked about a host."""
+        """Say that nothing could be asked about a host."""
         return False
 
     def note(self) -> None:

@@ -69,7 +69,7 @@ class Way(NamedTuple):
 
 
 def trust(authority: Path | None = None, *, too: bool = False) -> ssl.SSLContext:
-    """Return whom to believe: the system's authorities, else those in a file; may raise OSError.
+    """Return the trusted authorities: those in a file, else the system's; may raise OSError.
 
     `too`: those in the file beside the system's. The system's are where OpenSSL looks for them,
     so that SSL_CERT_FILE and SSL_CERT_DIR count.
@@ -104,7 +104,7 @@ class HttpClient:
         connections: int,
         on_expiry: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Prepare a pool of so many connections.
+        """Prepare a pool of this many connections.
 
         `on_expiry` is told when the other side's certificate ends, in seconds of the epoch.
         """
@@ -145,7 +145,7 @@ class HttpClient:
     async def post(
         self, url: str, body: bytes, *, seconds: float, content_type: str = "application/json"
     ) -> Reply:
-        """Post once, for so many seconds in all; raises Unanswered."""
+        """Post once, for this many seconds in all; raises Unanswered."""
         sending = _Sending(by_proxy=bool(self._way.proxy))
         connect = min(CONNECT_SECONDS, seconds / 2)
         try:

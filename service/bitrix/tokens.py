@@ -211,7 +211,7 @@ def _fill(handle: int, text: bytes) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open without waiting for whoever may write to a pipe; raises OSError."""
+    """Open without waiting for the writer of a pipe; raises OSError."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
 
 

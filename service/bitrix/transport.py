@@ -45,7 +45,7 @@ class Auth(Protocol):
         """Get another token than the one refused; False if that would not help."""
 
     async def confirms_host(self, target: str) -> bool:
-        """Tell whether somebody who knows finds the portal at an address."""
+        """Tell whether the authorisation server names this address for the portal."""
 
     def note(self) -> None:
         """Write down where the portal was found."""
@@ -58,7 +58,7 @@ class Http(Protocol):
     """What posts."""
 
     async def post(self, url: str, body: bytes, *, seconds: float) -> Reply:
-        """Post once, for so many seconds in all; raises Unanswered."""
+        """Post once, for this many seconds in all; raises Unanswered."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -173,7 +173,7 @@ class Transport:
         return attempt
 
     async def _attempt(self, place: str, method: str, body: bytes, seconds: float) -> Attempt:
-        """Post once; what it brought is told, whatever it is."""
+        """Post once; every result is traced."""
         token = await self._auth.token()
         loop = asyncio.get_running_loop()
         started = loop.time()

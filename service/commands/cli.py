@@ -148,7 +148,7 @@ def _show_given(told: Sequence[Given], wrong: Sequence[str]) -> None:
 
 
 def _open_streams() -> None:
-    """Let a stream that whoever started us closed lead nowhere, instead of failing us."""
+    """Redirect a stream that our parent closed to nowhere, instead of failing."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))

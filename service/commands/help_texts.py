@@ -1,4 +1,4 @@
-"""Holds what stands below the help of commands, and fits it to the terminal."""
+"""Holds the texts below the help of commands, and fits them to the terminal."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Reads the values of options; argparse tells what is wrong with one."""
+"""Reads the values of options; argparse reports mistakes."""
 
 import argparse
 import codecs
@@ -9,7 +9,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def checked(meaning: str) -> Callable[[Callable[[str], object]], Callable[[str], object]]:
-    """Turn whatever a reader of an option raises into a sentence with what was meant."""
+    """Turn an error of an option's reader into a sentence that says what is expected."""
 
     def decorate(read: Callable[[str], object]) -> Callable[[str], object]:
         def reader(text: str) -> object:

@@ -1,4 +1,4 @@
-"""Runs a command's work with the broker, so that whatever ends it reads as a sentence."""
+"""Runs a command's work with the broker; every error that ends it becomes one sentence."""
 
 import asyncio
 import signal
@@ -41,7 +41,7 @@ class CommandRuntime:
 
 
 Tell = Callable[[str], None]
-"""Takes a note for whoever waits."""
+"""Takes a note for the person who waits."""
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ class Process:
 
     @property
     def active(self) -> bool | None:
-        """Whether messages come to it; None where nobody can know, or nobody answers."""
+        """Whether it gets messages; None if unknown, or if nothing answers."""
         told = (self.status or {}).get("active")
         return told if isinstance(told, bool) else None
 
@@ -127,7 +127,7 @@ def _number(text: str) -> float | None:
 
 
 def _in_shape(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a status without members of a shape that nobody expects."""
+    """Return a status without members of an unexpected shape."""
     status = {
         name: value
         for name, value in told.items()

@@ -64,7 +64,7 @@ def command(words: str, **values: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return a word as a shell reads it, whatever stands in it."""
+    """Return any word quoted for a shell."""
     if clean(word) == word:
         return shlex.quote(word)
     escaped = word.encode("unicode_escape", "surrogatepass").decode("ascii")
@@ -142,7 +142,7 @@ def paragraph(text: str, *, first: str = "", rest: str = "") -> None:
 
 
 def can_ask() -> bool:
-    """Tell whether somebody is there to answer."""
+    """Tell whether a person can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -168,7 +168,7 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(what: str, total: int | None, *, unit: str = "") -> Iterator[Progress]:
-    """Show on standard error how far a work of `total` steps is; None: nobody knows.
+    """Show progress of `total` steps on standard error; None: unknown.
 
     A bar on a terminal; elsewhere a line every few seconds, none for work that is short. The
     unit `bytes` is shown as such.
@@ -251,7 +251,7 @@ def _painted(cell: Cell) -> str:
 
 @contextmanager
 def writing(stream: TextIO) -> Iterator[None]:
-    """Write to a stream and flush it; raises Unwritable, but for notes that nobody can read."""
+    """Write to a stream and flush it; raises Unwritable, except for notes."""
     try:
         yield
         stream.flush()
@@ -265,7 +265,7 @@ def writing(stream: TextIO) -> Iterator[None]:
 
 
 def mute(stream: TextIO) -> None:
-    """Send what a stream still holds nowhere, lest the interpreter's last flush fails."""
+    """Discard what a stream still holds, so that the interpreter's last flush cannot fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -277,7 +277,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def put(text: str, stream: TextIO) -> None:
-    """Write a text in whatever the stream can encode."""
+    """Write a text in the stream's encoding."""
     with writing(stream):
         stream.write(encodable(text, stream))
 

@@ -1,4 +1,4 @@
-"""Lets somebody follow a walk through messages: a person at a terminal, or a page."""
+"""Reports the progress of reading messages, to a terminal or a page."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from service.commands.runtime import stoppable
 
 
 class Walk(Protocol):
-    """A walk through messages, as whoever waits for it sees it."""
+    """The progress of reading messages, as an observer sees it."""
 
     @property
     def stopped(self) -> bool:
@@ -25,7 +25,7 @@ class Watcher(Protocol):
     """Whoever waits for a walk."""
 
     def watching(self, what: str, depth: int) -> AbstractContextManager[Walk]:
-        """Follow a walk through so many messages to its end."""
+        """Follow a walk through this many messages to its end."""
 
     def note(self, text: str) -> None:
         """Take a note."""

@@ -21,7 +21,7 @@ ASK_SECONDS = 5.0
 class BatchPolicy:
     """The bounds of a batch: items, seconds since its first item, bytes of its messages.
 
-    `patience`: so many seconds an event waits for others of higher priority, and no longer.
+    `patience`: longest time in seconds that an event waits for others of higher priority.
     """
 
     max_items: int

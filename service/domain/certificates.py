@@ -1,4 +1,4 @@
-"""Reads when a certificate ends: the one thing in it that OpenSSL's own check tells too late."""
+"""Reads when a certificate expires, before OpenSSL's own check fails."""
 
 import re
 import ssl

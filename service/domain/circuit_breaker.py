@@ -57,7 +57,7 @@ class CircuitBreaker:
 
     @property
     def lasting(self) -> float:
-        """Trouble of so many seconds is no accident."""
+        """Trouble of this many seconds is no accident."""
         return self._policy.after
 
     def record_failure(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:

@@ -202,7 +202,7 @@ class Claims:
         return imported >> CONTENT_BITS if imported is not None and imported > 0 else None
 
     def forget(self, identity: Identity) -> None:
-        """Forget that an event was imported: its item is gone, as far as the portal shows."""
+        """Forget that an event was imported: the portal does not show its item any more."""
         if self._imported.forget(digest_of(identity)):
             self._doubts.put(digest_of(identity), (0.0, frozenset()))
 
@@ -226,7 +226,7 @@ class Claims:
         self._imported.change(lambda item_id: -abs(item_id))
 
     def _start_or_join(self, claim: Claim, *, copy: bool = False) -> bool:
-        """Start a claim, or let it wait for whoever holds its id or its external id.
+        """Start a claim, or let it wait for the claim with the same id or external id.
 
         Not a `copy`: a new publish, which joins no claim whose result is out already. Whoever
         publishes an event again because of that result would never hear of it.

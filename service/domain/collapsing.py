@@ -1,4 +1,4 @@
-"""Decides which of many equal failures are still told."""
+"""Decides which of many equal failures are still logged."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -19,14 +19,14 @@ class _Period:
 
 
 class Collapse:
-    """Counts failures by kind; beyond ten a minute they are counted, not told."""
+    """Counts failures by kind; beyond ten a minute they are counted, not logged."""
 
     def __init__(self) -> None:
-        """Begin with nothing told."""
+        """Start with no failures."""
         self._periods: OrderedDict[Hashable, _Period] = OrderedDict()
 
     def admits(self, kind: Hashable, now: float) -> tuple[bool, int]:
-        """Tell whether a failure is told, and how many of its kind were left out before it."""
+        """Tell whether to log a failure, and how many of its kind were left out before it."""
         period = self._periods.get(kind)
         if period is not None and now - period.since < SECONDS:
             period.told += 1

@@ -138,12 +138,12 @@ class ItemEvent:
 
     @property
     def message(self) -> str:
-        """What tells one message of the event from another: its body, and how often redriven."""
+        """Identifies one message of the event: by its body and how often it was redriven."""
         return f"{self.digest[:16]}/{self.origin.redrive_count}"
 
     @property
     def content(self) -> int:
-        """What tells one item from another: 64 bits of its fields, byte for byte, and links."""
+        """Identifies the content of an item: 64 bits of its fields, byte for byte, and links."""
         made = hashlib.blake2b(self.fields, digest_size=CONTENT_BITS // 8)
         for name, target in self.links.items():
             several = "list" if isinstance(target, tuple) else "one"

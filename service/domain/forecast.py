@@ -50,7 +50,7 @@ def forecast(
     *,
     look_ups: int = 0,
 ) -> Forecast:
-    """Return how long so many events of each key take.
+    """Return how long this many events of each key take.
 
     `costs`: learnt seconds of an item by type; `look_ups`: requests beside the imports.
     """
@@ -68,7 +68,7 @@ def forecast(
 
 
 def seconds(calls: int, work: float, limits: Limits, *, look_ups: int = 0) -> float:
-    """Return how long so many calls take that cost the portal `work` seconds altogether."""
+    """Return how long this many calls take that cost the portal `work` seconds in total."""
     by_slots = (work + calls * OVERHEAD) / limits.slots
     by_bucket = max(0.0, calls + look_ups - limits.burst) / limits.rate
     return max(by_slots, by_bucket, _by_budget(work, limits))

@@ -1,8 +1,8 @@
-"""Decides whether the broker was heard lately enough to start a call."""
+"""Decides whether the broker answered recently enough to start a call."""
 
 
 class Hearing:
-    """What was heard of the broker, and whether we were suspended since.
+    """When the broker last answered, and whether we were suspended since.
 
     Times are of a clock that goes on while the process or the machine is suspended; seconds.
     After a suspension whatever comes in may be old: it lay in a buffer while the broker gave our
@@ -25,7 +25,7 @@ class Hearing:
         self._proved_at = asked_at
 
     def lately(self, now: float) -> bool:
-        """Tell whether the broker was heard lately, and since we were last suspended."""
+        """Tell whether the broker answered recently, and since we were last suspended."""
         self._run(now)
         proved = self._proved_at >= self._awake_since
         return proved and now - self._heard_at <= self._silence

@@ -29,7 +29,7 @@ transition             who may make it                 when
 `nothing_proved`       importer/lookup                 a look-up proves nothing
 `with_links`           importer/link_resolution,       see `domain/linking`: what its links become
                        importer/link_refusals
-`anew`                 importer/link_refusals          refused for wrong numbers, it is sent anew
+`anew`                 importer/link_refusals          refused for wrong numbers, it is sent again
 `ended`                domain/claims                   it ended while none of its messages was here
 `told_result`          importer/results                the broker has confirmed its result
 `buried_letter`        importer/results                the broker has confirmed its dead letter
@@ -240,7 +240,7 @@ class History(NamedTuple):
     def refused_alone(self, at: float, *, others_passed: bool, own: bool) -> "History":
         """Note a refusal of this event alone; `others_passed`: since `compared_since`.
 
-        `own`: it can be nobody else's fault. Tried anew from the first time that others passed.
+        `own`: it can be nobody else's fault. Tried again from the first time that others passed.
         """
         first = others_passed and not self.passed_by
         known = self.refused(at)._replace(passed_by=self.passed_by + others_passed)
@@ -280,7 +280,7 @@ class History(NamedTuple):
         return self._replace(links=links)
 
     def anew(self) -> "History":
-        """Note that it was refused for wrong numbers: its item is absent, and it starts anew."""
+        """Note that it was refused for wrong numbers: its item is absent, and it starts again."""
         links = self.links.unresolved()
         return self.surely_absent()._replace(links=links, fault=None, failures_alone=0)
 

@@ -26,7 +26,7 @@ def is_old(noted_at: float | None, now: float) -> bool:
 class Strangers:
     """Entity types that are neither built in nor configured, and of which no item was accepted.
 
-    Made-up numbers must not fill the broker with queues: only so many of them get one.
+    Made-up numbers must not fill the broker with queues: only this many of them get one.
     """
 
     known: set[int] = field(default_factory=set)
@@ -98,7 +98,7 @@ class InnerQueue:
             self.seen_at = min(self.seen_at, now - YOUNG_SECONDS)
 
     def gone(self) -> None:
-        """Note that it is not there, or no more: it is made anew when somebody needs it."""
+        """Note that it is not there, or no more: it is made again when somebody needs it."""
         self.seen_at = self.refusing_since = None
         self.denied = self.broken = ""
         self.strikes, self.interval = 0, 0.0

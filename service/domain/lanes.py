@@ -207,7 +207,7 @@ class Lanes:
         return self._close(self._lane(entity_type_id), reason, now)
 
     def forget(self, entity_type_id: int, now: float) -> None:
-        """Open a lane and start counting anew: the whole intake is paused instead."""
+        """Open a lane and start counting again: the whole intake is paused instead."""
         lane = self._lane(entity_type_id)
         lane.state, lane.reason, lane.broken = LaneState.OPEN, None, 0
         lane.trying = lane.quiet = False
@@ -239,7 +239,7 @@ class Lanes:
             lane.shut.end(now)
 
     def try_now(self, entity_type_id: int, now: float) -> None:
-        """Note that somebody asks for a trial at once; the interval starts anew."""
+        """Note that somebody asks for a trial at once; the interval starts again."""
         lane = self._lanes.get(entity_type_id)
         if lane is not None and lane.state is LaneState.CLOSED:
             lane.next_try, lane.interval = now, self._policy.probe

@@ -34,7 +34,7 @@ RECORD_BYTES = _RECORD.size
 """How a word stands in a note, and in our own memory: a tuple would take four times as much."""
 RECENT_ITEMS = 8
 MAX_TYPES = 256
-"""Of so many types the newest items are kept as witnesses."""
+"""The newest items of this many types are kept as witnesses."""
 
 
 class Word(IntEnum):

@@ -1,4 +1,4 @@
-"""Carries the last question before a call leaves: whether it is still ours to make.
+"""Asks once more, right before a call is sent, whether this process may still make it.
 
 Whoever starts a call sets the question; whoever writes its first byte asks it, and asks it again
 before each piece of a long body. Between start and end may lie waits for limits, tokens and
@@ -13,7 +13,7 @@ _QUESTION: ContextVar[Callable[[], bool] | None] = ContextVar("leave", default=N
 
 
 class NotOurs(Exception):  # noqa: N818 - reads as what it says
-    """A call did not leave, or not wholly: its messages may be somebody else's by now."""
+    """A call was not sent completely: another process may have its messages by now."""
 
 
 @contextmanager

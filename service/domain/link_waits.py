@@ -36,7 +36,7 @@ class _Wait(NamedTuple):
 
 
 class LinkWaits:
-    """The events that wait for items, as far as this process has seen them.
+    """The events that wait for items, of those that this process has seen.
 
     They lie in parts by age, as in `bounded_memory`: to drop the first of a large dictionary
     again and again takes ever longer.
@@ -78,7 +78,7 @@ class LinkWaits:
         self._circles.forget(_key(event))
 
     def is_awaited(self, event: Identity) -> bool:
-        """Tell whether somebody waits for an event."""
+        """Tell whether another event waits for this event."""
         return _key(event) in self._awaited
 
     def circle(self, event: Identity) -> list[str]:

@@ -53,7 +53,7 @@ class Linking(NamedTuple):
         return self._replace(waited=waited, parked_at=parked_at)
 
     def lacking(self, seconds: float) -> "Linking":
-        """Note that not every item is known, and that it has waited for so many seconds more."""
+        """Note that not every item is known, and that it has waited for this many seconds more."""
         return self._replace(values=None, waits=True, waited=self.waited + seconds)
 
     def overdue(self, at: float) -> "Linking":
@@ -72,7 +72,7 @@ class Linking(NamedTuple):
         )
 
     def found(self, values: Numbers | None) -> "Linking":
-        """Note the numbers for its result, as far as they are known."""
+        """Note the known numbers for its result."""
         return self._replace(values=values)
 
     def checked(self) -> "Linking":

@@ -1,4 +1,4 @@
-"""Finds the name that somebody most likely meant."""
+"""Finds the name that was most likely meant."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from functools import lru_cache
 LONGEST = 64
 """Characters of a name that is compared; the time grows with the square of the length."""
 MAX_NAMES = 2000
-"""Above so many names, only those that differ in case or punctuation are found."""
+"""Above this many names, only those that differ in case or punctuation are found."""
 _LIKENESS = 0.75
 _PUNCTUATION = re.compile(r"[\W_]+")
 

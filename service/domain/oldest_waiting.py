@@ -1,4 +1,4 @@
-"""Knows which event of each inner queue waits longest, as far as one may know."""
+"""Knows the oldest known event of each inner queue."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -145,7 +145,7 @@ class PauseReason(StrEnum):
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether somebody must act; else it passes by itself."""
+        """Whether a person must act; otherwise it ends by itself."""
         return self not in {self.AUTH_SERVER, self.UNAVAILABLE, self.OPERATING_LIMIT}
 
 

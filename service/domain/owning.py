@@ -33,7 +33,7 @@ class Owners:
         self.forget()
 
     def forget(self) -> None:
-        """Forget all: the portal was set back, and gives numbers out anew."""
+        """Forget all: the portal was set back, and gives out numbers again."""
         self._owners: Remembered[int, bytes] = Remembered(self._remember)
 
     def own(self, event: ItemEvent, item_id: int) -> Owned:

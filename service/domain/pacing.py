@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 SLOWEST = 0.1
 """The smallest share of the nominal rate, after however many refusals."""
 CUT_SECONDS = 60.0
-"""The cloud cuts a request after so many seconds (`bitrix/README.md` §3)."""
+"""The cloud cuts a request after this many seconds (`bitrix/README.md` §3)."""
 MAX_SECONDS_PER_CALL = 600.0
 """What an answer says of its time is believed so far; no call is waited for longer."""
 COMFORT = 0.6
@@ -27,7 +27,7 @@ buckets."""
 CAUTION = 1.25
 """Factor on the expected cost of calls in flight."""
 BUCKETS = 10
-"""The portal counts a method's execution seconds in so many buckets (`bitrix/README.md` §3)."""
+"""The portal counts a method's execution seconds in this many buckets (`bitrix/README.md` §3)."""
 
 
 @dataclass(slots=True)
@@ -220,7 +220,7 @@ class ItemCost:
     seconds: float = 0.0
 
     def learn(self, items: int, seconds: float) -> None:
-        """Note that a call of so many items took so long."""
+        """Note that a call of this many items took so long."""
         if items <= 0:
             return
         measured = min(seconds, MAX_SECONDS_PER_CALL) / items
@@ -229,7 +229,7 @@ class ItemCost:
         self.seconds = known + WEIGHT * (measured - known)
 
     def suffered(self, items: int, seconds: float) -> None:
-        """Note that a call of so many items did not end in so long."""
+        """Note that a call of this many items did not end in so long."""
         # At once, and only upwards: how much longer it would have taken, nobody knows.
         if items > 0:
             self.seconds = max(self.seconds, seconds / items)

@@ -28,7 +28,7 @@ def order(claims: Sequence[R], now: float, longest: float) -> list[R]:
 
 
 def packed(claims: Sequence[R], *, room: int, max_bytes: int) -> list[list[R]]:
-    """Cut claims, in their order, into lists of at most so many, and so many bytes."""
+    """Cut claims, in their order, into lists of at most this many, and this many bytes."""
     lists: list[list[R]] = []
     size = 0
     for claim in claims:

@@ -27,7 +27,7 @@ class RetryPolicy(BackOff):
 
 
 BROKER = BackOff(base=0.2, cap=10.0)
-"""How long to wait before the broker is tried again, whatever it did not answer or confirm."""
+"""How long to wait before a request or publish to the broker is tried again."""
 
 
 def broker_delay(attempt: int, chance: float) -> float:

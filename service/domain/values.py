@@ -21,7 +21,7 @@ class Flaw(StrEnum):
     UNKNOWN = "unknown"
     """Ignores the field."""
     READ_ONLY = "read_only"
-    """Ignores the field, which nobody can write."""
+    """Ignores the field, which cannot be written."""
     BOOLEAN = "boolean"
     """Reads the value as no, or stores 1 for true."""
     DATE = "date"

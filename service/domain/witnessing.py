@@ -192,7 +192,7 @@ def _yes_or_no(value: object) -> str | None:
 def _is_own(
     name: str, value: str, given: Mapping[str, tuple[float, str]], oneself: Oneself | None
 ) -> bool:
-    """Tell whether a thing that nobody asked for is as the portal gives it to our items.
+    """Tell whether an unset property is as the portal gives it to our items.
 
     It makes us responsible if nobody else is named, and puts into the first pipeline, which is 0
     for deals. Where that is not known, what the youngest item had counts.

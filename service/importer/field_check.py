@@ -17,10 +17,10 @@ from service.telemetry.metrics import Metrics
 
 VALIDATION_FAILED = "VALIDATION_FAILED"
 FRESH_SECONDS = 600.0
-"""Somebody adds a field to the portal, and upstream uses it: so long it may be called unknown."""
+"""A field that was just added to the portal may be called unknown for this time."""
 AGAIN_SECONDS = 60.0
 MAX_KINDS = 256
-"""Of more types (and spellings) at once, the rest goes unjudged: nobody asks again and again."""
+"""Types (and spellings) checked at once; more are not checked, to limit the questions."""
 MAX_PARTS = 300_000
 """Fields and choices remembered of all types together; each takes a hundred bytes."""
 WAIT_SECONDS = 5.0
@@ -38,7 +38,7 @@ class Describing(Protocol):
 
 @dataclass(slots=True)
 class _Description:
-    """The fields of a type as last told; asked for again after `until` (loop time)."""
+    """The fields of a type as last received; asked for again after `until` (loop time)."""
 
     fields: Mapping[str, Field] | None
     until: float
@@ -106,7 +106,7 @@ class Validator:
         return key in self._described or len(self._described) < MAX_KINDS
 
     async def _ask_once(self, key: BatchKey, old: Mapping[str, Field] | None) -> None:
-        """Ask, or wait for whoever asks already; not even that where an old answer will do."""
+        """Ask, or wait for a question in flight; use an old answer if there is one."""
         asking = self._asking.get(key)
         if asking is not None:
             if old is None:

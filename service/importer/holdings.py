@@ -1,4 +1,4 @@
-"""Knows what is held here, how much more may be, and where what must wait goes."""
+"""Knows what is held, how much more may be held, and where waiting events go."""
 
 from collections.abc import Iterator
 

@@ -23,7 +23,7 @@ class InnerQueues(Protocol):
         """Return the loop time before which no original may be acknowledged: a young queue."""
 
     async def take(self, queue: str, most: int) -> tuple[int, int]:
-        """Have at most so many messages delivered; return how many came, and how many are left."""
+        """Have at most this many messages delivered; return how many came, and how many remain."""
 
     async def depths(self) -> Mapping[str, int]:
         """Return how many messages lie ready in each queue."""

@@ -28,8 +28,8 @@ from service.telemetry.supervision import AGAIN, contained
 LINK_SECONDS = 5.0
 """Shortest time between two looks at what waits for links."""
 RETURNED = 4
-"""Of so many times what can be held it is remembered what was known when it went back: that
-comes back first, unless another process took it."""
+"""Histories of returned events are remembered for this many times the prefetch: returned
+events come back first, unless another process takes them."""
 
 
 class Desk:
@@ -104,7 +104,7 @@ class Desk:
             self._wake()
 
     async def settle(self, ended: Sequence[End]) -> None:
-        """Settle; what a bug keeps from being settled goes on beside, and holds up nobody.
+        """Settle; work that a bug interrupts continues in the background, without blocking others.
 
         How the events ended is known: whatever happens here, they are not sent again.
         """
@@ -156,7 +156,7 @@ class Desk:
         return self.settler.taken(late)
 
     def _admit(self, delivery: Delivery, event: ItemEvent, *, known: bool = True) -> None:
-        """Claim the event, or join whoever has; `known`: what others noted of it was read."""
+        """Claim the event, or join its claim; `known`: notes of other processes were read."""
         # What is being worked on here is known better than any note tells.
         here = self.claims.is_held(event.identity)
         word = None if here else self._notes.last_word(event)

@@ -36,7 +36,7 @@ class Intake(Protocol):
         """Tell whether the broker is there, so that a call's outcome can be published."""
 
     async def attach(self, prefetch: int) -> None:
-        """Let deliveries come, at most so many unsettled."""
+        """Let deliveries come, at most this many unsettled."""
 
     async def detach(self) -> None:
         """Stop deliveries; those that came stay."""

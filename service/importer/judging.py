@@ -18,7 +18,7 @@ class Admit(Protocol):
     """Takes a delivery whose event may be judged now."""
 
     def __call__(self, delivery: Delivery, event: ItemEvent, *, known: bool) -> None:
-        """Claim the event, or join whoever has; `known`: what others noted of it was read."""
+        """Claim the event, or join its claim; `known`: notes of other processes were read."""
 
 
 class Unjudged:

@@ -179,7 +179,7 @@ class LaneControl:
                 await self._rest(LOOK_SECONDS if busy else self._idle())
 
     async def _search(self) -> None:
-        """Have queues looked for that nobody told us of, beside everything else."""
+        """Search for unknown queues in the background."""
         while True:
             if self.listed is not None and self._breaker.mode is Mode.FLOWING:
                 with contained(self._metrics, "listed types"):

@@ -1,4 +1,4 @@
-"""Says why an event cannot have its links, for whoever must mend them."""
+"""Says why an event's links cannot be resolved, for the person who must correct them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """What was waited for in vain: `field` refers to the first of `missing`.
+    """What was waited for without success: `field` refers to the first of `missing`.
 
     `waited`: seconds; `circle`: the events that wait for one another, this one first.
     """

@@ -21,7 +21,7 @@ MAX_TYPES = 256
 GROWTH = 12
 """By so much the interval between two look-ups that find little grows at most."""
 SHARE = 4
-"""Of so many remembered events one looked-up reference is remembered as well."""
+"""For this many remembered events, one looked-up reference is remembered as well."""
 LEAST = 2 * MAX_REFERENCES
 """References remembered at least."""
 
@@ -91,7 +91,7 @@ class ItemNumbers:
         return self._found.get(_key(reference))
 
     def asked_at(self, reference: Reference) -> float | None:
-        """Return the loop time at which an item was last asked for in vain."""
+        """Return the loop time at which an item was last asked for without success."""
         return self._absent.get(_key(reference))
 
     def may_ask_from(self, entity_type_id: int) -> float:

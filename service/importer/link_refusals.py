@@ -1,4 +1,4 @@
-"""Looks the items up once more that a refused event refers to: a number may be wrong by now."""
+"""Looks up the linked items of a refused event once more: a number may be wrong by now."""
 
 from collections.abc import Iterator, Sequence
 
@@ -89,7 +89,7 @@ def _sent(claim: Claim) -> Iterator[tuple[Reference, int]]:
 
 
 def _anew(claims: Sequence[Claim], decision: Decision, due: float) -> Decision:
-    """Let refused claims be resolved anew, from a time on."""
+    """Let refused claims be resolved again, from a time on."""
     for claim in claims:
         claim.known = claim.known.anew()
     decision.ended = [end for end in decision.ended if end[0] not in claims]

@@ -52,7 +52,7 @@ class ListedTypes:
     async def why_none(self, entity_type_id: int) -> str:
         """Return why a type gets no queue for which nothing else speaks; empty if it gets one.
 
-        The portal's list decides. Where it gives none, only so many types get one.
+        The portal's list decides. Without a list, only this many types get one.
         """
         match await self.has(entity_type_id):
             case True:
@@ -73,7 +73,7 @@ class ListedTypes:
         return entity_type_id in self._types
 
     def again(self) -> None:
-        """Note that there may be queues which nobody told us of."""
+        """Note that there may be unknown queues."""
         if self._notes.clock() - self._asked_at > self._pause.probe:
             self._looked, self._look_at = False, None
 

@@ -195,7 +195,7 @@ class Recovery:
         return owned is not Owned.TAKEN
 
     def _own(self, event: ItemEvent, item_id: int) -> Owned:
-        """Tell whose item a number is, and note it as this event's if nobody else has it."""
+        """Tell which event owns an item number, and give it to this event if none does."""
         word = self.words().owner(event.entity_type_id, item_id)
         return noted_owner(event, word) or self._owners.own(event, item_id)
 
@@ -219,7 +219,7 @@ class Recovery:
         self._owners.own(event, item_id)
 
     async def _give_up_or_raise(self, failed: CallFailed, tries: int) -> None:
-        """Return when this type cannot be asked for; raise when the portal is shut or ill."""
+        """Return if this type cannot be looked up; raise if the portal is paused or failing."""
         fault = failed.fault
         if fault.kind is CallKind.SUSPECT:
             await self._portal.probe()

@@ -1,4 +1,4 @@
-"""Lets events wait in inner queues: a confirmed copy there first, then the original is let go."""
+"""Parks events in inner queues: a confirmed copy first, then the original is acknowledged."""
 
 import asyncio
 import math
@@ -225,11 +225,11 @@ class ParkingLot:
 
 
 def _nowhere(_: Claim) -> None:
-    """Do nothing: nobody listens yet."""
+    """Do nothing: no listener is set yet."""
 
 
 def _unheard(_: list[Claim], __: str, ___: str) -> None:
-    """Do nothing: nobody listens yet."""
+    """Do nothing: no listener is set yet."""
 
 
 def _none(_: int) -> float:
@@ -241,4 +241,4 @@ def _none_since(_: int, __: float) -> float:
 
 
 def _untold(_: Claim, __: str) -> None:
-    """Do nothing: nobody listens yet."""
+    """Do nothing: no listener is set yet."""

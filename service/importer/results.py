@@ -1,4 +1,4 @@
-"""Puts outcomes out: the result first, the dead letter of a failed event after its confirm."""
+"""Publishes outcomes: the result first, the dead letter of a failed event after its confirm."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ class Outlet:
     """Puts outcomes out, one try at a time; what is confirmed is never published again."""
 
     def __init__(self, *, publisher: Publisher, metrics: Metrics, remember: int) -> None:
-        """Publish; remember so many outcomes whose messages went back before they could end."""
+        """Publish; remember this many outcomes whose messages went back before their end."""
         self._publisher = publisher
         self._metrics = metrics
         self._out: Remembered[bytes, History] = Remembered(remember)

@@ -39,7 +39,7 @@ class Settler:
         clock: Callable[[], float],
         remember: int,
     ) -> None:
-        """Settle through the publisher; remember so many results that await their dead letter."""
+        """Settle through the publisher; remember this many results that await their dead letter."""
         self._outlet = Outlet(publisher=publisher, metrics=metrics, remember=remember)
         self._claims = claims
         self._metrics = metrics
@@ -199,7 +199,7 @@ class Settler:
         return settled
 
     async def _flush(self, deliveries: Sequence[Delivery]) -> None:
-        """Send the acknowledgements of deliveries, whatever channels they came on."""
+        """Send the acknowledgements of deliveries of any channel."""
         for delivery in deliveries:
             with contained(self._metrics, "acknowledge"):
                 await delivery.flush()

@@ -1,4 +1,4 @@
-"""Gives slots: how many calls are in flight, and that an ill lane takes none from the others."""
+"""Gives slots: limits calls in flight, and lets no failing lane take slots from others."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ from service.domain.lanes import Lanes
 Task = asyncio.Task[None]
 
 NEWEST = 3
-"""Calls by which it is told how long one lasts; a single one that hung tells nothing."""
+"""Calls that are averaged for the duration of a call; a single hanging one tells nothing."""
 UNKNOWN_SECONDS = 2.0
 """What a call is taken to last before one has ended."""
 ARRIVAL_SECONDS = 0.05

@@ -1,4 +1,4 @@
-"""Where the broker is, and how to get in: asked anew at each dial."""
+"""Where the broker is, and how to get in: asked again at each dial."""
 
 import ssl
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Knows what keeps results from the broker, says each change once, and shows it."""
+"""Knows which queue or alarm stops results, logs each change once, and shows it."""
 
 import logging
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Blockage:
-    """Two kinds of trouble: the broker blocks whoever publishes, or a queue refuses.
+    """Two kinds of trouble: the broker blocks publishers, or a queue refuses.
 
     Nothing is lost by either: what cannot be published is held, and the intake waits.
     """

@@ -97,7 +97,7 @@ class Unreadable(Exception):  # noqa: N818 - reads as what it says
 # Upstream sends few of them, for every event the same: only the first few are worked out.
 @lru_cache(maxsize=16)
 def encoding_of(content_encoding: str | None) -> str:
-    """Return `gzip`, or nothing where a body is as it is; else what nobody knows.
+    """Return `gzip`, or nothing for a plain body; else the unknown encoding.
 
     A pair of both, as some clients write it, stands in any order. Parameters, as content types
     have them, tell nothing, but for the charset.
@@ -253,7 +253,7 @@ def unmarked(body: bytes) -> bytes:
 
 
 def _has_digits(text: bytes, many: int) -> bool:
-    """Tell whether so many digits stand in a row; quicker than a pattern by far."""
+    """Tell whether there are this many digits in a row; much faster than a pattern."""
     return b"0" * many in text.translate(_KINDS)
 
 

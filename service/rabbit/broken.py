@@ -1,4 +1,4 @@
-"""What the client library raises, in our words: lost, late, returned, refused."""
+"""Turns errors of the client library into our own: lost, late, returned, refused."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -33,7 +33,7 @@ class Nacked(Exception):  # noqa: N818 - reads as what it says
 
 
 class broker_errors:  # noqa: N801 - reads as the statement it is used in
-    """Turn whatever the client library raises into `ConnectionLost`, `Returned` or `Nacked`.
+    """Turn errors of the client library into `ConnectionLost`, `Returned` or `Nacked`.
 
     The library ends waits with CancelledError although nobody cancelled the task; only a
     cancellation of our own task is let through.

@@ -102,7 +102,7 @@ class Broker:
 
     @property
     def active(self) -> bool | None:
-        """Whether the intake's messages come to this process; None while nobody can know."""
+        """Whether the intake's messages come to this process; None while unknown."""
         return self.consumer.active
 
     def inner_name(self, queue: str) -> str:
@@ -110,11 +110,11 @@ class Broker:
         return self.roster.name(queue)
 
     def fit(self) -> bool:
-        """Tell whether a call's outcome could be published: connected, and heard of lately."""
+        """Tell whether a call's outcome could be published: connected, and recently answered."""
         return self.connected and self.consumer.heard()
 
     async def attach(self, prefetch: int) -> None:
-        """Let deliveries come, at most so many unsettled."""
+        """Let deliveries come, at most this many unsettled."""
         await self.consumer.attach(prefetch)
 
     async def detach(self) -> None:
@@ -122,7 +122,7 @@ class Broker:
         await self.consumer.detach()
 
     def cancelled(self) -> AbstractAsyncContextManager[None]:
-        """Have no consumer meanwhile, so that what goes back comes before what is younger."""
+        """Have no consumer meanwhile, so that returned messages come before younger ones."""
         return self.consumer.cancelled()
 
     async def flush(self) -> None:
@@ -177,4 +177,4 @@ class Broker:
 
 
 def _nothing(_: object = None) -> None:
-    """Do nothing: nobody listens yet."""
+    """Do nothing: no listener is set yet."""

@@ -100,7 +100,7 @@ async def published(
 class Confirmer:
     """Publishes for a command; what the end of a channel cuts off is lost.
 
-    A channel that the broker ended because of one large body is opened anew for the others.
+    A channel that the broker ended because of one large body is opened again for the others.
     """
 
     def __init__(

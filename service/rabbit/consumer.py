@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Consumer:
-    """The consumer of the intake queue: attached or not, as it is told.
+    """The consumer of the intake queue: attached or detached.
 
     Survives its connections: `resume` is called with each new channel. `accept`, to be set before
     it is attached, is called for every delivery, in order, and must not block.
@@ -87,7 +87,7 @@ class Consumer:
         return True if self._seen else None
 
     def heard(self) -> bool:
-        """Tell whether the broker was heard lately, so that its messages are still ours."""
+        """Tell whether the broker answered recently, so that its messages are still ours."""
         return self._hearing.lately(awake())
 
     def use(self, connection: Connection) -> None:
@@ -95,7 +95,7 @@ class Consumer:
         self._connection = connection
 
     async def attach(self, prefetch: int) -> None:
-        """Consume, with at most so many deliveries unsettled, now and on later channels."""
+        """Consume, with at most this many deliveries unsettled, now and on later channels."""
         async with self._changing:
             self._prefetch = prefetch
             self._early_until = self.received + self._early

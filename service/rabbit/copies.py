@@ -186,5 +186,5 @@ def _called(name: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return what of a text fits into so many bytes; what cannot be written is replaced."""
+    """Return what of a text fits into this many bytes; what cannot be written is replaced."""
     return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")

@@ -111,7 +111,7 @@ class Delivery:
 def _age(
     message: DeliveredMessage, event: ItemEvent | Malformed, waiting: Waiting | None
 ) -> float:
-    """Return how old the event was when its message came; one sent back begins anew."""
+    """Return how old the event was when its message came; one sent back starts again."""
     now = time.time()
     since = now if waiting is None else min(now, waiting.received_at.timestamp())
     origin = event.origin

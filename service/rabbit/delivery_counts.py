@@ -9,7 +9,7 @@ return, and the first only deliveries that were lost with their channel or rejec
 
 
 def deliveries_before(headers: Mapping[str, Any], *, redelivered: bool) -> int:
-    """Return how often a message was delivered before, as far as its queue counts.
+    """Return how often a message was delivered before, if its queue counts.
 
     Without the broker's flag the counts are none of this queue's: they came with the message.
     """

@@ -12,7 +12,7 @@ RPC_SECONDS = 10.0
 
 
 class Depth(NamedTuple):
-    """What a queue holds for whoever asks next, and how many consumers it has."""
+    """How many messages of a queue are ready, and how many consumers it has."""
 
     ready: int
     consumers: int

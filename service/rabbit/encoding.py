@@ -1,4 +1,4 @@
-"""Writes what leaves: result events and dead letters."""
+"""Writes result events and dead letters."""
 
 import hashlib
 import uuid

@@ -49,7 +49,7 @@ class Holding:
     held: int = 0
 
     async def windows(self, most: int | None = None) -> AsyncIterator[list[DeliveredMessage]]:
-        """Yield the messages, at most so many, as many at a time as fit into memory."""
+        """Yield the messages, at most this many, as many at a time as fit into memory."""
         left, size = self.depth if most is None else min(self.depth, most), FIRST_WINDOW
         while left > 0:
             messages = await self._window(min(left, size))
@@ -68,7 +68,7 @@ class Holding:
                 self.held -= 1
 
     async def _window(self, size: int) -> list[DeliveredMessage]:
-        """Receive so many messages, or fewer when the queue has no more."""
+        """Receive this many messages, or fewer when the queue has no more."""
         inbox = _Inbox(size)
         with broker_errors():
             await self.channel.basic_qos(prefetch_count=size, timeout=RPC_SECONDS)
@@ -79,7 +79,7 @@ class Holding:
         return inbox.messages
 
     async def _fill(self, inbox: "_Inbox") -> None:
-        """Wait until the inbox is full, or the queue has no more, whoever took it."""
+        """Wait until the inbox is full, or the queue has no more messages."""
         silent_since, known = _now(), 0
         while not inbox.full.done():
             with suppress(TimeoutError):
@@ -156,7 +156,7 @@ async def _give_back(channel: Channel) -> None:
 
 
 async def _see_back(channel: Channel, queue: str, whole: int) -> None:
-    """Wait until what we held is seen in the queue, or somebody else takes it from there.
+    """Wait until returned messages are visible in the queue, or another consumer takes them.
 
     `whole`: what we held, and what lay there before that went back: copies of ours among it.
     Neither an acknowledgement nor a return has an answer; a question has one, and comes after

@@ -112,7 +112,7 @@ async def take_and_return(channel: Channel, name: str) -> None:
 
 
 async def _asked(side_channel: SideChannel, ask: Callable[[Channel], Awaitable[T]]) -> T:
-    """Ask one question; what the broker refuses is told apart from a lost connection."""
+    """Ask one question; a refusal by the broker differs from a lost connection."""
     refusal: Exception
     async with side_channel() as channel:
         with broker_errors():

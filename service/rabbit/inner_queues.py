@@ -77,7 +77,7 @@ class InnerQueues:
         return 0.0 if state is None else state.ack_after()
 
     async def take(self, queue: str, most: int) -> tuple[int, int]:
-        """Hand over at most so many events that wait; return how many, and how many are left.
+        """Hand over at most this many events that wait; return how many, and how many are left.
 
         Only what lay there when the take began. What waits for another portal stays.
         """

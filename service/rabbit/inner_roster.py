@@ -96,7 +96,7 @@ class Roster:
                 self._told[queue] = None
 
     def made(self, entity_type_id: int, at: float) -> None:
-        """Note that the memory tells of a lane's queue, by a note of this moment (epoch)."""
+        """Note that the memory knows a lane's queue, by a note of this time (epoch)."""
         self.ask([entity_type_id])
         queue = str(entity_type_id)
         if len(self._noted) < MAX_QUEUES:
@@ -162,7 +162,7 @@ class Roster:
         log.warning("inner queue gone: it is made again", extra={"queue": self.name(queue)})
 
     async def _attached(self) -> None:
-        """Learn anew what is there: a killed broker may have lost a young queue."""
+        """Learn again what is there: a killed broker may have lost a young queue."""
         self._readable.clear()
         self._writable = False
         self._told |= dict.fromkeys(self.known())
@@ -170,7 +170,7 @@ class Roster:
             await self.look(queue, make=True)
 
     async def _look(self) -> None:
-        """Ask for queues that somebody told of, and again for what is broken or denied."""
+        """Ask for queues that were named, and again for broken and denied ones."""
         for queue in list(self._told):
             await self.look(queue, make=False)
             if not self.connected:

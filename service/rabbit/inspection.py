@@ -185,7 +185,7 @@ async def _rolled_back(channel: Channel) -> bool | None:
 
 
 def _version(session: Session) -> str:
-    """Return the version that the broker tells everybody."""
+    """Return the version that the broker announces."""
     transport = session.connection.transport
     if transport is None:
         raise ConnectionLost("no connection")

@@ -67,7 +67,7 @@ class Letter:
 
     @property
     def failed_at(self) -> datetime | None:
-        """When the event failed, as far as the letter says."""
+        """When the event failed, if the letter says so."""
         for found in (
             moment(self.headers.get("import_failed_at")),
             self._death.get("time"),
@@ -127,7 +127,7 @@ class Letter:
 
 
 def read(message: DeliveredMessage, decoder: Decoder) -> Letter:
-    """Read a delivered message as a dead letter; never raises, whatever lies there."""
+    """Read any delivered message as a dead letter; never raises."""
     properties = message.header.properties
     return Letter(
         tag=message.delivery_tag or 0,
@@ -175,7 +175,7 @@ def perhaps_sent(headers: Mapping[str, Any]) -> bool:
 
 
 def renewed(letter: Letter, queue: str) -> Outgoing:
-    """Return the letter as it is put into its queue anew, its returns forgotten."""
+    """Return the letter as it is put into its queue again, its returns forgotten."""
     exchange, routing_key = letter.origin
     unique = letter.properties.message_id or uuid.uuid4().hex
     copy = Copy(letter.properties, unique, readable=False)
@@ -191,7 +191,7 @@ def renewed(letter: Letter, queue: str) -> Outgoing:
 
 
 def text(value: object) -> str:
-    """Return a header's value as text, whatever it is."""
+    """Return any value of a header as text."""
     if isinstance(value, bytes | bytearray):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)

@@ -197,7 +197,7 @@ class Management:
 
 @contextmanager
 def _ended_after(seconds: float, line: socket.socket | None) -> Iterator[None]:
-    """End a connection after so many seconds, however often something comes.
+    """End a connection after this many seconds, even if data keeps coming.
 
     Raises ManagementFailed.
     """

@@ -105,7 +105,7 @@ class Memory:
         await self.tell(NoteKind.SET_BACK)
 
     async def run(self) -> None:
-        """Read and follow until cancelled; whatever goes wrong is tried again."""
+        """Read and follow until cancelled; failures are tried again."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._connection.run(), name="connection of the memory")
@@ -192,7 +192,7 @@ class Memory:
         channel.on_consumer_cancel_callbacks.add(self._deleted)
 
     async def _deleted(self, _: object = None) -> None:
-        """Begin anew: nothing else tells that the queue is not there any more."""
+        """Start again: nothing else shows that the queue is gone."""
         self._connection.fail(ConnectionLost(f"queue {self._queue} is gone"))
 
     def _gone(self, reason: str | None) -> None:
@@ -221,7 +221,7 @@ class Memory:
                     await self._read_all(channel)
                 await self._watch(closing)
             except ConnectionLost as lost:
-                # A channel that was too slow still has our consumer: another one reads anew.
+                # A channel that was too slow still has our consumer: another one reads again.
                 self._gone(str(lost))
                 self._connection.fail(lost)
                 await asyncio.sleep(RETRY_SECONDS / 5)

@@ -13,9 +13,9 @@ class MemoryState(StrEnum):
     FOLLOWING = "following"
     """Everything that was confirmed before the last mark is known."""
     SILENT = "silent"
-    """It did not answer in time; nobody waits for it until it does."""
+    """It did not answer in time; nothing waits for it until it answers."""
 
 
 TROUBLE = frozenset({MemoryState.UNAVAILABLE, MemoryState.SILENT})
 COMING = frozenset({MemoryState.UNAVAILABLE, MemoryState.READING})
-"""It may be followed in a moment: whoever must know what it says waits for that, once."""
+"""It will be readable in a moment: work that needs it waits for that, once."""

@@ -1,4 +1,4 @@
-"""Keeps the memory whole and quick to read: says again what may be missing, and sums it up."""
+"""Keeps the memory complete and quick to read: repeats missing notes, and writes pages."""
 
 import time
 from dataclasses import replace
@@ -56,7 +56,7 @@ class Upkeep:
         return many or self._memory.read_anew
 
     async def lane_made(self, entity_type_id: int) -> None:
-        """Note that a type has a queue of its own, if nobody has said so."""
+        """Note that a type has its own queue, if no note says so yet."""
         if entity_type_id not in self._memory.heard.lanes:
             await self._memory.tell(NoteKind.LANE_MADE, entity_type_id)
 
@@ -83,7 +83,7 @@ class Upkeep:
         return True
 
     async def _say_again(self) -> bool:
-        """Say again what may be missing, as far as nobody has said anything later."""
+        """Repeat notes that may be missing, unless a later note exists."""
         memory, since = self._memory, self._memory.unsure_since
         if not await memory.catch_up():
             return False

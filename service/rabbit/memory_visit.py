@@ -1,4 +1,4 @@
-"""Reads the memory once, or adds notes to it, for a command: a visit, no process that stays."""
+"""Reads the memory once, or adds notes to it, for a command."""
 
 import asyncio
 import secrets

@@ -136,7 +136,7 @@ class Publisher:
     async def watch(self, every: float) -> None:
         """Look, for ever, for publishes that wait too long for their confirm.
 
-        A blocked connection (memory or disk alarm) is waited for; a silent one is made anew.
+        A blocked connection (memory or disk alarm) is waited for; a silent one is made again.
         """
         while True:
             await asyncio.sleep(min(every, LOOK_SECONDS))

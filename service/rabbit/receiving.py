@@ -1,4 +1,4 @@
-"""Makes a delivery of each message and hands it over; a bug that one strikes costs no other."""
+"""Makes a delivery of each message and passes it on; a bug with one affects no other."""
 
 import asyncio
 import time

@@ -2,7 +2,7 @@
 
 Every return counts against the delivery limit of the queue. RabbitMQ 4 has one of 20 where
 nobody set another, and this queue has nowhere to send what exceeds it: the letter would be gone.
-So a letter that was returned a few times already is put into the queue anew, confirmed, and only
+So a letter that was returned a few times already is put into the queue again, confirmed, and only
 then the old one is removed; the new one starts from nought.
 """
 

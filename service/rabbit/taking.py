@@ -27,7 +27,7 @@ async def take(
     hand: Callable[[DeliveredMessage], bool | None],
     seconds: float,
 ) -> tuple[int, int, int]:
-    """Take at most so many messages; return how many, what is left, and how many are not ours.
+    """Take at most this many messages; return how many, what is left, and how many are not ours.
 
     `hand` tells of each whether it is ours, and takes it then; None ends the take. The others go
     back at its end, so that none is seen twice. `seconds`: how long each answer may take. Raises

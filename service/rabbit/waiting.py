@@ -27,7 +27,7 @@ from service.telemetry import steady
 REASON: Final = "import_parked_reason"
 """The header that only messages of inner queues have."""
 DELIVERY_LIMIT: Final = 2_000_000_000
-"""None, in effect: whoever looks at a queue returns what he took, and every return counts."""
+"""No limit, in effect: a reader returns what it took, and every return counts."""
 MAX_WAITED: Final = 1e9
 _REASONS: Final = {DOUBTFUL: DOUBT, LINKS: LINK}
 

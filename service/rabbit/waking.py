@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Waker:
-    """Says that this process is active; where nobody is, sends one waiting event to the intake.
+    """Says that this process is active; if no process is, sends one waiting event to the intake.
 
     `tell` adds the note that says so; it may be set until `run`.
     """
@@ -85,7 +85,7 @@ class Waker:
                 )
 
     def _waits(self) -> bool:
-        """Tell whether still nobody knows who is active."""
+        """Tell whether it is still unknown which process is active."""
         return self._consumer.attached and not self._consumer.active
 
     async def _send(self, channel: Channel, confirmer: Confirmer, queues: Sequence[str]) -> bool:

@@ -51,7 +51,7 @@ class Header(NamedTuple):
 
 
 class _Unknown(Exception):  # noqa: N818 - never leaves this module
-    """A kind of value that nobody knows, or one that ends too early."""
+    """An unknown kind of value, or one that ends too early."""
 
 
 class Received(Basic.Properties):

@@ -1,4 +1,4 @@
-"""Tells what works and is dangerous all the same: secrets in the clear, and short ones."""
+"""Warns of settings that work but are dangerous: unencrypted and short secrets."""
 
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit

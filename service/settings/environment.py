@@ -112,7 +112,7 @@ def collected(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _meant(name: str, known: Collection[str]) -> str:
-    """Return what to do about a name that nobody knows."""
+    """Return what to do about an unknown name."""
     every = sorted(each.removeprefix(PREFIX) for each in known)
     # People leave units out, and remember the last part of a name best.
     called = {each.removesuffix("_SECONDS").removesuffix("_BYTES"): each for each in every}

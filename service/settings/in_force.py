@@ -34,7 +34,7 @@ def given(environ: Mapping[str, str]) -> list[Given]:
 
 
 def mistakes(environ: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with an environment; whether the portal's are there, nobody asks."""
+    """Return what is wrong with an environment; missing settings of the portal are allowed."""
     try:
         load(environ, portal=False)
     except SettingsInvalid as invalid:

@@ -34,7 +34,7 @@ class Log(Section):
 
 
 class Tracing(Section):
-    """Traces, for whoever has a collector; needs the extra `tracing`."""
+    """Traces, sent to a collector; needs the extra `tracing`."""
 
     endpoint: Collector | None = Field(
         None, description="collector (OTLP over HTTP), http://host:4318/v1/traces; unset: off"

@@ -31,7 +31,7 @@ def rows() -> list[SettingRow]:
 
 
 def write(style: Style, width: int = WIDTH) -> str:
-    """Return the list in one of the three styles; a table is as wide as told."""
+    """Return the list in one of the three styles; a table has the given width."""
     return _table(rows(), width) if style == "table" else _STYLES[style](rows())
 
 

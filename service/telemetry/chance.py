@@ -1,4 +1,4 @@
-"""Throws the dice: the domain takes chance as an argument."""
+"""Gives random numbers: the domain takes chance as an argument."""
 
 import random
 

@@ -6,5 +6,5 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def awake() -> float:
-    """Return seconds that count suspensions too, read anew: the loop's own time may be old."""
+    """Return seconds that count suspensions too, read again: the loop's own time may be old."""
     return time.clock_gettime(_CLOCK)

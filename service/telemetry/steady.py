@@ -17,5 +17,5 @@ def time() -> float:
 
 
 def ahead() -> float:
-    """Return by how much this clock is ahead of the system's, since somebody set that one."""
+    """Return by how much this clock is ahead of the system's, which may have been set."""
     return time() - system.time()

@@ -1,4 +1,4 @@
-"""Keeps a bug to the work that it strikes: told once, counted, and the rest goes on."""
+"""Limits a bug to the work in which it happens: logged once, counted; the rest continues."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def struck(metrics: Metrics, work: str, error: Exception) -> None:
-    """Tell of an exception that nobody expected, with its traceback, and count it."""
+    """Log an unexpected exception with its traceback, and count it."""
     metrics.unexpected.inc()
     log.error("unexpected error", extra={"work": work}, exc_info=error)
 
 
 class contained:  # noqa: N801 - reads as the statement it is used in
-    """Let an exception that nobody expected end the block, and nothing else.
+    """Let an unexpected exception end only this block.
 
     `struck` tells afterwards whether that was so.
     """
@@ -45,7 +45,7 @@ class contained:  # noqa: N801 - reads as the statement it is used in
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Tell of a bug, and go on; whatever is no bug, such as a cancellation, passes."""
+        """Log a bug and continue; other exceptions, such as a cancellation, pass."""
         self.struck = isinstance(error, Exception)
         if isinstance(error, Exception):
             struck(self._metrics, self._work, error)
@@ -55,7 +55,7 @@ class contained:  # noqa: N801 - reads as the statement it is used in
 async def endless(
     work: Callable[[], Coroutine[Any, Any, None]], name: str, metrics: Metrics
 ) -> None:
-    """Do endless work until cancelled; what a bug ends begins anew after a growing wait."""
+    """Do endless work until cancelled; what a bug ends starts again after a growing wait."""
     loop, tries, goes_on = asyncio.get_running_loop(), 0, True
     task = asyncio.current_task()
     while goes_on:
@@ -70,7 +70,7 @@ async def endless(
 
 
 def catch_strays(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
-    """Tell of what no task catches: exceptions of callbacks, and of tasks that nobody awaits."""
+    """Log what no task catches: exceptions of callbacks, and of tasks without an awaiter."""
 
     def stray(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -81,5 +81,5 @@ def catch_strays(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
 
 
 def _is_of_a_broken_line(error: Exception) -> bool:
-    """Tell whether a client library left an error of a lost connection to nobody."""
+    """Tell whether this is a lost connection whose error a client library did not handle."""
     return isinstance(error, OSError) or type(error).__module__.startswith(LIBRARIES)

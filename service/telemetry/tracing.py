@@ -1,4 +1,4 @@
-"""Says what is traced; without OpenTelemetry, nothing is."""
+"""Declares what is traced; without OpenTelemetry nothing is traced."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

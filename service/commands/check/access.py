@@ -69,7 +69,7 @@ def needs(topology: Topology, inspection: BrokerInspection) -> list[Need]:
 def rights_row(
     account: Account, wanted: Iterable[Need], rights: Mapping[str, str], command: str
 ) -> Row:
-    """Judge the rights that the management API told; a pattern matches anywhere in a name.
+    """Judge the rights from the management API; a pattern matches anywhere in a name.
 
     `command`: what gives all that is lacking, on inner queues too.
     """
@@ -86,7 +86,7 @@ def rights_row(
 
 
 def lacking(wanted: Iterable[Need], rights: Mapping[str, str]) -> list[Need]:
-    """Return what the rights that were told do not give."""
+    """Return the needs that these rights do not cover."""
     return [need for need in wanted if not _allows(rights.get(need.right, ""), need.name)]
 
 

@@ -12,7 +12,7 @@ MIB = 1 << 20
 BASE_BYTES = 64 * MIB
 """Memory of the idle process: 54 MiB measured, rounded up."""
 REMEMBERED_BYTES = 400
-"""Memory of one remembered id, whatever its length: 326 bytes measured, rounded up."""
+"""Memory of one remembered id of any length: 326 bytes measured, rounded up."""
 NO_LIMIT = 1 << 60
 """Control groups of version 1 write "no limit" as a number near 2^63."""
 

@@ -140,7 +140,7 @@ def _alarms(found: BrokerInspection, described: Described | None) -> Row:
 def _rights(
     names: Topology, found: BrokerInspection, described: Described | None, account: Account
 ) -> list[Row]:
-    """Judge what the user may do; whatever is lacking, one command gives all of it."""
+    """Judge what the user may do; one command gives all missing rights."""
     if described is None or described.rights is None:
         return [access.tried_row(account, names, found), *tried_inner(names, account, found)]
     rights, wanted, inner = described.rights, access.needs(names, found), inner_needs(names)

@@ -82,6 +82,6 @@ class DescribedQueue:
         return self._part("effective_policy_definition")
 
     def _part(self, name: str) -> Mapping[str, Any]:
-        """Return an object of what was told; an empty one for anything else."""
+        """Return an object as it was received; an empty one for anything else."""
         found = self.told.get(name)
         return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""Judges the memory and the inner queues: what is missing costs no start, but a promise."""
+"""Judges the memory and the inner queues: without them the importer starts, but promises less."""
 
 import re
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def inner_needs(names: Topology) -> list[Need]:
 def inner_rights(
     names: Topology, account: Account, rights: Mapping[str, str], command: str
 ) -> list[Row]:
-    """Judge the rights on inner queues and memory, where the management API tells them."""
+    """Judge the rights on inner queues and memory from the management API."""
     missing = lacking(inner_needs(names), rights)
     if not missing:
         return []

@@ -18,7 +18,7 @@ _HELD: Mapping[str, str] = MappingProxyType(
 
 
 def limit_rows(queue: DescribedQueue, topology: Topology) -> list[Row]:
-    """Judge the limits that are in force on a queue, whoever set them."""
+    """Judge the limits that are in force on a queue."""
     found = {name: queue.value(name) for name in _UNITS if queue.value(name) is not None}
     if not found:
         return []

@@ -187,7 +187,7 @@ def _ack_timeout(queue: DescribedQueue, hold: float) -> Row:
 
 
 def untold_ack_timeout(name: str, hold: float) -> list[Row]:
-    """Warn where the hold would outlast the broker's usual patience, and nobody told another."""
+    """Warn if the hold exceeds the broker's default time-out, and no other one is known."""
     if hold < ACK_SECONDS:
         return []
     return [

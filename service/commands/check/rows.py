@@ -54,7 +54,7 @@ def fail(check: str, subject: str, found: str, remedy: str, command: str = "") -
 
 
 def unknown(check: str, subject: str, found: str, remedy: str = "") -> Row:
-    """Return a row that nobody here could answer."""
+    """Return a row that could not be checked."""
     return Row(check, subject, RowStatus.UNKNOWN, found, remedy)
 
 

@@ -30,7 +30,7 @@ class Follow:
 
     @contextmanager
     def watching(self, what: str, depth: int) -> Iterator[Walk]:  # noqa: ARG002 - pages have words of their own
-        """Follow a walk through so many letters."""
+        """Follow the reading of this many letters."""
         self.passed, self.total = 0, depth
         yield self
 
@@ -45,13 +45,13 @@ class Follow:
 
 
 class DeadLetters:
-    """The queue of dead letters, as far as this console reads it.
+    """The queue of dead letters, as this console reads it.
 
     Whoever reads holds what he has passed, so two readings of ours at once would each see a part.
     """
 
     def __init__(self) -> None:
-        """Begin with nobody at it."""
+        """Start with no reader."""
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -75,7 +75,7 @@ class DeadLetters:
     ) -> AsyncIterator[CommandRuntime]:
         """Connect to the broker for what leaves the dead letters alone; raises as `reading`.
 
-        The settings are read anew: secrets in files may have changed. `needs`: the rights that
+        The settings are read again: secrets in files may have changed. `needs`: the rights that
         the work takes.
         """
         try:

@@ -91,7 +91,7 @@ def _parts(points: Sequence[Point], start: float, end: float, top: float) -> lis
 
 
 def _told(lines: Sequence[Line], unit: str) -> str:
-    """Return the newest values in words, for whoever cannot see the drawing."""
+    """Return the newest values in words, for users who cannot see the drawing."""
     told = []
     for line in lines:
         known = [point.value for point in line.points if point.value is not None]

@@ -82,7 +82,7 @@ def changes(form: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def mark(text: str) -> str:
-    """Return what tells a text from every other."""
+    """Return a digest that identifies a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -23,7 +23,7 @@ MAX_ENDED = 10_000
 MAX_NAME = 80
 """Characters of an operator's name."""
 ATTEMPTS, ATTEMPT_SECONDS = 10.0, 6.0
-"""So many passwords may be tried at once; one more each so many seconds, by all together."""
+"""Passwords that may be tried at once, and seconds until one more may be tried, for all users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Session:
     let_in: bool = False
 
     def named(self, name: str) -> "Session":
-        """Return it with the name of whoever sits there."""
+        """Return it with the user's name."""
         return replace(self, name=" ".join(name.split())[:MAX_NAME])
 
 
@@ -44,7 +44,7 @@ class Seals:
     """Writes cookies and form tokens that only this process can have written."""
 
     def __init__(self) -> None:
-        """Take a new secret: a restart lets nobody stay in."""
+        """Take a new secret: a restart ends every session."""
         self._secret = secrets.token_bytes(32)
         self._ended: OrderedDict[str, None] = OrderedDict()
 

@@ -59,7 +59,7 @@ class ActionHistory:
 
 
 def tidy(text: str, most: int) -> str:
-    """Return what somebody wrote as one line of at most so many characters."""
+    """Return what somebody wrote as one line of at most this many characters."""
     return " ".join(text[: 10 * most].split())[:most]
 
 
@@ -79,5 +79,5 @@ def _cut(text: str) -> str:
 
 
 def now() -> datetime:
-    """Return the time that records bear."""
+    """Return the time that records have."""
     return datetime.now(UTC)

@@ -41,7 +41,7 @@ async def letters(request: Request) -> Response:
 
 
 async def look_again(request: Request) -> Response:
-    """Read the letters anew, all of them if that is asked for."""
+    """Read the letters again, all of them if that is asked for."""
     form = request.state.form
     filters = form_filters(form)
     parts = parts_of(request)

@@ -1,4 +1,4 @@
-"""Describes what somebody wants done, and how far it is."""
+"""Describes the work of a task, and its progress."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,9 +81,9 @@ class Planned:
 class Task:
     """One order on its way.
 
-    `planned`: so many letters go; `gone`, `failed`: so many went, or could not; `stays`: how many
+    `planned`: how many letters should go; `gone`, `failed`: how many went, or could not; `stays`: how many
     stay, by the reason; `plan`: its rows; `groups`: the letters that
-    a purge counted; `stopped_by`: who stopped it, where he said his name.
+    a purge counted; `stopped_by`: who stopped it, if a name was given.
     """
 
     number: int

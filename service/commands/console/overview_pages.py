@@ -81,7 +81,7 @@ async def one_lane(request: Request) -> Response:
 
 
 async def named_lane(request: Request) -> Response:
-    """Show all lanes to whoever follows a label of a metric that is no entity type."""
+    """Show all lanes for a label of a metric that is not an entity type."""
     word = request.path_params["word"]
     if word not in LABELS:
         return problem(request, 404, "There is no such lane", "A lane has the number of its type.")
@@ -116,7 +116,7 @@ async def what_is_parked(request: Request) -> Response:
 
 
 async def _lanes(request: Request) -> dict[str, Any]:
-    """Return what the importer tells of lanes; else what the broker does, which takes a moment."""
+    """Return the lanes from the importer; else from the broker, which takes a moment."""
     parts = parts_of(request)
     await parts.watch.first()
     seen = parts.watch.seen

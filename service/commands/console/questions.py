@@ -32,7 +32,7 @@ class Question:
         return self.ended is None
 
     async def run(self, work: Callable[[Follow], Awaitable[object]]) -> None:
-        """Do the work; what ends it is told in `problem`."""
+        """Do the work; `problem` says what ended it early."""
         try:
             self.result = await work(self.follow)
         except ENDS as error:

@@ -1,4 +1,4 @@
-"""Makes pages out of templates; whatever comes from outside is escaped and cleaned."""
+"""Makes pages from templates; all data from outside is escaped and cleaned."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ def figure(value: object) -> str:
 
 
 def seen(event_id: object) -> str:
-    """Return an id so that it can be seen, whatever a status gives for one."""
+    """Return any id of a status in a visible form."""
     return named(str(event_id))
 
 

@@ -1,4 +1,4 @@
-"""Stands before every page: lets nobody in who may not, and says to browsers what they may do."""
+"""Guards every page: checks access, and tells browsers what they may do."""
 
 import asyncio
 import time

@@ -13,7 +13,7 @@ MAX_SAMPLES = 720
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen at one time (seconds of the clock on the wall); None: nobody said.
+    """What was seen at one time (wall-clock seconds); None: unknown.
 
     `imported`, `failed`: counted since the start of the process that was seen (`of`).
     """
@@ -54,7 +54,7 @@ class Ring:
         return [Point(each.at, of(each)) for each in self._samples]
 
     def rate(self, of: Callable[[Sample], float | None]) -> list[Point]:
-        """Return how fast a count grew, in one minute; None where it began anew."""
+        """Return how fast a count grew, in one minute; None where it started again."""
         points = []
         for before, now in pairwise(self._samples):
             old, new, seconds = of(before), of(now), now.at - before.at
@@ -112,7 +112,7 @@ def _number(value: object) -> float | None:
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """Return at most so many points for a table, each the mean of those it stands for."""
+    """Return at most this many points for a table, each the mean of those it stands for."""
     if not points:
         return []
     size = -(-len(points) // most)

@@ -22,7 +22,7 @@ from service.rabbit.letters import Letter
 FIRST_LOOK = 20_000
 """So many letters are looked at without being asked for all."""
 FIRST_SECONDS = 8.0
-"""And for so long: meanwhile nobody else sees them."""
+"""And at most for this time: other readers do not see the letters meanwhile."""
 MAX_ROWS = 2_000
 MAX_GROUPS = 500
 MAX_LETTERS, MAX_BYTES = 20, 16_000_000
@@ -104,7 +104,7 @@ class Scan:
 
     @property
     def has_all_rows(self) -> bool:
-        """Whether every letter is kept as a row, so that any part of them can be told from it."""
+        """Whether every letter is kept as a row, so that every selection can be shown."""
         return self.is_complete and len(self.rows) == self.matching
 
     def add(self, letter: Selectable, row: Callable[[], LetterRow]) -> None:
@@ -126,7 +126,7 @@ class Scan:
         return part
 
     async def read(self, desk: DeadLetters) -> None:
-        """Read to the end, or until there were enough; what ends it is told in `problem`."""
+        """Read to the end, or until there are enough; `problem` says what ended it early."""
         try:
             async with desk.reading(self.follow) as (_, reading):
                 self.others = reading.snapshot.others
@@ -170,13 +170,15 @@ class Scans:
         self._generation = 0
 
     def forget(self) -> None:
-        """Let every later look read anew: letters were sent back or removed."""
+        """Let every later look read again: letters were sent back or removed."""
         self._generation += 1
 
     async def look(
         self, selection: Selection, *, whole: bool = False, anew: int | None = None
     ) -> Scan:
-        """Return a reading that is fresh, or has just begun; `anew`: read again, so many.
+        """Return a fresh reading, or one that has just begun.
+
+        `anew`: read again, at most this many letters.
 
         Waits for its end a short time only.
         """

@@ -48,7 +48,7 @@ class OldestGoes(H11Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether nobody waits for an answer on it."""
+        """Whether no request waits for an answer on it."""
         is_open = not self.transport.is_closing()
         # Before its first request it has no answer under way at all.
         return is_open and getattr(self.cycle, "response_complete", True)

@@ -39,7 +39,7 @@ async def plan(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Do what was planned, for whoever says who he is and why."""
+    """Do what was planned, for a user who gives a name and a reason."""
     task = _task(request)
     if task is None:
         return _unknown(request)
@@ -89,7 +89,7 @@ async def login_form(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    """Let somebody in who knows the password; tries are bounded."""
+    """Let a user in who knows the password; tries are limited."""
     rules, form = parts_of(request).rules, request.state.form
     to, now = _inside(form.get("next", "/")), time.time()
     wait = rules.door.wait(now)

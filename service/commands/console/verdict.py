@@ -147,7 +147,7 @@ def _flowing(status: Mapping[str, Any]) -> Verdict:
 
 
 def _next_try(shut: Sequence[Mapping[str, Any]]) -> str:
-    """Return when the first of some lanes is tried, as far as it is told."""
+    """Return when the first of some lanes is tried, if it is known."""
     waits = [each.get("next_try_seconds") for each in shut]
     known = [each for each in waits if isinstance(each, int | float)]
     if not known:

@@ -1,4 +1,4 @@
-"""Looks at the importer and the broker every few seconds, whether somebody reads a page or not."""
+"""Looks at the importer and the broker every few seconds, also while no page is open."""
 
 import asyncio
 import logging

@@ -170,7 +170,7 @@ def _take_notes(task: Task, tally: LaneTally) -> None:
 
 
 def _needs_portal(at_work: CommandRuntime) -> None:
-    """Raise CannotStart where nobody says which portal's events these are."""
+    """Raise CannotStart if it is unknown which portal's events these are."""
     bitrix = at_work.settings.bitrix
     if bitrix.webhook_url is None and bitrix.client_endpoint is None:
         raise CannotStart(

@@ -240,7 +240,7 @@ AMBIGUOUS_ALONE = Advice(
 
 
 def advice_on(letter: Letter, *, may_double: bool) -> Advice:
-    """Return what to do about a letter; `may_double`: nobody can look its item up."""
+    """Return what to do about a letter; `may_double`: its item cannot be looked up."""
     if may_double:
         return AMBIGUOUS_ALONE
     if letter.kind == "ambiguous":

@@ -5,7 +5,7 @@ from service.rabbit.letters import PERHAPS_SENT, Letter
 
 
 def may_double(letter: Letter, *, can_look_up: bool) -> bool:
-    """Tell whether a letter's item may exist and nobody could find it.
+    """Tell whether a letter's item may exist and cannot be looked up.
 
     What the broker put aside was perhaps sent, too: it exceeded its deliveries.
     """

@@ -17,7 +17,7 @@ AT_TERMINAL = AtTerminal("letters")
 
 @dataclass(slots=True, eq=False)
 class Reading:
-    """A walk through the dead letters: `looked` at so many, or `ended_early` by somebody."""
+    """A walk through the dead letters: `looked` at this many, or `ended_early`."""
 
     snapshot: Snapshot
     watcher: Watcher = AT_TERMINAL

@@ -1,4 +1,4 @@
-"""Sets fields of an item event, whatever its envelope; every other field keeps its bytes."""
+"""Sets fields of an item event in any envelope; every other field keeps its bytes."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""Removes dead letters for good, after somebody has said how many."""
+"""Removes dead letters for ever, after a person has confirmed how many."""
 
 import argparse
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def purging(options: argparse.Namespace) -> int:
 
 
 def _refuse_unasked(*, as_json: bool) -> None:
-    """Raise CannotStart where nobody can be asked."""
+    """Raise CannotStart if there is no terminal to ask at."""
     if as_json:
         raise CannotStart(JSON_ASKS_NOBODY)
     if not terminal.can_ask():

@@ -121,7 +121,7 @@ class Redrive:
         return chosen
 
     def _is_malformed(self, letter: Letter) -> bool:
-        """Tell whether a letter would only fail again, and nobody named it."""
+        """Tell whether a letter would only fail again and was not named."""
         is_named = self.selection.kind is not None or self.selection.ids
         return letter.kind == FailureKind.MALFORMED and not (is_named or self.patch)
 
@@ -241,7 +241,7 @@ def redriving(options: argparse.Namespace) -> int:
 
 
 async def _walk(options: argparse.Namespace, tally: Tally) -> int:
-    """Count what would go; 1 where somebody ended it."""
+    """Count what would go; exit code 1 if it was interrupted."""
     async with command_runtime("dlq redrive") as work, opened(work) as reading:
         await _redrive_of(work, options, tally).walk(reading)
     if reading.ended_early:

@@ -36,7 +36,7 @@ class Selectable(Protocol):
 
     @property
     def failed_at(self) -> datetime | None:
-        """When the event failed, as far as the letter says."""
+        """When the event failed, if the letter says so."""
 
 
 @dataclass(frozen=True, slots=True)

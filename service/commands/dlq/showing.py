@@ -1,4 +1,4 @@
-"""Shows dead letters: what happened, who must act, and the original as far as it is readable."""
+"""Shows dead letters: what happened, who must act, and the readable part of the original."""
 
 import argparse
 import base64
@@ -207,7 +207,7 @@ def _original(letter: Letter) -> dict[str, object]:
 
 
 def listed(named: Mapping[str, object]) -> Iterator[Line]:
-    """Yield one line for everything that is known, whatever its value is."""
+    """Yield one line for everything that is known, with any value."""
     known = {name: value for name, value in named.items() if value is not None and value != ""}
     width = max(map(len, known), default=0)
     for name, value in known.items():

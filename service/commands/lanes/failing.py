@@ -59,7 +59,7 @@ class Ends:
         return made
 
     def word_on(self, parked: Parked) -> LastWord | None:
-        """Return the last word on an event; None where there is none, or nobody knows."""
+        """Return the last word on an event; None if there is none, or it is unknown."""
         if self.visit is None or not isinstance(parked.event, ItemEvent):
             return None
         return self.visit.words.of(event_digest(parked.event.identity))
@@ -159,7 +159,7 @@ async def end_all(
     ended_as: Counter[tuple[str, str]],
     watcher: Watcher = AT_TERMINAL,
 ) -> None:
-    """End what waits of a type, at most so many; counts in `ended_as` by kind and reason."""
+    """End what waits of a type, at most this many; counts in `ended_as` by kind and reason."""
     rabbit = work.settings.rabbit
     for exchange in (rabbit.results_exchange, rabbit.dead_letter_exchange):
         await work.session.needs_exchange(exchange)

@@ -23,7 +23,7 @@ MAX_WAIT = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One lane; what nobody tells is None. `state` is open, closed, trial, or empty."""
+    """One lane; None: unknown. `state` is open, closed, trial, or empty."""
 
     entity_type_id: int
     state: str = ""
@@ -35,7 +35,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How many events wait in one inner queue, and why; `oldest_id`: None where nobody tells."""
+    """How many events wait in one inner queue, and why; `oldest_id`: None if unknown."""
 
     queue: str
     entity_type_id: int | None
@@ -46,7 +46,7 @@ class Waits:
 
 @dataclass(slots=True)
 class Overview:
-    """The lanes, and who told of them: `address` is the importer's; None: the broker told."""
+    """The lanes, and their source: the importer at `address`; None: the broker."""
 
     address: str | None
     lanes: list[Lane] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Overview:
 
 
 def told_by_importer(process: Process) -> Overview | None:
-    """Return what /status tells; None where it is of a stand-by, or of a version without lanes."""
+    """Return the lanes of /status; None for a stand-by, or a version without lanes."""
     status = process.status or {}
     lanes, parked = status.get("lanes"), status.get("parked")
     if process.active is False or not isinstance(lanes, list) or not isinstance(parked, list):

@@ -26,7 +26,7 @@ async def retrying(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Whether the importer was told to try a lane; `why`: why it cannot be told at all."""
+    """Whether a note asked the importer to try a lane; `why`: why no note can be written."""
 
     entity_type_id: int
     noted: bool

@@ -25,7 +25,7 @@ _LOST = (
 
 
 def returning(options: argparse.Namespace) -> int:
-    """Send back what is selected; with links only after somebody at a terminal has said so."""
+    """Send back what is selected; with links only after a confirmation at a terminal."""
     settings = load()
     if options.links:
         terminal.say(_LOST)

@@ -96,7 +96,7 @@ def _beside(parked: list[Waits]) -> Iterator[str]:
 
 
 def _oldest(parked: list[Waits]) -> Iterator[str]:
-    """Yield what tells of the event that waits longest in each queue: so one has an id to ask."""
+    """Yield a line about the oldest event of each queue, so that its id can be looked up."""
     for each in parked:
         if each.messages and each.oldest_id:
             place = each.queue.rpartition(".")[2]

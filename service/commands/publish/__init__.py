@@ -159,7 +159,7 @@ async def _publish(options: argparse.Namespace, descriptor: int) -> int:
 
 
 async def _walk(feed: Feed, source: Source, found: AsyncGenerator[Read]) -> None:
-    """Take what is read until somebody asks us to stop; say how to go on after an early end."""
+    """Take what is read until a stop is asked for; say how to continue after an early end."""
     try:
         with terminal.progress("publishing", size_of(source.descriptor), unit="bytes") as progress:
             pace = Pace(source, progress)

@@ -76,7 +76,7 @@ class Handover:
 
 
 def _retrieved(reading: "asyncio.Future[None]") -> None:
-    """Look at an error that nobody waits for any more, lest it is reported as forgotten."""
+    """Read an error that nothing waits for any more, so that it is not reported as forgotten."""
     if not reading.cancelled():
         reading.exception()
 

@@ -40,7 +40,7 @@ def opened(name: str) -> Iterator[int]:
 
 
 def size_of(descriptor: int) -> int | None:
-    """Return how many bytes there are to read; None where nobody knows."""
+    """Return how many bytes there are to read; None if unknown."""
     status = os.fstat(descriptor)
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
@@ -54,7 +54,7 @@ class Source:
     is_stopped: Callable[[], bool]
     position: int = 0
     is_closed: bool = False
-    """Set when nobody needs more data, so that a thread that waits for a pipe ends."""
+    """Set when no more data is needed, so that a thread that waits for a pipe ends."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield until the end. Raises Stopped, and CannotStart for what cannot be read."""

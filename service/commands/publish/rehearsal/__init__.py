@@ -121,7 +121,7 @@ async def _rehearse(options: argparse.Namespace, descriptor: int, settings: Sett
 
 
 async def _walk(rehearsal: Rehearsal, source: Source, found: AsyncGenerator[Read]) -> None:
-    """Take what is read until somebody asks us to stop."""
+    """Take what is read until a stop is asked for."""
     try:
         with terminal.progress("rehearsing", size_of(source.descriptor), unit="bytes") as progress:
             pace = Pace(source, progress)

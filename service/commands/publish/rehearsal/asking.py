@@ -1,4 +1,4 @@
-"""Asks the portal patiently: slows down where it refuses, and gives up where nobody answers."""
+"""Asks the portal at a pace: slower after refusals; gives up if there is no answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

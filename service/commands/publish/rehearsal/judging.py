@@ -55,7 +55,7 @@ class Judge:
         return [*own, *found, *self._about_type(event.entity_type_id)]
 
     def unasked(self) -> Finding:
-        """Return the finding of a line that nobody could judge any more."""
+        """Return the finding of a line that could not be judged any more."""
         gone = self.asking.gone
         cause = gone.cause if gone is not None else "the portal was not asked"
         text = f"fields, links, and what is in the CRM already, since {cause}"
@@ -77,7 +77,7 @@ class Judge:
         return [*map(of_foreseen, refused), *_losses(lost, names)]
 
     async def describe(self, key: BatchKey) -> Described | None:
-        """Return the fields of a type, or why they are not told; None for one type too many.
+        """Return the fields of a type, or why they are unknown; None for one type too many.
 
         Raises Gone.
         """
@@ -118,7 +118,7 @@ def _losses(lost: list[Complaint], refused: set[str]) -> Iterator[Finding]:
 
 
 def _of_fault(number: int, fault: Fault) -> Finding:
-    """Return what it means that the fields of a type are not told."""
+    """Return what it means that the fields of a type are unknown."""
     if fault.kind is CallKind.UNSUPPORTED:
         told = fault.message.rstrip(".") or "the portal does not have it"
         text = f"{told} (entity type {number})"

@@ -22,7 +22,7 @@ class Learnt:
 
 
 async def learnt(url: str) -> Learnt:
-    """Return what the importer behind a /status knows; nothing where nobody answers."""
+    """Return what the importer behind a /status knows; nothing if it does not answer."""
     process = shown(await processes(url))
     return Learnt() if process is None or process.status is None else read(process.status)
 

@@ -87,7 +87,7 @@ class References:
     _refused: set[bytes] = field(default_factory=set)
 
     def findings(self, event: ItemEvent) -> list[Finding]:
-        """Return what can be told of the links of an event at once."""
+        """Return the findings about an event's links that are known at once."""
         every = list(named(event.links))
         for name, each in every:
             if each.external_id is None:
