@@ -1,20 +1,20 @@
 """Holds what is known of an event's fate, and every way in which that changes.
 
-A `History` is a value. It never changes: each method below returns the next one. Whoever owns the
-claim puts it in the old one's place, in one step: `claim.known = claim.known.called(batch_id)`.
+A `History` is a value. It never changes: each method below returns the next one. The owner of
+the claim replaces the old one in one step: `claim.known = claim.known.called(batch_id)`.
 
 =====================  ==============================  ===========================================
 transition             who may make it                 when
 =====================  ==============================  ===========================================
 `came_back`            domain/claim_making             its message comes from an inner queue
-`for_copy`             domain/claims                   its message comes back, after it was let go
+`for_copy`             domain/claims                   its message comes back after it was returned
 `joined_by`            domain/claims                   another delivery of its message joins
 `suspected`            domain/claims, importer/memory  another message of it was perhaps sent
 `imported_earlier`     domain/claims                   the portal was set back since
 `warned`               importer/field_check            its fields were compared with the portal's
 `called`               importer/batch_import           a call with it leaves
 `uncalled`             importer/batch_import           that call did not leave, or was never run
-`perhaps_sent`         importer/batch_import,          nobody knows what that call has done
+`perhaps_sent`         importer/batch_import,          the outcome of that call is unknown
                        domain/decisions
 `refused`              importer/batch_import,          it was refused for what may be its own fault
                        importer/fault_attribution,     (again after it was parked for that)
@@ -24,7 +24,7 @@ transition             who may make it                 when
                        importer/fault_attribution
 `refused_alone`        importer/fault_attribution      it was refused, alone in its call
 `absent`               importer/lookup                 a first look-up shows no item
-`surely_absent`        importer/lookup                 there is no item, as far as can be told
+`surely_absent`        importer/lookup                 there is no item, as far as is known
 `sent_unproved`        importer/lookup                 it is sent again, although it may exist
 `nothing_proved`       importer/lookup                 a look-up proves nothing
 `with_links`           importer/link_resolution,       see `domain/linking`: what its links become
@@ -37,7 +37,7 @@ transition             who may make it                 when
                        importer/holdings
 =====================  ==============================  ===========================================
 
-What states that makes is drawn in `service/README.md`.
+`service/README.md` draws the states.
 A named tuple, because it is copied eight times as fast as a frozen dataclass.
 """
 
@@ -54,7 +54,7 @@ class Doubt(IntEnum):
     """How likely it is that the event's item exists already."""
 
     NONE = 0
-    """Never sent, as far as anybody knows."""
+    """Never sent, as far as is known."""
     WEAK = 1
     """Another process may have sent it: ask if asking is possible, else send."""
     STRONG = 2

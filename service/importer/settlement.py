@@ -39,7 +39,7 @@ class Settler:
         clock: Callable[[], float],
         remember: int,
     ) -> None:
-        """Settle through the publisher; remember this many results that await their dead letter."""
+        """Settle through the publisher; remember this many results without their dead letter."""
         self._outlet = Outlet(publisher=publisher, metrics=metrics, remember=remember)
         self._claims = claims
         self._metrics = metrics

@@ -81,9 +81,9 @@ class Planned:
 class Task:
     """One order on its way.
 
-    `planned`: how many letters should go; `gone`, `failed`: how many went, or could not; `stays`: how many
-    stay, by the reason; `plan`: its rows; `groups`: the letters that
-    a purge counted; `stopped_by`: who stopped it, if a name was given.
+    `planned`: how many letters should go; `gone`, `failed`: how many went, or could not;
+    `stays`: how many stay, by reason; `plan`: its rows; `groups`: the letters that a purge
+    counted; `stopped_by`: who stopped it, if a name was given.
     """
 
     number: int
