@@ -114,7 +114,7 @@ def cannot_listen(host: str, port: int, error: Exception) -> str:
     """Return why `listening` failed, and which setting mends it."""
     why = error.strerror if isinstance(error, OSError) else "not the name of a host"
     if isinstance(error, OSError) and (error.errno or 0) > 0:
-        # The library adds the address, which stands here already.
+        # The library adds the address, which is in this message already.
         why = os.strerror(error.errno or 0)
     remedy = "IMPORTER_HTTP__HOST to an address of this machine: 0.0.0.0, :: or 127.0.0.1"
     if isinstance(error, OSError) and error.errno in PORT_ERRORS:

@@ -77,7 +77,7 @@ def trust(authority: Path | None = None, *, too: bool = False) -> ssl.SSLContext
     context = ssl.create_default_context(cafile=None if too else authority)
     if too and authority is not None:
         context.load_verify_locations(authority)
-    # As before Python 3.13: authorities of one's own often lack what RFC 5280 demands of them.
+    # As before Python 3.13: private authorities often do not meet RFC 5280 in full.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 

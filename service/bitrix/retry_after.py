@@ -20,7 +20,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     value = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(value):
-        # Longer numbers are far beyond what is believed.
+        # Longer numbers are far above the limit.
         seconds = float(value) if len(value) <= _DIGITS else MAX_HOLD
     else:
         until = _timestamp(value)

@@ -229,7 +229,7 @@ def read_pair(told: Mapping[str, Any], expires: float) -> TokenPair | None:
         return None
     if access and not _TOKEN.fullmatch(access):
         return None
-    # An odd member that we could do without must not cost the pair: the one before it is spent.
+    # A strange optional member must not lose the pair: the old pair is spent.
     return TokenPair(
         refresh, access, expires, _text(told, "member_id"), _text(told, "client_endpoint")
     )

@@ -54,7 +54,7 @@ async def processes(url: str) -> list[Process]:
     except (OSError, UnicodeError):
         return [Process(host, problem=f"the name {host} cannot be resolved")]
     tls = ssl.create_default_context() if parts.scheme == "https" else False
-    # Plain HTTP is spared the loading of authorities.
+    # Plain HTTP needs no authorities: loading them is slow.
     async with httpx.AsyncClient(
         headers={"Accept-Encoding": PACKED},
         verify=tls,
@@ -108,7 +108,7 @@ async def _read(answer: httpx.Response) -> bytes:
 
 def _understood(address: str, body: bytes) -> Process:
     try:
-        # What is no number of ours is told by none.
+        # An unexpected value is left out.
         told = json.loads(
             body, parse_float=_number, parse_int=_number, parse_constant=lambda _: None
         )

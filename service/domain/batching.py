@@ -213,7 +213,7 @@ class Batcher:
         fresh += [self.put(empty) for _ in cut[len(fresh) :]]
         spare: list[list[Claim]] = [[] for _ in fresh[len(cut) :]]
         if spare and len(cut) > 1 and len(cut[-1]) < room:
-            # What is left over goes into the youngest, which may still be filled.
+            # The rest goes into the youngest batch, which may still be filled.
             rest, youngest = waiting[fresh[len(cut) - 1]], waiting[fresh[-1]]
             waiting[fresh[-1]] = youngest._replace(
                 opened_at=min(rest.opened_at, youngest.opened_at), due=min(rest.due, youngest.due)
@@ -231,7 +231,7 @@ class Batcher:
     def _fitting(self, batch: Batch, now: float) -> Batch:
         """Put back what the portal could not work off in one call, as it has shown lately."""
         most = self.most(batch.key.entity_type_id, self.policy.max_items)
-        # What failed together stays together: only so its guilty item can be found.
+        # Items that failed together stay together, so that the guilty one can be found.
         if len(batch.claims) > most and batch.fault is None:
             rest = batch.part(batch.claims[most:], now)
             self.put(rest._replace(gathered=batch.gathered))

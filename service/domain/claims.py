@@ -241,7 +241,7 @@ class Claims:
         for each in (holder, *holder.waiters):
             if each.same_message(claim.event) and (copy or not each.known.told):
                 each.deliveries += claim.deliveries
-                # Whoever sends an event again with a higher priority wants it sooner.
+                # An event that is sent again with a higher priority is wanted sooner.
                 each.priority = max(each.priority, claim.priority)
                 each.known = each.known.joined_by(claim.known)
                 return False

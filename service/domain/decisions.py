@@ -223,7 +223,7 @@ def _refused(batch: Batch, fault: Fault, rules: Rules, now: float, chance: float
 
 def _in_doubt(batch: Batch, fault: Fault, rules: Rules, now: float) -> Batch:
     """Put a batch back that was perhaps executed, to be looked up when that can prove anything."""
-    # Without an answer the portal may still be at work: too early a look would show no item.
+    # Without an answer the portal may still be working: an early look-up would show no item.
     look_at = now if fault.answered else max(now, fault.sent_at + rules.settle)
     for claim in batch.claims:
         claim.known = claim.known.perhaps_sent(fault.failed(FailureKind.REJECTED), look_at)

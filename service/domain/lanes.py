@@ -280,7 +280,7 @@ class Lanes:
 
     def _close(self, lane: _Lane, reason: PauseReason, now: float) -> bool:
         if lane.state is LaneState.CLOSED:
-            # Of a call that left before: it says nothing new, and puts off no try.
+            # From an earlier call: it says nothing new, and must not delay the next try.
             return False
         if lane.reason is None or lane.quiet:
             lane.since = now

@@ -81,7 +81,7 @@ class LeakyBucket:
     def refused(self, now: float) -> None:
         """Note that the portal found the bucket full: somebody else shares it."""
         self._drain(now)
-        # What the portal says counts more than our count of it.
+        # The portal's figure counts more than ours.
         self.level = max(self.level, self.burst)
         self.share = max(SLOWEST, self.share / 2)
 
@@ -143,7 +143,7 @@ class OperatingBudget:
 
     def answered(self, total: float, reset_at: float | None, now: float) -> None:
         """Note the running total of a good answer."""
-        # Whatever ends while the method is shut had left before: it opens nothing.
+        # A call that ends while the method is closed was sent before: it opens nothing.
         if self._shut_until <= now:
             self.refusals = 0
         # We have counted more than the portal: its oldest seconds have left before ours did.
@@ -169,7 +169,7 @@ class OperatingBudget:
             self._first_release = told or now + self.window / BUCKETS
         self._shut_until = self._opens(now)
         self.refusals += 1
-        # Our count was wrong, or somebody shares the budget: begin again from what it tells.
+        # Our count was wrong, or another program uses the budget: use the portal's figure.
         self.total = 0.0
         self._spent.clear()
 
@@ -230,7 +230,7 @@ class ItemCost:
 
     def suffered(self, items: int, seconds: float) -> None:
         """Note that a call of this many items did not end in so long."""
-        # At once, and only upwards: how much longer it would have taken, nobody knows.
+        # At once, and only upwards: the real duration is unknown.
         if items > 0:
             self.seconds = max(self.seconds, seconds / items)
 

@@ -152,7 +152,7 @@ class Shown:
         given = self._witnesses.given(event.entity_type_id)
         for name, wanted, same, value in zip(Profile._fields, event.asks, asked, has, strict=True):
             if value is None:
-                # Nothing is known of it, such as the pipeline of a type that has none.
+                # Unknown, such as the pipeline of a type without pipelines.
                 proved = wanted == same
             elif wanted is None:
                 proved = _is_own(name, value, given, self.oneself)

@@ -183,7 +183,7 @@ class Importer:
         except CallFailed as failed:
             return await self._call_failed(batch, failed.fault)
         except BaseException:
-            # Cancelled at the deadline, or a bug: the body may be at the portal all the same.
+            # Cancelled at the deadline, or a bug: the portal may have the body all the same.
             for claim in batch.claims:
                 look_at = self._clock() + self._rules.settle
                 claim.known = claim.known.perhaps_sent(UNFINISHED, look_at)

@@ -73,7 +73,7 @@ class Drain:
         cut = self._clock() + self._limits.call > deadline
 
         def in_time(claim: Claim, due: float) -> bool:
-            # A call that the deadline may cut leaves doubt, which only asking can clear.
+            # A call cut by the deadline leaves doubt, which only a look-up can clear.
             return due < deadline and not (cut and claim.event.external_id is None)
 
         rest = self._desk.batcher.prune(in_time)

@@ -64,14 +64,14 @@ class Evidence:
         imported = sum(not end.reconciled for end in done)
         found = sum(end.reconciled and not end.duplicate for end in done)
         failed = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
-        # What failed for want of a link was no answer.
+        # A failure because of a link is no answer of the portal.
         refused = [each for each in failed if each.code not in LINK_CODES]
         judged = sum(each.code == VALIDATION_FAILED for each in refused)
         by_name = len(refused) - judged
         now = self._clock()
         self.breaker.ended(imported, by_name, now, found=found, judged=judged)
         before = self.lanes.state(kind)
-        # What an earlier call brought opens nothing.
+        # The answer of an earlier call opens nothing.
         found = 0 if before is LaneState.TRIAL else found
         rejected = by_name + judged
         if self.lanes.answered(kind, accepted=imported, found=found, rejected=rejected, now=now):

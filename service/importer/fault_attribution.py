@@ -79,7 +79,7 @@ class FaultAttribution:
         decision = Decision(ended=[(c, rejected(why)) for c, why in denied if c in own])
         left = [(claim, why) for claim, why in denied if claim not in own]
         await self._refused_by_name(batch, left, PauseReason.SCOPE, decision)
-        # Not for its own sake, whoever passes beside it: the plan may have ended in mid-call.
+        # Not its own fault, even if others pass: the plan may have ended during the call.
         planless = _with(verdicts, RefusalKind.PLAN)
         await self._refused_by_name(batch, planless, PauseReason.PLAN, decision)
         return decision
@@ -148,7 +148,7 @@ class FaultAttribution:
         if shut is not None:
             self.portal_failed(shut)
             return Decision(again=[batch.due_at(self._clock() + self._retry.cap)])
-        # A code of credentials, scope or plan never ends an item on its own evidence.
+        # A code of credentials, scope or plan alone never ends an item.
         own = fault.pause is None
         failure = refused_alone(batch.claims[0], fault)
         return await self._lone_suspect(batch, failure, reason, fault, own=own)

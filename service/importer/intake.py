@@ -157,7 +157,7 @@ class Desk:
 
     def _admit(self, delivery: Delivery, event: ItemEvent, *, known: bool = True) -> None:
         """Claim the event, or join its claim; `known`: notes of other processes were read."""
-        # What is being worked on here is known better than any note tells.
+        # This process knows its own work better than any note.
         here = self.claims.is_held(event.identity)
         word = None if here else self._notes.last_word(event)
         reliable = known and self._notes.memory.reliable

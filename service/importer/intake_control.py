@@ -128,7 +128,7 @@ class IntakeControl:
         if mode is Mode.PAUSED:
             self._attached = False
             await self._intake.detach()
-            # Not before: what goes back to a queue that is still consumed comes again at once.
+            # Not earlier: messages returned to a consumed queue would come again at once.
             self.shut = True
             self._room.return_all()
         elif not self._attached:

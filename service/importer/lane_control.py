@@ -149,7 +149,7 @@ class LaneControl:
         if kinds:
             self._passes.hasten(DOUBTFUL, self._clock())
         if not kinds <= self._accepted:
-            # Something of them may wait since before anybody can remember.
+            # Events of these types may wait there from an earlier process.
             self._lot.queues.ask(kinds - self._accepted)
             self._accepted |= kinds
 

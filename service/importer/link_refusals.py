@@ -44,7 +44,7 @@ class LinkRefusals:
         try:
             wrong = await self._wrong(suspects)
         except CallFailed:
-            # Nobody can tell now. A refused item is not there: it may be sent again.
+            # Unknown for now. A refused item does not exist: it may be sent again.
             return _anew(suspects, decision, now + self._rules.retry.cap)
         for claim in suspects:
             claim.known = claim.known.with_links(claim.known.links.checked())

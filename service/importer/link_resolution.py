@@ -87,7 +87,7 @@ class LinkResolution:
         if len(ready) == len(batch.claims):
             return Prepared(batch)
         if ready and self._may_fill_up(batch):
-            # Others take the places of those that wait: at once, and before anything younger.
+            # Other events take the places of waiting ones, at once and before younger events.
             rest = batch.part(ready, batch.due if batch.refilled else self._clock())
             decision.again.append(rest.to_fill_up())
             ready = []

@@ -181,7 +181,7 @@ class Recovery:
             for seen in sorted(shown, key=lambda each: each.item_id):
                 if self._is_ours(event, seen.item_id):
                     asked.found[claim] = seen.item_id
-                    # Nobody here knows when it was made, unless it was sent from here.
+                    # This process knows when the item was made only if it sent the item.
                     since = claim.since if claim.known.attempts else -math.inf
                     witness = self._witnesses.made(event, seen.item_id, since)
                     asked.shown.add(witness, seen.has, self._clocks.now())

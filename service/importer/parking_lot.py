@@ -83,7 +83,7 @@ class ParkingLot:
         if stay.queue:
             self.reasons.setdefault(stay.queue, stay.reason)
         if stay.reason != DOUBT or not stay.waited:
-            # Whoever waits for items counts for himself; doubt counts from the first answer on.
+            # Waiting for items is counted elsewhere; doubt counts from the first answer on.
             return stay
         more = self.open_since(event.entity_type_id, self._parked_at(stay))
         return replace(stay, waited=stay.waited + more)
@@ -136,7 +136,7 @@ class ParkingLot:
         """Let go of what a queue has confirmed; of all, where it cannot be used."""
         if not await self.queues.usable(queue) and self.connected():
             for claim in claims:
-                # First the new place: a bug in between must leave no claim in none at all.
+                # First the new place: a bug in between must not leave a claim without a place.
                 self.keep(claim)
                 self._leaving.discard(claim)
             self.unparkable(claims, queue, reason)
@@ -186,7 +186,7 @@ class ParkingLot:
                 continue
             waiters = self._claims.park(claim)
             self._leaving.discard(claim)
-            # Whatever happens here, those that have waited for the claim go on.
+            # In every case the claims that waited for this one continue.
             with contained(self._metrics, "parked"):
                 label = self._metrics.lane(claim.event.entity_type_id)
                 for delivery in self._settler.taken(claim.deliveries):

@@ -96,7 +96,7 @@ class Slots:
             # It has ended already: nothing can end at the same moment any more.
             self._room_until = flight.before
         if task in self._uncalled:
-            # What goes on with the same events leaves at once.
+            # A batch with the same events is sent at once.
             self._uncalled.discard(task)
             return
         self._lasted.append(task.get_loop().time() - flight.since)

@@ -94,7 +94,7 @@ class AckBatcher:
             for tag in sorted(acked.difference(run)):
                 await self._send(self._channel.basic_ack(tag, wait=False), [tag])
         finally:
-            # What was broken off goes with the next flush: nobody else would ever answer it.
+            # Interrupted acknowledgements go with the next flush; nothing else would send them.
             self._acked |= acked & self._open.keys()
 
     async def _send(self, answer: Coroutine[Any, Any, None], tags: list[int]) -> None:

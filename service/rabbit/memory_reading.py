@@ -150,7 +150,7 @@ class Reading:
         """Take a part of a page; when all are there, it counts as said before everything else."""
         key = (note.writer, note.number)
         if key not in self._parts and len(self._parts) >= MAX_PAGES:
-            # Of a page whose writer is gone the rest never comes.
+            # If the writer of a page is gone, the rest of the page never comes.
             del self._parts[next(iter(self._parts))]
         parts = self._parts.setdefault(key, {})
         # Who follows since an earlier page knows all of it: its many words are not held again.

@@ -67,7 +67,7 @@ class Upkeep:
         if reading is None or not await memory.catch_up():
             return False
         upto = reading.offset + 1
-        # Who starts at the page reads nothing that stands before it.
+        # A reader that starts at the page reads nothing before it.
         for lane in list(memory.heard.lanes):
             await memory.tell(NoteKind.LANE_MADE, lane)
         events = memory.words.newest_events(MAX_PAGE_BYTES // RECORD_BYTES)

@@ -137,7 +137,7 @@ def read(message: DeliveredMessage, owner: Owner) -> Read:
     place = offset if isinstance(offset, int) else 0
     note = _note(headers, message.body, owner)
     if note is not None and note.kind is NoteKind.PAGE and note.number > place:
-        # Who followed it would wait for what nobody has written yet.
+        # A reader that followed it would wait for notes that do not exist yet.
         note = None
     return Read(
         offset=place,

@@ -127,7 +127,7 @@ class Publisher:
         if not failures:
             return
         told = {str(result): count for result, count in failures.items()}
-        # What lasts is told by `blockage`, once for each change.
+        # `blockage` logs lasting trouble, once for each change.
         log.debug("publishes not confirmed, trying again", extra=told)
         if failures[PublishResult.RETURNED]:
             with suppress(ConnectionLost):

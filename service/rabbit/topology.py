@@ -137,7 +137,7 @@ async def _ensure(
             except ChannelNotFoundEntity:
                 missing = True
             except ChannelAccessRefused:
-                # From RabbitMQ 4.3 on, who has no right on a thing may not see it either.
+                # From RabbitMQ 4.3 on, a user without a right on a thing cannot see it.
                 log.warning("permission denied: assuming that it exists", extra={"what": name})
                 missing = False
             else:

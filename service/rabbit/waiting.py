@@ -179,7 +179,7 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
         waiting.reason,
         waiting.waited,
         waiting.parked_at.timestamp() + ahead,
-        # Nobody tells whether it was written before the clock was set, or after: the later counts.
+        # Written before or after the clock was set? Unknown: the later time counts.
         None if sent is None else sent.timestamp() + max(ahead, 0.0),
         waiting.attempts,
         waiting.received_at.timestamp() + ahead,

@@ -99,7 +99,7 @@ class Received(Basic.Properties):
             value = text(data[at + 1 : end])
         if end > len(data):
             raise IndexError
-        # Whoever gets it needs plain text: encoders of JSON refuse kinds of it.
+        # The receiver needs plain text: JSON encoders refuse some kinds.
         setattr(self, name, str(value) if isinstance(value, Escaped) else value)
         self.written[name] = data[at:end]
         if value is None or isinstance(value, Escaped):

@@ -88,7 +88,7 @@ def in_its_case(value: object, annotation: object) -> object:
 
 
 def _kept(value: str) -> str:
-    # What the portal keeps otherwise is never found again: every lost answer would be ambiguous.
+    # If the portal changed it, items would never be found: every lost answer would be ambiguous.
     if may_change(value):
         message = "must have no white space at an end, no emoji and no control character"
         raise ValueError(message)

@@ -68,7 +68,7 @@ class Masking:
 
     def _compiled(self) -> "re.Pattern[str] | None":
         plain = {text for text in (*self._given, *self._learnt) if text}
-        # A secret may stand in JSON or in a repr that somebody logs as a text.
+        # A secret may be in JSON or in a repr that is logged as text.
         spelt = plain | {json.dumps(text)[1:-1] for text in plain} | {repr(t)[1:-1] for t in plain}
         longest_first = sorted(spelt, key=len, reverse=True)
         return re.compile("|".join(map(_part, longest_first))) if longest_first else None

@@ -89,7 +89,7 @@ class Redrive:
                 for (letter, _), result in zip(chosen, results, strict=False)
                 if result is PublishResult.CONFIRMED
             ]
-            # Counted first: what is confirmed has gone, whatever becomes of the connection.
+            # Counted first: confirmed letters are sent, even if the connection breaks now.
             self._count(chosen, results)
             self.untried -= len(window)
             await reading.snapshot.settle(window, gone)

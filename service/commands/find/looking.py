@@ -151,7 +151,7 @@ class _Look:
         except Missing:
             self.found.hidden.append(Hidden(place, "it is missing"))
         except ConnectionLost as lost:
-            # No right that this command needs would let it look there.
+            # The rights of this command do not allow to read there.
             self.found.hidden.append(Hidden(place, why_ended(str(lost)).found))
         else:
             self.found.hidden.append(Hidden(place, "only the importer can read it", ready))

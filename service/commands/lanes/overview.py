@@ -64,7 +64,7 @@ def told_by_importer(process: Process) -> Overview | None:
     overview.parked = [_waits(each) for each in _objects(parked)]
     ready = {each.entity_type_id: each.messages for each in overview.parked}
     closed = {lane.entity_type_id: lane for lane in map(_lane, _objects(lanes))}
-    # An open lane is told of by its queue alone.
+    # Only the queue shows that an open lane exists.
     for number, messages in ready.items():
         if number is not None:
             closed.setdefault(number, Lane(number, "open", parked=messages))

@@ -123,7 +123,7 @@ def main(options: argparse.Namespace) -> int:
         if os.isatty(descriptor):
             terminal.say("reading item events, a line each, until Ctrl-D")
         if options.rehearse:
-            # Only who rehearses needs the portal, and all that asks it.
+            # Only a rehearsal needs the portal.
             from service.commands.publish.rehearsal import rehearse  # noqa: PLC0415 - as said
 
             return rehearse(options, descriptor)

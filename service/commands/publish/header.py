@@ -207,7 +207,7 @@ class Header:
         return _base(name) if _is_multi(name) else name
 
     def _suggestions(self, unknown: Sequence[str]) -> str:
-        # Looking for what was meant takes long, and of many names only the first are shown.
+        # Searching similar names is slow, and only the first names are shown.
         entity_type = self.table.entity_type
         found = [(name, meant(self._field_of(name), entity_type)) for name in unknown[:MAX_SHOWN]]
         told = [f'"{name}" ({near}?)' if near else f'"{name}"' for name, near in found]

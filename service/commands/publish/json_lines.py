@@ -91,7 +91,7 @@ def _of_text(
 
 def event_of(place: Place, text: bytes, decoder: Decoder, entity_type: int | None) -> Read:
     """Return what the text of one item event stands for."""
-    # A list that lost its brackets has a comma behind every object.
+    # A list without its brackets has a comma after every object.
     body, content_type = _event_of(text.strip().removesuffix(b",").rstrip(), entity_type)
     read = judged(place, body, content_type, decoder)
     if isinstance(read, RefusedLine) and (name := _list_in(body)):

@@ -112,7 +112,7 @@ class References:
         """Ask for what no line makes, and tell which events will never have their items."""
         try:
             await self._ask(each for each in self._named if self._line_of(each) is None)
-            # What a line of the file will not make may be in the CRM all the same.
+            # An item that this file does not make may still be in the CRM.
             lost = stuck(self._waits_for())
             await self._ask(each for each in self._named if self._line_of(each) in lost)
         except Gone:

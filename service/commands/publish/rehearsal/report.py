@@ -165,7 +165,7 @@ def duration(seconds: float) -> str:
     for size, name, below, smaller in _UNITS:
         if left < size:
             continue
-        # From ten on, a second unit would pretend to know.
+        # From ten on, a second unit would be too exact.
         left = round(left / size) * size if left >= 10 * size else left
         whole, rest = divmod(round(left / below) * below, size)
         text = terminal.many(whole, name)
