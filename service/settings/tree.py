@@ -76,8 +76,7 @@ class Rabbit(Section):
         "declare", description="declare: create what is missing; check: only verify"
     )
     hold_seconds: Seconds = Field(
-        600,
-        description="longest time an unsettled delivery is held before it goes back to the queue",
+        600, description="longest time an unsettled delivery is held before it is returned"
     )
     max_message_bytes: Annotated[int, Field(ge=1, le=134_217_728)] = Field(
         2_000_000, description="largest message body after decompression; larger is malformed"
@@ -132,16 +131,14 @@ class Bitrix(Section):
     )
     allow_http: bool = Field(default=False, description="allow plain HTTP to other machines")
     timeout_seconds: Seconds = Field(
-        70, description="longest time of a whole call; the cloud cuts calls at 60"
+        70, description="longest time of a call; the cloud cuts at 60"
     )
     settle_seconds: Wait = Field(
         65,
-        description="how long the portal may work on a call without an answer, counted "
-        "from the end of its body",
+        description="how long the portal may work on an unanswered call after its body was sent",
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
-        3,
-        description="wait before an item that was not found is looked up once more (replica lag)",
+        3, description="wait before an item that was not found is looked up again (replica lag)"
     )
     requests_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(
         2, description="rate at which the portal's request bucket empties"
@@ -155,9 +152,7 @@ class Bitrix(Section):
     operating_window_seconds: Annotated[float, Field(gt=0, le=36_000)] = Field(
         600, description="time over which the portal adds up execution seconds"
     )
-    originator: Originator = Field(
-        "crm-importer", description="value of originatorId that imported items get"
-    )
+    originator: Originator = Field("crm-importer", description="originatorId of imported items")
     external_id_fields: Json[dict[TypeId, FieldName]] = Field(
         default_factory=dict,
         validate_default=False,
