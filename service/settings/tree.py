@@ -131,11 +131,11 @@ class Bitrix(Section):
     )
     allow_http: bool = Field(default=False, description="allow plain HTTP to other machines")
     timeout_seconds: Seconds = Field(
-        70, description="longest time of a call; the cloud cuts at 60"
+        70, description="longest time of a call; the cloud cuts calls at 60"
     )
     settle_seconds: Wait = Field(
         65,
-        description="how long the portal may work on an unanswered call after its body was sent",
+        description="how long the portal may work on an unanswered call, from the end of its body",
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         3, description="wait before an item that was not found is looked up again (replica lag)"
