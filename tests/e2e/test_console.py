@@ -517,7 +517,7 @@ async def test_letters_that_others_read_are_not_called_gone(
                 await browser.get("/dead-letters"), "/dead-letters/look-again"
             )
             for _ in range(100):
-                if "Somebody else" in page.text:
+                if "Another reader" in page.text:
                     break
                 await asyncio.sleep(0.2)
                 page = await browser.get("/dead-letters")

@@ -509,7 +509,7 @@ async def test_redrive_and_purge_as_json_are_for_programs(
     assert (0, False, 1) == (done.code, *map(json.loads(done.out).get, ("dryRun", "sent")))
     unsaid = await commands.run("dlq", "purge", "--json")
     assert (1, "") == (unsaid.code, unsaid.out)
-    assert "--json asks nobody: it needs --yes" in unsaid.err
+    assert "--json cannot ask: add --yes" in unsaid.err
     planned = await commands.run("dlq", "purge", "--json", "--dry-run")
     assert (2, 0) == tuple(map(json.loads(planned.out).get, ("matching", "removed")))
     done = await commands.run("dlq", "purge", "--json", "--yes")

@@ -30,7 +30,7 @@ async def test_an_item_too_large_for_the_portal_is_told_so(
             shown = await commands.run("dlq", "show", "large")
         assert "too large for the portal's server" in shown.out
         assert "send less (long texts, files)" in shown.out
-        assert "mend the value" not in shown.out
+        assert "correct the value" not in shown.out
         books = await environment.settle(["one", "two", "large", "three"])
         error = next(e["data"]["error"] for e in books.failed)
         assert ("rejected", code) == (error["kind"], error["code"])

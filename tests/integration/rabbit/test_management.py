@@ -110,7 +110,7 @@ def test_an_answer_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyP
     thread.start()
     with listener:
         reason = failure(f"http://127.0.0.1:{listener.getsockname()[1]}/")
-    assert "not whole within 0.5 s" in str(reason)
+    assert "not complete within 0.5 s" in str(reason)
     thread.join()
 
 

@@ -222,7 +222,7 @@ def test_a_multifield_in_its_shape_is_no_flaw(value: object) -> None:
 def test_an_address_without_an_at_sign_is_told() -> None:
     """The portal checks addresses, and drops what is none."""
     (found,) = complaints({"EMAIL": [{"VALUE": "ada", "VALUE_TYPE": "WORK"}]}, KNOWN)
-    assert "no address" in str(found)
+    assert "not an address" in str(found)
 
 
 @pytest.mark.parametrize("name", ["PHONE", "EMAIL", "WEB", "IM", "phone", "e-mail"])

@@ -9,14 +9,14 @@ from service.domain.multifields import LONGEST, lost
     ("name", "value", "why"),
     [
         ("PHONE", "+49", "is not kept"),
-        ("PHONE", ["+49"], "is no object"),
+        ("PHONE", ["+49"], "is not an object"),
         ("PHONE", [{"value": "+49"}], "no VALUE"),
-        ("PHONE", [{"VALUE": True}], "is no text"),
+        ("PHONE", [{"VALUE": True}], "is not text"),
         ("PHONE", [{"VALUE": "+49"}], "no VALUE_TYPE"),
         ("PHONE", [{"VALUE": "0", "VALUE_TYPE": "WORK"}], "counts as empty"),
         ("PHONE", [{"VALUE": 10**30 + 1, "VALUE_TYPE": "WORK"}], "more digits"),
         ("WEB", [{"VALUE": "x" * (LONGEST + 1), "VALUE_TYPE": "WORK"}], "longer than"),
-        ("EMAIL", [{"VALUE": "x", "VALUE_TYPE": "WORK"}], "no address"),
+        ("EMAIL", [{"VALUE": "x", "VALUE_TYPE": "WORK"}], "not an address"),
         ("PHONE", ["x", {"VALUE": "1", "VALUE_TYPE": "WORK"}], "1 of 2 values"),
     ],
 )

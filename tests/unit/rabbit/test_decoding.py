@@ -471,7 +471,7 @@ def test_a_readable_type_is_told_whatever_else_is_wrong(fault: str) -> None:
         ('"{\\"entityTypeId\\":2}"', "encoded twice"),
         (f"[{PLAIN},{PLAIN}]", "one event a message"),
         ('[{"specversion":"1.0"}]', "batch"),
-        (gzip.compress(PLAIN.encode()), "content_encoding gzip"),
+        (gzip.compress(PLAIN.encode()), "content_encoding to gzip"),
         *((PLAIN.encode(name), "UTF-16") for name in ("utf-16", "utf-16-le", "utf-16-be")),
         (b"\0Sw\xa1\x02{}", "AMQP 1.0"),
         (b"\xac\xed\x00\x05sr", "Java"),

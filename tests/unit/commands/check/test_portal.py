@@ -82,7 +82,7 @@ async def test_a_check_makes_few_calls() -> None:
 @pytest.mark.parametrize(
     ("fault", "word"),
     [
-        (classify_call("INVALID_CREDENTIALS", "", 401), "credentials anew"),
+        (classify_call("INVALID_CREDENTIALS", "", 401), "give new credentials"),
         (classify_call("ACCESS_DENIED", "", 401), "subscription"),
         (classify_call("OVERLOAD_LIMIT", "", 503), "support"),
         (classify_call("PORTAL_DELETED", "", 403), "exists"),

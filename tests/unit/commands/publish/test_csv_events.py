@@ -125,7 +125,7 @@ def test_empty_columns_without_a_name_are_left_out() -> None:
     assert [
         "line 5: column 2 of the CSV has no name in the header",
         "line 6: it has 4 cells, the header has 3",
-    ] == [each[:53].partition(": is a cell")[0] for each in found.refused]
+    ] == [each[:53].partition(": put quotes")[0] for each in found.refused]
 
 
 # ---- rows that are no items ----
@@ -247,9 +247,12 @@ def test_columns_that_are_no_fields_are_warned_of_once() -> None:
 @pytest.mark.parametrize(
     ("header", "hint"),
     [
-        (b"id;title", '; is "id" the column? Then add --id-column id'),
-        (b"Order No;title", "; is \"Order No\" the column? Then add --id-column 'Order No'"),
-        (b"companyId;title;orderId", '; is "orderId" the column? Then add --id-column orderId'),
+        (b"id;title", '; if "id" is the column of ids: add --id-column id'),
+        (b"Order No;title", "; if \"Order No\" is the column of ids: add --id-column 'Order No'"),
+        (
+            b"companyId;title;orderId",
+            '; if "orderId" is the column of ids: add --id-column orderId',
+        ),
         (b"companyId;title", "; give every row an id, and add --id-column NAME"),
     ],
 )

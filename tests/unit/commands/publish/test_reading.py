@@ -157,7 +157,7 @@ def test_only_one_list_of_objects_may_be_what_was_meant(
     """A name that jq would misread is quoted for it; a very long one is not repeated."""
     [refusal] = read(tmp_path, text.encode(), ANY).refused
     assert (f"jq -c '{named}' FILE" in refusal) == bool(named)
-    assert ("are the items" in refusal) == bool(named)
+    assert ("if the items are" in refusal) == bool(named)
 
 
 def test_a_few_nul_bytes_make_no_other_encoding(tmp_path: Path) -> None:
@@ -251,8 +251,8 @@ def test_an_item_of_a_list_that_is_too_long_is_named_and_not_held(tmp_path: Path
             b"[" + line(1) + b",\n",
             "line 2 (item 2 of the list): NOT_JSON: the list ends too early",
         ),
-        (b"[" + line(1) + b"]\n" + line(2), "line 2 (item 2 of the list): NOT_JSON: text behind"),
-        (b"[" + line(1) + b"]]", "line 1 (item 2 of the list): NOT_JSON: text behind"),
+        (b"[" + line(1) + b"]\n" + line(2), "line 2 (item 2 of the list): NOT_JSON: text after"),
+        (b"[" + line(1) + b"]]", "line 1 (item 2 of the list): NOT_JSON: text after"),
     ],
 )
 def test_a_list_that_is_cut_off_says_so(tmp_path: Path, content: bytes, reason: str) -> None:
