@@ -49,7 +49,7 @@ def tls(reason: str) -> ssl.SSLError:
         (wrapped(ConnectionResetError()), "the connection was cut at once", "amqps"),
         (AMQPConnectionError("closed"), "the connection was cut at once", "amqps"),
         (wrapped(tls("TLSV1_ALERT_UNKNOWN_CA")), "does not trust our", "CERT_FILE"),
-        (wrapped(tls("TLSV13_ALERT_CERTIFICATE_REQUIRED")), "demands", "KEY_FILE"),
+        (wrapped(tls("TLSV13_ALERT_CERTIFICATE_REQUIRED")), "requires", "KEY_FILE"),
         (wrapped(tls("WRONG_VERSION_NUMBER")), "the port does not use TLS", "amqp://"),
         (wrapped(tls("UNHEARD_OF")), "TLS failed (unheard of)", "CA_FILE"),
         (ValueError("very-secret"), "failed (ValueError)", "log"),

@@ -13,7 +13,7 @@ NOW = 1_800_000_000.0
     ("days", "status", "word"),
     [
         (-1, RowStatus.FAIL, "expired on 2027-01-14"),
-        (0, RowStatus.FAIL, "has ended"),
+        (0, RowStatus.FAIL, "expired"),
         (13, RowStatus.WARN, "good until 2027-01-28"),
         (15, RowStatus.OK, "good until 2027-01-30"),
     ],
