@@ -5,6 +5,7 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder, and run the quick suites first."""
     for item in items:
         if (suite := _suite(item)) in SUITES and item.get_closest_marker("simulation") is None:
-            item.add_marker("stack" if _folder(item) in STACK else suite)
+            item.add_marker("stack" if _folder(item.path) in STACK else suite)
     items.sort(key=lambda item: SUITES.index(_suite(item)) if _suite(item) in SUITES else 0)
 
 
@@ -55,6 +56,19 @@ def no_error_logs(request: pytest.FixtureRequest) -> Iterator[None]:
     allowed = request.node.get_closest_marker("error_logs")
     if _suite(request.node) in WATCHED and allowed is None:
         assert [] == watch.errors
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Put the logging of the tests back after one in which the program sets up its own."""
+    root = logging.getLogger()
+    levels = {log: log.level for log in (root, *map(logging.getLogger, root.manager.loggerDict))}
+    handlers = root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    for log, level in levels.items():
+        log.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture(scope="session")
@@ -106,12 +120,12 @@ class _Watch(logging.Handler):
             self.errors.append(f"{record.name}: {record.getMessage()}")
 
 
-def _folder(item: pytest.Item) -> str:
-    """Return the folder below tests/ that holds a test, two levels deep."""
-    parts = item.path.relative_to(TESTS).parts if item.path.is_relative_to(TESTS) else ()
-    return "/".join(parts[:2])
-
-
 def _suite(item: pytest.Item) -> str:
     """Return the first folder below tests/ that holds a test."""
-    return item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+    return _folder(item.path).partition("/")[0]
+
+
+@cache
+def _folder(path: Path) -> str:
+    """Return the folder below tests/ that holds a file, two levels deep."""
+    return "/".join(path.relative_to(TESTS).parts[:2]) if path.is_relative_to(TESTS) else ""

@@ -12,6 +12,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -75,7 +76,13 @@ def environments(versions: Iterable[str]) -> Iterator[Environment]:
 
 def pins(lock: str) -> list[Requirement]:
     """Return every package that the text of a lock names."""
-    return [Requirement(found.strip()) for found in PINNED.findall(lock)]
+    return [required(found.strip()) for found in PINNED.findall(lock)]
+
+
+@cache
+def required(text: str) -> Requirement:
+    """Read a requirement; many packages name the same."""
+    return Requirement(text)
 
 
 def pinned(pins: Iterable[Requirement], environment: Environment) -> dict[str, str]:
@@ -114,10 +121,11 @@ def gaps(
             continue
         own = f"{name}=={version}"
         for each in ("", *requirement.extras):
-            asked += [(own, Requirement(text), each) for text in requires[own]]
+            asked += [(own, required(text), each) for text in requires[own]]
     return found
 
 
+@cache
 def record() -> dict[str, list[str]]:
     """Return what was written down of every locked package."""
     written: dict[str, list[str]] = json.loads(RECORD.read_text())

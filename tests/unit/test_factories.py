@@ -57,20 +57,13 @@ def test_an_applications_secrets_are_secrets(tmp_path: Path) -> None:
 
 
 def test_tokens_are_masked_once_they_are_known(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], own_logging: None
 ) -> None:
     """In the logs that were configured before."""
     (tmp_path / "tokens.json").write_text('{"refresh_token":"kept-r","access_token":"kept-a"}')
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        configure_logs(level="INFO", style="json")
-        factories.auth(application(tmp_path))
-        logging.getLogger("service.x").info("say kept-r and kept-a")
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.captureWarnings(capture=False)
+    configure_logs(level="INFO", style="json")
+    factories.auth(application(tmp_path))
+    logging.getLogger("service.x").info("say kept-r and kept-a")
     assert "say *** and ***" in capsys.readouterr().err
 
 

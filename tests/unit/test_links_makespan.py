@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
+import pytest
+
 from service.domain.batching import BatchPolicy
 from service.domain.delivery import Parking
 from service.domain.events import BatchKey, ExternalId, ItemEvent, Reference
@@ -32,6 +34,7 @@ from tests.fakes import (
 from tests.unit.importer import test_pipeline
 from tests.virtual_time import now, run
 
+pytestmark = pytest.mark.simulation
 CUSTOMER = 3
 ORDERS, CUSTOMERS = 300, 75
 SLOWER = 1.06

@@ -1,9 +1,6 @@
 """Tests the one throttle that every call to the portal passes, on a made-up clock."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any
 
 import pytest
 
@@ -11,20 +8,10 @@ from service.bitrix.throttle import MAX_COSTS, Throttle
 from service.domain.outcomes import CallFailed, CallKind
 from service.domain.pacing import LeakyBucket, OperatingBudget
 from service.telemetry.metrics import Metrics
-from tests.virtual_time import now, run
+from tests.virtual_time import now
 
 WALL = 1_700_000_000.0 // 60 * 60
 """The wall clock at loop time 0: the start of a minute."""
-
-
-def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on a clock of its own."""
-
-    @wraps(test)
-    def on_virtual_time(**fixtures: object) -> None:
-        run(test(**fixtures))
-
-    return on_virtual_time
 
 
 class Bench:
@@ -55,7 +42,6 @@ class Bench:
         return self.metrics.registry.get_sample_value(f"importer_{name}", labels)
 
 
-@virtual
 async def test_a_burst_passes_and_the_rest_follows_at_the_rate() -> None:
     """Each as soon as it fits, and what it waited is counted."""
     bench = Bench(rate=2.0, burst=3.0)
@@ -65,7 +51,6 @@ async def test_a_burst_passes_and_the_rest_follows_at_the_rate() -> None:
     assert 1.0 == pytest.approx(waited, abs=1e-3)
 
 
-@virtual
 async def test_callers_pass_in_order_of_arrival() -> None:
     """Nobody is overtaken."""
     bench = Bench(rate=2.0, burst=1.0)
@@ -81,7 +66,6 @@ async def test_callers_pass_in_order_of_arrival() -> None:
     assert [0, 1, 2, 3, 4] == passed
 
 
-@virtual
 async def test_a_refusal_makes_the_next_call_wait() -> None:
     """Somebody else drinks from the portal's bucket: we take half."""
     bench = Bench(rate=2.0, burst=50.0)
@@ -90,7 +74,6 @@ async def test_a_refusal_makes_the_next_call_wait() -> None:
     assert 1.0 == pytest.approx(await bench.call("probe"), abs=1e-3)
 
 
-@virtual
 async def test_who_gives_up_waiting_takes_nothing_and_blocks_nobody() -> None:
     """A cancelled caller leaves the limits as they were."""
     bench = Bench(rate=2.0, burst=1.0)
@@ -105,7 +88,6 @@ async def test_who_gives_up_waiting_takes_nothing_and_blocks_nobody() -> None:
     assert (0.0, "bucket") == (bench.throttle.pace()[0] // 1, bench.throttle.pace()[1])
 
 
-@virtual
 async def test_a_spent_budget_stops_its_own_method_only() -> None:
     """Look-ups and probes go on."""
     bench = Bench(limit=100.0)
@@ -117,7 +99,6 @@ async def test_a_spent_budget_stops_its_own_method_only() -> None:
     assert 600.0 == pytest.approx(waited, abs=1e-3)
 
 
-@virtual
 async def test_what_is_in_flight_counts_by_its_expected_cost() -> None:
     """Two that together exceed the budget do not fly together."""
     bench = Bench(limit=100.0)
@@ -127,7 +108,6 @@ async def test_what_is_in_flight_counts_by_its_expected_cost() -> None:
     assert (0.0, 5.0) == pytest.approx((first.result(), second.result()), abs=0.1)
 
 
-@virtual
 async def test_after_a_refusal_one_call_at_a_time_probes_the_budget() -> None:
     """A minute later, and the others only when it has ended."""
     bench = Bench(limit=420.0)
@@ -138,7 +118,6 @@ async def test_after_a_refusal_one_call_at_a_time_probes_the_budget() -> None:
     assert (60.0, 65.0) == pytest.approx((first.result(), second.result()), abs=0.1)
 
 
-@virtual
 async def test_the_size_of_a_call_follows_the_learnt_cost() -> None:
     """Unknown types are trusted; what lasts long is split."""
     bench = Bench()
@@ -149,7 +128,6 @@ async def test_the_size_of_a_call_follows_the_learnt_cost() -> None:
     assert (7, 20) == (bench.throttle.most(2, 20), bench.throttle.most(3, 20))
 
 
-@virtual
 async def test_what_is_not_budgeted_is_ignored() -> None:
     """A probe has counters too; nobody paces by them."""
     bench = Bench()
@@ -158,7 +136,6 @@ async def test_what_is_not_budgeted_is_ignored() -> None:
     assert 0.0 == await bench.call("probe")
 
 
-@virtual
 async def test_no_call_leaves_while_the_portal_wants_to_be_left_alone() -> None:
     """Whatever it is for, and the wait is counted."""
     bench = Bench()
@@ -171,7 +148,6 @@ async def test_no_call_leaves_while_the_portal_wants_to_be_left_alone() -> None:
     assert 20.0 == pytest.approx(waited, abs=1e-3)
 
 
-@virtual
 async def test_a_call_that_would_wait_long_leaves_its_slot() -> None:
     """It was not sent, and says when it may be; nobody is barred afterwards."""
     bench = Bench()
@@ -185,7 +161,6 @@ async def test_a_call_that_would_wait_long_leaves_its_slot() -> None:
     assert 600.0 == pytest.approx(await bench.call(cost=1.0), abs=1e-3)
 
 
-@virtual
 async def test_the_portals_word_is_told_once_with_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -197,7 +172,6 @@ async def test_the_portals_word_is_told_once_with_its_end(
     assert [(10.0, "2023-11-14T22:13:10+00:00"), (3600.0, "2023-11-14T23:13:00+00:00")] == told
 
 
-@virtual
 async def test_it_is_told_for_how_long_no_call_can_help() -> None:
     """A spent import budget counts only where a pause is for it."""
     bench = Bench()
@@ -208,7 +182,6 @@ async def test_it_is_told_for_how_long_no_call_can_help() -> None:
     assert 90.0 == pytest.approx(bench.throttle.shut_for(budget=True))
 
 
-@virtual
 async def test_a_portal_whose_clock_is_wrong_is_read_by_our_clock() -> None:
     """An hour ahead: the budget opens when the portal forgets, not an hour later."""
     bench, ahead = Bench(limit=100.0), 3600.0
@@ -217,7 +190,6 @@ async def test_a_portal_whose_clock_is_wrong_is_read_by_our_clock() -> None:
     assert 60.0 == pytest.approx(bench.throttle.pace().seconds, abs=2)
 
 
-@virtual
 async def test_the_limits_are_shown() -> None:
     """What the portal counts, as it said it last."""
     bench = Bench(limit=420.0)
@@ -225,7 +197,6 @@ async def test_the_limits_are_shown() -> None:
     assert 37.5 == bench.value("operating_seconds", method="import")
 
 
-@virtual
 async def test_a_clock_that_is_set_holds_up_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back by an hour, what was spent would count for that hour; forward, for no time."""
     for step in (-3600.0, 3600.0):
@@ -245,7 +216,6 @@ async def test_a_clock_that_is_set_holds_up_no_call(monkeypatch: pytest.MonkeyPa
             assert 0.0 == throttle.pace().seconds
 
 
-@virtual
 async def test_any_number_of_types_and_any_time_that_an_answer_tells_take_no_more() -> None:
     """No memory, and no slower calls for ever."""
     throttle = Bench().throttle

@@ -32,6 +32,7 @@ from tests.unit.rabbit.handed import original
 from tests.unit.rabbit.test_waiting import AT
 from tests.virtual_time import run
 
+pytestmark = pytest.mark.simulation
 DLQ, INTAKE, PARKED = "crm.items.dlq", "crm.items.import", "crm.items.parked.2"
 SUCCEEDED, FAILED = "crm.items.succeeded", "crm.items.failed"
 LETTERS = [f"e{number}" for number in range(11)]

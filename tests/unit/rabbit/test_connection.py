@@ -16,10 +16,8 @@ from aiormq.base import FutureStore
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from service.rabbit import broken
-from service.rabbit import connection as connections
 from service.rabbit.connection import (
     Address,
-    Connection,
     ConnectionLost,
     Nacked,
     Returned,
@@ -53,30 +51,6 @@ def test_returned_and_nacked_publishes_are_told_apart() -> None:
         raise PublishError.__new__(PublishError)
     with pytest.raises(Nacked), broker_errors():
         raise DeliveryError.__new__(DeliveryError)
-
-
-async def test_host_that_cannot_be_one_is_a_lost_connection() -> None:
-    """Tell it and try the next address; the settings refuse it, a resolver may not."""
-    told: list[str | None] = []
-    lost = asyncio.Event()
-
-    def note(reason: str | None) -> None:
-        told.append(reason)
-        lost.set()
-
-    async def setup(_: Channel) -> None:
-        """Set nothing up."""
-
-    address = Address([f"amqp://u:very-secret@{'a' * 64}.svc/"], 15)
-    connection = Connection("test", address, confirms=False, setup=setup, on_change=note)
-    running = asyncio.create_task(connection.run())
-    async with asyncio.timeout(10):
-        await lost.wait()
-    running.cancel()
-    (reason,) = told
-    assert reason
-    assert reason == connection.trouble
-    assert "very-secret" not in reason
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), KeyError("bug"), AssertionError("bug")])
@@ -171,37 +145,3 @@ async def test_call_ends_with_its_channel() -> None:
     channel.observers[0].set_result(None)
     with pytest.raises(ConnectionLost):
         await call
-
-
-async def test_a_broker_that_hangs_up_late_while_we_come_in_is_a_slow_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """RabbitMQ gives a client ten seconds; whoever is in at last then waits longer for answers."""
-    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.4)
-    ended: asyncio.Queue[str | None] = asyncio.Queue()
-    hang_up_after = 0.3
-
-    async def hang_up(_: asyncio.StreamReader, encoder: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(hang_up_after)
-        encoder.close()
-
-    async def setup(_: Channel) -> None:
-        """Set nothing up."""
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    address = Address([f"amqp://127.0.0.1:{port}/"], 15)
-    connection = Connection(
-        "test", address, confirms=False, setup=setup, on_change=ended.put_nowait
-    )
-    running = asyncio.create_task(connection.run())
-    async with asyncio.timeout(20):
-        while connection.patience == 1:
-            assert "of opening" in (await ended.get() or "")
-        hang_up_after = 0.0
-        before = connection.patience
-        await ended.get()
-        assert "of opening" not in (await ended.get() or "")
-    assert connection.patience in {before, 2 * before}
-    running.cancel()
-    server.close()

@@ -91,12 +91,12 @@ async def test_pages_that_are_never_whole_take_no_memory() -> None:
 @pytest.mark.parametrize("met", [False, True])
 async def test_a_page_is_held_only_where_it_tells_anything(*, met: bool) -> None:
     """Who follows since an earlier one knows its words already; there are fifty thousand."""
-    ours = reading(follows=True)
+    ours, page = reading(follows=True), replace(PAGE, at=time.time())
     ours.met_page = met
-    await ours._receive(message(PAGE))  # noqa: SLF001
+    await ours._receive(message(page))  # noqa: SLF001
     [parts] = ours._parts.values()  # noqa: SLF001
-    assert {1: () if met else PAGE.words} == parts
-    await ours._receive(message(replace(PAGE, part=2)))  # noqa: SLF001
+    assert {1: () if met else page.words} == parts
+    await ours._receive(message(replace(page, part=2)))  # noqa: SLF001
     assert (0, met) == (ours.since_page, ours.words.of(WORD.event) is None)
 
 

@@ -4,7 +4,6 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,21 +11,8 @@ import pytest
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
 
+pytestmark = pytest.mark.usefixtures("own_logging")
 LIBRARIES = ("aio_pika", "aiormq", "pamqp", "httpx", "httpcore")
-
-
-@pytest.fixture(autouse=True)
-def own_logging() -> Iterator[None]:
-    """Put the logging of the tests back."""
-    root, names = logging.getLogger(), ("service", *LIBRARIES)
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in names}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
-    logging.captureWarnings(capture=False)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

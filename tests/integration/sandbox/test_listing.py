@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
+from tests.integration.sandbox.calls import DEAL, call, error, found, imported
 from tests.sandbox import Portal
-from tests.unit.sandbox.calls import DEAL, call, error, found, imported
 
 INVOICE, ESTIMATE = 31, 7
 

@@ -6,8 +6,17 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from tests.integration.sandbox.calls import (
+    DEAL,
+    HOOK,
+    call,
+    entries,
+    error,
+    found,
+    imported,
+    titles,
+)
 from tests.sandbox import Portal
-from tests.unit.sandbox.calls import DEAL, HOOK, call, entries, error, found, imported, titles
 
 REQUIRED = "CRM_FIELD_ERROR_REQUIRED"
 NOT_VALID = "CRM_FIELD_ERROR_VALUE_NOT_VALID"

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.sandbox.calls import HOOK, call, entries, error, imported, scripted, titles
 from tests.sandbox import Fault, Portal
-from tests.unit.sandbox.calls import HOOK, call, entries, error, imported, scripted, titles
 
 ALL = ["one", "two", "three"]
 

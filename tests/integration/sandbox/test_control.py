@@ -8,8 +8,8 @@ import sys
 import httpx
 import pytest
 
+from tests.integration.sandbox.calls import DEAL, imported
 from tests.sandbox import Portal, Settings, running_portal
-from tests.unit.sandbox.calls import DEAL, imported
 
 
 async def test_ledger_shows_items_and_calls_in_order(client: httpx.AsyncClient) -> None:

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
+from tests.integration.sandbox.calls import call, error, imported, scripted
 from tests.sandbox import Portal
-from tests.unit.sandbox.calls import call, error, imported, scripted
 
 REFRESH = {
     "grant_type": "refresh_token",
