@@ -65,7 +65,7 @@ ELSEWHERE = {
     "crm-importer lanes retry --type N",
     "curl -s localhost:8080/livez",
     "rabbitmqctl close_connection 'PID' 'no importer of ours'",
-    "rabbitmqctl list_connections pid name state",
+    "rabbitmqctl list_channels pid connection name",
 }
 """Commands with a test of their own below."""
 
@@ -118,15 +118,28 @@ async def test_commands_on_the_broker_answer(node: RabbitNode, vhost: str) -> No
 
 
 async def test_a_foreign_connection_is_closed_by_its_pid(node: RabbitNode, vhost: str) -> None:
-    """The pid is found, quoted, and ends that connection alone."""
-    foreign, ended = await aio_pika.connect(node.url(vhost)), asyncio.Event()
-    foreign.close_callbacks.add(lambda *_: ended.set())
-    listed = await asyncio.to_thread(node.run, "rabbitmqctl", "list_connections", "pid", "name")
-    pid = re.findall(r"^(<\S+>)\s", listed, re.MULTILINE)[-1]
-    words = ("close_connection", pid, "no importer of ours")
-    await asyncio.to_thread(node.run, "rabbitmqctl", *words)
-    async with asyncio.timeout(patient(30)):
-        await ended.wait()
+    """From the active consumer to its channel, its connection, and the end of that one alone."""
+    url = node.url(vhost)
+    async with await aio_pika.connect(url) as ours, await aio_pika.connect(url) as foreign:
+        ended = asyncio.Event()
+        foreign.close_callbacks.add(lambda *_: ended.set())
+        for connection in (foreign, ours):
+            channel = await connection.channel()
+            queue = await channel.declare_queue(
+                INTAKE_QUEUE, arguments={"x-single-active-consumer": True}
+            )
+            await queue.consume(print)
+        words = ["list_consumers", "-p", vhost, "queue_name", "channel_pid", "active"]
+        listed = await asyncio.to_thread(node.run, "rabbitmqctl", *words)
+        (active,) = re.findall(rf"^{INTAKE_QUEUE}\t(<\S+>)\ttrue$", listed, re.MULTILINE)
+        words = ["list_channels", "pid", "connection", "name"]
+        listed = await asyncio.to_thread(node.run, "rabbitmqctl", *words)
+        (pid,) = re.findall(rf"^{active}\t(<\S+>)\t", listed, re.MULTILINE)
+        words = ["close_connection", pid, "no importer of ours"]
+        await asyncio.to_thread(node.run, "rabbitmqctl", *words)
+        async with asyncio.timeout(patient(30)):
+            await ended.wait()
+        assert not ours.is_closed
 
 
 @pytest.mark.parametrize("fault", ["full", "credentials", "rights", "down"])
