@@ -35,6 +35,7 @@ from tests.demo import samples
 from tests.fakes import FakeDelivery
 
 ROOT = Path(__file__).parents[2]
+INSTALL = ROOT / "deploy/install.md"
 OPERATE = ROOT / "deploy/operate.md"
 REFERENCE = ROOT / "deploy/reference.md"
 UPSTREAM = ROOT / "deploy/upstream.md"
@@ -176,6 +177,15 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
     known = {name.removeprefix(PREFIX).removesuffix("_FILE") for name in known_names()}
     named = {name.removesuffix("_FILE") for name in SETTING.findall(page.read_text())}
     assert set() == named - known
+
+
+def test_names_of_checks_stand_in_the_page() -> None:
+    """Programs that read `check --json` rely on them."""
+    sources = [each.read_text() for each in (ROOT / "service/commands/check").glob("*.py")]
+    names = r'"((?:settings|broker|topology|queue|portal|inner|importer)\.[a-z_]+|certificate)"'
+    made = {name for source in sources for name in re.findall(names, source)}
+    (told,) = re.findall(r"^Names of checks: (.*)$", INSTALL.read_text(), re.MULTILINE)
+    assert sorted(made) == sorted(CODE.findall(told))
 
 
 def test_log_lines_that_pages_name_are_written() -> None:

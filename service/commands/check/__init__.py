@@ -48,11 +48,12 @@ async def _rows(settings: Settings) -> list[Row]:
         _in_time("portal", _portal(settings, metrics)),
         lane_rows(settings.status_url),
     )
+    files = {"client": settings.rabbit.cert_file, "authority": settings.rabbit.ca_file}
     return [
         *settings_rows(settings, memory_limit()),
         *caution_rows(settings),
         *ignored_rows(injected()),
-        *certificate_rows(seen(metrics), time.time()),
+        *certificate_rows(seen(metrics), time.time(), files),
         *broker,
         *lanes,
         *portal,

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from service.commands.check.rows import Row, fail, ok, warn
+from service.commands.terminal import clean
 from service.telemetry.metrics import Metrics
 
 DAY = 86_400.0
@@ -22,14 +24,24 @@ def seen(metrics: Metrics) -> dict[str, float]:
     return {sample.labels["which"]: sample.value for sample in family.samples}
 
 
-def certificate_rows(ends: Mapping[str, float], now: float) -> list[Row]:
-    """Judge the end of each certificate; `now` and ends are seconds of the epoch."""
-    return [_row(_SUBJECTS.get(which, which), end, now) for which, end in sorted(ends.items())]
+def certificate_rows(
+    ends: Mapping[str, float], now: float, files: Mapping[str, Path | None]
+) -> list[Row]:
+    """Judge the end of each certificate; `now` and ends are seconds of the epoch.
+
+    `files` names where each one lies that is ours.
+    """
+    rows = []
+    for which, end in sorted(ends.items()):
+        file = files.get(which)
+        where = f" ({clean(str(file))})" if file is not None else ""
+        rows.append(_row(_SUBJECTS.get(which, which), end, now, where))
+    return rows
 
 
-def _row(subject: str, end: float, now: float) -> Row:
+def _row(subject: str, end: float, now: float, where: str) -> Row:
     days = (end - now) / DAY
-    date = datetime.fromtimestamp(end, UTC).date().isoformat()
+    date = datetime.fromtimestamp(end, UTC).date().isoformat() + where
     if days <= 0:
         return fail("certificate", subject, f"expired on {date}", _RENEW)
     found = f"good until {date}"

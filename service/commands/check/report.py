@@ -58,5 +58,6 @@ def summary(rows: Sequence[Row]) -> str:
 def _what(row: Row) -> str:
     """Name a row: its subject, and the question where the subject has several."""
     question = row.check.partition(".")[2].replace("_", " ")
-    plain = row.check.startswith("topology.") or row.check in _PLAIN or row.subject == question
+    plain = row.check.startswith("topology.") or row.check in _PLAIN
+    plain = plain or question in {"", row.subject}
     return row.subject if plain else f"{row.subject}, {question}"

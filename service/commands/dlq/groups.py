@@ -77,7 +77,7 @@ class Groups:
 
     def show(self, *more: str) -> None:
         """Show them as a table; `more` names the column of the fates."""
-        columns = ["kind", "code", "letters", "types", "oldest", "newest", "sample id", *more]
+        columns = ["kind", "code", "letters", "of type", "oldest", "newest", "sample id", *more]
         rows: list[Sequence[terminal.Cell]] = [
             [
                 group.kind,
