@@ -9,6 +9,7 @@ from typing import Any
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from tests.deploy.rules.rulebook import RUNBOOKS
 from tests.e2e.test_dead_letters import undelivered
@@ -120,6 +121,10 @@ async def test_commands_on_the_broker_answer(node: RabbitNode, vhost: str) -> No
 async def test_a_foreign_connection_is_closed_by_its_pid(node: RabbitNode, vhost: str) -> None:
     """From the active consumer to its channel, its connection, and the end of that one alone."""
     url = node.url(vhost)
+
+    async def nothing(_: AbstractIncomingMessage) -> None:
+        """Keep the place, take nothing."""
+
     async with await aio_pika.connect(url) as ours, await aio_pika.connect(url) as foreign:
         ended = asyncio.Event()
         foreign.close_callbacks.add(lambda *_: ended.set())
@@ -128,7 +133,7 @@ async def test_a_foreign_connection_is_closed_by_its_pid(node: RabbitNode, vhost
             queue = await channel.declare_queue(
                 INTAKE_QUEUE, arguments={"x-single-active-consumer": True}
             )
-            await queue.consume(print)
+            await queue.consume(nothing)
         words = ["list_consumers", "-p", vhost, "queue_name", "channel_pid", "active"]
         listed = await asyncio.to_thread(node.run, "rabbitmqctl", *words)
         (active,) = re.findall(rf"^{INTAKE_QUEUE}\t(<\S+>)\ttrue$", listed, re.MULTILINE)
