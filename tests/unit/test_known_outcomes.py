@@ -25,6 +25,7 @@ from tests.fakes import DEAL, QUOTE, FakeDelivery, Weather, item_event
 from tests.unit.importer.test_pipeline import LIMITS, Room, play
 from tests.unit.test_bugs import referring
 
+pytestmark = pytest.mark.simulation
 ANSWER: list[tuple[Any, str]] = [
     (batch_import, "after_report"),
     (FaultAttribution, "denied"),

@@ -4,7 +4,7 @@ How it goes over the wire is tested against the simulated portal, in `tests/inte
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -169,7 +169,6 @@ def nested(depth: int) -> bytes:
     return b"[" * depth + b"]" * depth
 
 
-@pytest.mark.parametrize("depth", [100, 900, 960, 990, 1_000, 100_000])
 @pytest.mark.parametrize(
     "answer",
     [
@@ -184,23 +183,23 @@ def nested(depth: int) -> bytes:
     ],
 )
 async def test_an_answer_nested_too_deep_is_unreadable_at_most(
-    answering: Answering, answer: bytes, depth: int
+    answering: Answering, answer: bytes
 ) -> None:
     """Imports, look-ups and probes bring a report, rows or a failed call; nothing else."""
-    filled = answer.replace(b"%b", nested(depth))
-    portal = answering(filled, 200, {})
-    calls: list[Callable[[], Any]] = [
-        lambda: portal.import_items(DEALS, [sent(b'{"title":"x"}')]),
-        lambda: portal.find(2, [EXTERNAL]),
-        portal.oneself,
-        portal.types,
-        portal.probe,
-    ]
-    for call in calls:
-        try:
-            await call()
-        except CallFailed as failed:
-            assert failed.fault.kind is CallKind.AMBIGUOUS  # noqa: PT017 - or it does not fail
+    for depth in (100, 900, 960, 990, 1_000, 100_000):
+        portal = answering(answer.replace(b"%b", nested(depth)), 200, {})
+        calls: list[Coroutine[Any, Any, object]] = [
+            portal.import_items(DEALS, [sent(b'{"title":"x"}')]),
+            portal.find(2, [EXTERNAL]),
+            portal.oneself(),
+            portal.types(),
+            portal.probe(),
+        ]
+        for call in calls:
+            try:
+                await call
+            except CallFailed as failed:
+                assert failed.fault.kind is CallKind.AMBIGUOUS  # noqa: PT017 - or it does not fail
 
 
 @pytest.mark.parametrize(

@@ -95,13 +95,10 @@ def test_one_thing_is_not_many() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "sign",
-    [*map(chr, range(32)), "\x7f", "\x85", "\x9b", "\u061c", "\u200f", "\u2029", "\U000e0041"],
-)
-def test_every_sign_that_misleads_is_replaced(sign: str) -> None:
+def test_every_sign_that_misleads_is_replaced() -> None:
     """In a cell a line's end is one of them."""
-    assert "a\ufffdb" == terminal.clean(f"a{sign}b")
+    for sign in [*map(chr, range(32)), *"\x7f\x85\x9b\u061c\u200f\u2029\U000e0041"]:
+        assert "a\ufffdb" == terminal.clean(f"a{sign}b"), hex(ord(sign))
 
 
 @pytest.mark.parametrize("word", ["Слово", "שלום", "名前", "e\u0301", "👩\u200d💻", "a b"])

@@ -13,6 +13,7 @@ from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
 from service.rabbit.bodies import uncollected, unpacked
 from service.rabbit.decoding import Decoder, Incoming
+from tests.support.cases import failing
 from tests.support.clocks import least_seconds
 
 MOST = 2_000_000
@@ -76,7 +77,7 @@ def test_a_body_that_grows_in_one_place_is_read_in_time(head: str, piece: str, e
     assert seconds((head + "".join(grown) + end).encode()) < SECONDS
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_body_of_all_kinds_of_values_is_read_in_time(seed: int) -> None:
     """Any mixture, whole or cut, plain or in an envelope."""
     rng = random.Random(seed)
@@ -112,16 +113,19 @@ def test_a_packed_body_is_unpacked_in_time(part: bytes, most: int) -> None:
     assert {Malformed} == read
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_no_packed_bytes_at_all_make_it_fail(seed: int) -> None:
+def test_no_packed_bytes_at_all_make_it_fail() -> None:
     """Changed anywhere, in one part or several."""
-    rng = random.Random(seed)
-    plain = rng.randbytes(rng.randrange(3_000)) + b"a" * rng.randrange(3_000)
-    body = bytearray(b"".join(gzip.compress(plain) for _ in range(rng.randrange(1, 4))))
-    for _ in range(rng.randrange(4)):
-        body[rng.randrange(len(body))] = rng.randrange(256)
-    event = DECODER.decode(Incoming(bytes(body), {}, content_encoding="gzip"))
-    assert isinstance(event, Malformed)
+
+    def check(seed: int) -> None:
+        rng = random.Random(seed)
+        plain = rng.randbytes(rng.randrange(3_000)) + b"a" * rng.randrange(3_000)
+        body = bytearray(b"".join(gzip.compress(plain) for _ in range(rng.randrange(1, 4))))
+        for _ in range(rng.randrange(4)):
+            body[rng.randrange(len(body))] = rng.randrange(256)
+        event = DECODER.decode(Incoming(bytes(body), {}, content_encoding="gzip"))
+        assert isinstance(event, Malformed)
+
+    assert {} == failing(check, range(100))
 
 
 def test_a_packed_body_is_unpacked_whole_at_any_size() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.events import ExternalId, ItemEvent, Malformed, MalformedCode, Reference
@@ -279,7 +279,7 @@ def test_other_encodings_are_unknown(encoding: str) -> None:
 
 def test_size_is_measured_after_decompression() -> None:
     """Stop at a bomb; admit exactly the limit."""
-    bomb = gzip.compress(b" " * 50_000_000)
+    bomb = gzip.compress(b" " * 5_000_000)
     assert MalformedCode.MESSAGE_TOO_LARGE == bad(bomb, encoding="gzip").code
     good(PLAIN + " " * (LIMIT - len(PLAIN)))
     assert MalformedCode.MESSAGE_TOO_LARGE == bad(PLAIN + " " * (LIMIT + 1 - len(PLAIN))).code
@@ -552,7 +552,6 @@ TYPES = st.sampled_from(
 ENCODINGS = st.sampled_from([None, "gzip", "identity", "br"])
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), HEADERS, TYPES, ENCODINGS)
 def test_no_bytes_make_it_raise(
     body: bytes, headers: dict[str, Any], content_type: str | None, encoding: str | None
@@ -561,7 +560,6 @@ def test_no_bytes_make_it_raise(
     assert decode(body, headers, content_type=content_type, encoding=encoding).event_id
 
 
-@settings(max_examples=300, deadline=None)
 @given(JSON, HEADERS, TYPES, st.booleans())
 def test_no_json_makes_it_raise(
     document: object,

@@ -92,10 +92,10 @@ def value_of(tree: Settings, name: str) -> Any:  # noqa: ANN401 - of any setting
     return found
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_setting_has_the_default_of_the_contract(name: str) -> None:
-    """Start from the documented value."""
-    assert DEFAULTS[name] == value_of(settings(), name)
+def test_settings_have_the_defaults_of_the_contract() -> None:
+    """Start from the documented values."""
+    tree = settings()
+    assert DEFAULTS == {name: value_of(tree, name) for name in DEFAULTS}
 
 
 def test_addresses_have_the_defaults_of_the_contract() -> None:
