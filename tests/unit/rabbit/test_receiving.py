@@ -1,6 +1,8 @@
 """Proves what a delivery says of an event that waited: what its first message said."""
 
 import asyncio
+import gzip
+import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -138,3 +140,13 @@ def test_what_somebody_put_into_an_inner_queue_by_hand_is_an_event_that_waits() 
         there.routing_key,
         there.message_id,
     )
+
+
+def test_an_event_counts_with_what_it_takes_in_a_call_however_it_was_packed() -> None:
+    """Twenty packed messages of a kilobyte each may be a call of forty megabytes."""
+    fields = {"title": "x" * 5_000}
+    body = json.dumps({"entityTypeId": 2, "fields": fields}).encode()
+    packed = delivery(original(gzip.compress(body), content_encoding="gzip"))
+    assert len(json.dumps(fields)) == packed.size
+    assert len(body) == delivery(original(body)).size
+    assert 1 == delivery(original(b"x")).size
