@@ -179,7 +179,7 @@ class _Beat:
         status.why = told_why(breaker, self.broker.trouble)
         status.next_try_seconds = next_try(breaker, now)
         before = status.ready()
-        status.broker = "connected" if self.broker.connected else "reconnecting"
+        status.connection(up=self.broker.connected)
         status.intake = "attached" if self.broker.consumer.attached else "detached"
         status.paused = str(breaker.reason) if breaker.mode is not Mode.FLOWING else None
         status.draining = self.pipeline.stopping
@@ -246,6 +246,7 @@ def _memory(
         hold=settings.rabbit.hold_seconds,
         on_note=noted,
     )
+    memory.makes = settings.rabbit.topology == "declare"
     pipeline.notes.memory = memory
     broker.roster.note = memory.upkeep.lane_made
     broker.waker.tell = partial(memory.tell, NoteKind.ACTIVE)

@@ -58,12 +58,11 @@ class Memory:
         hold: float = 600.0,
         on_note: Callable[[Note], None] = lambda _: None,
     ) -> None:
-        """Prepare; nothing is opened before `run`."""
+        """Prepare; nothing is opened before `run`. `makes` may be set until then: see `ensure`."""
         self.writer = secrets.randbits(63)
         self.words = LastWords(remember)
-        self.state = MemoryState.UNAVAILABLE
+        self.state, self.reason = MemoryState.UNAVAILABLE, "not connected yet"
         self.upkeep = Upkeep(self)
-        self.reason = "not connected yet"
         self.begun_at: float | None = None
         self.last_written: float | None = None
         self.unsure_since: float | None = None
@@ -72,7 +71,7 @@ class Memory:
         self.read_anew = False
         """Whether it was read again after a lost connection, and no page was added since."""
         self._queue, self._owner = queue, owner
-        self._remember, self._hold = remember, hold
+        self._remember, self._hold, self.makes = remember, hold, True
         self._ready = asyncio.Event()
         """Set while it is followed, and where it cannot be used."""
         self._ids, self._waited_in_vain = count(1), False
@@ -215,7 +214,7 @@ class Memory:
             channel = await self._connection.channel()
             closing = channel.closing
             try:
-                if await ensure(self._connection.side_channel, self._queue):
+                if await ensure(self._connection.side_channel, self._queue, make=self.makes):
                     self.begun_at = steady.time()
                 async with asyncio.timeout(READ_SECONDS):
                     await self._read_all(channel)

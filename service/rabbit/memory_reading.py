@@ -163,8 +163,8 @@ class Reading:
         self.page = max(note.number, self.page or 0)
 
 
-async def ensure(side_channel: SideChannel, queue: str) -> bool:
-    """See that the stream is there, or make it; tell whether it was made.
+async def ensure(side_channel: SideChannel, queue: str, *, make: bool) -> bool:
+    """See that the stream is there, or make it if that is wanted; tell whether it was made.
 
     Raises UnusableError when it may not be used or made, ConnectionLost.
     """
@@ -176,6 +176,10 @@ async def ensure(side_channel: SideChannel, queue: str) -> bool:
         raise UnusableError(f"queue {queue} cannot be used: {refused}") from None
     else:
         return False
+    if not make:
+        raise UnusableError(
+            f"queue {queue} is missing, and RABBIT__TOPOLOGY=check must not make it"
+        )
     try:
         await _declare(side_channel, queue, passive=False)
     except AMQPChannelError as refused:

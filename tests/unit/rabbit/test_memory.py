@@ -1,12 +1,15 @@
 """Proves when the memory can be relied on, and that a note is known before its call is made."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from service.domain.events import Identity
 from service.domain.last_words import LastWord, LastWords, Word, event_digest
@@ -15,7 +18,7 @@ from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import Address
 from service.rabbit.encoding import Outgoing
 from service.rabbit.memory import FORGOTTEN_SECONDS, WAIT_SECONDS, Memory
-from service.rabbit.memory_reading import Reading
+from service.rabbit.memory_reading import Reading, UnusableError, ensure
 from service.rabbit.memory_state import MemoryState
 from service.rabbit.notes import NoteKind, Owner
 from service.telemetry import steady
@@ -176,3 +179,30 @@ async def test_what_only_we_still_know_survives_reading_anew(
     await memory._read_all(cast("Channel", None))  # noqa: SLF001 - the step under test
     assert [lost, newer] == [memory.words.of(each.event) for each in (lost, stale)]
     assert (True, MemoryState.FOLLOWING) == (memory.read_anew, memory.state)
+
+
+@pytest.mark.parametrize("make", [True, False])
+async def test_a_missing_memory_is_made_only_by_who_declares(make: bool) -> None:  # noqa: FBT001
+    """With `TOPOLOGY=check` somebody else owns it; it is named."""
+    asked: list[bool] = []
+
+    class Asked:
+        """A channel of a broker that has no such queue."""
+
+        async def queue_declare(self, _: str, *, passive: bool, **__: object) -> None:
+            """Note whether it is to be made."""
+            asked.append(passive)
+            if passive:
+                raise ChannelNotFoundEntity("NOT_FOUND - no queue 'm'")
+
+    @asynccontextmanager
+    async def lent() -> AsyncIterator[Channel]:
+        yield cast("Channel", Asked())
+
+    if make:
+        assert await ensure(lent, "m", make=True)
+        assert [True, False] == asked
+        return
+    with pytest.raises(UnusableError, match="queue m is missing, and RABBIT__TOPOLOGY=check"):
+        await ensure(lent, "m", make=False)
+    assert [True] == asked
