@@ -99,6 +99,8 @@ def overview(
             }
             for queue, depth in sorted(work.lane_control.depths.items())
         ],
+        "refusing": dict(status.refusing),
+        "broken_queues": dict(status.broken_queues),
         "slots": {"limit": slots, "in_use": work.load.in_flight},
         "held": {
             "total": len(settler.held),

@@ -102,7 +102,7 @@ class InnerQueues:
         return self.roster.known()
 
     def broken(self) -> Mapping[str, str]:
-        """Return the queues that are left alone, each with the reason."""
+        """Return the queues that are left alone by their whole names: why, and who must act."""
         return self.roster.broken()
 
     def strangers(self) -> Mapping[str, int]:

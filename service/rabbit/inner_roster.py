@@ -21,6 +21,7 @@ from service.telemetry.supervision import contained
 LOOK_SECONDS = 1.0
 MAX_QUEUES = 1_000
 NO_CONNECTION = ("no connection",)
+LOOK_AT_BROKER = "the broker's operator: read the broker's log about this queue"
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,12 @@ class Roster:
         return [queue for queue, state in self._queues.items() if state.seen_at is not None]
 
     def broken(self) -> Mapping[str, str]:
-        """Return the queues that are left alone, each with the reason."""
-        return {queue: state.broken for queue, state in self._queues.items() if state.broken}
+        """Return the queues that are left alone by their whole names: why, and who must act."""
+        return {
+            self.name(queue): f"{state.broken}; {LOOK_AT_BROKER}"
+            for queue, state in self._queues.items()
+            if state.broken
+        }
 
     def denied(self) -> Mapping[str, str]:
         """Return the queues that may not be made or used, each with what the broker said."""
@@ -251,7 +256,7 @@ class Roster:
                 "queue": self.name(queue),
                 "why": why,
                 "until": "a test on a separate connection can read it",
-                "who_acts": "the broker's operator: read the broker's log about this queue",
+                "who_acts": LOOK_AT_BROKER,
             },
         )
 

@@ -1,4 +1,4 @@
-"""Says which lanes are closed now, where an importer runs that can be asked."""
+"""Says which lanes are closed and which inner queues are broken, where an importer tells."""
 
 from collections.abc import Mapping
 from typing import Any, TypeGuard
@@ -13,7 +13,23 @@ _CHECK, _SUBJECT = "importer.lanes", "lanes"
 async def lane_rows(url: str) -> list[Row]:
     """Ask the importer's /status; no row where nothing answers there: it may not run yet."""
     process = shown(await processes(url))
-    return [] if process is None else judged(process.status or {}, process.address)
+    if process is None:
+        return []
+    status = process.status or {}
+    return [*judged(status, process.address), *broken(status)]
+
+
+def broken(status: Mapping[str, Any]) -> list[Row]:
+    """Return a row for each inner queue that the importer leaves alone, with what to do."""
+    told = status.get("broken_queues")
+    found = [*told.items()][:MAX_ROWS] if isinstance(told, dict) else []
+    return [_broken(str(name)[:300], str(text)[:500]) for name, text in found]
+
+
+def _broken(name: str, text: str) -> Row:
+    why, _, remedy = text.rpartition("; ")
+    found = f"broken: {why}; the importer leaves it alone until it can be read again"
+    return warn("inner.queues", f"queue {name}", found, remedy)
 
 
 def judged(status: Mapping[str, Any], address: str) -> list[Row]:

@@ -538,7 +538,7 @@ async def test_a_queue_without_a_leader_is_left_alone_until_it_can_be_read(
 
         async def broken() -> bool:
             await one.broker.inner.park([Parking(second, "128", "scope")])
-            return "128" in one.broker.inner.broken()
+            return f"{PREFIX}.128" in one.broker.inner.broken()
 
         with caplog.at_level(logging.INFO, "service"):
             await wait_until(broken, 120)
@@ -569,7 +569,7 @@ async def test_a_queue_that_refuses_for_long_is_left_alone(
 
         async def broken() -> bool:
             await one.broker.inner.park([parking])
-            return "128" in one.broker.inner.broken()
+            return f"{PREFIX}.128" in one.broker.inner.broken()
 
         await wait_until(broken)
         assert delivery.live

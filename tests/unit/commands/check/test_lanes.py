@@ -1,6 +1,6 @@
-"""Proves that a check says which lanes are closed now, as far as an importer tells."""
+"""Proves that a check says which lanes are closed, and which inner queues are broken."""
 
-from service.commands.check.lanes import judged
+from service.commands.check.lanes import broken, judged
 from service.commands.check.rows import RowStatus
 
 CLOSED = {
@@ -40,3 +40,19 @@ def test_a_stand_by_and_an_older_version_cannot_tell() -> None:
     for told in odd:
         [row] = judged(told, "10.0.0.1")
         assert RowStatus.UNKNOWN is row.status
+
+
+def test_each_broken_inner_queue_has_a_row_that_says_what_to_do() -> None:
+    """As the importer tells it; whatever else stands there makes no row."""
+    text = "it refuses publishes: it is full; so it is; whoever runs the broker: see its log"
+    [row] = broken({"broken_queues": {"crm.items.parked.128": text}})
+    assert (RowStatus.WARN, "inner.queues", "queue crm.items.parked.128") == (
+        row.status,
+        row.check,
+        row.subject,
+    )
+    assert row.found.startswith("broken: it refuses publishes: it is full; so it is; the importer")
+    assert "whoever runs the broker: see its log" == row.remedy
+    odd: list[dict[str, object]] = [{}, {"broken_queues": ["x"]}, {"broken_queues": None}]
+    assert [[], [], []] == [broken(each) for each in odd]
+    assert 1 == len(broken({"broken_queues": {"q": 5}}))
