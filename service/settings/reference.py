@@ -27,7 +27,7 @@ class SettingRow(NamedTuple):
 
 def rows() -> list[SettingRow]:
     """Return every setting, in the order of the tree."""
-    return [_row(name, _field(path)) for name, path in known_names().items()]
+    return [_row(name, path) for name, path in known_names().items()]
 
 
 def write(style: Style, width: int = WIDTH) -> str:
@@ -35,8 +35,10 @@ def write(style: Style, width: int = WIDTH) -> str:
     return _table(rows(), width) if style == "table" else _STYLES[style](rows())
 
 
-def _row(name: str, field: FieldInfo) -> SettingRow:
-    return SettingRow(name, _kind(field.annotation), _default(field), field.description or "")
+def _row(name: str, path: tuple[str, ...]) -> SettingRow:
+    field, derived = _field(path), _DERIVED.get(path)
+    default = _default(field) if derived is None else str(derived(Settings()))
+    return SettingRow(name, _kind(field.annotation), default, field.description or "")
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo:
@@ -117,6 +119,13 @@ def _code(text: str) -> str:
     return f"`{_cell(text)}`" if text else "-"
 
 
+_DERIVED: Mapping[tuple[str, ...], Callable[[Settings], object]] = {
+    ("rabbit", "memory_queue"): lambda settings: settings.rabbit.memory_name,
+    ("rabbit", "parked_queue"): lambda settings: settings.rabbit.parked_name,
+    ("batch", "prefetch"): lambda settings: settings.prefetch,
+    ("console", "status_url"): lambda settings: settings.status_url,
+}
+"""What follows from other settings where it is not given; an empty value may mean another."""
 _STYLES: Mapping[str, Callable[[list[SettingRow]], str]] = {
     "markdown": _markdown,
     "env": _env,

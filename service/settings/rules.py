@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import combinations
 
 from service.domain.addresses import in_clear
 from service.settings.tree import PREFIX, Bitrix, Rabbit, Settings
@@ -16,6 +17,8 @@ NEITHER = (
     "is missing: give the portal's incoming webhook, https://portal/rest/<user>/<secret>/ "
     f"(or, for an OAuth application, {PREFIX}BITRIX__{', __'.join(APPLICATION)})"
 )
+MAX_NAME = 255
+"""Bytes of a queue's name."""
 MAX_PREFIX = 244
 """Bytes of a queue's name that leave room for a point and an entity type."""
 OPTIONAL = ("OAUTH_URL", "REFRESH_TOKEN")
@@ -59,10 +62,43 @@ def broken_rules(settings: Settings) -> list[tuple[set[str], str]]:
             "BATCH__PREFETCH must be at least BATCH__MAX_ITEMS x (BATCH__SLOTS + 1)",
         ),
         *_certificates(rabbit),
+        *_names(rabbit),
         *_protection(bitrix),
         (len(rabbit.parked_name.encode()) <= MAX_PREFIX, f"RABBIT__PARKED_QUEUE {_TOO_LONG}"),
     ]
     return [_rule(text, settings) for holds, text in rules if not holds]
+
+
+def _names(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
+    """Yield the rules of names: what leaves us must not come back to us, nor lie among others."""
+    text = f"RABBIT__MEMORY_QUEUE must be given, with {MAX_NAME} bytes at most: what is made of "
+    yield len(rabbit.memory_name.encode()) <= MAX_NAME, f"{text}RABBIT__INTAKE_QUEUE is longer"
+    queues = {
+        "INTAKE": rabbit.intake_queue,
+        "DEAD_LETTER": rabbit.dead_letter_queue,
+        "MEMORY": rabbit.memory_name,
+        "SUCCEEDED": rabbit.succeeded_queue,
+        "FAILED": rabbit.failed_queue,
+    }
+    inner = re.compile(rf"{re.escape(rabbit.parked_name)}\.(doubtful|links|\d+)")
+    for name, queue in queues.items():
+        free = not rabbit.parked_name or inner.fullmatch(queue) is None
+        yield free, f"RABBIT__{name}_QUEUE is named as a queue of RABBIT__PARKED_QUEUE: rename it"
+    # One queue for both results is somebody's wish.
+    results = {"SUCCEEDED", "FAILED"}
+    for one, other in combinations(queues, 2):
+        differ = queues[one] != queues[other] or {one, other} == results
+        yield differ, f"RABBIT__{one}_QUEUE and RABBIT__{other}_QUEUE must not be the same queue"
+    exchanges = {
+        "INTAKE": rabbit.intake_exchange,
+        "RESULTS": rabbit.results_exchange,
+        "DEAD_LETTER": rabbit.dead_letter_exchange,
+    }
+    # Who made them himself may have bound one exchange so that nothing goes round.
+    for one, other in combinations(exchanges, 2):
+        differ = exchanges[one] != exchanges[other] or rabbit.topology == "check"
+        text = f"RABBIT__{one}_EXCHANGE and RABBIT__{other}_EXCHANGE must not be the same exchange"
+        yield differ, text
 
 
 def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:

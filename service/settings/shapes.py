@@ -5,12 +5,14 @@ import ssl
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from service.domain.external_id import may_change
 
+LONGEST = 255
+"""Bytes of a name on the broker."""
 _HOST = re.compile(r"[\w.:%-]+")
 
 
@@ -19,6 +21,9 @@ def _amqp_urls(value: SecretStr) -> SecretStr:
     schemes = {parts.scheme if parts else "" for parts in found}
     if schemes not in ({"amqp"}, {"amqps"}):
         message = "must be amqp://user:password@host:port/vhost (or all amqps), comma-separated"
+        raise ValueError(message)
+    if len({unquote(parts.path[1:]) or "/" for parts in found if parts}) > 1:
+        message = "must name the same virtual host on every node of the cluster"
         raise ValueError(message)
     return value
 
@@ -87,6 +92,13 @@ def in_its_case(value: object, annotation: object) -> object:
     return {each.casefold(): each for each in get_args(annotation)}.get(value.casefold(), value)
 
 
+def _short(value: str) -> str:
+    if len(value.encode("utf-8", "replace")) > LONGEST:
+        message = f"must have at most {LONGEST} bytes"
+        raise ValueError(message)
+    return value
+
+
 def _kept(value: str) -> str:
     # If the portal changed it, items would never be found: every lost answer would be ambiguous.
     if may_change(value):
@@ -98,7 +110,7 @@ def _kept(value: str) -> str:
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 LongWait = Annotated[float, Field(ge=0, le=2_592_000, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=255)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_short)]
 Originator = Annotated[Name, AfterValidator(_kept)]
 Host = Annotated[str, AfterValidator(_listening)]
 TypeId = Annotated[int, Field(ge=1, le=2_147_483_647)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.settings import reference
 from service.settings.environment import SettingsInvalid, injected, known_names, load
 from service.settings.tree import Settings
 
@@ -252,6 +253,10 @@ def test_all_mistakes_are_named_at_once() -> None:
         ("RABBIT__URL", "amqp://a/,amqps://b/"),
         ("RABBIT__URL", "amqp://a/,http://b/"),
         ("RABBIT__URL", "amqp://a/,"),
+        ("RABBIT__URL", "amqp://a/one,amqp://b/two"),
+        ("RABBIT__URL", "amqp://a,amqp://b/one"),
+        ("RABBIT__INTAKE_QUEUE", "ж" * 128),
+        ("RABBIT__RESULTS_EXCHANGE", "x" * 256),
         ("RABBIT__URL", "amqp://u:p@.svc/"),
         ("RABBIT__URL", f"amqp://u:p@{'a' * 64}.svc/"),
         ("RABBIT__URL", "amqp://u:p@xn--/"),
@@ -348,7 +353,12 @@ def test_broken_rule_is_one_line(named: dict[str, str]) -> None:
         {"BITRIX__WEBHOOK_URL": "http://localhost/rest/1/secret/"},
         {"BITRIX__WEBHOOK_URL": "https://портал.рф/rest/1/secret/"},
         {"BITRIX__WEBHOOK_URL": "https://xn--80aswg.xn--p1ai/rest/1/secret"},
-        {"RABBIT__URL": "amqp://u:p%40ss@rabbit-0.my_ns.svc.:5672/v%2Fh, amqp://[::1]:5672/"},
+        {"RABBIT__URL": "amqp://u:p%40ss@rabbit-0.my_ns.svc.:5672/v%2Fh, amqp://[::1]:5672/v%2fh"},
+        {"RABBIT__URL": "amqp://a,amqp://b/,amqp://c/%2F"},
+        {"RABBIT__INTAKE_QUEUE": "ж" * 127},
+        {"RABBIT__SUCCEEDED_QUEUE": "results", "RABBIT__FAILED_QUEUE": "results"},
+        {"RABBIT__TOPOLOGY": "check", "RABBIT__RESULTS_EXCHANGE": "crm.items"},
+        {"RABBIT__MEMORY_QUEUE": "", "RABBIT__PARKED_QUEUE": ""},
         {"RABBIT__URL": "amqps://u:pässwort@[fe80::1%25eth0]/"},
         {"RABBIT__MANAGEMENT_URL": "https://u:p%2F@broker.example/rabbit/"},
         {"RABBIT__MANAGEMENT_URL": "http://127.0.0.1:15672"},
@@ -644,3 +654,46 @@ def test_a_name_that_leaves_no_room_for_an_entity_type_is_a_mistake() -> None:
         environment = {f"IMPORTER_RABBIT__{name}": value for name, value in given.items()}
         with pytest.raises(SettingsInvalid, match="PARKED_QUEUE"):
             load({**MINIMUM, **environment})
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"INTAKE_QUEUE": "q", "DEAD_LETTER_QUEUE": "q"}, ["INTAKE_QUEUE", "DEAD_LETTER_QUEUE"]),
+        ({"INTAKE_QUEUE": "a.memory"}, ["INTAKE_QUEUE", "MEMORY_QUEUE"]),
+        ({"FAILED_QUEUE": "crm.items.dlq"}, ["DEAD_LETTER_QUEUE", "FAILED_QUEUE"]),
+        ({"MEMORY_QUEUE": "crm.items.succeeded"}, ["MEMORY_QUEUE", "SUCCEEDED_QUEUE"]),
+        ({"FAILED_QUEUE": "crm.items.parked.links"}, ["FAILED_QUEUE", "PARKED_QUEUE"]),
+        ({"DEAD_LETTER_QUEUE": "p.7", "PARKED_QUEUE": "p"}, ["DEAD_LETTER_QUEUE", "PARKED_QUEUE"]),
+        ({"RESULTS_EXCHANGE": "crm.items"}, ["INTAKE_EXCHANGE", "RESULTS_EXCHANGE"]),
+        ({"DEAD_LETTER_EXCHANGE": "crm.items"}, ["INTAKE_EXCHANGE", "DEAD_LETTER_EXCHANGE"]),
+        (
+            {"RESULTS_EXCHANGE": "crm.items.dlx"},
+            ["RESULTS_EXCHANGE", "DEAD_LETTER_EXCHANGE"],
+        ),
+    ],
+)
+def test_one_name_for_two_uses_is_a_mistake(given: dict[str, str], named: list[str]) -> None:
+    """What leaves would come back as an event, for ever; both are named."""
+    (line,) = mistakes(**{f"RABBIT__{name}": value for name, value in given.items()})
+    assert [f"IMPORTER_RABBIT__{name}" for name in named] == re.findall(r"IMPORTER_\w+", line)
+
+
+def test_a_memory_whose_name_would_be_too_long_is_a_mistake() -> None:
+    """One that is made of the intake's; given or off it is none."""
+    long = {"RABBIT__INTAKE_QUEUE": f"{'q' * 250}.in", "RABBIT__PARKED_QUEUE": "p"}
+    (line,) = mistakes(**long)
+    assert line.startswith("IMPORTER_RABBIT__MEMORY_QUEUE ")
+    settings(**long, RABBIT__MEMORY_QUEUE="m")
+    settings(**long, RABBIT__MEMORY_QUEUE="")
+
+
+def test_a_default_that_follows_from_other_settings_is_shown() -> None:
+    """A line of the environment file without a value would turn the memory off."""
+    shown = {row.name.removeprefix("IMPORTER_"): row.default for row in reference.rows()}
+    assert {
+        "RABBIT__MEMORY_QUEUE": "crm.items.memory",
+        "RABBIT__PARKED_QUEUE": "crm.items.parked",
+        "BATCH__PREFETCH": "200",
+        "CONSOLE__STATUS_URL": "http://127.0.0.1:8080/status",
+    }.items() <= shown.items()
