@@ -192,6 +192,14 @@ class Claims:
         """Tell whether an event of this identity is being worked on."""
         return identity in self._holders
 
+    def waits(self, identity: Identity) -> bool:
+        """Tell whether an event that is held waits in doubt, or for items of others."""
+        holder = self._holders.get(identity)
+        if holder is None:
+            return False
+        links = holder.known.links
+        return holder.known.doubt is Doubt.STRONG or (links.waits and links.values is None)
+
     def of_type(self, entity_type_id: int) -> Iterator[Claim]:
         """Return the claims of a type that are being worked on."""
         return (c for c in self._holders.values() if c.event.entity_type_id == entity_type_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.claims import Claim, Claims, Resolved, message_digest
 from service.domain.delivery import Delivery
+from service.domain.events import ItemEvent
 from service.domain.outcomes import Outcome
 from service.domain.retry import broker_delay
 from service.importer.outcome_metrics import Reckoner
@@ -52,13 +53,18 @@ class Settler:
         self.settling = 0
         """How many outcomes are being published."""
 
-    def oldest_held(self) -> float:
-        """Return the age of the oldest delivery held; callable from another thread."""
-        try:
-            oldest = next(iter(self.held))
-        except (StopIteration, RuntimeError):
-            return 0.0
-        return max(0.0, self._clock() - oldest.received_at)
+    def oldest_held(self, *, waiting: bool = False) -> float:
+        """Return the age of the oldest delivery held; callable from another thread.
+
+        Without those that wait in doubt or for items, unless `waiting` ones count as well.
+        """
+        # Copied at once, before the loop can change it.
+        oldest = next((e for e in list(self.held) if waiting or not self._waits(e)), None)
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest.received_at)
+
+    def _waits(self, delivery: Delivery) -> bool:
+        event = delivery.event
+        return isinstance(event, ItemEvent) and self._claims.waits(event.identity)
 
     async def settle(self, ended: Sequence[End], resolved: Resolve) -> list[End]:
         """Publish outcomes until all are confirmed; after each try, end those that are.

@@ -112,7 +112,7 @@ ALL = (
     ),
     Declared(
         "oldest_held_seconds",
-        "age of the oldest delivery held; 0 when none is",
+        "age of the oldest delivery held, without what waits in doubt or for links; 0: none",
         "near RABBIT__HOLD_SECONDS: see paused and request_duration_seconds",
     ),
     Declared(

@@ -209,7 +209,7 @@ async def test_what_is_late_goes_back_though_a_bug_keeps_the_consumer() -> None:
     def cancelled() -> object:
         raise KeyError("a bug")
 
-    settler = SimpleNamespace(oldest_held=lambda: 0.0, give_back=give_back)
+    settler = SimpleNamespace(oldest_held=lambda **_: 0.0, give_back=give_back)
     desk = SimpleNamespace(
         settler=settler,
         overdue=lambda _: ["late"],

@@ -17,6 +17,7 @@ from service.domain.delivery import Delivery
 from service.domain.events import Identity, ItemEvent, Profile
 from service.domain.history import Doubt, History
 from service.domain.last_words import LastWord, Word, event_digest
+from service.domain.linking import Linking
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
 from service.domain.parking import Stay
@@ -873,3 +874,20 @@ def test_what_is_at_work_of_a_type_can_be_asked_for() -> None:
     claims.admit(ours, copy=False)
     assert ours in list(claims.of_type(ours.event.entity_type_id))
     assert [] == list(claims.of_type(1))
+
+
+def test_an_event_that_is_held_may_wait_in_doubt_or_for_items() -> None:
+    """Until a look-up tells, or its links are known."""
+    known, held = Claims(remember=9), claim("a")
+    assert not known.waits(held.event.identity)
+    known.admit(held, copy=False)
+    waits = []
+    for each in (
+        History(),
+        History(doubt=Doubt.STRONG),
+        History(links=Linking().lacking(0.0)),
+        History(links=Linking().lacking(0.0).resolved({"contactId": 4}, 1.0)),
+    ):
+        held.known = each
+        waits.append(known.waits(held.event.identity))
+    assert [False, True, True, False] == waits

@@ -7,6 +7,7 @@ import pytest
 
 from service.domain.claims import Claim, Claims, Resolved
 from service.domain.delivery import Settlement
+from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.importer.results import Confirmed
 from service.importer.settlement import Settler
@@ -214,6 +215,20 @@ def test_oldest_held_is_the_first_that_came() -> None:
         return [empty, room.settler.oldest_held()]
 
     assert [0.0, 5.0] == run(ages())
+
+
+def test_oldest_held_leaves_out_what_waits_in_doubt() -> None:
+    """Whoever must not hold a message for too long still counts it."""
+    room = Room()
+
+    async def ages() -> list[float]:
+        doubtful = FakeDelivery(item_event("a"), received_at=START - 9)
+        claim = room.claim(doubtful)
+        claim.known = claim.known.suspected(Doubt.STRONG, 0.0)
+        room.settler.held |= {FakeDelivery(item_event("b"), received_at=START - 5): None}
+        return [room.settler.oldest_held(), room.settler.oldest_held(waiting=True)]
+
+    assert [5.0, 9.0] == run(ages())
 
 
 def test_result_of_a_failure_is_confirmed_before_its_dead_letter_is_published() -> None:
