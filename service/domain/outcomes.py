@@ -25,7 +25,8 @@ class FailureKind(StrEnum):
 class Imported:
     """The event's item is in the CRM.
 
-    `reconciled`: found by asking rather than answered; `duplicate`: imported by an earlier try;
+    `reconciled`: found by asking rather than answered; `duplicate`: imported before, by another
+    message or another process;
     `other_body`: that one had other fields, and those of this event are not in the CRM.
     """
 

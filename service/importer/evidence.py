@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker
+from service.domain.claims import Claim
 from service.domain.decisions import Decision
+from service.domain.history import Doubt
 from service.domain.lanes import Lanes, LaneState
-from service.domain.outcomes import Failed, FailureKind, Fault, Imported, PauseReason
+from service.domain.outcomes import Failed, FailureKind, Fault, Imported, Outcome, PauseReason
 from service.importer.field_check import VALIDATION_FAILED
 from service.importer.link_failures import CODES as LINK_CODES
 
@@ -62,7 +64,7 @@ class Evidence:
         ends = [outcome for _, outcome in decision.ended]
         done = [end for end in ends if isinstance(end, Imported)]
         imported = sum(not end.reconciled for end in done)
-        found = sum(end.reconciled and not end.duplicate for end in done)
+        found = sum(_is_found(claim, end) for claim, end in decision.ended)
         failed = [e for e in ends if isinstance(e, Failed) and e.kind is FailureKind.REJECTED]
         # A failure because of a link is no answer of the portal.
         refused = [each for each in failed if each.code not in LINK_CODES]
@@ -78,3 +80,10 @@ class Evidence:
             await self.keeper.close(kind, PauseReason.FAILURE_SHARE, None)
         elif before is LaneState.TRIAL and self.lanes.state(kind) is LaneState.OPEN:
             self.keeper.opened(kind)
+
+
+def _is_found(claim: Claim, end: Outcome) -> bool:
+    """Tell whether a look-up found an item that was made lately, perhaps by another process."""
+    known = claim.known
+    old = known.attempts == 0 and (known.earlier or known.doubt is Doubt.WEAK)
+    return isinstance(end, Imported) and end.reconciled and not old

@@ -230,9 +230,8 @@ class Recovery:
 
     def _reconciled(self, claim: Claim, item_id: int) -> Imported:
         self._metrics.reconciled.labels("yes").inc()
-        known = claim.known
-        earlier = known.attempts == 0 and (known.earlier or known.doubt is Doubt.WEAK)
-        return Imported(item_id, reconciled=True, duplicate=earlier)
+        # Without a call of ours: by another message, or a process that could not say so any more.
+        return Imported(item_id, reconciled=True, duplicate=claim.known.attempts == 0)
 
     def _believe_absent(self, claim: Claim, cleared: Cleared) -> None:
         known = claim.known

@@ -198,7 +198,8 @@ async def test_a_doubtful_item_that_is_found_is_not_sent() -> None:
     bench = Bench()
     a, b = claim("a", doubt=Doubt.STRONG), claim("b")
     bench.portal.create(a.event)
-    assert {"a": Imported(1, reconciled=True), "b": Imported(2)} == await bench.settle(a, b)
+    found = Imported(1, reconciled=True, duplicate=True)
+    assert {"a": found, "b": Imported(2)} == await bench.settle(a, b)
     assert [["b"]] == bench.portal.calls
 
 
@@ -539,7 +540,7 @@ async def test_a_look_up_that_cannot_be_answered_now_is_made_again() -> None:
     bench.portal.look_up_faults.extend([UNREACHABLE, TIMED_OUT])
     a = claim("a", doubt=Doubt.STRONG)
     bench.portal.create(a.event)
-    assert {"a": Imported(1, reconciled=True)} == await bench.settle(a)
+    assert {"a": Imported(1, reconciled=True, duplicate=True)} == await bench.settle(a)
     assert 3 == len(bench.portal.failed_look_ups)
 
 

@@ -76,8 +76,10 @@ def bench() -> Bench:
 
 
 def strong(name: str = "a", *, external: str | None = "", asks: Profile = NOTHING_ASKED) -> Claim:
-    """Return the claim of an event that was perhaps sent."""
-    return claim(asking(event(name, external=external), asks), doubt=Doubt.STRONG)
+    """Return the claim of an event that was perhaps sent, from here."""
+    made = claim(asking(event(name, external=external), asks), doubt=Doubt.STRONG)
+    made.known = made.known._replace(attempts=1)
+    return made
 
 
 def weak(name: str = "a") -> Claim:
@@ -110,15 +112,17 @@ async def test_a_look_up_that_comes_too_early_proves_nothing(bench: Bench) -> No
 
 
 async def test_an_item_found_before_any_try_is_a_duplicate(bench: Bench) -> None:
-    """Nobody here sent it: an earlier publish did."""
-    tried, untried = weak("a"), weak("b")
+    """Nobody here sent it: an earlier publish did, or a process that died in its call."""
+    tried, untried, died = weak("a"), weak("b"), strong("c")
     tried.known = tried.known._replace(attempts=1)
-    for each in (tried, untried):
+    died.known = died.known._replace(attempts=0)
+    for each in (tried, untried, died):
         bench.portal.create(each.event)
-    cleared = await bench.clear(tried, untried)
+    cleared = await bench.clear(tried, untried, died)
     assert [
         (tried, Imported(1, reconciled=True)),
         (untried, Imported(2, reconciled=True, duplicate=True)),
+        (died, Imported(3, reconciled=True, duplicate=True)),
     ] == cleared.ended
 
 
@@ -165,9 +169,9 @@ async def test_an_absent_item_is_looked_up_once_more(bench: Bench) -> None:
     """Then it is believed, and may be sent."""
     a = strong()
     assert Cleared(again=[a]) == await bench.clear(a)
-    assert History(doubt=Doubt.STRONG, absent_once=True) == a.known
+    assert History(doubt=Doubt.STRONG, absent_once=True, attempts=1) == a.known
     assert Cleared(absent=[a]) == await bench.clear(a)
-    assert History() == a.known
+    assert History(attempts=1) == a.known
     assert (0.0, 1.0) == (bench.counted("yes"), bench.counted("no"))
 
 
