@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from service.domain.parking import LINKS
+
 AT_MOST_EVERY = 5.0
 """Seconds between the starts of two passes over what waits for imports, at least."""
 
@@ -43,9 +45,13 @@ class Passes:
         self._passes.setdefault(queue, _Pass(now, self._interval))
 
     def start(self, queue: str, now: float) -> None:
-        """Read a queue from now on, at the first interval."""
+        """Read a lane's queue from now on, at the first interval.
+
+        What waits for items is looked at as well: it would have waited for the lane next.
+        """
         found = self._passes.setdefault(queue, _Pass(now, self._interval))
         found.due, found.interval = min(found.due, now), self._interval
+        self.hasten(LINKS, now)
 
     def by(self, queue: str, at: float) -> None:
         """Note that something in a queue can be decided from a time on."""

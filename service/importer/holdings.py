@@ -50,7 +50,7 @@ class Holdings:
         """Give up what waits too long, or whose deliveries the broker has taken back."""
         hold = self._limits.hold
         # Soon due ones go along: each time, the consumer is cancelled.
-        hold *= SOON if self._desk.settler.oldest_held() > hold else 1.0
+        hold *= SOON if self._desk.settler.oldest_held(waiting=True) > hold else 1.0
         late = self._desk.overdue(now - hold)
         if late:
             self._desk.background.start(self._give_back(late))
@@ -104,7 +104,7 @@ class Holdings:
             return claim.event.entity_type_id != entity_type_id or _is_doubtful(claim)
 
         gone = self._desk.batcher.prune(stays)
-        self._desk.lot.park(gone, str(entity_type_id), str(reason))
+        self._desk.lot.set_aside(gone, entity_type_id, str(reason))
 
     def again(self, batch: Batch) -> None:
         """Let a batch wait that goes again: here, or elsewhere if its lane is closed."""
@@ -113,7 +113,7 @@ class Holdings:
             reason = desk.lanes.reason(kind)
         if reason is not None:
             calm = [claim for claim in batch.claims if not _is_doubtful(claim)]
-            desk.lot.park(calm, str(kind), str(reason))
+            desk.lot.set_aside(calm, kind, str(reason))
         if batch.waits_since is not None and desk.lot.exists:
             # Only a look-up can tell, and not soon: another item of the type must be seen first.
             asked = [claim for claim in batch.claims if claim.event.external_id is not None]

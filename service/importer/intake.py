@@ -228,7 +228,7 @@ class Desk:
             # It stays known: should a bug strike here, it must not be sent again.
             self.background.start(self.settle([(claim, claim.known.outcome)]))
         elif not self._is_admitted(claim):
-            self.lot.park([claim], str(kind), str(self.lanes.reason(kind)))
+            self.lot.set_aside([claim], kind, str(self.lanes.reason(kind)))
         elif claim.known.struck:
             self.batcher.alone(claim, max(now, claim.known.look_at), now)
             self._wake()

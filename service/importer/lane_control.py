@@ -226,6 +226,8 @@ class LaneControl:
             if self._room.holds_type(number):
                 continue
             came, _ = await self._take(str(number), self._batch)
+            if not (came or self.lanes.is_open(number)):
+                self._passes.hasten(LINKS, self._clock())
             self.lanes.trial_of(number, self._clock(), waited=came > 0)
 
     async def _read(self) -> bool:

@@ -124,9 +124,13 @@ class LinkResolution:
         fresh = [each for each in here if self._numbers.asked_at(each) is None]
         if not here or any(self._numbers.may_ask_from(e.entity_type_id) <= soon for e in fresh):
             return False
-        self.waiting.count(claim, absent)
-        self.waiting.show()
-        return True
+        return self.waiting.begins(claim, absent)
+
+    def lacks(self, claim: Claim) -> bool:
+        """Tell whether a claim that may join no batch waits for items first."""
+        absent = [] if claim.known.links.values else self._missing(claim)
+        askable = bool(absent) and all(each.external_id is not None for each in absent)
+        return askable and self.waiting.begins(claim, absent)
 
     def wakes(self, ended: Iterable[tuple[Claim, Outcome]]) -> bool:
         """Tell whether an item is in the CRM now that something waits for."""
@@ -231,7 +235,7 @@ class LinkResolution:
         if unasked and asked.fault is not None:
             return False
         expired = claim.known.links.expired_at is not None
-        if expired and not unasked and all(map(self._waits, flying)):
+        if expired and not unasked and all(map(self.waiting.waits, flying)):
             self._time_out(claim, absent, decision)
         else:
             self._wait(claim, absent, unasked, decision)
@@ -257,10 +261,6 @@ class LinkResolution:
             decision.later.append((claim, until))
         else:
             decision.parked.append((claim, LINKS, LINK))
-
-    def _waits(self, reference: Reference) -> bool:
-        """Tell whether an event waits for links; one that is held and does not ends soon."""
-        return self.waiting.events.knows(reference.identity)
 
     def _time_out(self, claim: Claim, absent: Sequence[Reference], decision: Decision) -> None:
         name = _field_of(claim, absent[0])

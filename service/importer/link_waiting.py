@@ -34,6 +34,16 @@ class LinkWaiting:
             since = 0.0
         claim.known = claim.known.with_links(links.lacking(since))
 
+    def waits(self, reference: Reference) -> bool:
+        """Tell whether an event waits for links; one that is held and does not ends soon."""
+        return self.events.knows(reference.identity)
+
+    def begins(self, claim: Claim, absent: Sequence[Reference]) -> bool:
+        """Note that a claim waits, from now on or still; always True."""
+        self.count(claim, absent)
+        self.show()
+        return True
+
     def show(self) -> None:
         """Tell the metrics how many wait."""
         self._metrics.links_waiting.set(len(self.events))

@@ -11,7 +11,7 @@ from service.domain.delivery import Delivery, Parking
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt
 from service.domain.outcomes import PauseReason
-from service.domain.parking import DOUBT, LINK, Stay
+from service.domain.parking import DOUBT, LINK, LINKS, Stay
 from service.domain.retry import broker_delay
 from service.importer.background import BackgroundTasks
 from service.importer.inner_queues import InnerQueues, NoInnerQueues
@@ -35,7 +35,7 @@ class ParkingLot:
     `queues` may be set until the first event comes; `go_on` takes the claims that have to wait
     for another one no longer. `keep` takes each claim that cannot wait elsewhere, one at a time;
     `unparkable` is told of them afterwards, with the queue and the reason. `open_seconds` tells
-    how long a type could be imported so far.
+    how long a type could be imported so far, `lacks_items` whether a claim waits for items.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class ParkingLot:
         self.unparkable: Callable[[list[Claim], str, str], None] = _unheard
         self.open_seconds: Callable[[int], float] = _none
         self.open_since: Callable[[int, float], float] = _none_since
+        self.lacks_items: Callable[[Claim], bool] = _lacks_none
         self.connected: Callable[[], bool] = lambda: True
         self.alone_since = math.inf
         """Since when all messages come to this process, since the epoch: what was parked before
@@ -110,6 +111,12 @@ class ParkingLot:
             self._leaving.update(going)
             self.reasons[queue] = reason
             self._background.start(self._park(going, queue, reason))
+
+    def set_aside(self, claims: Sequence[Claim], entity_type_id: int, reason: str) -> None:
+        """Let claims of a type whose lane is shut wait: first for the items that they lack."""
+        lacking = [claim for claim in claims if self.exists and self.lacks_items(claim)]
+        self.park(lacking, LINKS, LINK)
+        self.park([c for c in claims if c not in lacking], str(entity_type_id), reason)
 
     async def _park(self, going: list[Claim], queue: str, reason: str) -> None:
         tries, bugs, confirmed = 0, 0, set[Delivery]()
@@ -230,6 +237,10 @@ def _nowhere(_: Claim) -> None:
 
 def _unheard(_: list[Claim], __: str, ___: str) -> None:
     """Do nothing: no listener is set yet."""
+
+
+def _lacks_none(_: Claim) -> bool:
+    return False
 
 
 def _none(_: int) -> float:

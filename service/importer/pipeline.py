@@ -105,8 +105,9 @@ class Pipeline:
             notes=self.notes,
         )
         self._importer.may_send = self._may_send
-        self._importer.links.may_hold = lambda: not desk.full
-        desk.must_wait = self._importer.links.must_wait
+        links = self._importer.links
+        links.may_hold = lambda: not desk.full
+        desk.must_wait, desk.lot.lacks_items = links.must_wait, links.lacks
         self._intake_control = IntakeControl(
             breaker=self.breaker,
             intake=self._intake,
@@ -118,8 +119,7 @@ class Pipeline:
         desk.lot.keep = self._holdings.keep
         desk.lot.unparkable = self._unparkable
         desk.lot.on_parked = self.lane_control.parked
-        desk.lot.open_seconds = evidence.open_seconds
-        desk.lot.open_since = evidence.open_since
+        desk.lot.open_seconds, desk.lot.open_since = evidence.open_seconds, evidence.open_since
         desk.lot.connected = self._intake.fit
 
     def wake(self) -> None:

@@ -1,5 +1,6 @@
 """Proves when inner queues are read: in passes that end, and not again and again for nothing."""
 
+from service.domain.parking import LINKS
 from service.domain.passes import AT_MOST_EVERY, Passes
 
 QUEUE = "doubtful"
@@ -76,6 +77,15 @@ def test_a_lane_that_opens_is_read_at_once() -> None:
     kept.took("2", 1, 0, 0.0)
     kept.start("2", 3.0)
     assert ["2"] == kept.due(3.0)
+
+
+def test_what_waits_for_items_is_looked_at_when_a_lane_opens() -> None:
+    """It may have waited for the lane next."""
+    kept = passes()
+    kept.known(LINKS, 0.0)
+    kept.took(LINKS, 1, 0, 0.0)
+    kept.start("2", AT_MOST_EVERY)
+    assert ["links", "2"] == kept.due(AT_MOST_EVERY)
 
 
 def test_who_is_active_no_more_forgets_his_passes() -> None:

@@ -280,6 +280,18 @@ async def test_a_new_event_that_a_batch_could_not_resolve_need_not_join_one(benc
     assert not bench.links.must_wait(asks)
 
 
+async def test_an_event_of_a_shut_lane_waits_for_items_first(bench: Bench) -> None:
+    """Without a call; what can be resolved, or never, waits for the lane alone."""
+    waits = linked("a")
+    assert bench.links.lacks(waits)
+    assert 1 == bench.metrics.registry.get_sample_value("importer_links_waiting")
+    never, plain = linked("n", {"x": ref(9, "never")}), linked("p", {})
+    assert [False, False] == [bench.links.lacks(each) for each in (never, plain)]
+    bench.remembered(3, "c", 7)
+    assert not bench.links.lacks(waits)
+    assert not bench.portal.failed_look_ups
+
+
 async def test_a_fruitful_type_is_asked_without_a_pause(bench: Bench) -> None:
     """Orders of customers that were imported long ago need a call for each batch."""
     for number in range(4):

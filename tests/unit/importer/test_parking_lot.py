@@ -325,3 +325,20 @@ async def test_what_this_process_has_sent_itself_is_looked_up_here() -> None:
 def boom(*_: object) -> None:
     """Be a bug."""
     raise RuntimeError("a bug")
+
+
+async def test_an_event_of_a_shut_lane_that_lacks_items_waits_for_these_first() -> None:
+    """In the order doubt, links, lane; the others wait for the lane."""
+    queues = Taking()
+    async with parking(queues, lambda _: None) as (lot, settler, claims):
+        both = [item_event(name) for name in ("lacks", "has")]
+        lot.lacks_items = lambda claim: claim.event is both[0]
+        made = []
+        for event in both:
+            delivery = FakeDelivery(event)
+            settler.held[delivery] = None
+            made.append(claim_of(delivery, event, ask="doubtful", settle=1.0))
+            claims.admit(made[-1], copy=False)
+        lot.set_aside(made, 2, "scope")
+    waits = {(each.delivery.event.event_id, each.queue, each.reason) for each in queues.taken}
+    assert {("lacks", "links", "link"), ("has", "2", "scope")} == waits
