@@ -8,8 +8,8 @@ from service.domain.last_words import (
 from service.domain.outcomes import Failed, FailureKind
 
 CODE = "ENDED_BY_OPERATOR"
-_NEVER_SENT = (
-    "an operator ended the event while it waited ({reason}); no call has sent it: redrive it"
+_NOT_THERE = (
+    "an operator ended the event while it waited ({reason}); it was not imported: redrive it"
 )
 _PERHAPS_SENT = (
     "an operator ended the event while it waited ({reason}); a call may have sent it: look "
@@ -31,7 +31,7 @@ def ended(reason: str, *, perhaps_sent: bool, word: LastWord | None) -> Failed:
     set_back = word is not None and word.word is Word.IMPORTED and word.stale
     if perhaps_sent or set_back or (word is not None and word.perhaps_sent):
         return Failed(FailureKind.AMBIGUOUS, CODE, _PERHAPS_SENT.format(reason=reason))
-    return Failed(FailureKind.REJECTED, CODE, _NEVER_SENT.format(reason=reason))
+    return Failed(FailureKind.REJECTED, CODE, _NOT_THERE.format(reason=reason))
 
 
 def note_on(
