@@ -155,7 +155,8 @@ async def test_a_queue_is_broken_only_by_what_asking_for_it_has_ended(
     monkeypatch.setattr(inner_asking, "ready", lost)
     for _ in range(5):
         assert await ours.look(str(LANE), make=False) is None
-    assert broken is (str(LANE) in ours.broken())
+    told = ours.broken().get(ours.name(str(LANE)), "")
+    assert (broken, broken) == (why in told, "read the broker's log" in told)
 
 
 async def test_other_processes_are_told_of_a_lanes_queue_once(there: set[str]) -> None:
