@@ -32,7 +32,7 @@ from service.rabbit.notes import Note, NoteKind, Owner
 from service.secret_rotation import BROKER, CLIENT_SECRET, FOLLOWED, WEBHOOK, Rekeying
 from service.settings.secret_files import SecretFiles
 from service.settings.tree import Settings
-from service.status import next_try, overview, told_why
+from service.status import connection, next_try, overview, told_why
 from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 from service.telemetry.minute_summary import Minute
@@ -179,7 +179,7 @@ class _Beat:
         status.why = told_why(breaker, self.broker.trouble)
         status.next_try_seconds = next_try(breaker, now)
         before = status.ready()
-        status.connection(up=self.broker.connected)
+        status.broker = connection(status.broker, up=self.broker.connected)
         status.intake = "attached" if self.broker.consumer.attached else "detached"
         status.paused = str(breaker.reason) if breaker.mode is not Mode.FLOWING else None
         status.draining = self.pipeline.stopping

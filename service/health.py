@@ -66,11 +66,6 @@ class Status:
     since: float = field(default_factory=time.time)
     overview: Mapping[str, Any] = field(default_factory=dict)
 
-    def connection(self, *, up: bool) -> None:
-        """Note whether the broker is connected; once it was, it is connected again."""
-        lost = "connecting" if self.broker == "connecting" else "reconnecting"
-        self.broker = "connected" if up else lost
-
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether the loop runs, with the reason."""
         age = time.monotonic() - self.heartbeat

@@ -61,6 +61,12 @@ def told_why(breaker: CircuitBreaker, broker_trouble: str | None) -> str | None:
     return ": ".join(str(shut[each]) for each in ("cause", "remedy") if each in shut)
 
 
+def connection(before: str, *, up: bool) -> str:
+    """Return the word for the connection to the broker; only what was up can come again."""
+    lost = "connecting" if before == "connecting" else "reconnecting"
+    return "connected" if up else lost
+
+
 def next_try(breaker: CircuitBreaker, now: float) -> float | None:
     """Return the seconds until a paused portal is asked again."""
     return round(max(0.0, breaker.probe_at - now), 1) if breaker.mode is Mode.PAUSED else None

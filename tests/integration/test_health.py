@@ -109,15 +109,6 @@ def test_ready_when_attached_or_deliberately_paused(status: Status, expected: in
     assert (expected == 200, expected == 200) == (ready, body["ready"])
 
 
-def test_it_connects_until_it_was_connected_once() -> None:
-    """Only what was there can come again."""
-    status, told = Status(), []
-    for up in (False, False, True, False, True):
-        status.connection(up=up)
-        told.append(status.broker)
-    assert ["connecting"] * 2 + ["connected", "reconnecting", "connected"] == told
-
-
 def test_readiness_says_why(client: Client) -> None:
     """Name broker, intake, pause and drain."""
     client.status.broker, client.status.paused = "connected", "plan"

@@ -17,7 +17,7 @@ from service.health import Status
 from service.importer.lane_signs import LaneSigns
 from service.importer.results import Confirmed
 from service.importer.settlement import Settler
-from service.status import next_try, overview, told_why
+from service.status import connection, next_try, overview, told_why
 from service.telemetry.metrics import Metrics
 from tests.unit.test_docs import REFERENCE
 
@@ -193,3 +193,11 @@ def test_closed_lanes_and_what_waits_are_shown() -> None:
         ("crm.items.parked.doubtful", None, "doubt", 2, None),
         ("crm.items.parked.links", None, "link", 0, None),
     ] == [tuple(each.values()) for each in document["parked"]]
+
+
+def test_it_connects_until_it_was_connected_once() -> None:
+    """Only what was there can come again."""
+    told = ["connecting"]
+    for up in (False, False, True, False, True):
+        told.append(connection(told[-1], up=up))
+    assert ["connecting"] * 3 + ["connected", "reconnecting", "connected"] == told
