@@ -251,7 +251,7 @@ async def test_return_of_a_type_leaves_the_others(
     await waiting.put(LINKS, parked("f"), parked("g", entity_type=1))
     done = await operator.run("lanes", "return", "--type", "2", "--links")
     assert 0 == done.code
-    assert "without them" in done.err
+    assert "without their links" in done.err
     assert ["a", "d", "e", "f"] == sorted(ids(await _back(broker, vhost, 4)))
     assert (0, 1, 1, 1) == (
         await letters.ready(lane(2)),

@@ -72,7 +72,7 @@ async def test_a_known_authority_lets_the_call_through(
     ("names", "age", "words"),
     [
         (["other.example"], "", ["another name", "127.0.0.1", "IMPORTER_BITRIX__WEBHOOK_URL"]),
-        (["127.0.0.1"], "past", ["has expired", "renewed at the portal"]),
+        (["127.0.0.1"], "past", ["has expired", "renew it at the portal"]),
         (["127.0.0.1"], "future", ["not valid yet", "clock"]),
     ],
 )
@@ -129,7 +129,7 @@ async def test_what_is_no_http_is_told(believing: Way) -> None:
 async def test_connections_that_fail_are_told_apart(believing: Way) -> None:
     """Refused, unknown name, cut, too late."""
     nobody = await call(f"https://127.0.0.1:{free_port()}/{PATH}", believing)
-    assert says(nobody, "nothing listens there", "is the portal running")
+    assert says(nobody, "nothing listens there", "the portal is running")
     unknown = await call(f"https://portal.invalid/{PATH}", believing)
     assert says(unknown, "the host name is not known", "DNS")
     async with listening(cuts) as port:

@@ -96,7 +96,7 @@ async def test_an_answer_too_large_or_unreadable_costs_no_memory_and_is_looked_u
         tracemalloc.stop()
     assert fault is not None
     assert (CallKind.AMBIGUOUS, "UNREADABLE_ANSWER") == (fault.kind, fault.code)
-    assert ("larger than 8 MB" if kind in {"plain", "packed"} else "packed") in fault.cause
+    assert ("larger than 8 MB" if kind in {"plain", "packed"} else "compressed") in fault.cause
     assert peak < ROOM
 
 
@@ -192,7 +192,7 @@ async def test_the_authorisation_servers_answers_are_read_as_carefully() -> None
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         assert PauseReason.AUTH_SERVER is failed.value.fault.pause
-        assert "packed" in failed.value.fault.cause or "8 MB" in failed.value.fault.cause
+        assert "compressed" in failed.value.fault.cause or "8 MB" in failed.value.fault.cause
         assert peak < ROOM
 
 

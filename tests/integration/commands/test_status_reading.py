@@ -90,19 +90,19 @@ async def test_an_answer_that_unpacks_to_much_costs_no_memory(name: list[str]) -
         [found] = await processes(f"http://{NAME}:{port}/status")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert "no importer" in found.problem
+    assert "not from an importer" in found.problem
     assert peak < 4 * status_reading.MAX_BYTES
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (told(b"not json"), "no importer"),
-        (told(b"[]"), "no importer"),
-        (told({"other": 1}), "no importer"),
+        (told(b"not json"), "not from an importer"),
+        (told(b"[]"), "not from an importer"),
+        (told({"other": 1}), "not from an importer"),
         (told({}, status=404), "status 404"),
-        (told(b"[" * 100_000), "no importer"),
-        (told(b" " * 3_000_000), "no importer"),
+        (told(b"[" * 100_000), "not from an importer"),
+        (told(b" " * 3_000_000), "not from an importer"),
         (b"what?\r\n\r\n", "broke"),
         (b"", "broke"),
     ],

@@ -11,9 +11,9 @@ from service.domain.nearest import LONGEST, MAX_NAMES, nearest
     [
         ("Fields", "did you mean fields?"),
         ("eventId", "did you mean id?"),
-        ("method", "only creates"),
-        ("___", "only creates"),
-        ("x" * (LONGEST + 1), "only creates"),
+        ("method", "never updates"),
+        ("___", "never updates"),
+        ("x" * (LONGEST + 1), "never updates"),
     ],
 )
 def test_a_member_that_is_ignored_is_named(name: str, told: str) -> None:

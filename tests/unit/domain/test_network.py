@@ -95,7 +95,7 @@ def test_our_own_certificate_is_named_where_we_may_have_one(reason: str, found: 
     [
         (ConnectionResetError(errno.ECONNRESET, "x"), BROKER, False, "amqps://"),
         (EOFError(), BROKER, True, "CERT_FILE"),
-        (tls("UNEXPECTED_EOF_WHILE_READING"), PORTAL, True, "for TLS"),
+        (tls("UNEXPECTED_EOF_WHILE_READING"), PORTAL, True, "uses TLS"),
     ],
 )
 def test_a_cut_asks_for_what_may_have_been_meant(
