@@ -8,18 +8,19 @@ from service.domain.delivery import Delivery
 from service.domain.events import (
     CONTENT_BITS,
     PRIORITY,
-    ExternalId,
     Identity,
     ItemEvent,
     Malformed,
     Profile,
     digest_of,
+    event_digest,
 )
 from service.domain.history import Doubt, History
 from service.domain.last_words import LastWord, Word
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
-Key = Identity | tuple[int, ExternalId]
+Key = Identity | tuple[int, bytes]
+"""An identity, or an entity type and what stands for an external id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -112,10 +113,10 @@ class Claims:
         """
         event = claim.event
         # By message, not by id: another body under the same id is another try.
-        known = self._released.pop(message_digest(event))
+        known = self._released.pop(message_digest(event)) if self._released else None
         if known is not None:
             claim.known = known.for_copy(claim.known, copy=copy)
-        identity = digest_of(event.identity)
+        identity = event.identity_digest
         imported = self._imported.get(identity)
         if imported is not None and imported > 0 and claim.known.outcome is None:
             return Repeat(_repeated(imported, event))
@@ -135,7 +136,7 @@ class Claims:
         """End a claim whose outcome the broker has confirmed."""
         # First of all: a waiter that starts below must not find this claim still in its way.
         identity, waiters = claim.event.identity, self._drop(claim)
-        digest = digest_of(identity)
+        digest = claim.event.identity_digest
         self._doubts.forget(digest)
         unclear = claim.event.external_id is not None and _is_unclear(outcome)
         doubt = claim.known.look_at, claim.known.asks | {claim.event.asks}
@@ -206,13 +207,14 @@ class Claims:
 
     def item_of(self, identity: Identity) -> int | None:
         """Return the item of an event that was imported here; None where that is no answer."""
-        imported = self._imported.get(digest_of(identity))
+        imported = self._imported.get(event_digest(identity))
         return imported >> CONTENT_BITS if imported is not None and imported > 0 else None
 
     def forget(self, identity: Identity) -> None:
         """Forget that an event was imported: the portal does not show its item any more."""
-        if self._imported.forget(digest_of(identity)):
-            self._doubts.put(digest_of(identity), (0.0, frozenset()))
+        digest = event_digest(identity)
+        if self._imported.forget(digest):
+            self._doubts.put(digest, (0.0, frozenset()))
 
     def holds(self, claim: Claim) -> bool:
         """Tell whether a claim is being worked on: neither ended nor given up."""
@@ -258,7 +260,7 @@ class Claims:
 
     def _note_doubt(self, claim: Claim) -> None:
         """Remember that an event was perhaps sent, for every message of its id."""
-        identity = digest_of(claim.event.identity)
+        identity = claim.event.identity_digest
         look_at, asks = self._doubts.get(identity) or (0.0, frozenset())
         asks |= claim.known.asks | {claim.event.asks}
         self._doubts.put(identity, (max(look_at, claim.known.look_at), asks))
@@ -282,7 +284,7 @@ def _keys(event: ItemEvent) -> list[Key]:
     """Return what only one claim at a time may hold."""
     if event.external_id is None:
         return [event.identity]
-    return [event.identity, (event.entity_type_id, event.external_id)]
+    return [event.identity, (event.entity_type_id, event.pair_digest)]
 
 
 def _noted(item_id: int, event: ItemEvent) -> int:

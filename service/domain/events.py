@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 DIGEST_BYTES = 16
 """Length of a digest: two ids of one importer never share one by chance."""
-
-
+NO_PAIR = bytes(DIGEST_BYTES)
 CONTENT_BITS = 64
 PRIORITY = 4
 """Of an event that names none: the middle, as the broker has it."""
@@ -116,6 +115,10 @@ class ItemEvent:
     what of the event's own members is ignored, for the `warnings` of its result.
     `asks` is what the fields say of who may see the item. `links` are the fields that are to hold
     the items of other events; `linked` are these fields as JSON members, once they are known.
+
+    The rest follows from these. It is worked out once, because it is asked for at every step.
+    `identity_digest` and `pair_digest` stand for the identity and the external id in every
+    memory; `content` tells one item from another.
     """
 
     entity_type_id: int
@@ -130,31 +133,26 @@ class ItemEvent:
     asks: Profile = NOTHING_ASKED
     links: Links = field(default_factory=dict, hash=False)
     linked: bytes = b""
+    identity: Identity = field(init=False, compare=False, repr=False)
+    batch_key: BatchKey = field(init=False, compare=False, repr=False)
+    identity_digest: bytes = field(init=False, compare=False, repr=False)
+    pair_digest: bytes = field(init=False, compare=False, repr=False)
+    content: int = field(init=False, compare=False, repr=False)
 
-    @property
-    def identity(self) -> Identity:
-        """The pair that identifies the event."""
-        return Identity(self.entity_type_id, self.event_id)
+    def __post_init__(self) -> None:
+        """Work out what follows."""
+        identity = Identity(self.entity_type_id, self.event_id)
+        batch_key = BatchKey(self.entity_type_id, self.original_names)
+        object.__setattr__(self, "identity", identity)
+        object.__setattr__(self, "batch_key", batch_key)
+        object.__setattr__(self, "identity_digest", event_digest(identity))
+        object.__setattr__(self, "pair_digest", pair_digest(self.external_id))
+        object.__setattr__(self, "content", _content(self.fields, self.links))
 
     @property
     def message(self) -> str:
         """Identifies one message of the event: by its body and how often it was redriven."""
         return f"{self.digest[:16]}/{self.origin.redrive_count}"
-
-    @property
-    def content(self) -> int:
-        """Identifies the content of an item: 64 bits of its fields, byte for byte, and links."""
-        made = hashlib.blake2b(self.fields, digest_size=CONTENT_BITS // 8)
-        for name, target in self.links.items():
-            several = "list" if isinstance(target, tuple) else "one"
-            parts = [name, several, *(part for each in several_of(target) for part in each.said)]
-            made.update("\0".join(["", *parts]).encode(errors="surrogatepass"))
-        return int.from_bytes(made.digest(), "big")
-
-    @property
-    def batch_key(self) -> BatchKey:
-        """The key of the batches this event may join."""
-        return BatchKey(self.entity_type_id, self.original_names)
 
 
 class MalformedCode(StrEnum):
@@ -179,7 +177,32 @@ class Malformed:
     notes: tuple[str, ...] = ()
 
 
+def event_digest(identity: Identity) -> bytes:
+    """Return what stands for an event in every memory: no id stands there in clear."""
+    return _digest(f"{identity.entity_type_id} {identity.event_id}")
+
+
+def pair_digest(external_id: ExternalId | None) -> bytes:
+    """Return what stands for an external id, exactly as it is sent."""
+    if external_id is None:
+        return NO_PAIR
+    return digest_of((external_id.field, external_id.value, external_id.originator or ""))
+
+
 def digest_of(parts: Sequence[object]) -> bytes:
     """Return what is remembered instead of ids, which may be long: always as many bytes."""
-    text = "\0".join(map(str, parts))
+    return _digest("\0".join(map(str, parts)))
+
+
+def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
+
+
+def _content(fields: memoryview, links: Links) -> int:
+    """Return 64 bits of an item's fields, byte for byte, and of its links."""
+    made = hashlib.blake2b(fields, digest_size=CONTENT_BITS // 8)
+    for name, target in links.items():
+        several = "list" if isinstance(target, tuple) else "one"
+        parts = [name, several, *(part for each in several_of(target) for part in each.said)]
+        made.update("\0".join(["", *parts]).encode(errors="surrogatepass"))
+    return int.from_bytes(made.digest(), "big")

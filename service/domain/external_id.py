@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from service.domain.events import ExternalId
 
@@ -115,23 +116,24 @@ class ExternalIds:
         return Stamped(
             _external_id(name, parts),
             _members({part.name: part.value or "" for part in parts if not part.brought}),
-            frozenset[str]().union(*(part.blank for part in parts)),
+            frozenset(name for part in parts for name in part.blank),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """One field of an external id: the value that the item will carry, None where not known."""
 
     name: str
     value: str | None
     brought: bool
-    blank: frozenset[str]
+    blank: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, fields: Mapping[str, object], spellings: list[str], ours: str) -> "_Part":
         """Return what the event brings under one of the spellings, else ours under the first."""
         named = [name for name in spellings if name in fields]
+        if not named:
+            return cls(spellings[0], ours, brought=False)
         brought = [name for name in named if not _is_blank(fields[name])]
         blank = frozenset(named) - frozenset(brought)
         if not brought:

@@ -9,7 +9,7 @@ from service.domain.external_id import original_name
 from service.domain.files import damaged
 from service.domain.multifields import SAMPLES, lost
 from service.domain.nearest import nearest
-from service.domain.values import IDS, JUDGED, TEXTS, Flaw, judge
+from service.domain.values import IDS, JUDGED, TEXTS, Flaw, is_usual, judge
 
 Policy = Literal["off", "warn", "reject"]
 """The setting `VALIDATION`: check nothing, warn of what would be lost, or reject the item."""
@@ -25,6 +25,7 @@ _PARENT = re.compile(r"parentId\d+")
 _SEVERAL = re.compile(r"[,;|\s]\s*\S")
 _SINGLE = frozenset({*TEXTS, *IDS, *JUDGED})
 """Kinds whose single value is never a list; for others, such as files, it may be one."""
+_SPECIAL = frozenset({*SAMPLES, "fm"})
 _NO_MULTIFIELDS = "put it into a lead, contact or company, and link that item"
 
 
@@ -85,18 +86,14 @@ def has_multifields(known: Mapping[str, Field]) -> bool:
 
 
 def _is_plain(name: str, value: object, field: Field | None) -> bool:
-    """Tell, quickly, whether this is the usual case: a text in a field that takes any."""
-    return (
-        field is not None
-        and type(value) is str
-        and not field.multiple
-        and not field.read_only
-        and (field.kind in TEXTS or field.kind not in JUDGED)
-        and (len(value) <= LONGEST or name not in SIZED)
-        and name not in SAMPLES
-        and field.kind != "file"
-        and name != "fm"
-    )
+    """Tell, quickly, whether this is the usual case: what the portal keeps as it is."""
+    if field is None or field.read_only or field.kind == "file" or name in _SPECIAL:
+        return False
+    if field.multiple:
+        return type(value) is list and all(is_usual(field.kind, each) for each in value)
+    if type(value) is str and len(value) > LONGEST and name in SIZED:
+        return False
+    return is_usual(field.kind, value)
 
 
 def _of(

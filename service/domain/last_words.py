@@ -18,13 +18,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from service.domain.bounded_memory import Remembered
-from service.domain.events import ExternalId, Identity, ItemEvent
+from service.domain.events import DIGEST_BYTES, NO_PAIR, ItemEvent
 
-EVENT_BYTES = 16
-PAIR_BYTES = 16
+EVENT_BYTES = DIGEST_BYTES
 PROFILE_BYTES = 8
 BODY_BYTES = 8
-NO_PAIR = bytes(PAIR_BYTES)
 NO_PROFILE = bytes(PROFILE_BYTES)
 NO_BODY = bytes(BODY_BYTES)
 TYPE_BITS = 31
@@ -106,37 +104,24 @@ def unpacked(records: bytes) -> list[LastWord]:
     return found
 
 
-def event_digest(identity: Identity) -> bytes:
-    """Return what stands for an event in the memory: no id stands there in clear."""
-    text = f"{identity.entity_type_id} {identity.event_id}"
-    return _digest(text, EVENT_BYTES)
-
-
-def pair_digest(external_id: ExternalId | None) -> bytes:
-    """Return what stands for an external id, exactly as it was sent."""
-    if external_id is None:
-        return NO_PAIR
-    parts = (external_id.field, external_id.value, external_id.originator or "")
-    return _digest("\0".join(parts), PAIR_BYTES)
-
-
 # Every note on an event needs it, and few different ones are asked for.
 @lru_cache(maxsize=256)
 def profile_digest(asked: tuple[str | None, ...]) -> bytes:
     """Return what stands for responsible person, pipeline and `opened`, as an event asks."""
-    return _digest("\0".join(each or "" for each in asked), PROFILE_BYTES)
+    text = "\0".join(each or "" for each in asked)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=PROFILE_BYTES).digest()
 
 
 def word_on(event: ItemEvent, word: Word, at: float, writer: int, item_id: int = 0) -> LastWord:
     """Return a word on an event; of an imported one with its item and its fields."""
     return LastWord(
-        event_digest(event.identity),
+        event.identity_digest,
         word,
         event.entity_type_id,
         at,
         writer,
         item_id,
-        pair_digest(event.external_id),
+        event.pair_digest,
         profile_digest(event.asks),
         event.content.to_bytes(BODY_BYTES, "big") if word is Word.IMPORTED else NO_BODY,
     )
@@ -185,6 +170,9 @@ class LastWords:
     def say(self, word: LastWord) -> LastWord | None:
         """Take the newest word on an event; return the one that stood before."""
         before = self.of(word.event)
+        if before == word:
+            # Our own, read back: it counts already.
+            return before
         self._words.forget(word.event)
         self._put(word)
         return before
@@ -246,7 +234,3 @@ class LastWords:
             recent = self._recent[word.entity_type_id] = deque(maxlen=RECENT_ITEMS)
         if recent is not None:
             recent.append(word.event)
-
-
-def _digest(text: str, size: int) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

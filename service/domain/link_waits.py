@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.domain.bounded_memory import Remembered
-from service.domain.events import Identity
-from service.domain.last_words import event_digest
+from service.domain.events import Identity, event_digest
 from service.domain.links import cycle
 
 MAX_REFERENCES = 100_000

@@ -1,11 +1,10 @@
 """Decides whose item a number is: one item settles one event."""
 
-import hashlib
 from enum import Enum, auto
 
 from service.domain.bounded_memory import Remembered
 from service.domain.events import ItemEvent
-from service.domain.last_words import LastWord, event_digest, pair_digest
+from service.domain.last_words import LastWord
 
 TYPE_BITS = 31
 """Bits of an entity type. Type and item number share one integer."""
@@ -39,7 +38,8 @@ class Owners:
     def own(self, event: ItemEvent, item_id: int) -> Owned:
         """Note an item as an event's, unless the number is known as another's."""
         key = item_id << TYPE_BITS | event.entity_type_id
-        pair, name = _pair(event), _digest(event.event_id)
+        name = event.identity_digest[:DIGEST]
+        pair = name if event.external_id is None else event.pair_digest[:DIGEST]
         owner = self._owners.get(key)
         if owner is None:
             self._owners.put(key, pair + name)
@@ -53,19 +53,7 @@ def noted_owner(event: ItemEvent, word: LastWord | None) -> Owned | None:
 
     `word`: of the event that the number is remembered of, in any process.
     """
-    if word is None or word.stale or word.event == event_digest(event.identity):
+    if word is None or word.stale or word.event == event.identity_digest:
         return None
-    pair = event.external_id
-    return Owned.TAKEN if pair and word.pair == pair_digest(pair) else Owned.OTHER_PAIR
-
-
-def _pair(event: ItemEvent) -> bytes:
-    """Return a digest of the external id; of the event id where there is none."""
-    external = event.external_id
-    if external is None:
-        return _digest(event.event_id)
-    return _digest(repr((external.field, external.value, external.originator)))
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST).digest()
+    same = event.external_id is not None and word.pair == event.pair_digest
+    return Owned.TAKEN if same else Owned.OTHER_PAIR

@@ -56,6 +56,7 @@ MAX_SHOWN = 5
 """Ids of choices that a complaint lists."""
 _NO = frozenset({"", "0", "0.0", "n", "no", "f", "false", "off", "none", "null", "нет"})
 _YES = frozenset({"true", "y", "Y"})
+_USUAL_BOOLEANS = frozenset({"Y", "N"})
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _SHORT_NUMBER = re.compile(r"-?(?=.{1,15}$)[0-9]+(?:\.[0-9]+)?")
 _MONEY = re.compile(r"-?[0-9]+\.?[0-9]*(?:\|[A-Z]{3})?")
@@ -76,6 +77,21 @@ _ISO_TIME = "send 2026-01-31T10:00:00+00:00"
 def is_empty(value: object) -> bool:
     """Tell whether PHP calls a value empty: the portal stores nothing for it, as was meant."""
     return value in (None, "", "0") or (not isinstance(value, str) and not value)
+
+
+def is_usual(kind: str, value: object) -> bool:
+    """Tell, quickly, whether this is a usual value of a kind: `judge` has nothing to say of it."""
+    if type(value) is int:
+        return kind in _KEEP_INTEGERS and -_SAFE <= value <= _SAFE
+    if type(value) is str:
+        if kind in TEXTS or kind not in JUDGED:
+            return True
+        if kind == "boolean":
+            return value in _USUAL_BOOLEANS
+        return kind == "datetime" and _is_iso(value)
+    if type(value) is bool:
+        return kind == "boolean"
+    return type(value) is Decimal and kind == "double" and _is_short(value)
 
 
 def judge(kind: str, value: object, choices: frozenset[str] | None) -> Found:
@@ -107,7 +123,7 @@ def _boolean(value: object) -> Found:
         yield Flaw.BOOLEAN, 'becomes no; only true, "true", "y" and "Y" mean yes: send "Y" or "N"'
 
 
-def _is_usual(value: object) -> bool:
+def _is_iso(value: object) -> bool:
     """Tell, quickly, whether this is a date or an instant as ISO 8601 writes it."""
     if not isinstance(value, str) or not _ISO.fullmatch(value):
         return False
@@ -119,7 +135,7 @@ def _is_usual(value: object) -> bool:
 
 
 def _date(value: object) -> Found:
-    if isinstance(value, str) and len(value) == len("2026-01-31") and _is_usual(value):
+    if isinstance(value, str) and len(value) == len("2026-01-31") and _is_iso(value):
         return
     for why in _misread(value, _ISO_DATE):
         yield Flaw.DATE, why
@@ -130,7 +146,7 @@ def _date(value: object) -> Found:
 
 
 def _date_time(value: object) -> Found:
-    if _is_usual(value):
+    if _is_iso(value):
         return
     for why in _misread(value, _ISO_TIME):
         yield Flaw.DATE, why
@@ -165,7 +181,7 @@ def _is_day_first(text: str) -> bool:
 
 
 def _double(value: object) -> Found:
-    if isinstance(value, bool) or _SHORT_NUMBER.fullmatch(str(value)):
+    if isinstance(value, bool) or _is_short(value):
         return
     number = _number(value)
     if number is None:
@@ -176,6 +192,10 @@ def _double(value: object) -> Found:
     elif abs(kept) == float("inf") or _digits_lost(meant, kept):
         kept_text = f"has more digits than a number can hold, the portal keeps {_float(kept)}"
         yield Flaw.NUMBER, f"{kept_text}: send it to a text field"
+
+
+def _is_short(value: object) -> bool:
+    return _SHORT_NUMBER.fullmatch(str(value)) is not None
 
 
 def _digits_lost(meant: Decimal, kept: float) -> bool:

@@ -7,8 +7,8 @@ from service.domain.bounded_memory import Remembered
 from service.domain.claims import Claim, Claims
 from service.domain.codes import is_refused_for_good
 from service.domain.decisions import Rules
-from service.domain.events import ExternalId, Reference, digest_of
-from service.domain.last_words import Word, event_digest
+from service.domain.events import ExternalId, Reference, digest_of, event_digest
+from service.domain.last_words import Word
 from service.domain.links import MAX_REFERENCES
 from service.domain.outcomes import CallFailed, CallKind, Fault
 from service.domain.witnessing import Seen

@@ -6,9 +6,9 @@ from typing import Protocol
 from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.decisions import Decision
-from service.domain.events import Identity, ItemEvent
+from service.domain.events import Identity, ItemEvent, event_digest
 from service.domain.history import Doubt
-from service.domain.last_words import LastWord, LastWords, Word, event_digest, word_on
+from service.domain.last_words import LastWord, LastWords, Word, word_on
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.telemetry import steady
 
@@ -87,7 +87,7 @@ class CallNotes:
 
     def last_word(self, event: ItemEvent) -> LastWord | None:
         """Return the last word on an event; None where there is none, or nobody can tell."""
-        return self.memory.words.of(event_digest(event.identity))
+        return self.memory.words.of(event.identity_digest)
 
     def look_at(self, word: LastWord) -> float:
         """Return the loop time from which a look-up proves something of a call that was noted."""

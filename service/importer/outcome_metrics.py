@@ -64,7 +64,8 @@ class Reckoner:
 
         The portal's own words stay out of the log.
         """
-        level = logging.DEBUG
+        if not isinstance(outcome, Failed) and not log.isEnabledFor(logging.DEBUG):
+            return
         shown: dict[str, object] = {
             "event_id": event.event_id,
             "entity_type": event.entity_type_id,
@@ -74,15 +75,12 @@ class Reckoner:
         if event.origin.redrive_count:
             shown["redriven"] = event.origin.redrive_count
         if isinstance(outcome, Failed):
-            level = logging.WARNING
             shown |= {"kind": outcome.kind, "code": outcome.code}
             code = self._metrics.code(outcome.code)
             self._metrics.item_errors.labels(outcome.kind, code).inc()
             self._metrics.dead_letters.labels(outcome.kind).inc()
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("event settled", extra=shown | _closely(name, outcome, age))
-        if level is logging.WARNING:
             log.warning("event failed", extra=shown)
+        log.debug("event settled", extra=shown | _closely(name, outcome, age))
 
 
 def _named(outcome: Outcome | None) -> str:

@@ -3,8 +3,6 @@
 import gc
 import re
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final
@@ -65,6 +63,7 @@ _MARKS = re.compile(rb"(?:%b)*+" % BOM)
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _KINDS = bytes.maketrans(b"123456789E", b"000000000e")
 """Maps all digits to one, and all signs of an exponent to one."""
+_EXPONENT: Final = b"0e"
 _STEP = [1 if code in b"[{" else -1 for code in range(256)]
 _OTHERS: Final = (
     (b"\x1f\x8b", "it looks like gzip: set content_encoding to gzip"),
@@ -170,9 +169,10 @@ def strict_json(body: bytes) -> object:
     them from the body.
     """
     body = unmarked(body)
-    if _has_digits(body, MAX_DIGITS):
-        body = _LONG_DIGITS.sub(rb"\1", body)
-    if _is_suspect(body):
+    kinds = body.translate(_KINDS)
+    if _is_suspect(kinds):
+        if _has_digits(kinds, MAX_DIGITS):
+            body = _LONG_DIGITS.sub(rb"\1", body)
         _see_shape(_STRINGS.sub(b'"', body))
     try:
         document: object = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
@@ -184,26 +184,30 @@ def strict_json(body: bytes) -> object:
     return document
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
+class uncollected:  # noqa: N801 - reads as the statement it is used in
     """Keep the garbage collector off while many objects are made that all go again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
+
+    __slots__ = ("_was_on",)
+
+    def __enter__(self) -> None:
+        """Turn it off."""
+        self._was_on = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        """Turn it on again, if it was on."""
+        if self._was_on:
             gc.enable()
 
 
-def _is_suspect(body: bytes) -> bool:
+def _is_suspect(kinds: bytes) -> bool:
     """Tell whether a body must be looked at without its strings; most need not."""
-    brackets = body.count(b"[") + body.count(b"{")
+    brackets = kinds.count(b"[") + kinds.count(b"{")
     return (
         brackets > MAX_DEPTH
-        or brackets + body.count(b",") > MAX_VALUES
-        or _has_exponent(body)
-        or _has_digits(body, MAX_DOUBLE)
+        or brackets + kinds.count(b",") > MAX_VALUES
+        or _EXPONENT in kinds
+        or _has_digits(kinds, MAX_DOUBLE)
     )
 
 
@@ -220,8 +224,9 @@ def _see_shape(skeleton: bytes) -> None:
             MalformedCode.MESSAGE_TOO_LARGE,
             f"the body has more than {MAX_VALUES:,} values: split it, no item needs so many",
         )
-    found = _VERY_LONG.findall(skeleton) if _has_digits(skeleton, MAX_DOUBLE) else []
-    if _has_exponent(skeleton):
+    kinds = skeleton.translate(_KINDS)
+    found = _VERY_LONG.findall(skeleton) if _has_digits(kinds, MAX_DOUBLE) else []
+    if _EXPONENT in kinds:
         found += _WITH_EXPONENT.findall(skeleton)
     if any(float(number) == float("inf") for number in found):
         raise _infinite()
@@ -232,7 +237,7 @@ def see_whole_numbers(fields: bytes) -> None:
 
     Elsewhere, such as in an id, it is text to us and may be as long. Raises Unreadable.
     """
-    if not _has_digits(fields, MAX_DOUBLE):
+    if not _has_digits(fields.translate(_KINDS), MAX_DOUBLE):
         return
     found = _VERY_LONG_WHOLE.findall(_STRINGS.sub(b'"', fields))
     if any(len(digits) > MAX_DOUBLE or float(digits) == float("inf") for digits in found):
@@ -248,17 +253,13 @@ def _infinite() -> Unreadable:
 
 def unmarked(body: bytes) -> bytes:
     """Return a body without the byte order marks at its start; some programs write several."""
-    marks = _MARKS.match(body)
+    marks = _MARKS.match(body) if body.startswith(BOM) else None
     return body[marks.end() :] if marks else body
 
 
-def _has_digits(text: bytes, many: int) -> bool:
+def _has_digits(kinds: bytes, many: int) -> bool:
     """Tell whether there are this many digits in a row; much faster than a pattern."""
-    return b"0" * many in text.translate(_KINDS)
-
-
-def _has_exponent(text: bytes) -> bool:
-    return b"0e" in text.translate(_KINDS)
+    return b"0" * many in kinds
 
 
 def _deepest(brackets: bytes) -> int:

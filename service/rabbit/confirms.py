@@ -13,7 +13,8 @@ from aiormq import Channel
 from aiormq.exceptions import AMQPError
 
 from service.rabbit.connection import ConnectionLost, Nacked, Returned, broker_errors, unless_lost
-from service.rabbit.encoding import Outgoing
+from service.rabbit.encoding import Outgoing, bare, bodyless, plain
+from service.rabbit.writing import frames, written
 
 BELIEVED_SECONDS: Final = 600.0
 _TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max size (?P<most>\d+)")
@@ -75,26 +76,50 @@ async def published(
     limit = limit or BodyLimit()
     if not limit.admits(message.body):
         return PublishResult.UNWRITABLE
+    unique, payload = message.properties.message_id or "", frames(channel, message)
+    if payload is not None:
+        try:
+            async with written(channel, {unique: payload}) as [answer]:
+                return await result_of(answer, message.body, limit)
+        except ConnectionLost:
+            return PublishResult.LOST
+    publishing = channel.basic_publish(
+        message.body,
+        exchange=message.exchange,
+        routing_key=message.routing_key,
+        properties=message.properties,
+        mandatory=True,
+        wait=False,
+    )
+    return await result_of(publishing, message.body, limit)
+
+
+async def result_of(answer: Awaitable[object], body: bytes, limit: BodyLimit) -> PublishResult:
+    """Wait for the broker's answer to the publish of a body; return what became of it."""
     try:
         with broker_errors():
-            await channel.basic_publish(
-                message.body,
-                exchange=message.exchange,
-                routing_key=message.routing_key,
-                properties=message.properties,
-                mandatory=True,
-                wait=False,
-            )
+            await answer
     except Returned:
         return PublishResult.RETURNED
     except Nacked:
         return PublishResult.NACKED
     except ConnectionLost as ended:
         limit.learn(str(ended))
-        return PublishResult.LOST if limit.admits(message.body) else PublishResult.UNWRITABLE
+        return PublishResult.LOST if limit.admits(body) else PublishResult.UNWRITABLE
     except (TypeError, ValueError, OverflowError, AttributeError, struct.error):
         return PublishResult.UNWRITABLE
     return PublishResult.CONFIRMED
+
+
+def spared(message: Outgoing, limit: BodyLimit) -> Outgoing:
+    """Return what is published in the place of a message that can never be accepted."""
+    match message.target:
+        case "dead_letter":
+            return (bare if limit.admits(message.body) else bodyless)(message)
+        case "succeeded" | "failed":
+            return plain(message)
+        case _:
+            return message
 
 
 class Confirmer:

@@ -33,6 +33,9 @@ from service.telemetry.chance import chance
 
 ANSWER_SECONDS = 10.0
 BLOCKED_SECONDS = 0.1
+FRAMES = 1_000
+"""Read before the channel's own task takes them. The library's ten have two tasks wake each other
+three times for each ten messages; what may come is bounded by the prefetch."""
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -263,7 +266,9 @@ async def open_channel(connection: aio_pika.abc.AbstractConnection, *, confirms:
     transport = connection.transport
     if transport is None:
         raise ConnectionLost("no connection")
-    opened = await transport.connection.channel(publisher_confirms=confirms, on_return_raises=True)
+    opened = await transport.connection.channel(
+        publisher_confirms=confirms, on_return_raises=True, frame_buffer_size=FRAMES
+    )
     return cast("Channel", opened)
 
 

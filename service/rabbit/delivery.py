@@ -28,6 +28,7 @@ class Delivery:
 
     __slots__ = (
         "_acks",
+        "_tag",
         "born_at",
         "copy",
         "early",
@@ -75,7 +76,7 @@ class Delivery:
         self.exchange, self.routing_key, self.message_id = origin_of(message, waiting)
         told = properties.priority
         self.priority = PRIORITY if told is None else told
-        self._acks = acks
+        self._acks, self._tag = acks, message.delivery_tag or 0
         acks.add(self._tag)
 
     def first_received(self) -> datetime:
@@ -102,10 +103,6 @@ class Delivery:
     async def give_back(self) -> None:
         """Return the message to its queue, unsettled."""
         await self._acks.give_back(self._tag)
-
-    @property
-    def _tag(self) -> int:
-        return self.message.delivery_tag or 0
 
 
 def _size(body: bytes, event: ItemEvent | Malformed) -> int:

@@ -8,15 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic as _now
+from typing import NamedTuple
 
 from aiormq import Channel
 
 from service.domain.delivery import Settlement
 from service.domain.refusals import Refusals
 from service.rabbit.blockage import Blockage
-from service.rabbit.confirms import BodyLimit, PublishResult, published
+from service.rabbit.confirms import BodyLimit, PublishResult, published, result_of, spared
 from service.rabbit.connection import Connection, ConnectionLost, Late, unless_lost
-from service.rabbit.encoding import Encoder, Outgoing, bare, bodyless, plain
+from service.rabbit.encoding import Encoder, Outgoing
+from service.rabbit.writing import frames, written
 from service.telemetry.labels import PUBLISH_RESULTS, TARGETS
 from service.telemetry.metrics import Metrics
 
@@ -31,10 +33,22 @@ log = logging.getLogger(__name__)
 class _Pending:
     """A publish without an answer yet."""
 
-    target: str
+    message: Outgoing
     since: float
     late: bool = False
     gone: asyncio.Event | None = None
+
+    @property
+    def unique(self) -> str:
+        return self.message.properties.message_id or ""
+
+
+class _Ready(NamedTuple):
+    """A publish that goes together with others: its place among them all, and its frames."""
+
+    place: int
+    pending: _Pending
+    payload: bytes
 
 
 class Publisher:
@@ -148,7 +162,7 @@ class Publisher:
             late = [each for each in self._in_flight.values() if not each.late]
             for each in late:
                 each.late = True
-                self._published[each.target, "timeout"].inc()
+                self._published[each.message.target, "timeout"].inc()
             if not blocked:
                 self._connection.fail(Late("a publish was not confirmed in time"))
 
@@ -166,45 +180,90 @@ class Publisher:
     ) -> None:
         """Publish messages at once and write down what the broker says of each."""
 
-        async def one(position: int, message: Outgoing | Exception) -> None:
-            if isinstance(message, Exception):
-                results[position] = message
-                return
+        async def alone(place: int, message: Outgoing) -> None:
+            results[place] = await self._one(channel, message)
+
+        ready: list[_Ready] = []
+        async with asyncio.TaskGroup() as others:
             try:
-                results[position] = await self._one(channel, message)
-            except Exception as error:  # noqa: BLE001 - handed to the caller; the others go on
-                results[position] = error
+                for place, message in enumerate(flat):
+                    if isinstance(message, Exception):
+                        results[place] = message
+                    elif payload := self._payload(channel, message):
+                        ready.append(_Ready(place, self._begin(message), payload))
+                    else:
+                        others.create_task(alone(place, message))
+                if ready:
+                    await self._together(channel, ready, results)
+            finally:
+                for each in ready:
+                    self._end(each.pending)
 
-        await asyncio.gather(*(one(*each) for each in enumerate(flat)))
+    def _payload(self, channel: Channel, message: Outgoing) -> bytes | None:
+        """Return the frames of a message that may go together with others."""
+        twin = message.properties.message_id in self._in_flight
+        return frames(channel, message) if not twin and self._limit.admits(message.body) else None
 
-    def _spared(self, message: Outgoing) -> Outgoing:
-        """Return what is published in the place of a message that can never be accepted."""
-        match message.target:
-            case "dead_letter":
-                return (bare if self._limit.admits(message.body) else bodyless)(message)
-            case "succeeded" | "failed":
-                return plain(message)
-            case _:
-                return message
+    async def _together(
+        self,
+        channel: Channel,
+        ready: Sequence[_Ready],
+        results: list[PublishResult | Exception],
+    ) -> None:
+        """Publish messages in one write; their answers come one by one."""
+        payloads = {each.pending.unique: each.payload for each in ready}
+        try:
+            async with written(channel, payloads) as answers:
+                for each, answer in zip(ready, answers, strict=True):
+                    results[each.place] = await self._told(channel, each.pending, answer)
+        except ConnectionLost:
+            for each in ready:
+                self._count(each.pending, PublishResult.LOST)
 
-    async def _one(self, channel: Channel, message: Outgoing) -> PublishResult:
-        """Publish one message and return what the broker said of it."""
+    async def _one(self, channel: Channel, message: Outgoing) -> PublishResult | Exception:
+        """Publish one message and return what the broker said of it, or the bug that it met."""
         unique = message.properties.message_id or ""
         while twin := self._in_flight.get(unique):
             # Two publishes of one id in flight would take each other's answers.
             twin.gone = twin.gone or asyncio.Event()
             await twin.gone.wait()
-        pending = self._in_flight[unique] = _Pending(message.target, _now())
+        pending = self._begin(message)
         try:
-            result = await published(channel, message, self._limit)
-            if result is PublishResult.UNWRITABLE:
-                result = await published(channel, self._spared(message), self._limit)
+            return await self._told(channel, pending, None)
         finally:
-            del self._in_flight[unique]
-            if pending.gone is not None:
-                pending.gone.set()
+            self._end(pending)
+
+    def _begin(self, message: Outgoing) -> _Pending:
+        pending = _Pending(message, _now())
+        self._in_flight[pending.unique] = pending
+        return pending
+
+    def _end(self, pending: _Pending) -> None:
+        del self._in_flight[pending.unique]
+        if pending.gone is not None:
+            pending.gone.set()
+
+    async def _told(
+        self, channel: Channel, pending: _Pending, answer: Awaitable[object] | None
+    ) -> PublishResult | Exception:
+        """Return what the broker says of a message; without an answer to wait for, publish it."""
+        message = pending.message
+        try:
+            if answer is None:
+                result = await published(channel, message, self._limit)
+            else:
+                result = await result_of(answer, message.body, self._limit)
+            if result is PublishResult.UNWRITABLE:
+                result = await published(channel, spared(message, self._limit), self._limit)
+            self._count(pending, result)
+        except Exception as error:  # noqa: BLE001 - handed to the caller; the others go on
+            return error
+        return result
+
+    def _count(self, pending: _Pending, result: PublishResult) -> None:
+        """Note what became of a publish; a queue that refuses everything is asked anew."""
+        message, now = pending.message, _now()
         self._published[message.target, result].inc()
-        now = _now()
         self.blockage.answered(message.target, result, now)
         # Each inner queue refuses for itself.
         refusals = self._refusals[
@@ -219,7 +278,6 @@ class Publisher:
                     f"a queue refuses every publish ({message.target}): asked over a new one"
                 )
             )
-        return result
 
 
 def _written(

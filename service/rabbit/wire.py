@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import pamqp.frame
 from pamqp import constants, decode
+from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
@@ -29,6 +30,12 @@ _NUMBERS: Final = {
 _LENGTH: Final = struct.Struct(">I")
 _TIME: Final = struct.Struct(">Q")
 _DECIMAL: Final = struct.Struct(">Bi")
+_PROPERTIES: Final = tuple(
+    (name, Basic.Properties.flags[name], Basic.Properties.amqp_type(name))
+    for name in Basic.Properties.__slots__
+)
+"""Each property, in the order of the wire: its name, its flag, its kind."""
+_CONTENT: Final = frozenset({constants.FRAME_HEADER, constants.FRAME_BODY})
 _library_unmarshal = pamqp.frame.unmarshal
 
 
@@ -73,15 +80,14 @@ class Received(Basic.Properties):
         """Read the properties that a frame brought."""
         at = 0
         try:
-            for name in Basic.Properties.__slots__:
-                if flags & self.flags[name]:
-                    at = self._read(name, data, at)
+            for name, flag, kind in _PROPERTIES:
+                if flags & flag:
+                    at = self._read(name, kind, data, at)
         except (struct.error, IndexError):
             self.bent.append(UNREADABLE)
 
-    def _read(self, name: str, data: bytes, at: int) -> int:
+    def _read(self, name: str, kind: str, data: bytes, at: int) -> int:
         """Read one property; returns where the next one begins."""
-        kind = Basic.Properties.amqp_type(name)
         if kind == "table":
             (length,) = _LENGTH.unpack_from(data, at)
             end: int = at + _LENGTH.size + length
@@ -127,10 +133,13 @@ def moment(number: int) -> datetime | None:
 def unmarshal(data: bytes) -> tuple[int, int, pamqp.frame.FrameTypes]:
     """Read one whole frame as the library does, but for the properties of a message."""
     kind, channel, _ = pamqp.frame.frame_parts(data)
-    if kind != constants.FRAME_HEADER or data[-1] != constants.FRAME_END:
+    if kind not in _CONTENT or data[-1] != constants.FRAME_END:
         return _library_unmarshal(data)
+    payload = data[constants.FRAME_HEADER_SIZE : -1]
+    if kind == constants.FRAME_BODY:
+        return len(data), channel, ContentBody(payload)
     header = ContentHeader(properties=Received())
-    header.unmarshal(data[constants.FRAME_HEADER_SIZE : -1])
+    header.unmarshal(payload)
     return len(data), channel, header
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from service.domain.addresses import host
-from service.domain.events import Identity
-from service.domain.last_words import LastWord, Word, event_digest
+from service.domain.events import Identity, event_digest
+from service.domain.last_words import LastWord, Word
 from service.rabbit.connection import Address
 from service.rabbit.memory import Memory
 from service.rabbit.memory_state import MemoryState

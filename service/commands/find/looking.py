@@ -8,8 +8,7 @@ from service.commands.find.asking import ask_portal
 from service.commands.find.places import DeadLetter, Found, Hidden, Waits
 from service.commands.inner_queues import inner_queues, memory_of, types_known
 from service.commands.runtime import CommandRuntime
-from service.domain.events import ExternalId, Identity, ItemEvent, Malformed
-from service.domain.last_words import event_digest
+from service.domain.events import ExternalId, Identity, ItemEvent, Malformed, event_digest
 from service.domain.links import references
 from service.rabbit.connection import ConnectionLost
 from service.rabbit.holding import depth, hold

@@ -18,7 +18,7 @@ from service.commands.watching import Watcher
 from service.domain.delivery import Delivery, Settlement
 from service.domain.ending import ended, is_imported, note_on
 from service.domain.events import ItemEvent, Malformed
-from service.domain.last_words import LastWord, event_digest, word_on
+from service.domain.last_words import LastWord, word_on
 from service.domain.outcomes import Failed, FailureKind
 from service.factories import CannotStart
 from service.rabbit.confirms import Confirmer
@@ -62,7 +62,7 @@ class Ends:
         """Return the last word on an event; None if there is none, or it is unknown."""
         if self.visit is None or not isinstance(parked.event, ItemEvent):
             return None
-        return self.visit.words.of(event_digest(parked.event.identity))
+        return self.visit.words.of(parked.event.identity_digest)
 
     def notes(self, done: Iterable[Parked], writer: int) -> list[LastWord]:
         """Return what is to be noted of events that have ended."""

@@ -9,8 +9,8 @@ import aio_pika
 import pytest
 from aiormq.abc import FieldValue
 
-from service.domain.events import Identity
-from service.domain.last_words import LastWord, Word, event_digest
+from service.domain.events import Identity, event_digest
+from service.domain.last_words import LastWord, Word
 from service.rabbit.connection import Address
 from service.rabbit.memory import Memory
 from service.rabbit.memory_state import MemoryState

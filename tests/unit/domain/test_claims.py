@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from service.domain.claim_making import Noted, claim_of, doubt_by_word, noted_claim_of
 from service.domain.claims import Claim, Claims, Repeat
 from service.domain.delivery import Delivery
-from service.domain.events import Identity, ItemEvent, Profile
+from service.domain.events import Identity, ItemEvent, Profile, event_digest
 from service.domain.history import Doubt, History
-from service.domain.last_words import LastWord, Word, event_digest
+from service.domain.last_words import LastWord, Word
 from service.domain.linking import Linking
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners

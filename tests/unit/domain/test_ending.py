@@ -3,8 +3,8 @@
 import pytest
 
 from service.domain.ending import CODE, ended, is_imported, note_on
-from service.domain.events import ExternalId, ItemEvent
-from service.domain.last_words import LastWord, Word, event_digest, word_on
+from service.domain.events import ExternalId, ItemEvent, event_digest
+from service.domain.last_words import LastWord, Word, word_on
 from service.domain.outcomes import FailureKind
 
 NOW, PROOF = 1_000_000.0, 135.0

@@ -288,8 +288,24 @@ def test_both_spellings_are_read_in_a_call_with_original_names() -> None:
 
 
 NAMES = ["title", "comments", "fm", "ufCrm1", "UF_CRM_1", "originId"]
-VALUES = [None, True, 1, 0.5, "", "x", "Y", "x" * 256, [], ["x"], {}, {"a": 1}]
-KINDS = ["string", "integer", "double", "boolean", "date", "enumeration", "file", "user"]
+VALUES = [
+    None,
+    True,
+    False,
+    1,
+    10**16,
+    0.5,
+    Decimal("1017.5"),
+    Decimal("1e400"),
+    "",
+    "x",
+    "Y",
+    "1",
+]
+VALUES += ["x" * 256, "2026-12-24T08:00:00+00:00", "2026-02-31T08:00:00", "2026-12-24", "tomorrow"]
+VALUES += [[], ["x"], [1, 2], ["Y", "x"], [[1]], {}, {"a": 1}]
+KINDS = ["string", "integer", "double", "boolean", "date", "datetime", "money", "enumeration"]
+KINDS += ["file", "user"]
 
 
 def test_the_quick_look_hides_no_complaint() -> None:

@@ -4,17 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.events import ExternalId, Identity
+from service.domain.events import NO_PAIR, ExternalId, Identity, event_digest, pair_digest
 from service.domain.last_words import (
     EVENT_BYTES,
     MAX_TYPES,
-    NO_PAIR,
     RECORD_BYTES,
     LastWord,
     LastWords,
     Word,
-    event_digest,
-    pair_digest,
     unpacked,
 )
 

@@ -10,10 +10,10 @@ import pytest
 from service.domain.batch import Batch, ClosedBy
 from service.domain.claims import Claim, Claims
 from service.domain.decisions import Decision
-from service.domain.events import Identity, ItemEvent, Links, Reference
+from service.domain.events import Identity, ItemEvent, Links, Reference, event_digest
 from service.domain.external_id import ExternalIds
 from service.domain.history import History
-from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.last_words import LastWord, LastWords, Word
 from service.domain.linking import Linking
 from service.domain.outcomes import (
     CallKind,

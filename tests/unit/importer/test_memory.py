@@ -7,9 +7,9 @@ import pytest
 
 from service.domain.claim_making import doubt_by_word
 from service.domain.decisions import Decision
-from service.domain.events import BatchKey, ItemEvent
+from service.domain.events import BatchKey, ItemEvent, event_digest
 from service.domain.history import Doubt
-from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.last_words import LastWord, LastWords, Word
 from service.domain.outcomes import Failed, FailureKind, Imported, Report
 from service.importer.memory import CallNotes
 from tests.unit.domain.samples import DEAL, ESTIMATE, batch, claim, event, external_id

@@ -9,8 +9,8 @@ import pytest
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 
-from service.domain.events import Identity
-from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.events import Identity, event_digest
+from service.domain.last_words import LastWord, LastWords, Word
 from service.rabbit import memory_reading, notes
 from service.rabbit.memory_reading import Reading
 from service.rabbit.notes import Note, NoteKind, Owner
