@@ -25,11 +25,11 @@ def frames(channel: Channel, message: Outgoing) -> bytes | None:
     """Return a mandatory publish as it is written; None where it cannot go with others.
 
     It has no id to tell its answer by, takes more than one frame for its body, or cannot be
-    written: published alone, it tells why.
+    written: published alone, it tells why. Nor on a channel without confirms, which has no answer.
     """
     try:
         short = 0 < len(message.body) < channel.max_content_size
-        if not short or not message.properties.message_id:
+        if not (short and message.properties.message_id and channel.publisher_confirms):
             return None
         parts: list[FrameType] = [
             Basic.Publish(

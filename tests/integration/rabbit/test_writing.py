@@ -39,7 +39,7 @@ def message(unique: str, queue: str = OPEN, body: bytes = b"{}") -> Outgoing:
 async def channel_of(broker: Broker, vhost: str) -> AsyncIterator[Channel]:
     """Lend a channel with confirms, beside a queue that takes everything and a full one."""
     async with connect(Address([broker.url(vhost)], heartbeat=15), "test") as session:
-        channel = await session.channel()
+        channel = await session.channel(confirms=True)
         await channel.queue_declare(OPEN, durable=True)
         full = {"x-max-length": 1, "x-overflow": "reject-publish"}
         await channel.queue_declare(FULL, durable=True, arguments={**full})
