@@ -11,8 +11,8 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.domain.events import Identity
-from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.events import Identity, event_digest
+from service.domain.last_words import LastWord, LastWords, Word
 from service.rabbit import memory as module
 from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import Address

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from service.domain.events import Identity
-from service.domain.last_words import LastWord, LastWords, Word, event_digest
+from service.domain.events import Identity, event_digest
+from service.domain.last_words import LastWord, LastWords, Word
 from service.rabbit import memory_upkeep
 from service.rabbit.memory_upkeep import PAGE_AFTER_NOTES, Upkeep
 from service.rabbit.notes import Note, NoteKind
