@@ -195,9 +195,8 @@ class Desk:
         memory = self._notes.memory
         if word is not None:
             look_at = max(look_at, self._notes.look_at(word))
-        own = word is not None and word.writer == memory.writer
         since = None if delivery.stay is None else memory.words.complete_since()
-        noted = Noted(word, own, look_at, since)
+        noted = Noted(word, word is not None and word.writer == memory.writer, look_at, since)
         return noted_claim_of(delivery, event, noted, ask=limits.ask)
 
     def _schedule(self, claim: Claim) -> None:

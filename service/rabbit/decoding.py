@@ -61,9 +61,6 @@ class _Structured(msgspec.Struct):
     data: msgspec.Raw
 
 
-_PLAIN = msgspec.json.Decoder(_Plain)
-
-
 @dataclass(slots=True)
 class _Reading:
     """What has been read so far; a malformed message is named by it."""
@@ -107,7 +104,7 @@ class Decoder:
         fields = item.get("fields")
         if not isinstance(fields, dict) or not fields:
             raise _wrong("fields must be an object with at least one member")
-        written = _PLAIN.decode(raw).fields
+        written = msgspec.json.decode(raw, type=_Plain).fields
         see_whole_numbers(bytes(written))
         digest = reading.digest
         # What waited is named by its header, but has no more id than when it came.
@@ -116,10 +113,9 @@ class Decoder:
         stamped = self._external_ids.stamp(
             entity_type_id, event_id, fields, original_names=original_names
         )
-        links: Links = {}
-        if (told := item.get("links")) is not None:
-            own = Identity(entity_type_id, event_id)
-            links = self._links(told, Own(own, fields.keys(), stamped.external_id, original_names))
+        own = Own(
+            Identity(entity_type_id, event_id), fields.keys(), stamped.external_id, original_names
+        )
         return ItemEvent(
             entity_type_id=entity_type_id,
             event_id=event_id,
@@ -131,7 +127,7 @@ class Decoder:
             origin=_origin(message, reading.attributes),
             notes=reading.notes if event_id != nameless else (*reading.notes, NO_ID),
             asks=profile_of(fields),
-            links=links,
+            links=self._links(item.get("links"), own),
         )
 
     def _links(self, value: object, own: Own) -> Links:
