@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiormq import Channel
+from aiormq.abc import FieldValue
 from pamqp.commands import Basic
 
 from service.rabbit.address import Address
@@ -41,8 +42,8 @@ async def channel_of(broker: Broker, vhost: str) -> AsyncIterator[Channel]:
     async with connect(Address([broker.url(vhost)], heartbeat=15), "test") as session:
         channel = await session.channel(confirms=True)
         await channel.queue_declare(OPEN, durable=True)
-        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
-        await channel.queue_declare(FULL, durable=True, arguments={**full})
+        full: dict[str, FieldValue] = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        await channel.queue_declare(FULL, durable=True, arguments=full)
         assert PublishResult.CONFIRMED is await published(channel, message("first", FULL))
         yield channel
 
@@ -131,7 +132,7 @@ async def test_two_messages_of_one_id_do_not_take_each_others_answers(
         setup=nothing,
         on_change=lambda _: None,
     )
-    names = Topology(*["x"] * 7, 1000)
+    names = Topology("x", "x", "x", "x", "x", "x", "x", 1000)
     publisher = Publisher(
         connection=connection,
         encoder=Encoder(names, portal_host="portal.example"),
@@ -149,4 +150,4 @@ async def test_two_messages_of_one_id_do_not_take_each_others_answers(
         finally:
             running.cancel()
             await asyncio.wait({running})
-    assert [[EACH[NOWHERE], EACH[OPEN], EACH[OPEN]]] * 2 == told
+    assert [[EACH[NOWHERE], EACH[OPEN], EACH[OPEN]]] * 2 == [*told]

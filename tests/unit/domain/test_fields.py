@@ -288,7 +288,7 @@ def test_both_spellings_are_read_in_a_call_with_original_names() -> None:
 
 
 NAMES = ["title", "comments", "fm", "ufCrm1", "UF_CRM_1", "originId"]
-VALUES = [
+VALUES: list[object] = [
     None,
     True,
     False,
