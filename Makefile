@@ -7,7 +7,7 @@ PYTEST := $(OURS) -m pytest
 export RABBITMQ ?= host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker programs containers run check coverage fmt test unit simulation integration e2e chaos bench demo deploy-test audit lock
+.PHONY: help setup broker programs containers run check coverage fmt test unit simulation mutations integration e2e chaos bench demo deploy-test audit lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ unit: .venv/.stamp ## pure rules: no network, no sleeping
 simulation: export HISTORIES ?= 1000
 simulation: .venv/.stamp ## the whole core over a thousand made-up histories, in made-up time (HISTORIES=...: so many)
 	$(PYTEST) -m simulation tests/unit --numprocesses auto
+
+mutations: .venv/.stamp ## break the importer on purpose, one small defect at a time, and see which test notices (ONLY=...: some)
+	@$(OURS) -m tests.mutations $(if $(ONLY),--only '$(ONLY)')
 
 integration: .venv/.stamp broker ## one real neighbour at a time
 	@tests/tools/php.sh || true

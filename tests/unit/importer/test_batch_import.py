@@ -290,6 +290,7 @@ async def test_one_suspect_among_others_is_found_by_halving_and_rejected() -> No
     assert Failed(FailureKind.REJECTED, "100", "said so", 400) == outcomes.pop("c")
     assert {"a": 1, "b": 1, "d": 1} == {n: len(ids) for n, ids in bench.portal.created.items()}
     assert (Mode.FLOWING, []) == (bench.breaker.mode, bench.portal.failed_look_ups)
+    assert 0 == bench.pauses
 
 
 async def test_two_different_suspects_pause_the_intake() -> None:

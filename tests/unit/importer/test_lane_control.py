@@ -10,10 +10,12 @@ import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.claims import Claim, Claims
+from service.domain.decisions import Decision
 from service.domain.inner_queue import MAX_STRANGERS
-from service.domain.lanes import Lanes
-from service.domain.outcomes import PauseReason
+from service.domain.lanes import Lanes, LaneState
+from service.domain.outcomes import Imported, PauseReason
 from service.domain.parking import LINK
+from service.importer.evidence import Evidence
 from service.importer.holdings import Holdings
 from service.importer.lane_control import LaneControl
 from service.importer.listed_types import ListedTypes
@@ -163,6 +165,24 @@ def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
     desk = SimpleNamespace(lot=Lot(), settler=settler, claims=claims)
     holdings = Holdings(cast("Any", desk), cast("Any", None), LIMITS, cast("Any", None))
     assert held is holdings.holds_type(kind)
+
+
+@pytest.mark.parametrize("on_trial", [True, False])
+async def test_an_item_that_was_only_found_says_nothing_of_a_lane_on_trial(
+    *, on_trial: bool
+) -> None:
+    """An earlier call made it: others that are refused now would end for it."""
+    lanes = Lanes(LIMITS.pause)
+    keeper = SimpleNamespace(lanes=lanes)
+    evidence = Evidence(CircuitBreaker(LIMITS.pause), cast("Any", keeper), lambda: 100.0)
+    if on_trial:
+        lanes.close(2, PauseReason.SCOPE, 0.0)
+        assert [2] == lanes.due(50.0)
+    event = item_event("a", 2)
+    claim = Claim(event, [FakeDelivery(event)], 0.0, 1)
+    await evidence.ended(2, Decision(ended=[(claim, Imported(1, reconciled=True))]))
+    expected = (LaneState.TRIAL, None) if on_trial else (LaneState.OPEN, 100.0)
+    assert expected == (lanes.state(2), lanes.passed_at(2))
 
 
 async def nothing() -> dict[str, int]:

@@ -504,6 +504,29 @@ def test_what_is_held_too_long_goes_back() -> None:
     play(story)
 
 
+def test_what_is_held_too_long_goes_back_while_nothing_is_consumed() -> None:
+    """It would come again at once, before everything that waits."""
+    consumed: list[int | None] = []
+
+    class Watched(FakeDelivery):
+        intake: Intake
+
+        async def give_back(self) -> None:
+            consumed.append(self.intake.told[-1][1])
+            await super().give_back()
+
+    async def story(room: Room) -> None:
+        room.publisher.shut = True
+        late = Watched(item_event("a"), received_at=now())
+        late.intake = room.intake
+        room.pipeline.accept(late)
+        await asyncio.sleep(700)
+        assert [LIMITS.prefetch, None, 0] == [prefetch for _, prefetch in room.intake.told]
+
+    play(story)
+    assert [None] == consumed
+
+
 def test_stale_delivery_is_let_go() -> None:
     """Forget what the broker delivers again."""
 

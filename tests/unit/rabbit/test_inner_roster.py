@@ -11,6 +11,7 @@ from service.rabbit.address import Address
 from service.rabbit.connection import Connection, ConnectionLost
 from service.rabbit.inner_asking import MissingError
 from service.rabbit.inner_roster import NO_CONNECTION, InnerNames, Roster
+from service.rabbit.topology import SideChannel
 from service.telemetry import steady
 from service.telemetry.metrics import Metrics
 
@@ -128,9 +129,11 @@ async def test_what_could_not_be_asked_for_is_asked_for_again(
     there.add(f"parked.{LANE}")
     ours.ask([LANE])
 
-    async def broken(_: object, __: str) -> int:
-        connection.is_up = False
-        raise ConnectionLost("cut")
+    async def broken(side: SideChannel, name: str) -> int:
+        if name == f"parked.{LANE}":
+            connection.is_up = False
+            raise ConnectionLost("cut")
+        return await ready(side, name)
 
     monkeypatch.setattr(inner_asking, "ready", broken)
     await ours._look()  # noqa: SLF001 - one round of `run`
