@@ -193,11 +193,19 @@ def _event_id(name: str, value: Mapping[str, object]) -> str:
 
 
 def _entity_type(name: str, value: object) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= DIGITS:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_ENTITY_TYPE:
+    found = entity_type_of(value)
+    if found is None:
         raise LinksError(f'links "{name}": entityTypeId must be from 1 to {MAX_ENTITY_TYPE}')
-    return value
+    return found
+
+
+def entity_type_of(value: object) -> int | None:
+    """Return an entity type, given as a number or as its digits; None where it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value) if len(value) <= DIGITS else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 1 <= value <= MAX_ENTITY_TYPE else None
 
 
 def stuck(waits_for: Mapping[K, Iterable[K | None]]) -> set[K]:

@@ -15,7 +15,7 @@ import msgspec
 from service.domain.events import Identity, ItemEvent, Links, Malformed, MalformedCode, Origin
 from service.domain.external_id import ExternalIds
 from service.domain.foreign import looks_like
-from service.domain.links import LinksError, Own, links_of
+from service.domain.links import MAX_ENTITY_TYPE, LinksError, Own, entity_type_of, links_of
 from service.domain.members import NO_ID, notes_on
 from service.domain.witnessing import profile_of
 from service.rabbit.bodies import (
@@ -28,7 +28,6 @@ from service.rabbit.bodies import (
 )
 from service.rabbit.raw_json import without
 
-MAX_ENTITY_TYPE = 2_147_483_647
 MAX_ID = 1000
 STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
@@ -144,13 +143,13 @@ def _item(message: Incoming, reading: _Reading) -> tuple[dict[str, Any], _Raw]:
     kind = media_type(message.content_type)
     if is_envelope(document) or kind == STRUCTURED:
         reading.attributes = _object(document, "the CloudEvents envelope")
-        reading.event_id = reading.event_id or _cloud_id(reading.attributes)
+        reading.event_id = reading.event_id or _cloud_name(reading.attributes)
         document, raw = _data(reading.attributes, raw)
     elif kind == _BATCH:
         raise _wrong("the CloudEvents batch format is not accepted: send one event a message")
     elif attributes := _binary_attributes(message.headers):
         reading.attributes = attributes
-        reading.event_id = reading.event_id or _cloud_id(attributes)
+        reading.event_id = reading.event_id or _cloud_name(attributes)
     if hint := looks_like(document):
         raise _wrong(f"the body is no item event: {hint}")
     return _object(document, "the item event"), raw
@@ -159,13 +158,14 @@ def _item(message: Incoming, reading: _Reading) -> tuple[dict[str, Any], _Raw]:
 def _name(reading: _Reading, item: Mapping[str, Any], message: Incoming) -> None:
     """Find the event's id; raises Unreadable, also for one that is too long."""
     try:
+        if reading.attributes:
+            reading.event_id = reading.event_id or _cloud_id(reading.attributes)
         reading.event_id = reading.event_id or _own_id(item) or message.message_id
         if len(reading.event_id or "") > MAX_ID:
             raise _wrong(f"the event id has more than {MAX_ID:,} characters: send a short one")
     except Unreadable:
         # What fails without a readable id still tells its type.
-        with suppress(Unreadable):
-            reading.entity_type_id = _entity_type(item.get("entityTypeId"))
+        reading.entity_type_id = entity_type_of(item.get("entityTypeId"))
         raise
 
 
@@ -230,6 +230,12 @@ def _cloud_id(attributes: Mapping[str, Any]) -> str:
     return f"{attributes['source']} {attributes['id']}"
 
 
+def _cloud_name(attributes: Mapping[str, Any]) -> str | None:
+    with suppress(Unreadable):
+        return _cloud_id(attributes)
+    return None
+
+
 def _data(
     envelope: Mapping[str, Any], body: bytes | memoryview
 ) -> tuple[object, bytes | memoryview]:
@@ -259,16 +265,10 @@ def _own_id(item: Mapping[str, Any]) -> str | None:
 
 
 def _entity_type(value: object) -> int:
-    if (
-        isinstance(value, str)
-        and value.isascii()
-        and value.isdigit()
-        and len(value) <= len(str(MAX_ENTITY_TYPE))
-    ):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_ENTITY_TYPE:
+    found = entity_type_of(value)
+    if found is None:
         raise _wrong(f"entityTypeId must be an integer from 1 to {MAX_ENTITY_TYPE}")
-    return value
+    return found
 
 
 def _original_names(value: object) -> bool:

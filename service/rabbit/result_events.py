@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.domain.links import MAX_ENTITY_TYPE
 from service.domain.outcomes import FailureKind
 from service.rabbit.copies import SHORT_STRING
-from service.rabbit.decoding import MAX_ENTITY_TYPE
 
 TEXT_LIMIT = 1000
 """Characters of an error's message."""

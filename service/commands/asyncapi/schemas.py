@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
+from service.domain.links import MAX_ENTITY_TYPE
 from service.rabbit.bodies import MAX_DEPTH
-from service.rabbit.decoding import MAX_ENTITY_TYPE, MAX_ID
+from service.rabbit.decoding import MAX_ID
 from service.rabbit.result_events import DeadLetterHeaders, FailedEvent, SucceededEvent
 
 Schema = dict[str, Any]

@@ -399,8 +399,13 @@ def test_binary_cloud_event_has_its_attributes_in_headers(prefix: str) -> None:
     "headers", [{"cloudEvents_id": "7"}, {"cloudEvents_source": "s"}, {"cloudEvents_type": "t"}]
 )
 def test_binary_cloud_event_needs_id_and_source(headers: Mapping[str, Any]) -> None:
-    """Refuse half a CloudEvent."""
-    assert MalformedCode.WRONG_SHAPE == bad(PLAIN, headers).code
+    """Refuse half a CloudEvent; its type can be read all the same, also in an envelope."""
+    envelope = json.dumps({"id": "7", "data": json.loads(PLAIN)})
+    for told in (
+        bad(PLAIN, headers),
+        bad(envelope, content_type="application/cloudevents+json"),
+    ):
+        assert (MalformedCode.WRONG_SHAPE, 2) == (told.code, told.entity_type_id)
 
 
 def test_id_comes_from_the_first_that_has_one() -> None:

@@ -20,8 +20,9 @@ from service.commands.asyncapi.document import build
 from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.external_id import ExternalIds
+from service.domain.links import MAX_ENTITY_TYPE
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
-from service.rabbit.decoding import MAX_ENTITY_TYPE, Decoder, Incoming
+from service.rabbit.decoding import Decoder, Incoming
 from service.rabbit.encoding import Encoder, Outgoing
 from service.settings.tree import Rabbit
 from tests.fakes import item_event, malformed
