@@ -1,6 +1,5 @@
 """Tests that requests which reach the portal out of step find its bucket full never."""
 
-import random
 from dataclasses import dataclass
 
 import pytest
@@ -31,12 +30,10 @@ class Portal:
         return True
 
 
-def departures(bucket: LeakyBucket, rng: random.Random, idle: float) -> list[float]:
-    """Let requests leave for some time as the bucket allows, now and then after a rest."""
-    now, left = 1000.0, []
+def departures(bucket: LeakyBucket) -> list[float]:
+    """Let requests leave for some time as the bucket allows."""
+    now, left = 1000.0, list[float]()
     while now < 1000.0 + SECONDS:
-        if rng.random() < idle:
-            now += rng.uniform(0.0, 30.0)
         while (wait := bucket.wait(now)) > 0:
             now += max(wait, 1e-9)
         bucket.take(now)
@@ -51,20 +48,10 @@ def refused(rate: float, burst: float, arrivals: list[float]) -> int:
 
 
 @pytest.mark.parametrize(("rate", "burst"), PLANS)
-@pytest.mark.parametrize("seed", range(20))
-def test_a_second_of_jitter_costs_no_refusal(rate: float, burst: float, seed: int) -> None:
-    """Each request arrives up to a second early or late, at random."""
-    rng = random.Random(seed)
-    left = departures(LeakyBucket.with_reserve(rate, burst), rng, idle=rng.choice([0.0, 0.02]))
-    jitter = JITTER_SECONDS
-    assert 0 == refused(rate, burst, [each + rng.uniform(-jitter, jitter) for each in left])
-
-
-@pytest.mark.parametrize(("rate", "burst"), PLANS)
 @pytest.mark.parametrize("turn", [1000.0 + second for second in (5, 25, 48, 100, 250)])
 def test_the_worst_jitter_costs_no_refusal(rate: float, burst: float, turn: float) -> None:
     """All that left before a moment arrives a second late, all that left after it early."""
-    left = departures(LeakyBucket.with_reserve(rate, burst), random.Random(1), idle=0.0)
+    left = departures(LeakyBucket.with_reserve(rate, burst))
     late, early = JITTER_SECONDS, -JITTER_SECONDS
     assert 0 == refused(rate, burst, [each + (late if each < turn else early) for each in left])
 
@@ -72,7 +59,7 @@ def test_the_worst_jitter_costs_no_refusal(rate: float, burst: float, turn: floa
 @pytest.mark.parametrize(("rate", "burst"), PLANS)
 def test_without_a_reserve_the_same_jitter_is_refused(rate: float, burst: float) -> None:
     """So these tests can fail."""
-    left = departures(LeakyBucket(rate, burst - 1), random.Random(1), idle=0.0)
+    left = departures(LeakyBucket(rate, burst - 1))
     turn = left[int(burst) + 20]
     assert 0 < refused(rate, burst, [each + (1.0 if each < turn else -1.0) for each in left])
 
@@ -80,7 +67,7 @@ def test_without_a_reserve_the_same_jitter_is_refused(rate: float, burst: float)
 @pytest.mark.parametrize(("rate", "burst"), PLANS)
 def test_the_reserve_costs_no_throughput(rate: float, burst: float) -> None:
     """Once the first burst is out, requests leave at the portal's whole rate."""
-    left = departures(LeakyBucket.with_reserve(rate, burst), random.Random(1), idle=0.0)
+    left = departures(LeakyBucket.with_reserve(rate, burst))
     steady = [each for each in left if each >= 1100.0]
     assert rate == pytest.approx((len(steady) - 1) / (steady[-1] - steady[0]), rel=0.001)
 

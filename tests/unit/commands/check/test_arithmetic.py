@@ -46,7 +46,7 @@ def test_memory_is_base_and_prefetch_and_calls() -> None:
 
 def test_remembered_ids_take_no_more_than_is_reckoned() -> None:
     """Measure what stays of imported events, a quarter more than the setting included."""
-    many = 4_000
+    many = 2_000
     claims = Claims(remember=many)
     owners = Owners(remember=many)
     tracemalloc.start()

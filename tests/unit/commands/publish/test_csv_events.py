@@ -169,11 +169,11 @@ def test_what_an_open_quote_takes_along_is_told(content: bytes, last: int) -> No
 
 def test_a_quote_that_never_ends_is_not_held() -> None:
     """The file may be of any length."""
-    chunks = iter([b'order,title\n1,"open\n', *[b"2,x\n" * 1000] * 10])
+    chunks = iter([b'order,title\n1,"open\n', *[b"2,x\n" * 1000] * 5])
     found = [*of_csv(Lines(chunks, LONGEST), DECODER, Table(2, "order"))]
     refused = [each for each in found if isinstance(each, RefusedLine)]
     assert "it is longer than a message may be: is a closing quote missing?" == refused[0].reason
-    assert 7_000 < sum(isinstance(each, Record) for each in found)
+    assert 2_000 < sum(isinstance(each, Record) for each in found)
 
 
 # ---- the header ----
