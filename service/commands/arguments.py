@@ -137,7 +137,8 @@ def _dead_letters(commands: Parsers) -> None:
         epilog=help_texts.DLQ,
         formatter_class=help_texts.Layout,
     )
-    actions = dlq.add_subparsers(dest="action", metavar="ACTION", required=True)
+    several = "{list,show,redrive,purge}"
+    actions = dlq.add_subparsers(dest="action", metavar=several, required=True)
     listing = _action(actions, "list", "count dead letters by kind and code")
     _filters(listing)
     listing.add_argument("--json", action="store_true", help="print JSON instead of the table")

@@ -23,7 +23,7 @@ def checked(meaning: str) -> Callable[[Callable[[str], object]], Callable[[str],
     return decorate
 
 
-@checked("an entity type: a number from 1 to 2147483647")
+@checked("an entity type: a number, such as 2 for deals")
 def entity_type(text: str) -> int:
     """Read an entity type."""
     number = int(text)

@@ -42,7 +42,7 @@ def lanes(commands: Parsers) -> None:
         formatter_class=help_texts.Layout,
     )
     top.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    actions = top.add_subparsers(dest="action", metavar="ACTION")
+    actions = top.add_subparsers(dest="action", metavar="{retry,return,fail}")
     retry = _action(actions, "retry", "try a closed lane at once")
     back = _action(
         actions,
