@@ -1,7 +1,8 @@
 """The whole core over made-up histories in which processes share a memory of their calls.
 
 With it a repeated publish is recognised after a kill, a stop or a take-over: such histories
-have repeats, which those without a memory cannot bear.
+have repeats, which those without a memory cannot bear. In half of them our own tasks stand still
+now and then, wherever they wait.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import pytest
 from service.importer.pipeline import Pipeline
 from tests.fake_memory import FakeMemory, Stream
 from tests.fakes import FakeConnection
+from tests.stalls import Stalls
 from tests.support.awaits import all_places, under_way
 from tests.support.histories import histories
 from tests.unit.test_simulation import History, Process, World, violations_of
@@ -22,6 +24,9 @@ pytestmark = pytest.mark.simulation
 HISTORIES = histories(40)
 CHUNK = 10
 """So few in one test that it ends in its time on a busy machine, too."""
+STALL_SECONDS = 0.3
+"""Longer ones would be a process that was frozen between its last check and its send: that does
+double (`chaos/test_what_breaks.py`)."""
 TROUBLES = ("kill", "stop", "cut", "broker killed")
 struck: Counter[tuple[str, str]] = Counter()
 """How often which trouble struck while a task waited in which function of the importer."""
@@ -38,6 +43,7 @@ class RememberedHistory(History):
         self.broker_kills = dice.choice([0.0, 0.3])
         self.repeats = dice.random() < 0.6
         self.lag = 0.0
+        self.stalls = random.Random(f"stalls {self.seed}").choice([0.0, 0.0, 0.02, 0.1])
 
 
 class RememberingWorld(World):
@@ -50,6 +56,11 @@ class RememberingWorld(World):
         rng = random.Random(f"stream {history.seed}")
         until = now() + history.length
         self.stream = Stream(rng, share=history.silent, until=until)
+        stalls = Stalls(
+            random.Random(history.seed), share=history.stalls, longest=STALL_SECONDS, until=until
+        )
+        if history.stalls:
+            stalls.at_tasks_of(asyncio.get_running_loop())
 
     def _equip(self, pipeline: Pipeline, connection: FakeConnection) -> None:
         """Give a process the memory."""
