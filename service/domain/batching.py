@@ -143,13 +143,15 @@ class Batcher:
         if not due:
             return None
 
+        ranked = self.ranked and self._differ()
+
         def turn(ticket: int) -> tuple[bool, int, float]:
             batch = waiting[ticket]
             suspected = unsuspected_first and batch.suspected
-            return suspected, -self._rank(batch, now), batch.opened_at
+            return suspected, -self._rank(batch, now) if ranked else 0, batch.opened_at
 
         first = min(due, key=turn)
-        if self.ranked or waiting[first].refilled:
+        if ranked or waiting[first].refilled:
             self._prefer(first, now)
         if waiting[first].closed_by is None:
             window = waiting[first].due <= now
@@ -192,9 +194,12 @@ class Batcher:
             heapq.heapify(self._deferred)
         return removed
 
+    def _differ(self) -> bool:
+        """Tell whether events of different priorities wait; some clients give 0 to each."""
+        waiting = self._waiting.values()
+        return len({claim.priority for batch in waiting for claim in batch.claims}) > 1
+
     def _rank(self, batch: Batch, now: float) -> int:
-        if not self.ranked:
-            return PRIORITY
         return max(rank(claim, now, self.policy.patience) for claim in batch.claims)
 
     def _prefer(self, first: int, now: float) -> None:

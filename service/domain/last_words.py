@@ -99,7 +99,7 @@ def unpacked(records: bytes) -> list[LastWord]:
         raise ValueError(str(error)) from None
     except KeyError as unknown:
         raise ValueError(f"no word has the number {unknown}") from None
-    if not all(math.isfinite(each.at) for each in found):
+    if not all(map(math.isfinite, [each.at for each in found])):
         raise ValueError("no time")
     return found
 

@@ -78,7 +78,7 @@ class LinkWaits:
 
     def is_awaited(self, event: Identity) -> bool:
         """Tell whether another event waits for this event."""
-        return _key(event) in self._awaited
+        return bool(self._awaited) and _key(event) in self._awaited
 
     def circle(self, event: Identity) -> list[str]:
         """Return the names of the events of a circle that an event waits in, itself first.

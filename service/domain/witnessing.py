@@ -75,7 +75,7 @@ class Witnesses:
         if kept is None:
             kept = deque(maxlen=KEPT)
             self._made.put(key, kept)
-        if all(each.item_id != item_id for each in kept):
+        if item_id not in [each.item_id for each in kept]:
             kept.append(witness)
         return witness
 

@@ -62,7 +62,8 @@ class Ending:
 
     @property
     def done(self) -> bool:
-        return self.known.told and (self.known.buried or not isinstance(self.outcome, Failed))
+        known = self.known
+        return known.told and (known.buried or not isinstance(self.outcome, Failed))
 
     def settlement(self) -> Settlement:
         known = self.known

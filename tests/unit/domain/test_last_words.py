@@ -224,3 +224,12 @@ def test_what_one_process_said_since_a_time_is_told_oldest_first() -> None:
     words.say(said(2, Word.UNKNOWN, at=9.0)._replace(writer=2))
     assert [said(4, at=8.0)] == words.said_by(1, 5.0)
     assert [said(1, at=4.0), said(4, at=8.0)] == words.said_by(1, 4.0)
+
+
+def test_a_word_that_is_read_back_counts_once() -> None:
+    """Whoever notes a word knows it already; the same item is one witness, not two."""
+    known = LastWords(10)
+    imported = said(1, item_id=5)
+    assert known.say(imported) is None
+    assert imported == known.say(imported)
+    assert [imported] == known.recent(2)
