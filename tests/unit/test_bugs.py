@@ -24,6 +24,7 @@ from service.importer.intake_control import Intake
 from service.importer.pipeline import Pipeline
 from service.importer.slots import Slots
 from service.rabbit.address import Address
+from service.rabbit.connection import Connection
 from service.rabbit.memory import Memory
 from service.rabbit.memory_state import MemoryState
 from service.rabbit.notes import Owner
@@ -241,7 +242,11 @@ async def test_a_memory_that_a_bug_ended_is_not_relied_on(
         await asyncio.sleep(0)
         raise KeyError("a bug")
 
+    async def dial(_: Connection) -> None:
+        await asyncio.Event().wait()
+
     monkeypatch.setattr(memory, "_follow", follow)
+    monkeypatch.setattr(Connection, "run", dial)
     with pytest.raises(ExceptionGroup):
         await memory.run()
     assert (MemoryState.UNAVAILABLE, False) == (memory.state, memory.reliable)
