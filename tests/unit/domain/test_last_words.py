@@ -41,7 +41,7 @@ def event(number: int) -> bytes:
 
 
 def test_what_one_process_said_is_told_the_oldest_first() -> None:
-    """From a time on; nothing of what others said."""
+    """From a time on; nothing of what others said. A page names the newest of all first."""
     known = LastWords(100)
     for word in (
         said(1, at=1.0),
@@ -51,6 +51,7 @@ def test_what_one_process_said_is_told_the_oldest_first() -> None:
     ):
         known.say(word)
     assert [event(2), event(4)] == [word.event for word in known.said_by(1, 5.0)]
+    assert [event(4), event(3), event(2)] == known.newest_events(3)
 
 
 def test_newest_items_are_kept_of_a_bounded_number_of_types() -> None:

@@ -47,6 +47,17 @@ def test_equal_priorities_keep_their_order() -> None:
     assert [["a", "b", "c"], ["d"]] == left(filled(*map(ranked, "abcd")), 10.0)
 
 
+def test_a_batch_that_was_put_together_keeps_its_items_whatever_waits() -> None:
+    """It leaves as it is: only so is the guilty one of a broken call found."""
+    batcher = Batcher(POLICY)
+    batcher.alone(ranked("tried alone", 9), 0.0, 0.0)
+    batcher.add(ranked("usual"), 0.0)
+    batcher.ranked = True
+    taken = batcher.take(0.0)
+    assert taken is not None
+    assert ["tried alone"] == [each.event.event_id for each in taken.claims]
+
+
 def test_a_batch_with_a_higher_priority_leaves_before_an_older_one() -> None:
     """Of another key."""
     older, urgent = ranked("a"), ranked("b", 9, since=1.0)
