@@ -21,6 +21,7 @@ from tests.support.environment import Environment, deals
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
 from tests.support.node import RabbitNode
 from tests.support.patience import patient
+from tests.support.ports import free_port
 
 PROGRAMS = "crm-importer|rabbitmqctl|rabbitmq-plugins|curl -s localhost:8080"
 TOLD = set(re.findall(rf"`((?:{PROGRAMS})[ /][^`…\n]+)`", RUNBOOKS.read_text()))
@@ -109,6 +110,10 @@ async def test_commands_on_the_broker_answer(node: RabbitNode, vhost: str) -> No
     """As a person types them on a node, with the virtual host of the importer."""
     async with Environment(node, vhost) as environment:
         await environment.start_service()
+        # The exporter's own port may be another node's on this machine.
+        node.evaluate(
+            f"application:set_env(rabbitmq_prometheus, tcp_config, [{{port, {free_port()}}}])."
+        )
         asking = {each for each in TOLD if each.startswith("rabbit")}
         for command in sorted(asking - ELSEWHERE):
             program, *words = shlex.split(command)

@@ -129,7 +129,7 @@ async def test_an_operator_reads_redrives_and_removes_dead_letters(
                 (("dlq", "list"), "CRM_FIELD_ERROR_REQUIRED"),
                 (("dlq", "show", "a"), "CRM_FIELD_ERROR_REQUIRED"),
                 (("find", "a"), "rejected, CRM_FIELD_ERROR_REQUIRED"),
-                (("lanes",), "the broker did"),
+                (("lanes",), "The broker shows"),
                 (("dlq", "redrive", "--id", "a", "--set", "title=A"), "1 dead letter"),
                 (("dlq", "purge", "--yes"), "1 dead letter"),
             ):

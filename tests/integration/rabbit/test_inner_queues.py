@@ -61,7 +61,7 @@ class Process:
 
     async def park(self, *deliveries: Delivery, queue: str = "128", **more: Any) -> None:
         """Park deliveries, and acknowledge them."""
-        assert await self.broker.inner.usable(queue)
+        await wait_until(lambda: self.broker.inner.usable(queue), what=f"{queue} being usable")
         parkings = [Parking(each, queue, "scope", **more) for each in deliveries]
         assert [True] * len(parkings) == await self.broker.inner.park(parkings)
         for each in deliveries:
@@ -261,6 +261,7 @@ async def test_headers_near_the_limit_of_a_frame_cost_only_themselves(
         await one.broker.inner.take("128", 1)
         again = await one.next()
         with monkeypatch.context() as patched:
+            patched.setattr(publishing, "frames", lambda *_: None)
             patched.setattr(publishing, "published", refused)
             assert [False] == await one.broker.inner.park([Parking(again, "128", "scope")])
         [told] = [each for each in caplog.records if "cannot wait" in each.getMessage()]
