@@ -447,7 +447,7 @@ async def test_a_redrive_cut_at_a_frame_loses_nothing(
     assert 1 == len(done.err.splitlines())
     await _settled(letters)
     assert 0 == (await commands.run("dlq", "redrive")).code
-    assert 0 == await letters.ready()
+    await wait_until(lambda: _is(letters, 0), what="the letters being gone")
     async with Upstream(amqp_url) as upstream:
         sent = await upstream.drain(INTAKE_QUEUE, await upstream.ready(INTAKE_QUEUE))
     assert set(ids) == {message.headers["import_event_id"] for message in sent}
