@@ -20,6 +20,8 @@ from service.telemetry import steady
 
 QUIET_SECONDS = 0.4
 """The newest chunk of a stream comes at once; so long without a message is its end."""
+REST_SECONDS = 0.1
+"""The rest of that chunk follows at once; a note before the newest names a page as good."""
 RPC_SECONDS = 5.0
 PREFETCH = 500
 ACK_EVERY = 100
@@ -237,8 +239,10 @@ async def newest(channel: Channel, queue: str, owner: Owner) -> notes.Read | Non
         came.set()
 
     tag = await _consume(channel, queue, receive, "last")
-    while await within(QUIET_SECONDS, came):
+    wait = QUIET_SECONDS
+    while await within(wait, came):
         came.clear()
+        wait = REST_SECONDS
     with broker_errors():
         await channel.basic_cancel(tag, timeout=RPC_SECONDS)
     return found
