@@ -96,15 +96,7 @@ def overview(
         "broker": status.broker,
         "intake": status.intake,
         "lanes": [_lane(each, work.lane_control.depths, now) for each in work.lanes.not_open()],
-        "parked": [
-            {
-                "queue": consumer.inner_name(queue),
-                **_waiting(queue),
-                "messages": depth,
-                "oldest_id": work.lane_control.signs.oldest.event_id(queue) if depth else None,
-            }
-            for queue, depth in sorted(work.lane_control.depths.items())
-        ],
+        "parked": _parked(work.lane_control, consumer),
         "refusing": dict(status.refusing),
         "broken_queues": dict(status.broken_queues),
         "slots": {"limit": slots, "in_use": work.load.in_flight},
@@ -118,6 +110,18 @@ def overview(
         **limits,
         **_ended(settler.history),
     }
+
+
+def _parked(lane_control: Waiting, consumer: Consumer) -> list[dict[str, Any]]:
+    return [
+        {
+            "queue": consumer.inner_name(queue),
+            **_waiting(queue),
+            "messages": depth,
+            "oldest_id": lane_control.signs.oldest.event_id(queue) if depth else None,
+        }
+        for queue, depth in sorted(lane_control.depths.items())
+    ]
 
 
 def _lane(lane: ClosedLane, depths: Mapping[str, int], now: float) -> dict[str, Any]:

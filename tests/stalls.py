@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import Coroutine, Generator
-from types import CodeType
 from typing import Any
+
+from tests.service_tasks import wrap_tasks_of
 
 
 class Stalls:
@@ -26,16 +27,7 @@ class Stalls:
 
     def at_tasks_of(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stall every task of the service that begins from now on."""
-
-        def factory(
-            loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any
-        ) -> "asyncio.Task[Any]":
-            code = getattr(work, "cr_code", None)
-            if isinstance(code, CodeType) and "/service/" in code.co_filename:
-                work = _Stalled(work, self, loop)
-            return asyncio.Task(work, loop=loop, **more)
-
-        loop.set_task_factory(factory)  # type: ignore[arg-type]  # more precise than its stub
+        wrap_tasks_of(loop, lambda work, _: _Stalled(work, self, loop))
 
 
 class _Stalled(Coroutine[Any, Any, Any]):

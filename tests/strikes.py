@@ -5,6 +5,8 @@ from collections.abc import Coroutine, Generator
 from types import CodeType
 from typing import Any
 
+from tests.service_tasks import wrap_tasks_of
+
 
 class Aim:
     """Counts the awaits of the service's tasks, and strikes at one of them."""
@@ -25,16 +27,7 @@ class Aim:
 
     def at_tasks_of(self, loop: asyncio.AbstractEventLoop) -> None:
         """Aim at every task of the service that begins from now on."""
-
-        def factory(
-            loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any
-        ) -> "asyncio.Task[Any]":
-            code = getattr(work, "cr_code", None)
-            if isinstance(code, CodeType) and "/service/" in code.co_filename:
-                work = Struck(work, code, self)
-            return asyncio.Task(work, loop=loop, **more)
-
-        loop.set_task_factory(factory)  # type: ignore[arg-type]  # more precise than its stub
+        wrap_tasks_of(loop, lambda work, code: Struck(work, code, self))
 
 
 class Struck(Coroutine[Any, Any, Any]):

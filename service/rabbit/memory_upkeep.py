@@ -14,7 +14,7 @@ MAX_PAGE_BYTES = 8_000_000
 PART_BYTES = 500_000
 PAGE_AFTER_NOTES = 2_500
 """The first reading must take 2 s at most. A slow machine reads some 3,000 notes a second, and
-needs half a second each for the page and for finding the stream's end."""
+needs half a second for the page."""
 AGAIN_SECONDS = 15.0
 
 
