@@ -1,14 +1,13 @@
 """Proves that an item is found again whatever its event's id looks like and the portal keeps."""
 
-import asyncio
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment
-from tests.support.patience import patient
 
 CUT: dict[str, Any] = {"kind": "cut_after_commit", "times": 1}
 ODD_IDS = ["chat-😀-17", "chat-😀-18", " leading", "trailing ", "tab\tinside", "line\n", "x" * 300]
@@ -124,7 +123,9 @@ async def test_a_repeated_id_with_another_body_is_told_so(broker: Broker, vhost:
 
 async def wait_until_told(environment: Environment, results: int) -> None:
     """Wait until so many results are read."""
-    async with asyncio.timeout(patient(30)):
-        while len(environment.books.succeeded) < results:
-            await environment.read()
-            await asyncio.sleep(0.1)
+
+    async def told() -> bool:
+        await environment.read()
+        return len(environment.books.succeeded) >= results
+
+    await wait_until(told, what="the results")

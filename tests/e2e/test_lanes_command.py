@@ -21,6 +21,7 @@ from tests.support.parked import (
     lane,
     parked,
 )
+from tests.support.patience import at_most
 
 WEBHOOK = "http://127.0.0.1/rest/1/secret/"
 RECORD_BYTES = 78
@@ -203,7 +204,7 @@ async def _notes(broker: Broker, vhost: str, count: int) -> list[Any]:
                 came.set()
 
         await queue.consume(take, arguments={"x-stream-offset": "first"})
-        async with asyncio.timeout(20):
+        async with at_most(20):
             await came.wait()
     return found
 

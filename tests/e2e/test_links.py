@@ -8,6 +8,7 @@ from typing import Any
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Books, Environment
+from tests.support.patience import Deadline
 
 DEAL, CONTACT, COMPANY, ESTIMATE = 2, 3, 4, 7
 SETTINGS = {"IMPORTER_BITRIX__REQUESTS_PER_SECOND": "20", "IMPORTER_LINKS__WAIT_SECONDS": "600"}
@@ -38,10 +39,7 @@ def links_in(books: Books) -> dict[str, Mapping[str, Any]]:
 
 async def told(environment: Environment, event_ids: Iterable[str]) -> None:
     """Wait until events have an outcome, whatever else is held."""
-    async with asyncio.timeout(60):
-        while not set(event_ids) <= environment.books.outcomes().keys():
-            await environment.read()
-            await asyncio.sleep(0.1)
+    await environment.wait_outcomes(event_ids, Deadline(60))
 
 
 async def test_events_of_any_order_find_one_another(broker: Broker, vhost: str) -> None:

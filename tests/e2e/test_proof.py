@@ -8,13 +8,16 @@ import pytest
 
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
-from tests.support.environment import Environment, deals
+from tests.support.environment import Environment, deals, one_batch
+from tests.support.patience import Deadline, patient
 
 NO_ADMIN = {"admin": False}
 CUT_AFTER = {"kind": "cut_after_commit"}
 CUT_BEFORE = {"kind": "cut_before_commit"}
-LONG = {"IMPORTER_AMBIGUOUS_AFTER_SECONDS": "60"}
-SMALL = {"IMPORTER_BATCH__PREFETCH": "60"}
+LONG = {"IMPORTER_AMBIGUOUS_AFTER_SECONDS": "600"}
+TEN = one_batch(10)
+"""A fault that strikes one call strikes all of the ten events that a test cuts."""
+SMALL = {"IMPORTER_BATCH__PREFETCH": "60", **TEN}
 """Only the first prefetch's worth is looked up before it is sent."""
 MINE, ANNES = 1, 8
 
@@ -71,7 +74,7 @@ async def test_a_right_that_comes_back_settles_what_waited(broker: Broker, vhost
         environment.portal.settings({"read_denied": [2]})
         await doubtful(environment, deals(*cut), CUT_AFTER)
         await environment.publish(deals(*others))
-        await wait_until(lambda: len(environment.external_ids()) == 90, what="the others")
+        await environment.wait_outcomes(others, Deadline(60))
         await asyncio.sleep(4.0)
         await environment.read()
         assert set(first) | set(others) == set(environment.books.outcomes())
@@ -93,7 +96,8 @@ async def test_who_sees_some_items_does_not_see_all(
 ) -> None:
     """Only an item with the same person, pipeline and openness proves anything."""
     rights, asks = RIGHTS[right]
-    async with Environment(broker, vhost, portal=NO_ADMIN | rights) as environment:
+    portal = NO_ADMIN | rights
+    async with Environment(broker, vhost, portal=portal, settings=TEN) as environment:
         await environment.start_service()
         first, cut = names("a"), names("b")
         await environment.publish(deals(*first))
@@ -109,7 +113,7 @@ async def test_items_that_were_handed_over_prove_nothing_of_our_own(
     broker: Broker, vhost: str
 ) -> None:
     """We may see Anne's items and not our own: what we made is hers today."""
-    async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=TEN) as environment:
         await environment.start_service()
         first, cut = names("a"), names("b")
         await environment.publish(deals(*first))
@@ -130,7 +134,7 @@ async def test_what_never_arrived_is_sent_again_with_a_witness(
 
     An item that an earlier process made will do: the memory knows its number.
     """
-    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG) as environment:
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG | TEN) as environment:
         service = await environment.start_service()
         first, cut = names("a"), names("b")
         await environment.publish([deal(name, **asks) for name in first])
@@ -147,7 +151,8 @@ async def test_the_first_call_of_a_new_portal_waits_for_a_witness(
     broker: Broker, vhost: str
 ) -> None:
     """An empty CRM, no administrator, a cut call: the next event's item is the proof."""
-    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG) as environment:
+    window = {"IMPORTER_BATCH__WINDOW_SECONDS": f"{patient(2):g}"}
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=LONG | window) as environment:
         await environment.start_service()
         cut = names("b", 20)
         await doubtful(environment, deals(*cut), CUT_BEFORE)
@@ -162,7 +167,8 @@ async def test_the_first_call_of_a_new_portal_ends_in_doubt_when_nothing_comes(
     broker: Broker, vhost: str
 ) -> None:
     """After the time that it waits, and not before."""
-    async with Environment(broker, vhost, portal=NO_ADMIN) as environment:
+    settings = one_batch(3)
+    async with Environment(broker, vhost, portal=NO_ADMIN, settings=settings) as environment:
         await environment.start_service()
         cut = names("b", 3)
         await doubtful(environment, deals(*cut), CUT_BEFORE)

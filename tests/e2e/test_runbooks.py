@@ -20,7 +20,7 @@ from tests.support.commands import Commands
 from tests.support.environment import Environment, deals
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
 from tests.support.node import RabbitNode
-from tests.support.patience import patient
+from tests.support.patience import at_most
 from tests.support.ports import free_port
 
 PROGRAMS = "crm-importer|rabbitmqctl|rabbitmq-plugins|curl -s localhost:8080"
@@ -147,7 +147,7 @@ async def test_a_foreign_connection_is_closed_by_its_pid(node: RabbitNode, vhost
         (pid,) = re.findall(rf"^{active}\t(<\S+>)\t", listed, re.MULTILINE)
         words = ["close_connection", pid, "no importer of ours"]
         await asyncio.to_thread(node.run, "rabbitmqctl", *words)
-        async with asyncio.timeout(patient(30)):
+        async with at_most(30):
             await ended.wait()
         assert not ours.is_closed
 

@@ -113,6 +113,16 @@ class Upstream:
             queue = await channel.declare_queue(name, passive=True)
             return queue.declaration_result.message_count or 0
 
+    async def consumers(self, name: str) -> int:
+        """Return how many consume a queue; 0 if there is none of this name."""
+        if self._connection is None:
+            raise RuntimeError("use `async with Upstream(...)`")
+        with suppress(aio_pika.exceptions.ChannelNotFoundEntity):
+            async with self._connection.channel() as channel:
+                queue = await channel.declare_queue(name, passive=True)
+                return queue.declaration_result.consumer_count or 0
+        return 0
+
     async def exists(self, name: str) -> bool:
         """Tell whether a queue is there."""
         try:
@@ -124,22 +134,24 @@ class Upstream:
     async def drain(
         self, name: str, count: int, timeout: float = PATIENCE_SECONDS
     ) -> list[AbstractIncomingMessage]:
-        """Take and acknowledge `count` messages; an assertion error if fewer come in time.
+        """Take and acknowledge `count` messages; an assertion error if the next comes too late.
 
-        It stops there: more messages stay in the queue, to be counted with `ready`.
+        It stops there: more messages stay in the queue, to be counted with `ready`. The time out
+        is for each message: how long they take together depends on how many they are.
         """
         got: list[AbstractIncomingMessage] = []
         queue = await self.queue(name)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patient(timeout)):
-                while len(got) < count:
-                    message = await queue.get(fail=False)
-                    if message is None:
-                        await asyncio.sleep(POLL_SECONDS)
-                        continue
-                    await message.ack()
-                    got.append(message)
-        assert len(got) == count, f"{name}: {len(got)} of {count} messages after {timeout} s"
+        deadline = Deadline(timeout)
+        while len(got) < count:
+            message = await queue.get(fail=False, timeout=patient(PATIENCE_SECONDS))
+            if message is not None:
+                await message.ack()
+                got.append(message)
+                deadline = Deadline(timeout)
+                continue
+            told = f"{name}: {len(got)} of {count} messages, and no more after {deadline}"
+            assert not deadline.passed, told
+            await asyncio.sleep(POLL_SECONDS)
         return got
 
     async def results(

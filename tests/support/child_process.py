@@ -4,12 +4,19 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from tests.support.forks import start_program
+from tests.support.patience import Deadline
+
+STOP_SECONDS = 10.0
+STOP_POLL_SECONDS = 0.002
+_STILL = ("T", "Z", "X")
+"""States of a thread in /proc: stopped, or ended."""
 
 
 class ChildProcess:
@@ -50,6 +57,18 @@ class ChildProcess:
         """Send a signal, if it still runs."""
         self._process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stop it where it stands, and wait until every thread of it does: that may be late."""
+        self.signal(signal.SIGSTOP)
+        deadline = Deadline(STOP_SECONDS)
+        while self.exit_code is None and not all(map(_stands_still, self._threads())):
+            assert not deadline.passed, f"not stopped within {deadline}"
+            time.sleep(STOP_POLL_SECONDS)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+
     def wait(self, timeout: float) -> int:
         """Wait for its end; `subprocess.TimeoutExpired` if that takes too long."""
         return self._process.wait(timeout)
@@ -60,10 +79,25 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
+    def _threads(self) -> list[Path]:
+        """Return where /proc tells of each thread; none if it has just ended."""
+        with suppress(FileNotFoundError):
+            return list(Path(f"/proc/{self.pid}/task").iterdir())
+        return []
+
     def tail(self, lines: int = 30) -> str:
         """Return the last lines of both outputs, for error messages."""
         text = [path.read_text(errors="replace") for path in (self.stdout, self.stderr)]
         return "\n".join("\n".join(part.splitlines()[-lines:]) for part in text if part)
+
+
+def _stands_still(thread: Path) -> bool:
+    """Tell whether a thread runs no more, for now or for ever."""
+    try:
+        told = (thread / "stat").read_text()
+    except OSError:  # it has ended meanwhile
+        return True
+    return told.rpartition(")")[2].split()[0] in _STILL
 
 
 class Scratch:

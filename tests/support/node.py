@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -180,12 +179,12 @@ class RabbitNode(OwnBroker):
 
     def freeze(self) -> None:
         """Stop it where it stands: connections stay open and say nothing."""
-        self._node.signal(signal.SIGSTOP)
+        self._node.freeze()
         self._frozen = True
 
     def thaw(self) -> None:
         """Let a frozen node go on."""
-        self._node.signal(signal.SIGCONT)
+        self._node.thaw()
         self._frozen = False
 
     def heal(self) -> None:

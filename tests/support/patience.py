@@ -1,11 +1,16 @@
 """Makes every wait longer on a slow or busy machine: what is late there is not wrong."""
 
+import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 
 MOST = 6.0
 """A wait is never more than so many times longer: what hangs has to fail some time."""
+MOVE_SECONDS = 0.5
 LOOPS = 300_000
 LOOPS_SECONDS = 0.015
 """How long the loops take on the machine that the waits were written on, idle."""
@@ -19,9 +24,12 @@ def patient(seconds: float) -> float:
 def factor() -> float:
     """Return how much slower than an idle machine this one may be now, from 1 to MOST.
 
-    The load counts what wants a core, for each core. TEST_PATIENCE sets the least factor.
+    The load counts what wants a core, for each core: in the last minute, or at this moment, since
+    a machine may have got busy just now. TEST_PATIENCE sets the least factor.
     """
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    minute, _, _, present, _ = Path("/proc/loadavg").read_text().split()
+    running = int(present.partition("/")[0]) - 1
+    load = max(float(minute), running) / (os.cpu_count() or 1)
     wanted = float(os.environ.get("TEST_PATIENCE") or 1)
     return min(MOST, max(1.0, wanted, load, _slowness()))
 
@@ -48,6 +56,27 @@ class Deadline:
         """Say how long was waited, for messages of failure."""
         waited = time.monotonic() - self._began
         return f"{waited:.1f} s ({self._seconds:g} s on an idle machine)"
+
+
+@asynccontextmanager
+async def at_most(seconds: float) -> AsyncIterator[None]:
+    """Bound what is awaited inside; raises TimeoutError. The end moves away as a Deadline's."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    async with asyncio.timeout(patient(seconds)) as limit:
+
+        async def move() -> None:
+            while True:
+                await asyncio.sleep(MOVE_SECONDS)
+                when = limit.when()
+                if when is not None and not limit.expired():
+                    limit.reschedule(max(when, began + patient(seconds)))
+
+        moving = asyncio.create_task(move(), name="patience")
+        try:
+            yield
+        finally:
+            moving.cancel()
 
 
 @cache

@@ -88,11 +88,11 @@ class Program(ABC):
 
     def freeze(self) -> None:
         """Stop it where it stands; `thaw` lets it go on."""
-        self.process.signal(signal.SIGSTOP)
+        self.process.freeze()
 
     def thaw(self) -> None:
         """Let a frozen process go on."""
-        self.process.signal(signal.SIGCONT)
+        self.process.thaw()
 
     def wait(self, timeout: float = 30.0) -> int:
         """Wait for its end and return the exit code."""

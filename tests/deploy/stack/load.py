@@ -9,7 +9,7 @@ from aio_pika.exceptions import AMQPError
 
 from tests.support.amqp import wait_until
 from tests.support.environment import Environment, deals
-from tests.support.patience import patient
+from tests.support.patience import at_most
 
 WAVE = 20
 PAUSE_SECONDS = 0.25
@@ -39,7 +39,7 @@ class Load:
 
     async def _published(self, wave: list[str]) -> bool:
         with suppress(AMQPError, OSError, TimeoutError):
-            async with asyncio.timeout(patient(PATIENCE_SECONDS)):
+            async with at_most(PATIENCE_SECONDS):
                 await self.environment.publish(deals(*wave))
                 return True
         return False

@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+from service.bitrix import application as renewal
 from service.bitrix import reasons
 from service.bitrix.application import Application
 from service.bitrix.auth import Endpoint
@@ -13,6 +14,7 @@ from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.tokens import TokenFile
 from service.bitrix.transport import Transport
 from service.domain.outcomes import CallFailed, Fault
+from tests.support.patience import patient
 
 PAUSE_SECONDS = 0.01
 
@@ -31,10 +33,13 @@ def transport(portal: str, file: Path) -> Transport:
         seed="refresh-0",
     )
     http = HttpClient(Way(reasons.ENDPOINT, trust()), connections=4)
-    return Transport(application, http=http, timeout=5.0, on_response=_ignore, before_repeat=_free)
+    return Transport(
+        application, http=http, timeout=patient(5.0), on_response=_ignore, before_repeat=_free
+    )
 
 
 async def _call_for_ever(portal: str, file: Path) -> None:
+    renewal.PATIENCE_SECONDS = patient(renewal.PATIENCE_SECONDS)
     calling = transport(portal, file)
     while True:
         try:

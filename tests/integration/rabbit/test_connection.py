@@ -7,6 +7,7 @@ from aiormq import Channel
 
 from service.rabbit import connection as connections
 from service.rabbit.connection import Address, Connection
+from tests.support.patience import at_most, patient
 
 
 async def test_host_that_cannot_be_one_is_a_lost_connection() -> None:
@@ -24,7 +25,7 @@ async def test_host_that_cannot_be_one_is_a_lost_connection() -> None:
     address = Address([f"amqp://u:very-secret@{'a' * 64}.svc/"], 15)
     connection = Connection("test", address, confirms=False, setup=setup, on_change=note)
     running = asyncio.create_task(connection.run())
-    async with asyncio.timeout(10):
+    async with at_most(10):
         await lost.wait()
     running.cancel()
     (reason,) = told
@@ -37,9 +38,10 @@ async def test_a_broker_that_hangs_up_late_while_we_come_in_is_a_slow_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """RabbitMQ gives a client ten seconds; whoever is in at last then waits longer for answers."""
-    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.4)
+    connect_seconds = patient(0.8)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", connect_seconds)
     ended: asyncio.Queue[str | None] = asyncio.Queue()
-    hang_up_after = 0.3
+    hang_up_after = 0.75 * connect_seconds
 
     async def hang_up(_: asyncio.StreamReader, encoder: asyncio.StreamWriter) -> None:
         await asyncio.sleep(hang_up_after)
@@ -55,7 +57,7 @@ async def test_a_broker_that_hangs_up_late_while_we_come_in_is_a_slow_one(
         "test", address, confirms=False, setup=setup, on_change=ended.put_nowait
     )
     running = asyncio.create_task(connection.run())
-    async with asyncio.timeout(20):
+    async with at_most(20):
         while connection.patience == 1:
             assert "of opening" in (await ended.get() or "")
         hang_up_after = 0.0

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -25,6 +24,7 @@ from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
 from tests.fakes import FakeDelivery, item_event
 from tests.support.cluster import running_cluster
+from tests.support.patience import Deadline
 
 AT_ONCE = RetryPolicy(base=0.01, cap=0.01, max_attempts=1)
 MOMENT_SECONDS = 0.01
@@ -60,8 +60,8 @@ async def declare_led_by(url: str, names: Topology) -> None:
 
 async def within(seconds: float, attempt: Callable[[], Awaitable[bool]]) -> bool:
     """Try, over and over, until it worked or the time is over."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    deadline = Deadline(seconds)
+    while not deadline.passed:
         if await attempt():
             return True
         await asyncio.sleep(MOMENT_SECONDS)

@@ -11,7 +11,7 @@ from service.rabbit.session import Session, connect
 from tests.fakes import Message, malformed
 from tests.support.broker import Broker
 from tests.support.letters import INTAKE_QUEUE, Letters
-from tests.support.patience import patient
+from tests.support.patience import at_most
 
 ENDS = ("returned", "lost", "returned", "rejected", "returned several", "lost")
 
@@ -26,7 +26,7 @@ async def take(session: Session, end: str) -> tuple[dict[str, Any], bool]:
 
     await channel.basic_qos(prefetch_count=1)
     consumer = await channel.basic_consume(INTAKE_QUEUE, receive)
-    async with asyncio.timeout(patient(10)):
+    async with at_most(10):
         message = await got
     await channel.basic_cancel(str(consumer.consumer_tag))
     tag = message.delivery_tag or 0

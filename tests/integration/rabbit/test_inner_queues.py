@@ -28,6 +28,7 @@ from service.telemetry.metrics import Metrics
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker as Server
 from tests.support.node import RabbitNode
+from tests.support.patience import at_most
 from tests.support.raw import RawUpstream, Refused, short, string, table
 from tests.support.wild import Wild, deep
 
@@ -579,5 +580,5 @@ async def test_a_queue_that_refuses_for_long_is_left_alone(
 async def test_a_stop_ends_everything_also_while_queues_are_asked_for(amqp_url: str) -> None:
     """The client library may lose a cancellation in the moment of an answer."""
     for _ in range(5):
-        async with asyncio.timeout(60), process(amqp_url):
+        async with at_most(60), process(amqp_url):
             pass

@@ -23,7 +23,7 @@ from service.settings.tree import Rabbit
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.node import RabbitNode
-from tests.support.patience import patient
+from tests.support.patience import at_most
 from tests.support.ports import free_port
 
 NAMES = topology(Rabbit())
@@ -131,7 +131,7 @@ async def test_a_broker_under_alarm_is_seen_as_blocked(node: RabbitNode, amqp_ur
     """Come back all the same, in bounded time."""
     await declare(amqp_url)
     node.memory_alarm(on=True)
-    async with asyncio.timeout(patient(20)):
+    async with at_most(20):
         found = await look(amqp_url)
     assert found.blocked
 

@@ -20,7 +20,7 @@ from service.rabbit.writing import frames, written
 from service.telemetry.labels import TARGETS
 from service.telemetry.metrics import Metrics
 from tests.support.broker import Broker
-from tests.support.patience import patient
+from tests.support.patience import at_most
 
 OPEN, FULL, NOWHERE = "open", "full", "nowhere"
 EACH = {
@@ -51,7 +51,7 @@ async def channel_of(broker: Broker, vhost: str) -> AsyncIterator[Channel]:
 async def at_once(channel: Channel, messages: Sequence[Outgoing]) -> list[PublishResult]:
     """Write messages at once; return what became of each."""
     payloads = {str(each.properties.message_id): frames(channel, each) or b"" for each in messages}
-    async with asyncio.timeout(patient(10)), written(channel, payloads) as answers:
+    async with at_most(10), written(channel, payloads) as answers:
         return [await result_of(each, b"", BodyLimit()) for each in answers]
 
 
@@ -143,7 +143,7 @@ async def test_two_messages_of_one_id_do_not_take_each_others_answers(
     async with channel_of(broker, vhost):
         running = asyncio.ensure_future(connection.run())
         try:
-            async with asyncio.timeout(patient(10)):
+            async with at_most(10):
                 await publisher.ready()
                 twins = [message("twin", NOWHERE), message("twin"), message("other")]
                 told = await asyncio.gather(publisher.parked(twins), publisher.parked(twins))

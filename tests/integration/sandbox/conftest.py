@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.sandbox import Portal, running_portal
+from tests.support.patience import patient
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -23,7 +24,7 @@ async def client(portal: Portal) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the portal and give the test a client that knows its address."""
     async with (
         running_portal(portal) as address,
-        httpx.AsyncClient(base_url=address, timeout=2, verify=NO_TLS) as client,
+        httpx.AsyncClient(base_url=address, timeout=patient(10), verify=NO_TLS) as client,
     ):
         yield client
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.sandbox.calls import DEAL, imported
 from tests.sandbox import Portal, Settings, running_portal
+from tests.support.patience import patient
 
 
 async def test_ledger_shows_items_and_calls_in_order(client: httpx.AsyncClient) -> None:
@@ -129,7 +130,8 @@ async def test_program_says_where_it_listens_and_stops_when_told() -> None:
     line = (await program.stdout.readline()).decode()
     assert line.startswith("listening http://127.0.0.1:")
     url = f"{line.split()[1]}rest/1/s/crm.item.batchImport"
-    async with httpx.AsyncClient(timeout=0.1) as client:
+    times = httpx.Timeout(patient(10), read=patient(0.1))
+    async with httpx.AsyncClient(timeout=times) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post(url, json={"entityTypeId": 2, "data": [{}]})
     program.send_signal(signal.SIGTERM)

@@ -1,6 +1,5 @@
 """Faults: each kind does on the wire and in the portal what its name says."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -9,6 +8,8 @@ import pytest
 
 from tests.integration.sandbox.calls import HOOK, call, entries, error, imported, scripted, titles
 from tests.sandbox import Fault, Portal
+from tests.support.amqp import wait_until
+from tests.support.patience import patient
 
 ALL = ["one", "two", "three"]
 
@@ -167,17 +168,16 @@ async def test_portal_finishes_what_an_impatient_client_left(
     portal: Portal, client: httpx.AsyncClient, kind: str
 ) -> None:
     """Store everything although the client has long gone."""
-    scripted(portal, kind=kind, seconds=0.2)
+    scripted(portal, kind=kind, seconds=patient(0.4))
     with pytest.raises(httpx.ReadTimeout):
         await client.post(
             f"{HOOK}crm.item.batchImport",
             json={"entityTypeId": 2, "data": [{"title": "late"}]},
-            timeout=0.05,
+            timeout=httpx.Timeout(patient(10), read=patient(0.1)),
         )
     early = titles(portal)
-    await asyncio.sleep(0.4)
     assert ([] if kind == "hang_before_commit" else ["late"]) == early
-    assert ["late"] == titles(portal)
+    await wait_until(lambda: ["late"] == titles(portal), what="the rest of the work")
 
 
 async def test_slow_call_costs_operating_time(portal: Portal, client: httpx.AsyncClient) -> None:

@@ -1,10 +1,13 @@
 """Proves the helpers that run programs: scripted from outside, and gone when they should be."""
 
+import asyncio
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.amqp import wait_until
 from tests.support.child_process import ChildProcess, Scratch
 from tests.support.processes import PortalProcess, ProcessError, ServiceProcess
 
@@ -57,3 +60,31 @@ def test_what_a_process_started_ends_with_it() -> None:
         process.kill()
         assert -9 == process.exit_code
     assert not scratch.path.exists()
+
+
+def test_what_is_frozen_stands_still_at_once_and_goes_on_when_thawed() -> None:
+    """Each of its threads: a busy machine stops them late."""
+    counting = (
+        "import threading\n"
+        "def count():\n"
+        "    while True:\n"
+        "        print('x', flush=True)\n"
+        "threading.Thread(target=count).start()\n"
+        "count()\n"
+    )
+    with Scratch.make("frozen") as scratch:
+        process = ChildProcess(
+            [sys.executable, "-c", counting], env={}, cwd=scratch.path, name="counting"
+        )
+        asyncio.run(wait_until(lambda: _written(process) > 0, what="the first word"))
+        process.freeze()
+        before = _written(process)
+        time.sleep(0.2)
+        assert before == _written(process)
+        process.thaw()
+        asyncio.run(wait_until(lambda: _written(process) > before, what="the next word"))
+        process.kill()
+
+
+def _written(process: ChildProcess) -> int:
+    return process.stdout.stat().st_size
