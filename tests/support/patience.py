@@ -27,9 +27,7 @@ def factor() -> float:
     The load counts what wants a core, for each core: in the last minute, or at this moment, since
     a machine may have got busy just now. TEST_PATIENCE sets the least factor.
     """
-    minute, _, _, present, _ = Path("/proc/loadavg").read_text().split()
-    running = int(present.partition("/")[0]) - 1
-    load = max(float(minute), running) / (os.cpu_count() or 1)
+    load = max(os.getloadavg()[0], _others()) / (os.cpu_count() or 1)
     wanted = float(os.environ.get("TEST_PATIENCE") or 1)
     return min(MOST, max(1.0, wanted, load, _slowness()))
 
@@ -77,6 +75,12 @@ async def at_most(seconds: float) -> AsyncIterator[None]:
             yield
         finally:
             moving.cancel()
+
+
+def _others() -> int:
+    """Count what wants a core at this moment, beside us."""
+    running, _, _ = Path("/proc/loadavg").read_text().split()[3].partition("/")
+    return int(running) - 1
 
 
 @cache

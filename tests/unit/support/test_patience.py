@@ -1,5 +1,6 @@
 """Proves that waits are longer where the machine is slow or busy, and never endless."""
 
+import asyncio
 import os
 import time
 
@@ -39,8 +40,32 @@ def test_a_deadline_moves_away_when_the_machine_gets_busy(
     assert "11.0 s (10 s on an idle machine)" == str(deadline)
 
 
-def _machine(monkeypatch: pytest.MonkeyPatch, *, load: float, slowness: float) -> None:
+def test_a_wait_is_longer_on_a_machine_that_got_busy_just_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The load of a minute tells of it only later."""
+    _machine(monkeypatch, load=1.0, slowness=1.0, others=12)
+    assert 3.0 == patience.factor()
+
+
+async def test_a_bounded_block_is_given_more_time_when_the_machine_gets_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What takes no longer than that comes to its end; what hangs is ended."""
+    _machine(monkeypatch, load=0.0, slowness=1.0)
+    async with patience.at_most(10):
+        _machine(monkeypatch, load=3.0, slowness=1.0)
+        await asyncio.sleep(29)
+    with pytest.raises(TimeoutError):
+        async with patience.at_most(10):
+            await asyncio.sleep(31)
+
+
+def _machine(
+    monkeypatch: pytest.MonkeyPatch, *, load: float, slowness: float, others: int = 0
+) -> None:
     monkeypatch.delenv("TEST_PATIENCE", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "getloadavg", lambda: (4 * load, 0.0, 0.0))
+    monkeypatch.setattr(patience, "_others", lambda: others)
     monkeypatch.setattr(patience, "_slowness", lambda: slowness)
