@@ -1,6 +1,7 @@
 """Runs asyncio on a made-up clock: nobody waits, and a run repeats itself exactly."""
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,7 @@ START = 1_000.0
 """Where the clock starts; not 0, so that a forgotten time stands out."""
 EPOCH = 1_700_000_000.0
 """What the wall clock shows when the loop's clock is at 0."""
-MAX_STEPS = 200_000
+MAX_STEPS = 20_000
 """Steps of the loop without a tick of the clock: more is a busy loop."""
 
 T = TypeVar("T")
@@ -28,15 +29,20 @@ class _Jump(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
+        self.most_a_second = math.inf
         self._steps = 0
+        self._second, self._in_second = START, 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Standstill("every task waits for something that will not happen")
         self._steps = 0 if timeout > 0 else self._steps + 1
-        if self._steps > MAX_STEPS:
-            raise Standstill("the loop runs hot: it never waits")
+        self._in_second += 1
+        if self._steps > MAX_STEPS or self._in_second > self.most_a_second:
+            raise Standstill(f"the loop runs hot at {self.now:.3f}: it hardly ever waits")
         self.now += max(0.0, timeout)
+        if self.now >= self._second + 1.0:
+            self._second, self._in_second = self.now, 0
         return []
 
 
@@ -48,12 +54,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         """Start the clock."""
-        self._jump = _Jump()
-        super().__init__(self._jump)
+        self.jump = _Jump()
+        super().__init__(self.jump)
 
     def time(self) -> float:
         """Return the made-up time."""
-        return self._jump.now
+        return self.jump.now
 
     def run_in_executor(
         self, _: object, work: Callable[..., Any], *given: object
@@ -67,13 +73,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return done
 
 
-def run(work: Coroutine[Any, Any, T], *, step: float = 0.0, step_at: float = START) -> T:
+def run(
+    work: Coroutine[Any, Any, T],
+    *,
+    step: float = 0.0,
+    step_at: float = START,
+    most_a_second: float = math.inf,
+) -> T:
     """Run work to its end on a clock of its own; raises Standstill where it would hang.
 
     The wall clock goes along with it, from `EPOCH` on; at a time somebody sets it by a step.
+    More steps of the loop in a second than `most_a_second` are a standstill as well.
     """
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        loop, walls = runner.get_loop(), (time.time, steady.time)
+    loop = VirtualLoop()
+    loop.jump.most_a_second = most_a_second
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        walls = time.time, steady.time
         steady.time = lambda: EPOCH + loop.time()
         time.time = lambda: steady.time() + (step if loop.time() > step_at else 0.0)
         try:

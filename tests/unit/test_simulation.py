@@ -73,6 +73,9 @@ OTHERS = Profile(responsible="8")
 """What an event asks for whose item another person is responsible for."""
 PATIENCE = 6_000.0
 """Seconds after the last fault in which everything must have ended."""
+STEPS_A_SECOND = 5_000
+"""Ten times as many steps of the loop as the busiest second of a thousand histories has: who
+looks again and again at what cannot have changed makes more."""
 PASSERS, PASSER_EVERY = 8, 400.0
 BREAKING = {Nature.BINDER, Nature.DENIED, Nature.POISON, Nature.SAVED_POISON}
 STEADY = (
@@ -549,7 +552,7 @@ def violations_of(
         return world.violations
 
     try:
-        return run(live(), step=step, step_at=step_at)
+        return run(live(), step=step, step_at=step_at, most_a_second=STEPS_A_SECOND)
     except Standstill as standstill:
         return [f"standstill: {standstill}"]
 
