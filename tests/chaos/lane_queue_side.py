@@ -36,7 +36,10 @@ def _grant(trial: Trial, **rights: str) -> None:
 
 @asynccontextmanager
 async def _narrow(trial: Trial, lacks: str) -> AsyncIterator[str]:
-    """Lend the address of a user who lacks a right; he goes when all has settled."""
+    """Lend the address of a user who lacks a right; he goes when all has settled.
+
+    Another process goes on then, for whatever else happens in the run.
+    """
     broker, user = trial.environment.broker, _user(trial)
     await by_hand(broker.api, "PUT", f"users/{user}", {"password": "secret", "tags": ""})
     await by_hand(_grant, trial, **{lacks: LACKING[lacks]})
@@ -47,6 +50,7 @@ async def _narrow(trial: Trial, lacks: str) -> AsyncIterator[str]:
     for service in trial.environment.survivors():
         service.kill()
     await by_hand(broker.api, "DELETE", f"users/{user}")
+    await trial.start()
 
 
 def _user(trial: Trial) -> str:
@@ -170,6 +174,7 @@ async def other_portal(trial: Trial) -> None:
             str(each.headers["import_event_id"]) for each in found
         }
         assert 0 == await upstream.ready(QUEUE)
+    await trial.start()
 
 
 async def memory_deleted(trial: Trial) -> None:

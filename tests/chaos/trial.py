@@ -17,7 +17,7 @@ from tests.chaos.cells import Cell
 from tests.chaos.oplog import OperationLog, PortalWatch
 from tests.checker.judge import Verdict, judge
 from tests.checker.log import parse
-from tests.support.amqp import Upstream, wait_until
+from tests.support.amqp import PATIENCE_SECONDS, Upstream, wait_until
 from tests.support.broker import Broker, Depth, OwnBroker
 from tests.support.cluster import Cluster
 from tests.support.environment import INTAKE_QUEUE, QUICK, Environment
@@ -37,6 +37,7 @@ SOME = 5
 LOG_BYTES = 8000
 AT_ONCE = 200
 PUBLISH_SECONDS = 60.0
+AT_A_GLANCE = 1.0
 SETTLE = "IMPORTER_BITRIX__SETTLE_SECONDS"
 PARKED = "crm.items.parked."
 
@@ -275,14 +276,17 @@ class Trial:
     # ---- what comes of it ----
 
     async def settle(self) -> list[str]:
-        """Wait until everything has settled and note what is left; return what did not."""
-        complaints = []
+        """Wait until everything has settled and note what is left; return what did not.
+
+        Who has waited in vain for one thing does not wait for the next: it only looks.
+        """
+        complaints: list[str] = []
         if self._amid is not None:
             await self._amid.end(self)
         self.expected |= self._later
         for step in (self._settled, self._empty, self.environment.wait_balanced):
             try:
-                await step()
+                await (step(AT_A_GLANCE) if complaints else step())
             except AssertionError as broken:
                 complaints.append(str(broken).splitlines()[0])
         self.portal.collect()
@@ -290,10 +294,11 @@ class Trial:
             self.log.note("depth", queue=queue, ready=depth.ready, unacked=depth.unacked)
         return complaints
 
-    async def _settled(self) -> None:
-        await self.environment.wait_outcomes(self.expected, Deadline(self._patience))
+    async def _settled(self, seconds: float | None = None) -> None:
+        patience = Deadline(self._patience if seconds is None else seconds)
+        await self.environment.wait_outcomes(self.expected, patience)
 
-    async def _empty(self) -> None:
+    async def _empty(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until nothing is left in the intake and in the queues for what waits."""
         environment = self.environment
 
@@ -305,7 +310,7 @@ class Trial:
                 if name == INTAKE_QUEUE or name.startswith(PARKED)
             )
 
-        await wait_until(empty, what="empty queues")
+        await wait_until(empty, seconds, what="empty queues")
         await environment.read()
 
 

@@ -14,9 +14,22 @@ SIZE = 3
 """The least that still has a majority when one is gone."""
 PARTITIONS = "cluster_partition_handling = pause_minority\n"
 """As the cluster operator sets it; from 4.x on with Khepri it changes nothing."""
+BOOT_SECONDS = 40.0
+"""How long a node may take on an idle machine, where it needs six at most."""
+TRIES = 3
 JOIN_SECONDS = 60.0
 POLL_SECONDS = 0.2
 INTAKE = "crm.items.import"
+# A node that starts for the first time looks for these, and joins the one that runs. That is one
+# boot and no `rabbitmqctl`; to be told to join took a second boot and four of its commands.
+PEERS = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {first}
+cluster_formation.classic_config.nodes.2 = {own}
+"""
+TOGETHER = """
+length(try rabbit_nodes:list_running() catch error:undef -> rabbit_nodes:all_running() end).
+"""
 LEADER = """
 {{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),
 {{ok, _, {{_, Node}}}} = ra:members(amqqueue:get_pid(Queue)),
@@ -31,7 +44,12 @@ JOIN = """
 
 
 class Member(RabbitNode):
-    """Runs one node that shares port mapper and cookie with the first of its cluster."""
+    """Runs one node that shares port mapper and cookie with the first of its cluster.
+
+    The first must serve when the others are started: they join it.
+    """
+
+    boot_seconds = BOOT_SECONDS
 
     def __init__(self, first: "Member | None" = None) -> None:
         super().__init__()
@@ -44,18 +62,12 @@ class Member(RabbitNode):
         """Return the node's name among nodes."""
         return self._env()["RABBITMQ_NODENAME"]
 
-    def join(self) -> None:
-        """Leave what it was alone, and become a part of the first one's cluster."""
-        if self._first is None:
-            return
-        for command in (("stop_app",), ("reset",), ("join_cluster", self._first.name)):
-            self.ctl(*command)
-        self.ctl("start_app")
-
     def _write_files(self) -> None:
         super()._write_files()
         with (self.folder / "rabbitmq.conf").open("a") as conf:
             conf.write(PARTITIONS)
+            if self._first is not None:
+                conf.write(PEERS.format(first=self._first.name, own=self.name))
         if self._first is not None:
             cookie = self.folder / "home" / ".erlang.cookie"
             cookie.chmod(0o600)
@@ -69,20 +81,52 @@ class Member(RabbitNode):
 
 @contextmanager
 def running_cluster() -> Iterator[list[Member]]:
-    """Lend the nodes of a cluster; the first must outlive the test, the others need not."""
-    first = Member()
-    members = [first, *(Member(first) for _ in range(SIZE - 1))]
+    """Lend the nodes of a cluster; the first must outlive the test, the others need not.
+
+    A node that does not start, or does not join, costs a try with new nodes on other ports.
+    Raises BrokerError when all tries are used up.
+    """
     # A node ends with the thread that started it: the threads are kept until the end.
     with ThreadPoolExecutor() as threads:
+        members = _started(threads)
+        try:
+            yield members
+        finally:
+            _stop(members)
+
+
+def _started(threads: ThreadPoolExecutor) -> list[Member]:
+    """Start a cluster, some times if need be."""
+    failures: list[str] = []
+    while len(failures) < TRIES:
+        first = Member()
+        members = [first, *(Member(first) for _ in range(SIZE - 1))]
         try:
             first.start()
             list(threads.map(lambda member: member.start(), members[1:]))
-            for member in members:
-                member.join()
-            yield members
-        finally:
-            for member in reversed(members):
-                member.stop()
+            _wait_together(first)
+        except BaseException as failure:
+            _stop(members)
+            if not isinstance(failure, BrokerError):
+                raise
+            failures.append(str(failure))
+        else:
+            return members
+    raise BrokerError(f"no cluster of {SIZE} nodes in {TRIES} tries:\n" + "\n".join(failures))
+
+
+def _wait_together(first: Member) -> None:
+    """Wait until the first node sees all: each other has joined it before it serves."""
+    deadline = Deadline(JOIN_SECONDS)
+    while (seen := first.evaluate(TOGETHER)) != str(SIZE):
+        if deadline.passed:
+            raise BrokerError(f"{first.name} sees {seen} of {SIZE} nodes after {deadline}")
+        time.sleep(POLL_SECONDS)
+
+
+def _stop(members: Sequence[Member]) -> None:
+    for member in reversed(members):
+        member.stop()
 
 
 class Cluster(OwnBroker):

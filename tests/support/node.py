@@ -104,6 +104,8 @@ class RabbitNode(OwnBroker):
     Starting takes 3 to 6 seconds. Kill it rather than stop it: the disk is removed anyway.
     """
 
+    boot_seconds = BOOT_SECONDS
+
     def __init__(self, version: str | None = None, *, tls: Authority | None = None) -> None:
         """Prepare; with an authority it listens for TLS, too, and demands a certificate of it."""
         self._tls = tls
@@ -226,14 +228,18 @@ class RabbitNode(OwnBroker):
 
     def run(self, program: str, *args: str) -> str:
         """Run one of the broker's programs and return what it printed."""
-        done = subprocess.run(
-            self._there.command(self._program(program), *args),
-            check=False,
-            capture_output=True,
-            text=True,
-            env=self._env(),
-            timeout=patient(CTL_SECONDS),
-        )
+        try:
+            done = subprocess.run(
+                self._there.command(self._program(program), *args),
+                check=False,
+                capture_output=True,
+                text=True,
+                env=self._env(),
+                timeout=patient(CTL_SECONDS),
+            )
+        except subprocess.TimeoutExpired as late:
+            told = f"{program} {' '.join(args)}: no end in {late.timeout:.0f} s"
+            raise BrokerError(told) from None
         if done.returncode:
             raise BrokerError(f"{program} {' '.join(args)}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -332,10 +338,12 @@ class RabbitNode(OwnBroker):
         (self.folder / "node.out").unlink(missing_ok=True)
         command = self._there.command(self._program("rabbitmq-server"))
         self._vm = ChildProcess(command, env=self._env(), cwd=self.folder, name="node")
-        deadline = Deadline(BOOT_SECONDS)
+        deadline = Deadline(self.boot_seconds)
         while not (_has_booted(self._vm) and _greets(self._ports["amqp"])):
             if self._vm.exit_code is not None or deadline.passed:
-                raise BrokerError(f"the RabbitMQ node did not start:\n{self._vm.tail()}")
+                raise BrokerError(
+                    f"the RabbitMQ node did not start in {deadline}:\n{self._vm.tail()}"
+                )
             time.sleep(0.05)
 
 
