@@ -6,15 +6,16 @@ from typing import Any
 
 from aiormq import Channel
 
-from service.rabbit.connection import ConnectionLost, broker_errors, unless_lost
+from service.rabbit.broken import ConnectionLost, broker_errors, unless_lost
+from service.rabbit.writing import acknowledge
 from service.telemetry.metrics import Metrics
 
 
 class AckBatcher:
     """The delivery tags of one channel that await an answer, in order.
 
-    What was acknowledged is sent by `flush`: one frame confirms all up to the first message
-    that is still worked on, further ones are confirmed one by one.
+    What was acknowledged is sent by `flush`, in one write: one frame confirms all up to the first
+    message that is still worked on, further ones are confirmed one by one.
     """
 
     def __init__(self, channel: Channel, metrics: Metrics) -> None:
@@ -62,10 +63,7 @@ class AckBatcher:
         try:
             # Looked at here, so that nothing marked meanwhile is left to a flush that never comes.
             while self._acked:
-                await unless_lost(self._channel, self._send_acked())
-        except ConnectionLost:
-            self._stale.inc(len(self._acked))
-            self._acked.clear()
+                await self._send_acked()
         finally:
             self._flushing = False
 
@@ -85,14 +83,11 @@ class AckBatcher:
             if tag not in acked or self._singly:
                 break
             run.append(tag)
+        singly = sorted(acked.difference(run))
+        frames = [(run[-1], len(run) > 1)] if run else []
+        frames += [(tag, False) for tag in singly]
         try:
-            if run:
-                several = len(run) > 1
-                await self._send(
-                    self._channel.basic_ack(run[-1], multiple=several, wait=False), run
-                )
-            for tag in sorted(acked.difference(run)):
-                await self._send(self._channel.basic_ack(tag, wait=False), [tag])
+            await self._send(acknowledge(self._channel, frames), [*run, *singly])
         finally:
             # Interrupted acknowledgements go with the next flush; nothing else would send them.
             self._acked |= acked & self._open.keys()

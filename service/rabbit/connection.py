@@ -27,8 +27,8 @@ from service.rabbit.broken import (
     unless_lost,
 )
 from service.rabbit.closing import close_quietly
+from service.rabbit.frames import read_everything
 from service.rabbit.reasons import node, why
-from service.rabbit.wire import read_everything
 from service.telemetry.chance import chance
 
 ANSWER_SECONDS = 10.0

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import pamqp.frame
-from pamqp import constants, decode
+from pamqp import constants
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -143,14 +143,8 @@ def unmarshal(data: bytes) -> tuple[int, int, pamqp.frame.FrameTypes]:
     return len(data), channel, header
 
 
-def read_everything() -> None:
-    """Have the client library read frames this way, in this process, from now on."""
-    setattr(pamqp.frame, "unmarshal", unmarshal)  # noqa: B010 - a function, to the type checker
-    # Keys and names of exchanges come in other frames; so do words of the broker, cut anywhere.
-    decode.METHODS["shortstr"] = _short_string
-
-
-def _short_string(data: bytes) -> tuple[int, str]:
+def short_string(data: bytes) -> tuple[int, str]:
+    """Read a name as the library does, whatever its bytes: how many they are, and the name."""
     end = 1 + data[0]
     return end, text(data[1:end])
 

@@ -3,25 +3,48 @@
 import asyncio
 from typing import cast
 
+import pamqp.frame
 import pytest
 from aiormq import Channel
+from aiormq.abc import ChannelFrame
+from pamqp.commands import Basic
 
 from service.rabbit.acks import AckBatcher
 from service.telemetry.metrics import Metrics
+from tests.fakes import value
 
 
 class Line:
-    """A channel that notes what is sent, slowly if told so."""
+    """A channel that notes what is sent, and in how many writes."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[int, bool]] = []
+        self.writes = 0
         self.returned: list[int] = []
         self.is_closed = False
+        self.room = asyncio.Event()
+        self.room.set()
+        self.number = 7
+        self.write_queue = self
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool) -> None:
-        await asyncio.sleep(0 if wait else 0.001)
-        self.sent.append((tag, multiple))
+    def put_nowait(self, frame: ChannelFrame) -> None:
+        """Take frames to be written, as the queue of a connection does."""
+        if not self.room.is_set():
+            raise asyncio.QueueFull
+        self.writes += 1
+        left = frame.payload
+        while left:
+            used, channel, ack = pamqp.frame.unmarshal(left)
+            assert isinstance(ack, Basic.Ack)
+            assert channel == self.number
+            self.sent.append((ack.delivery_tag or 0, ack.multiple))
+            left = left[used:]
+
+    async def put(self, frame: ChannelFrame) -> None:
+        """Wait for room in the queue."""
+        await self.room.wait()
+        self.put_nowait(frame)
 
     async def basic_nack(self, tag: int, *, requeue: bool, wait: bool) -> None:
         await asyncio.sleep(0 if wait or not requeue else 0.001)
@@ -37,13 +60,13 @@ def acks_of(line: Line, count: int) -> AckBatcher:
 
 
 async def test_a_run_takes_one_frame_and_the_rest_one_each() -> None:
-    """Nothing that is still worked on is acknowledged with its neighbours."""
+    """Nothing that is still worked on is acknowledged with its neighbours; all go in one write."""
     line = Line()
     acks = acks_of(line, 6)
     for tag in (2, 1, 3, 5):
         acks.ack(tag)
     await acks.flush()
-    assert [(3, True), (5, False)] == line.sent
+    assert ([(3, True), (5, False)], 1) == (line.sent, line.writes)
     acks.ack(4)
     await acks.flush()
     assert (4, False) == line.sent[-1]
@@ -52,7 +75,9 @@ async def test_a_run_takes_one_frame_and_the_rest_one_each() -> None:
 async def test_a_mark_made_during_a_flush_is_sent_too() -> None:
     """However the flushes overlap, every acknowledgement goes out."""
     line = Line()
+    line.room.clear()
     acks = acks_of(line, 40)
+    asyncio.get_running_loop().call_later(0.005, line.room.set)
 
     async def settle(tag: int) -> None:
         await asyncio.sleep(tag * 0.0003)
@@ -81,17 +106,23 @@ async def test_a_closed_channel_swallows_no_flush() -> None:
     line = Line()
     metrics = Metrics()
     acks = AckBatcher(cast("Channel", line), metrics)
-    acks.add(1)
+    line.room.clear()
+    for tag in (1, 2):
+        acks.add(tag)
+        acks.ack(tag)
+    flushing = asyncio.create_task(acks.flush())
+    await asyncio.sleep(0.01)
+    assert not flushing.done(), "nobody empties the queue, but somebody might"
     line.closing.set_result(None)
-
-    async def never(tag: int, *, multiple: bool = False, wait: bool) -> None:
-        await asyncio.Event().wait()
-
-    line.basic_ack = never  # type: ignore[method-assign]
-    acks.ack(1)
     async with asyncio.timeout(2):
-        await acks.flush()
+        await flushing
+    line.is_closed = True
+    line.room.set()
+    acks.add(3)
+    acks.ack(3)
+    await acks.flush()
     assert not line.sent
+    assert 3 == value(metrics.stale_acks)
 
 
 async def test_a_mark_made_just_as_a_flush_ends_is_sent_by_it() -> None:
@@ -104,14 +135,13 @@ async def test_a_mark_made_just_as_a_flush_ends_is_sent_by_it() -> None:
         acks.ack(2)
         late.append(asyncio.get_running_loop().create_task(acks.flush()))
 
-    async def ack(tag: int, *, multiple: bool = False, wait: bool) -> None:
-        line.sent.append((tag, multiple))
-        if tag == 1:
-            asyncio.get_running_loop().call_soon(settle_second)
-
-    line.basic_ack = ack  # type: ignore[method-assign]
+    line.room.clear()
     acks.ack(1)
-    await acks.flush()
+    flushing = asyncio.create_task(acks.flush())
+    await asyncio.sleep(0)
+    settle_second()
+    line.room.set()
+    await flushing
     await asyncio.gather(*late)
     assert [(1, False), (2, False)] == line.sent
 
@@ -147,11 +177,11 @@ async def test_what_a_bug_keeps_from_being_sent_goes_with_the_next_flush() -> No
     class Struck(Line):
         bugs = 1
 
-        async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool) -> None:
-            if tag == 5 and self.bugs:
+        def put_nowait(self, frame: ChannelFrame) -> None:
+            if self.bugs:
                 self.bugs -= 1
                 raise KeyError("a bug")
-            await super().basic_ack(tag, multiple=multiple, wait=wait)
+            super().put_nowait(frame)
 
     line = Struck()
     acks = acks_of(line, 7)
