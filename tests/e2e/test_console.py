@@ -17,6 +17,7 @@ from tests.support.broker import Broker
 from tests.support.commands import Commands
 from tests.support.console import Browser, ConsoleProcess, settled
 from tests.support.letters import INTAKE_QUEUE, Letters, letter
+from tests.support.patience import Deadline, patient
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
 from tests.support.raw import RawUpstream
@@ -519,18 +520,17 @@ async def test_letters_that_others_read_are_not_called_gone(
     console = start()
     async with Browser(console) as browser:
         await settled(browser, "/dead-letters")
-        await asyncio.sleep(6)  # the console looks at the queue every five seconds
+        await asyncio.sleep(patient(6))  # the console looks at the queue every five seconds
         async with Upstream(broker.url(vhost)) as reader:
             await (await reader.queue("crm.items.dlq")).get()
             page = await browser.send(
                 await browser.get("/dead-letters"), "/dead-letters/look-again"
             )
-            for _ in range(100):
-                if "Another reader" in page.text:
-                    break
+            deadline = Deadline(20)
+            while "Another reader seems to hold" not in page.text:
+                assert not deadline.passed, page.text
                 await asyncio.sleep(0.2)
                 page = await browser.get("/dead-letters")
-        assert "Another reader seems to hold" in page.text
     assert 1 == await letters.ready()
 
 

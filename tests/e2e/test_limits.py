@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
+from tests.support.patience import patient
 from tests.support.processes import ServiceProcess
 
 SPEED = 30.0
@@ -153,18 +155,20 @@ async def test_no_call_comes_before_the_time_that_the_portal_asked_for(
     settings = {"IMPORTER_LOOKUP": "always", "IMPORTER_BATCH__WINDOW_SECONDS": "0.1"}
     async with Environment(broker, vhost, settings=settings) as there:
         await there.start_service()
-        until = formatdate(time.time() + rest, usegmt=True) if form == "date" else f"{rest:g}"
-        told = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED", "retry_after": until}
-        there.portal.faults([{"kind": "refuse", "method": method, **told}])
+        date = int(time.time() + rest)
+        until = formatdate(date, usegmt=True) if form == "date" else f"{rest:g}"
+        refusal = {"status": 503, "code": "QUERY_LIMIT_EXCEEDED", "retry_after": until}
+        there.portal.faults([{"kind": "refuse", "method": method, **refusal}])
         await there.publish(deals(*ids[:30]) + deals(*ids[30:], entity_type=1))
         await there.settle(ids, timeout=60)
         there.assert_effectively_once(ids)
-        calls = there.portal.ledger()["calls"]
-        struck = next(each["at"] for each in calls if each["fault"])
-        after = min(each["at"] for each in calls if each["at"] > struck + 0.5)
-        assert rest - 2.5 < after - struck < rest + 5
         (line,) = there.service.logs(event="the portal asks to be left alone")
         assert line["until"]
+        told = datetime.fromisoformat(line["time"]).timestamp()
+        ends = date if form == "date" else told + rest
+        # What left before it was told so may still arrive a moment later.
+        calls = [each["wall"] for each in there.portal.ledger()["calls"]]
+        assert ends - 1 < min(at for at in calls if at > told + 0.5) < ends + patient(5)
 
 
 async def test_a_portal_that_asks_for_a_long_rest_pauses_and_is_probed_at_its_end(
@@ -183,7 +187,7 @@ async def test_a_portal_that_asks_for_a_long_rest_pauses_and_is_probed_at_its_en
         struck = next(number for number, each in enumerate(calls) if each["fault"])
         first, second = calls[struck], calls[struck + 1]
         assert "profile" == second["method"]
-        assert 5.5 < second["at"] - first["at"] < 9
+        assert 5.5 < second["at"] - first["at"] < 6 + patient(3)
 
 
 async def test_after_a_ban_no_fresh_budget_is_wasted(broker: Broker, vhost: str) -> None:
@@ -203,4 +207,4 @@ async def test_after_a_ban_no_fresh_budget_is_wasted(broker: Broker, vhost: str)
         ]
         shut = next(at for at, refused in imports if refused)
         opened = next(at for at, refused in imports if at > shut and not refused)
-        assert ban / SPEED <= opened - shut < ban / SPEED + 2
+        assert ban / SPEED <= opened - shut < ban / SPEED + patient(2)

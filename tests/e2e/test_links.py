@@ -185,6 +185,7 @@ async def test_a_deleted_item_is_looked_up_and_its_event_imported_anew(
         environment.portal.delete_items(old)
         await environment.publish([item(DEAL, "deal", contactId=to(CONTACT, "contact"))])
         await asyncio.sleep(3)
+        await environment.read()
         assert "deal" not in environment.books.outcomes()
         await environment.publish([item(CONTACT, "contact")])
         books = await environment.settle(["deal"])

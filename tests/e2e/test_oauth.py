@@ -13,6 +13,7 @@ import pytest
 from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
+from tests.support.patience import patient
 from tests.support.ports import free_port
 from tests.support.processes import PortalProcess, ServiceProcess
 
@@ -112,8 +113,8 @@ async def test_the_main_job_runs_through_several_expiries(
     broker: Broker, vhost: str, tmp_path: Path
 ) -> None:
     """By time and by the portal's word; no item and no attempt is the price."""
-    ids = [f"e{n}" for n in range(100)]
-    async with OAuthEnvironment(broker, vhost, tmp_path, token_seconds=1.0) as environment:
+    ids, lasts = [f"e{n}" for n in range(100)], patient(1.0)
+    async with OAuthEnvironment(broker, vhost, tmp_path, token_seconds=lasts) as environment:
         service = await environment.start_service(LOG__LEVEL="DEBUG")
         for start in range(0, len(ids), 20):
             await environment.publish(deals(*ids[start : start + 20]))
@@ -121,7 +122,7 @@ async def test_the_main_job_runs_through_several_expiries(
             if start in {40, 60}:
                 environment.expire()
             else:
-                await asyncio.sleep(1.1)
+                await asyncio.sleep(lasts + 0.1)
         environment.assert_effectively_once(ids)
         assert {1} == {event["data"]["attempts"] for event in environment.books.succeeded}
         assert [] == environment.books.dead
@@ -206,13 +207,13 @@ async def test_a_damaged_token_file_waits_for_a_person(
 
 async def test_two_services_share_one_pair(broker: Broker, vhost: str, tmp_path: Path) -> None:
     """The stand-by takes over with the pair that the dead process has left."""
-    ids = [f"e{n}" for n in range(60)]
-    async with OAuthEnvironment(broker, vhost, tmp_path, token_seconds=1.0) as environment:
+    ids, lasts = [f"e{n}" for n in range(60)], patient(1.0)
+    async with OAuthEnvironment(broker, vhost, tmp_path, token_seconds=lasts) as environment:
         first = await environment.start_service()
         await environment.start_service()
         await environment.publish(deals(*ids[:30]))
         await environment.settle(ids[:1])
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(lasts + 0.2)
         await environment.publish(deals(*ids[30:]))
         first.kill()
         await environment.settle(ids)

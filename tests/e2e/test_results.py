@@ -189,7 +189,7 @@ async def test_a_full_queue_of_one_team_holds_up_the_results_of_all(
     broker: Broker, vhost: str
 ) -> None:
     """That is why the page forbids reject-publish; nothing is lost, and it goes on by itself."""
-    ids = [f"d-{number}" for number in range(5)]
+    ids: list[str] = []
     async with Environment(broker, vhost, portal=PORTAL) as environment:
         await environment.start_service()
         async with Upstream(broker.url(vhost)) as upstream:
@@ -198,13 +198,15 @@ async def test_a_full_queue_of_one_team_holds_up_the_results_of_all(
                 "shop.results", durable=True, arguments=full
             )
             await queue.bind("crm.items.results", "#")
-            await environment.publish(deals(*ids[:3]))
-            await environment.settle(ids[:3])
-            # A quorum queue notices that it is full a moment after it is.
-            await asyncio.sleep(1)
-            await environment.publish(deals(*ids[3:]))
-            ready = environment.service.probe
-            await wait_until(lambda: bool(ready("/readyz")[1]["refusing"]), what="a refusal told")
+
+            async def refusing() -> bool:
+                """Publish one more: a quorum queue notices a moment late that it is full."""
+                ids.append(f"d-{len(ids)}")
+                await environment.publish(deals(ids[-1]))
+                await asyncio.sleep(0.5)
+                return bool(environment.service.probe("/readyz")[1]["refusing"])
+
+            await wait_until(refusing, what="a refusal told")
             await queue.unbind("crm.items.results", "#")
             await environment.settle(ids)
         environment.assert_effectively_once(ids)

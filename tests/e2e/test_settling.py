@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.environment import DEAD_LETTERS, FAILED, Environment, deals
+from tests.support.patience import patient
 from tests.support.proxy import Proxy
 
 REFUSED = {"required": {"2": ["comments"]}}
@@ -22,7 +23,8 @@ async def test_a_failed_event_published_again_is_tried_again_when_its_delivery_c
         Proxy(broker.url(vhost)) as proxy,
         Environment(broker, vhost, portal=REFUSED, amqp_url=proxy.url) as environment,
     ):
-        await environment.start_service(BATCH__WINDOW_SECONDS="8", RABBIT__HOLD_SECONDS="60")
+        window = f"{patient(8):g}"
+        await environment.start_service(BATCH__WINDOW_SECONDS=window, RABBIT__HOLD_SECONDS="60")
         await environment.publish(deals(*ids))
         await environment.settle(ids)
         environment.portal.settings({"required": {}})

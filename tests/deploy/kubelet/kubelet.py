@@ -11,6 +11,7 @@ import httpx
 
 from tests.deploy.kubelet.spec import Probe, Spec
 from tests.support.amqp import wait_until
+from tests.support.patience import patient
 from tests.support.processes import ServiceProcess
 
 FOR_EVER = float("inf")
@@ -172,7 +173,7 @@ class _Probing:
         """Return why the probe fails, or nothing; the port is the one mapped to the pod's."""
         url = f"http://127.0.0.1:{self.container.port}{probe.path}"
         try:
-            answer = await self.http.get(url, timeout=probe.timeout)
+            answer = await self.http.get(url, timeout=patient(probe.timeout))
         except httpx.TransportError as error:
             return type(error).__name__
         good = httpx.codes.OK <= answer.status_code < httpx.codes.BAD_REQUEST

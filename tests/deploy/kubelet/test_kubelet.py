@@ -17,6 +17,7 @@ from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import INTAKE_QUEUE, Environment, deals
 from tests.support.node import RabbitNode
+from tests.support.patience import patient
 from tests.support.ports import free_port
 
 SCALE = 0.2
@@ -53,7 +54,7 @@ async def test_gone_broker_makes_it_unready_and_nothing_else(node: RabbitNode, v
         node.kill()
         lost = time.monotonic()
         noticed = await kubelet.wait("NotReady", START_SECONDS)
-        assert kubelet.spec.readiness.patience > noticed - lost
+        assert patient(kubelet.spec.readiness.patience) > noticed - lost
         async with looked_after(environment) as late:
             await wait_until(lambda: late.container.probe("livez")[0] == 200, START_SECONDS)
             await asyncio.sleep(late.spec.liveness.period * (late.spec.liveness.threshold + 1))
@@ -82,7 +83,7 @@ async def test_blocked_loop_is_restarted_and_nothing_is_lost(broker: Broker, vho
         kubelet.container.process.signal(signal.SIGUSR1)
         blocked = time.monotonic()
         unhealthy = await kubelet.wait("Unhealthy", START_SECONDS)
-        assert STALE_SECONDS + kubelet.spec.liveness.patience > unhealthy - blocked
+        assert patient(STALE_SECONDS + kubelet.spec.liveness.patience) > unhealthy - blocked
         assert all(why.startswith("503 ") for why in kubelet.refused), kubelet.refused
         killed = await kubelet.wait("Killed", START_SECONDS)
         assert 0.9 * BLOCKED_SECONDS > killed - blocked
