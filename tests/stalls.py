@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Generator
 from typing import Any
 
 from tests.service_tasks import wrap_tasks_of
+from tests.support.awaits import stack_of, strike
 
 
 class Stalls:
@@ -47,6 +48,7 @@ class _Stalled(Coroutine[Any, Any, Any]):
         self._stands_still = seconds > 0
         if not seconds:
             return self._work.send(value)
+        strike("stall", {*stack_of(self._work)})
         ends = self._loop.create_future()
         self._loop.call_later(seconds, _end, ends)
         # What a task waits for says so: as `await` does it.

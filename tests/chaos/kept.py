@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import kept_histories
 from tests.chaos.cells import ROOT, Cell
 from tests.checker.bounds import upper_bound
 from tests.checker.judge import Verdict
@@ -118,8 +119,9 @@ def cells_page(runs: Sequence[Run]) -> str:
 def main() -> None:
     """Write every generated table anew."""
     runs = load()
+    made = {**tables(runs), "histories": kept_histories.page(kept_histories.load())}
     for page in PAGES:
-        page.write_text(filled(page.read_text(), tables(runs)))
+        page.write_text(filled(page.read_text(), made))
     CELLS.write_text(cells_page(runs))
 
 

@@ -1,44 +1,121 @@
-"""Plays made-up histories, and tells which broke a promise; with a memory also what was struck.
+"""Plays made-up histories of every kind, and tells which broke a promise and what was struck.
 
-`python -m tests.tools.histories 1000 --first 0 --kind links`
+`python -m tests.tools.histories 0 2500 --jobs 2 --keep` plays the seeds from 0 to 2499 of each
+kind, block by block, and keeps a line for each block; blocks that are kept are not played again.
 """
 
 import argparse
+import json
 import logging
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product
+from pathlib import Path
+from typing import Any
 
+from tests.chaos import kept_histories as kept
+from tests.support.awaits import struck
 from tests.unit import test_simulation_links as links
 from tests.unit import test_simulation_memory as memory
 from tests.unit.test_simulation import History, World, violations_of
+from tests.unit.test_simulation_finds import SetBack, SlowUploads
 
-KINDS: dict[str, Callable[[int], World]] = {
+KINDS: Mapping[str, Callable[[int], World]] = {
     "plain": lambda seed: World(History(seed)),
     "memory": memory.made,
     "links": links.made,
+    "portal": lambda seed: World((SetBack, SlowUploads)[seed % 2](seed)),
 }
+BLOCK = 50
+SECONDS = 120.0
+"""Processor time after which a history counts as endless; most need less than one."""
+TOLD = 3
+"""So many of what one history broke are told."""
 
 
 def main() -> int:
-    """Print every failing seed, then where each trouble struck; return 1 if any history failed."""
+    """Play and print; return 1 if any history broke a promise."""
     parser = argparse.ArgumentParser(prog="python -m tests.tools.histories", description=__doc__)
-    parser.add_argument("count", type=int, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--kind", choices=KINDS, default="memory", help="what they are about")
-    parser.add_argument("--one", action="store_true", help="stop at the first that failed")
+    parser.add_argument("first", type=int, help="the first seed")
+    parser.add_argument("end", type=int, help="the first seed that is not played any more")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="only these kinds")
+    parser.add_argument("--jobs", type=int, default=1, help="so many processes side by side")
+    parser.add_argument("--keep", type=Path, nargs="?", const=kept.FILE, help="keep each block")
+    parser.add_argument("--played-by", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.played_by:
+        _play(given.played_by, range(given.first, given.end))
+        return 0
+    blocks = [
+        (kind, range(first, min(first + BLOCK, given.end)))
+        for first, kind in product(range(given.first, given.end, BLOCK), given.kind or KINDS)
+    ]
+    known = {
+        (line["kind"], line["first"]) for line in (kept.load(given.keep) if given.keep else ())
+    }
+    todo = [(kind, seeds) for kind, seeds in blocks if (kind, seeds.start) not in known]
+    lines = []
+    with ThreadPoolExecutor(given.jobs) as threads:
+        for done in as_completed([threads.submit(_block, *each) for each in todo]):
+            lines.append(line := done.result())
+            if given.keep:
+                kept.add(line, given.keep)
+            print(_said(line), flush=True)
+    print(kept.page(lines))
+    return int(any(line["broken"] for line in lines))
+
+
+def _said(line: kept.Line) -> str:
+    head = f"{line['kind']} {line['first']} to {line['first'] + line['count'] - 1}"
+    broken = (f"seed {seed}: {'; '.join(found)}" for seed, found in line["broken"].items())
+    return "\n  ".join([f"{head}: {len(line['broken'])} broke a promise", *broken])
+
+
+def _block(kind: str, seeds: range) -> kept.Line:
+    """Play a block in processes of their own: one that hangs costs one history."""
+    broken: dict[str, Sequence[str]] = {}
+    places: set[tuple[str, str]] = set()
+    left = seeds
+    while left:
+        told = list(_told(kind, left))
+        for each in told:
+            broken.update(each.get("broken", {}))
+            places.update(map(tuple, each.get("struck", ())))
+        if told and "struck" in told[-1]:
+            break
+        last = max((each["begun"] for each in told if "begun" in each), default=left.start)
+        broken[str(last)] = [f"no end within {SECONDS:g} s of processor time"]
+        left = range(last + 1, left.stop)
+    return kept.entry(kind, seeds, broken, places)
+
+
+def _told(kind: str, seeds: range) -> Iterator[Mapping[str, Any]]:
+    """Yield what a process tells that plays some histories."""
+    words = [sys.executable, "-m", __spec__.name, str(seeds.start), str(seeds.stop)]
+    done = subprocess.run(
+        [*words, "--played-by", kind], stdout=subprocess.PIPE, text=True, check=False
+    )
+    for line in done.stdout.splitlines():
+        yield json.loads(line)
+
+
+def _play(kind: str, seeds: range) -> None:
+    """Play histories and tell of each; the process is killed in one that does not end."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
-    failed = 0
-    for seed in range(given.first, given.first + given.count):
-        if found := violations_of(seed, KINDS[given.kind]):
-            failed += 1
-            print(f"seed {seed}: {'; '.join(found[:3])}", flush=True)
-            if given.one:
-                return 1
-    print(f"{given.count} histories, {failed} failed")
-    if given.kind == "memory":
-        print(memory.coverage())
-    return int(failed > 0)
+    for seed in seeds:
+        _tell(begun=seed)
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        if found := violations_of(seed, KINDS[kind]):
+            _tell(broken={seed: found[:TOLD]})
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    _tell(struck=sorted(struck))
+
+
+def _tell(**what: object) -> None:
+    print(json.dumps(what), flush=True)
 
 
 if __name__ == "__main__":

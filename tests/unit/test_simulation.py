@@ -52,6 +52,7 @@ from tests.fakes import (
     malformed,
     nature_of,
 )
+from tests.support.awaits import strike
 from tests.support.histories import histories
 from tests.virtual_time import START, Standstill, now, run
 
@@ -382,6 +383,7 @@ class World:
 
     async def _cut(self, process: Process) -> None:
         """Cut a connection for a while."""
+        strike("cut")
         process.connection.cut(flag=not self.history.forgetful)
         await asyncio.sleep(self.history.rng.choice([0.0, 0.3, 5.0]))
         process.connection.mend()
@@ -402,6 +404,7 @@ class World:
             self.violations.append("the portal was never set back")
 
     async def _kill(self, process: Process) -> None:
+        strike("kill")
         self._leave(process)
         process.connection.kill()
         process.task.cancel()
@@ -409,6 +412,7 @@ class World:
 
     async def _stop(self, process: Process) -> None:
         """Stop as SIGTERM does; what was received must be accounted for."""
+        strike("stop")
         began = now()
         process.pipeline.stop()
         await process.task

@@ -7,7 +7,6 @@ now and then, wherever they wait.
 
 import asyncio
 import random
-from collections import Counter
 
 import pytest
 
@@ -15,7 +14,7 @@ from service.importer.pipeline import Pipeline
 from tests.fake_memory import FakeMemory, Stream
 from tests.fakes import FakeConnection
 from tests.stalls import Stalls
-from tests.support.awaits import all_places, under_way
+from tests.support.awaits import strike
 from tests.support.histories import histories
 from tests.unit.test_simulation import History, Process, World, violations_of
 from tests.virtual_time import now
@@ -27,9 +26,6 @@ CHUNK = 10
 STALL_SECONDS = 0.3
 """Longer ones would be a process that was frozen between its last check and its send: that does
 double (`chaos/test_what_breaks.py`)."""
-TROUBLES = ("kill", "stop", "cut", "broker killed")
-struck: Counter[tuple[str, str]] = Counter()
-"""How often which trouble struck while a task waited in which function of the importer."""
 
 
 class RememberedHistory(History):
@@ -67,26 +63,12 @@ class RememberingWorld(World):
         memory = FakeMemory(self.stream, connection, hold=self.limits.hold)
         pipeline.notes.memory = memory
 
-    async def _kill(self, process: Process) -> None:
-        """Kill a process, and count where it was."""
-        self._count("kill")
-        await super()._kill(process)
-
-    async def _stop(self, process: Process) -> None:
-        """Stop a process, and count where it was."""
-        self._count("stop")
-        await super()._stop(process)
-
-    def _count(self, trouble: str) -> None:
-        struck.update((trouble, place) for place in under_way())
-
     async def _cut(self, process: Process) -> None:
         """Cut one connection; or all of them, by a broker that is killed and forgets its end."""
         if self.stream.rng.random() >= self.past.broker_kills:
-            self._count("cut")
             await super()._cut(process)
             return
-        self._count("broker killed")
+        strike("broker killed")
         living = list(self.processes)
         for each in living:
             each.connection.cut(flag=not self.past.forgetful)
@@ -107,14 +89,3 @@ def test_no_history_with_a_memory_loses_doubles_or_blames_anything(first: int) -
     seeds = range(first, first + CHUNK)
     broken = {seed: found for seed in seeds if (found := violations_of(seed, made))}
     assert {} == broken
-
-
-def coverage() -> str:
-    """Tell how many of the importer's waiting functions each trouble has struck, and which not."""
-    places = all_places()
-    lines = []
-    for trouble in TROUBLES:
-        reached = {place for kind, place in struck if kind == trouble} & places
-        lines.append(f"{trouble}: {len(reached)} of {len(places)}")
-    never = sorted(places - {place for _, place in struck})
-    return "\n".join([*lines, "never struck:", *never])
