@@ -119,7 +119,8 @@ def _system_fields(
         return
     if (odd := next((name for name in times if _is_odd(fields[name])), None)) is not None:
         text = "is not an ISO 8601 time: only the import shows whether the portal accepts it"
-        yield Foreseen(NOT_VALID, odd, text, "send 2026-01-31T10:00:00+00:00", sure=False)
+        remedy = "send a time such as 2026-01-31T10:00:00+00:00"
+        yield Foreseen(NOT_VALID, odd, text, remedy, sure=False)
     else:
         yield from _times(times, now)
 

@@ -29,14 +29,14 @@ def lost(name: str, value: object) -> str | None:
     if value in (None, "", [], {}):
         return None
     if not isinstance(value, list | dict):
-        return f"is not kept: send {SAMPLES[name]}"
+        return f"is not kept: send a list such as {SAMPLES[name]}"
     several = list(value.values()) if isinstance(value, dict) else value
     wrong = [why for each in several if (why := _why(name, each)) is not None]
     if not wrong:
         return None
     kept = len(several) - len(wrong)
     left = f"is kept in part ({kept} of {len(several)} values)" if kept else "is not kept"
-    return f"{left}, since {wrong[0]}: send {SAMPLES[name]}"
+    return f"{left}, since {wrong[0]}: send a list such as {SAMPLES[name]}"
 
 
 def _why(name: str, each: object) -> str | None:

@@ -67,11 +67,12 @@ _ISO = re.compile(
 _NEGATIVE_SECONDS = re.compile(r"[+-][0-9]{5,}")
 _TWO_DIGIT_DASHES = re.compile(r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d\d)(?!\d)")
 _LAST_DAY, _LAST_MONTH = 31, 12
-_ISO_DATE = "send 2026-01-31"
+_ISO_DATE = "send a date such as 2026-01-31"
 _ZONED = (
-    f"has a time zone, and the portal keeps the day in its own zone: send only a date, {_ISO_DATE}"
+    "has a time zone, and the portal keeps the day in its own zone: send only a date, "
+    "such as 2026-01-31"
 )
-_ISO_TIME = "send 2026-01-31T10:00:00+00:00"
+_ISO_TIME = "send a time such as 2026-01-31T10:00:00+00:00"
 
 
 def is_empty(value: object) -> bool:
@@ -188,7 +189,8 @@ def _double(value: object) -> Found:
         return
     meant, kept = _meant(value), php.double_of(number)
     if meant is None:
-        yield Flaw.NUMBER, f"is not a plain number, the portal keeps {_float(kept)}: send 1200.50"
+        text = f"is not a plain number, the portal keeps {_float(kept)}"
+        yield Flaw.NUMBER, f"{text}: send a number such as 1200.50"
     elif abs(kept) == float("inf") or _digits_lost(meant, kept):
         kept_text = f"has more digits than a number can hold, the portal keeps {_float(kept)}"
         yield Flaw.NUMBER, f"{kept_text}: send it to a text field"
@@ -244,7 +246,8 @@ def _money(value: object) -> Found:
     if not _MONEY.fullmatch(_shown(value)):
         yield (
             Flaw.NUMBER,
-            "is not an amount that the portal reads, it keeps none: send 1200.50|EUR",
+            "is not an amount that the portal reads, it keeps none: send an amount such as "
+            "1200.50|EUR",
         )
 
 

@@ -1,5 +1,6 @@
 """Fields: what the portal would drop or change in silence is said; what it reads is not."""
 
+import re
 from decimal import Decimal
 from itertools import product
 
@@ -158,6 +159,10 @@ def test_every_complaint_says_what_to_send() -> None:
     found = complaints(wrong, KNOWN)
     assert len(wrong) == len(found)
     assert [] == [str(each) for each in found if not _remedy(str(each))]
+    made_up = re.compile(r"2026-01-31|1200\.50|\[\{")
+    shown = [str(each) for each in found if made_up.search(str(each))]
+    assert 3 == len(shown)
+    assert all("such as" in made_up.split(each)[0] for each in shown), "an example says so"
     assert "ufCrm_size is not the id of a choice, the portal keeps none: send one of 41, 42" in [
         str(each) for each in found
     ]
@@ -178,8 +183,8 @@ def test_complaint_names_the_field_and_never_a_text_of_its_value() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("+100", "is not kept: send [{"),
-        (100, "is not kept: send [{"),
+        ("+100", "is not kept: send a list such as [{"),
+        (100, "is not kept: send a list such as [{"),
         (["+100"], "a value is not an object"),
         ({"VALUE": "+100", "VALUE_TYPE": "WORK"}, "a value is not an object"),
         ([{"value": "+100", "valueType": "WORK"}], "no VALUE (in capitals)"),
