@@ -15,6 +15,7 @@ from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.child_process import ChildProcess
 from tests.support.environment import Environment, deals
+from tests.support.patience import patient
 from tests.support.upstream_page import EXAMPLES, PAGE, QUEUE, SUFFIXES, Example, environment
 
 NOT_RUN = 1026
@@ -155,6 +156,53 @@ async def test_publishers_say_that_no_queue_takes_a_message(
             process.kill()
         assert re.search("no queue takes it|unroutable", process.tail(), re.IGNORECASE)
         assert "published\n" not in process.stdout.read_text()
+
+
+@pytest.mark.parametrize(
+    "example",
+    [*PROGRAMS, *READERS],
+    ids=lambda example: f"{example.language}-{'reader' if example.is_reader else 'publisher'}",
+)
+async def test_a_refused_login_right_or_virtual_host_ends_the_program(
+    broker: Broker, vhost: str, tmp_path: Path, example: Example
+) -> None:
+    """With one line that says so: to try again would not help."""
+    broker.api("PUT", "users/low", {"password": "low-low-low", "tags": ""})
+    nothing = {"configure": "^$", "write": "^$", "read": "^$"}
+    broker.api("PUT", f"permissions/{quote(vhost, safe='')}/low", nothing)
+    at = broker.address
+    ours = (f"{at.user}:{at.password}@", f'"{at.user}", "{at.password}"')
+
+    def as_user(user: str, password: str) -> str:
+        text = example.against(broker, vhost)
+        for mine, theirs in zip(
+            ours, (f"{user}:{password}@", f'"{user}", "{password}"'), strict=True
+        ):
+            text = text.replace(mine, theirs)
+        return text
+
+    refused = {
+        "login": as_user(at.user, "wrong"),
+        "right": as_user("low", "low-low-low"),
+        "virtual host": example.against(broker, "nowhere"),
+    }
+
+    def end(name: str, text: str) -> tuple[str, int, str]:
+        folder = tmp_path / name
+        folder.mkdir()
+        process = _start(example, text, folder)
+        try:
+            return name, process.wait(patient(20)), process.tail()
+        finally:
+            process.kill()
+
+    ends = await asyncio.gather(*(asyncio.to_thread(end, *each) for each in refused.items()))
+    for name, code, told in ends:
+        assert (1, 1, 0) == (
+            code,
+            told.count("stopped, this needs the operator"),
+            told.count("again in 5 s"),
+        ), f"{name}: {told}"
 
 
 def _run(example: Example, text: str, folder: Path) -> None:
