@@ -244,11 +244,8 @@ def _other(value: object) -> Found:
 
 def _money(value: object) -> Found:
     if not _MONEY.fullmatch(_shown(value)):
-        yield (
-            Flaw.NUMBER,
-            "is not an amount that the portal reads, it keeps none: send an amount such as "
-            "1200.50|EUR",
-        )
+        text = "is not an amount that the portal reads, it keeps none"
+        yield Flaw.NUMBER, f"{text}: send an amount such as 1200.50|EUR"
 
 
 def _number(value: object) -> str | php.JsonNumber | None:
