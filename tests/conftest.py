@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.node import RabbitNode, open_broker
+from tests.tools.leavings import Leavings
 
 TESTS = Path(__file__).parent
 SUITES = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
@@ -22,6 +23,11 @@ WATCHED = ("unit", "integration")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would all that we start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Clear away what failed tests leave behind."""
+    config.pluginmanager.register(Leavings())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from tests.chaos.trial import ADMIN, SLOW
 from tests.support.amqp import Upstream, wait_until
 from tests.support.broker import Broker
 from tests.support.environment import INTAKE_QUEUE, SUCCEEDED, Environment, deals
+from tests.support.patience import Deadline
 
 
 async def test_a_stand_by_waits_and_takes_over(broker: Broker, vhost: str) -> None:
@@ -12,10 +13,15 @@ async def test_a_stand_by_waits_and_takes_over(broker: Broker, vhost: str) -> No
     async with Environment(broker, vhost, portal=SLOW) as environment:
         active = await environment.start_service(BITRIX__SETTLE_SECONDS="20")
         stand_by = await environment.start_service(BITRIX__SETTLE_SECONDS="20")
-        await environment.publish(deals(*ids))
-        await wait_until(lambda: environment.portal.summary()["items"] >= 20, what="the load")
+        await environment.publish(deals(*ids[:20]))
+        await environment.wait_outcomes(ids[:20], Deadline(60))
+        before = len(environment.import_calls())
+        environment.portal.settings({"call_seconds": {"crm.item.batchimport": 600}})
+        await environment.publish(deals(*ids[20:]))
+        await wait_until(lambda: len(environment.import_calls()) > before, what="a call")
         assert 0.0 == stand_by.metrics()["importer_consumer_active"]
         active.kill()
+        environment.portal.settings({"call_seconds": {}})
         await environment.publish(deals("new"))
         books = await environment.settle([*ids, "new"])
         environment.assert_effectively_once([*ids, "new"])

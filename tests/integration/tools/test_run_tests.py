@@ -175,3 +175,31 @@ def test_an_interrupted_run_runs_nothing_again(
     assert "once more" not in out
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+LEAVES = """
+import pytest
+async def torn() -> None: pass
+@pytest.fixture(scope="module")
+def lent():
+    ring = [torn()]
+    ring.append(ring)
+    raise TimeoutError
+def test_runs_out_of_time(lent) -> None: pass
+"""
+COLLECTS = "import gc\ndef test_collects() -> None: gc.collect()\n"
+
+
+def test_what_a_failed_test_leaves_behind_fails_no_other_one(tmp_path: Path) -> None:
+    """A coroutine that was never awaited: Python complains whenever the garbage is collected."""
+    written(tmp_path, {"a": LEAVES, "b": COLLECTS})
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.tools.leavings", "-W", "error"],
+        cwd=tmp_path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patient(120),
+    )
+    assert "1 passed, 1 error" in done.stdout, done.stdout
