@@ -18,7 +18,7 @@ from tests.chaos.lane_watch import (
     waiting,
 )
 from tests.chaos.trial import ADMIN, REJECTED, SUCCEEDED, Act, Scenario, Trial, event
-from tests.support.amqp import Upstream, wait_until
+from tests.support.amqp import Upstream, next_of, wait_until
 from tests.support.commands import Commands, Done
 from tests.support.parked import lane
 
@@ -50,7 +50,7 @@ async def window_held(trial: Trial) -> None:
         held: list[AbstractIncomingMessage] = []
 
         async def take() -> bool:
-            while (message := await queue.get(fail=False)) is not None:
+            while (message := await next_of(queue)) is not None:
                 held.append(message)
             return len(held) == WAITING
 

@@ -208,12 +208,12 @@ class Trial:
         waiting = [
             each if isinstance(each, bytes) else json.dumps(dict(each)).encode() for each in bodies
         ]
-        deadline = time.monotonic() + PUBLISH_SECONDS
+        deadline = Deadline(PUBLISH_SECONDS)
         while waiting:
             try:
                 waiting = await self._publish_once(waiting, may_end, properties, later=later)
             except (AMQPError, OSError):
-                if time.monotonic() > deadline:
+                if deadline.passed:
                     raise
             if waiting:
                 await asyncio.sleep(0.2)

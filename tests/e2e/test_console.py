@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from tests.support.amqp import Upstream, wait_until
+from tests.support.amqp import Upstream, next_of, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
 from tests.support.console import Browser, ConsoleProcess, settled
@@ -522,7 +522,7 @@ async def test_letters_that_others_read_are_not_called_gone(
         await settled(browser, "/dead-letters")
         await asyncio.sleep(patient(6))  # the console looks at the queue every five seconds
         async with Upstream(broker.url(vhost)) as reader:
-            await (await reader.queue("crm.items.dlq")).get()
+            assert await next_of(await reader.queue("crm.items.dlq"))
             page = await browser.send(
                 await browser.get("/dead-letters"), "/dead-letters/look-again"
             )

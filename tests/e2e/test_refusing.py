@@ -1,5 +1,6 @@
 """Proves that a broker that blocks and a queue that refuses are seen, and cost nothing."""
 
+import asyncio
 import json
 from urllib.parse import quote
 
@@ -7,6 +8,7 @@ from tests.support.amqp import wait_until
 from tests.support.broker import Broker
 from tests.support.environment import Environment, deals
 from tests.support.node import RabbitNode
+from tests.support.patience import patient
 from tests.support.processes import ServiceProcess
 
 BLOCKED = "importer_broker_blocked"
@@ -24,13 +26,18 @@ async def test_a_broker_that_blocks_publishers_is_told_and_shown_until_it_is_ove
     """One line when it begins and one when it ends; the process stays ready; nothing is lost."""
     ids = ["a", "b", "c"]
     # The call outlasts the time that the alarm takes to reach everybody on a busy machine.
-    long = {"BITRIX__TIMEOUT_SECONDS": "60", "SHUTDOWN__DEADLINE_SECONDS": "60"}
-    async with Environment(node, vhost, portal={"default_item_seconds": 5.0}) as there:
+    long = {"BITRIX__TIMEOUT_SECONDS": "300", "SHUTDOWN__DEADLINE_SECONDS": "300"}
+    async with Environment(node, vhost) as there:
         service = await there.start_service(**long)
         assert 0 == service.metrics()[BLOCKED]
+        await asyncio.to_thread(there.portal.freeze)
         await there.publish(deals(*ids))
-        await wait_until(lambda: bool(there.import_calls()), what="the call")
-        node.memory_alarm(on=True)
+        await wait_until(
+            lambda: bool(service.probe("status")[1]["slots"]["in_use"]), what="a call"
+        )
+        await asyncio.to_thread(node.memory_alarm, on=True)
+        await asyncio.sleep(patient(2))
+        there.portal.thaw()
         await wait_until(lambda: service.metrics()[BLOCKED] == 1, what="being blocked")
         await wait_until(lambda: readiness(service)[1]["broker_blocked"] is True, what="its word")
         assert 200 == readiness(service)[0]

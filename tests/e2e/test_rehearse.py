@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.amqp import Upstream
+from tests.support.amqp import Upstream, next_of
 from tests.support.broker import Broker
 from tests.support.commands import Commands, Done
 from tests.support.environment import FAILED, QUICK, SUCCEEDED, Environment
@@ -72,7 +72,7 @@ async def imported(environment: Environment, bodies: Sequence[bytes]) -> list[Ma
         while len(told) < len(names):
             assert not deadline.passed, f"no results: {sorted(set(names) - set(told))[:5]}"
             for queue in queues:
-                while (message := await queue.get(fail=False)) is not None:
+                while (message := await next_of(queue)) is not None:
                     told[str(message.correlation_id)] = json.loads(message.body)["data"]
                     await message.ack()
             await asyncio.sleep(0.1)

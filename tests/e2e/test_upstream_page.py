@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.amqp import Upstream, wait_until
+from tests.support.amqp import Upstream, next_of, wait_until
 from tests.support.broker import Broker
 from tests.support.child_process import ChildProcess
 from tests.support.environment import Environment, deals
@@ -137,7 +137,8 @@ async def test_publishers_try_again_when_the_queue_is_full(
         finally:
             process.kill()
         assert (0, True) == (code, process.tail().rstrip().count("published") >= 1)
-        message = await queue.get()
+        message = await next_of(queue)
+        assert message is not None
         assert b"order-" in message.body
 
 

@@ -21,6 +21,7 @@ from tests.support.patience import Deadline, patient
 INTAKE = "crm.items"
 STRUCTURED = "application/cloudevents+json"
 POLL_SECONDS = 0.05
+ANSWER_SECONDS = 20.0
 PATIENCE_SECONDS = 60.0
 """Longest wait for what comes in a moment, on an idle machine."""
 
@@ -143,7 +144,7 @@ class Upstream:
         queue = await self.queue(name)
         deadline = Deadline(timeout)
         while len(got) < count:
-            message = await queue.get(fail=False, timeout=patient(PATIENCE_SECONDS))
+            message = await next_of(queue)
             if message is not None:
                 await message.ack()
                 got.append(message)
@@ -159,6 +160,11 @@ class Upstream:
     ) -> list[dict[str, Any]]:
         """Take result events and return them decoded."""
         return [json.loads(message.body) for message in await self.drain(name, count, timeout)]
+
+
+async def next_of(queue: AbstractQueue) -> AbstractIncomingMessage | None:
+    """Take a queue's next message; None if it is empty. By itself the library waits for 5 s."""
+    return await queue.get(fail=False, timeout=patient(ANSWER_SECONDS))
 
 
 async def wait_until(

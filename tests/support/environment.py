@@ -12,7 +12,7 @@ from typing import Any, Self
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
-from tests.support.amqp import INTAKE, POLL_SECONDS, Upstream, wait_until
+from tests.support.amqp import INTAKE, POLL_SECONDS, Upstream, next_of, wait_until
 from tests.support.broker import Broker
 from tests.support.patience import Deadline
 from tests.support.processes import PortalProcess, ServiceProcess
@@ -343,6 +343,6 @@ async def _taken(upstream: Upstream, name: str) -> AsyncIterator[AbstractIncomin
     if not await upstream.exists(name):
         return
     queue = await upstream.queue(name)
-    while (message := await queue.get(fail=False)) is not None:
+    while (message := await next_of(queue)) is not None:
         yield message
         await message.ack()

@@ -8,7 +8,7 @@ from pathlib import Path
 import aio_pika
 from pamqp.common import FieldTable
 
-from tests.support.amqp import Upstream, wait_until
+from tests.support.amqp import Upstream, next_of, wait_until
 from tests.support.broker import Broker, Depth
 from tests.support.node import RabbitNode
 
@@ -33,8 +33,8 @@ async def test_depths_are_exact(broker: Broker, vhost: str, amqp_url: str) -> No
         await _declare(upstream)
         await _fill(upstream, 5)
         queue = await upstream.queue(QUEUE)
-        await queue.get()
-        await queue.get()
+        assert await next_of(queue)
+        assert await next_of(queue)
         held = await asyncio.to_thread(broker.queues, vhost)
         assert {QUEUE: Depth(ready=3, unacked=2)} == held
         assert 3 == await upstream.ready(QUEUE)
