@@ -167,6 +167,12 @@ async def other_portal(trial: Trial) -> None:
         await trial.publish(BESIDE, types=(2,))
     deny(trial)
     await trial.environment.settle(trial.expected)
+
+    async def ours_are_gone() -> bool:
+        depth = (await by_hand(trial.environment.broker.queues, trial.environment.vhost))[QUEUE]
+        return depth.ready + depth.unacked == STRANGERS
+
+    await wait_until(ours_are_gone, what="ours acknowledged, theirs alone")
     active(trial.environment).kill()
     async with Upstream(trial.environment.broker.url(trial.environment.vhost)) as upstream:
         found = await upstream.drain(QUEUE, STRANGERS)

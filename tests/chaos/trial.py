@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -363,7 +364,7 @@ async def run_trial(scenario: Scenario, broker: Broker, vhost: str, order: Order
             await scenario.act(trial)
             complaints = await trial.settle()
         except BaseException as error:
-            log.note("broken", why=f"{type(error).__name__}: {error}")
+            log.note("broken", why=f"{type(error).__name__}: {error} ({_place_of(error)})")
             raise
         finally:
             log.write(order.to)
@@ -371,6 +372,13 @@ async def run_trial(scenario: Scenario, broker: Broker, vhost: str, order: Order
         if not audit.clean:
             audit.log = environment.logs()[-LOG_BYTES:]
         return audit
+
+
+def _place_of(error: BaseException) -> str:
+    """Name the line of a scenario that an error passed, the innermost one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = next(each for each in reversed(frames) if "/tests/" in each.filename)
+    return f"{Path(inner.filename).name}:{inner.lineno}"
 
 
 def _type_of(body: bytes) -> int | None:

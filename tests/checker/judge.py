@@ -77,7 +77,9 @@ def judge(log: Log) -> Verdict:
     """Judge one run."""
     story = Story(log)
     damage = [Finding("damaged", "", text) for text in log.damage]
-    found = [finding for rule in _CHECKS for finding in rule(story)]
+    broke_off = any(True for _ in story.of("broken"))
+    checks = [rule for rule in _CHECKS if not (broke_off and rule in _AT_THE_END)]
+    found = [finding for rule in checks for finding in rule(story)]
     return Verdict(
         run=log.run,
         events=sum(1 for _ in story.expected()),
@@ -231,3 +233,5 @@ _CHECKS: Sequence[Rule] = (
     _left_over,
     _late_commit,
 )
+_AT_THE_END: Sequence[Rule] = (_lost, _wrong_item, _dead_letter, _left_over)
+"""What nobody can tell of a run that broke off: its queues and its portal were not read."""

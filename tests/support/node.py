@@ -16,7 +16,7 @@ from urllib.parse import quote
 from tests.support.broker import Address, Broker, BrokerError, Depth, ExistingBroker, OwnBroker
 from tests.support.certificates import Authority, Files
 from tests.support.child_process import ChildProcess, Scratch
-from tests.support.erlang import EvaluationError, Evaluator
+from tests.support.erlang import EvaluationError, ask, listener
 from tests.support.patience import Deadline, patient
 from tests.support.ports import free_ports
 
@@ -57,7 +57,7 @@ end,
 [{{element(4, amqqueue:get_name(Queue)), Count(Queue)}}
  || Queue <- rabbit_amqqueue:list(<<"{vhost}">>)].
 """
-PORTS = ("amqp", "amqps", "management", "dist", "epmd", "ctl")
+PORTS = ("amqp", "amqps", "management", "dist", "epmd", "ctl", "eval")
 DEPTH = re.compile(r'\{<<"([^"]*)">>,\s*\{(\d+),\s*(\d+)\}\}')
 
 
@@ -122,7 +122,7 @@ class RabbitNode(OwnBroker):
         self._scratch: Scratch | None = None
         self._epmd: ChildProcess | None = None
         self._vm: ChildProcess | None = None
-        self._evaluator = Evaluator(lambda code: self.ctl("eval", code))
+        self._listener = ""
         self._frozen = False
         self._alarmed = False
 
@@ -170,7 +170,6 @@ class RabbitNode(OwnBroker):
         if self.running and not self._frozen:
             self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
         self._node.kill()
-        self._evaluator.forget()
         self._frozen = self._alarmed = False
 
     def restart(self) -> None:
@@ -209,6 +208,14 @@ class RabbitNode(OwnBroker):
         return self.running and _greets(self._ports["amqp"])
 
     @property
+    def _answers(self) -> bool:
+        """Tell whether it evaluates; its listener comes last."""
+        try:
+            return self.evaluate("ok.") == "ok"
+        except BrokerError:
+            return False
+
+    @property
     def pids(self) -> list[int]:
         """Return the process ids of the node and of its port mapper."""
         return [process.pid for process in (self._vm, self._epmd) if process is not None]
@@ -218,7 +225,7 @@ class RabbitNode(OwnBroker):
     def evaluate(self, code: str) -> str:
         """Return the value of some Erlang expressions in the node; about a millisecond."""
         try:
-            return self._evaluator.ask(code, patient(CTL_SECONDS))
+            return ask(self._ports["eval"], code, patient(CTL_SECONDS))
         except (EvaluationError, OSError) as error:
             raise BrokerError(f"evaluation: {error}") from error
 
@@ -246,7 +253,7 @@ class RabbitNode(OwnBroker):
 
     def memory_alarm(self, *, on: bool) -> None:
         """Raise or clear the memory alarm, which blocks every connection that publishes."""
-        self.ctl("set_vm_memory_high_watermark", "0" if on else "0.4")
+        self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({0.0 if on else 0.4}).")
         self._alarmed = on
 
     def close_connections(self, vhost: str, reason: str = "closed by a test") -> None:
@@ -298,6 +305,7 @@ class RabbitNode(OwnBroker):
         if self._tls:
             Files.write(self.folder, self._tls, self._tls.issue("127.0.0.1"))
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        self._listener = listener(self.folder, inside, self._ports["eval"])
 
     def _env(self) -> dict[str, str]:
         here = self._there.inside(self.folder)
@@ -321,7 +329,9 @@ class RabbitNode(OwnBroker):
             "RABBITMQ_NODENAME": f"t{self._ports['amqp']}@localhost",
             "RABBITMQ_PID_FILE": f"{here}/pid",
             # between nodes and tools too, only this machine
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                f"-kernel inet_dist_use_interface {{127,0,0,1}} {self._listener}"
+            ),
             # the start script then becomes the virtual machine instead of its parent
             "RUNNING_UNDER_SYSTEMD": "true",
         }
@@ -334,12 +344,11 @@ class RabbitNode(OwnBroker):
         self._epmd = ChildProcess(mapper, env=self._env(), cwd=self.folder, name="epmd")
 
     def _boot(self) -> None:
-        self._evaluator.forget()
         (self.folder / "node.out").unlink(missing_ok=True)
         command = self._there.command(self._program("rabbitmq-server"))
         self._vm = ChildProcess(command, env=self._env(), cwd=self.folder, name="node")
         deadline = Deadline(self.boot_seconds)
-        while not (_has_booted(self._vm) and _greets(self._ports["amqp"])):
+        while not (_has_booted(self._vm) and _greets(self._ports["amqp"]) and self._answers):
             if self._vm.exit_code is not None or deadline.passed:
                 raise BrokerError(
                     f"the RabbitMQ node did not start in {deadline}:\n{self._vm.tail()}"

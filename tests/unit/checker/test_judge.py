@@ -179,6 +179,14 @@ def test_a_planted_fault_is_found(name: str) -> None:
     assert rule in rules(text_of(plant(clean())))
 
 
+@pytest.mark.parametrize("operation", ["result", "commit", "letter"])
+def test_a_run_that_broke_off_does_not_tell_what_was_lost(operation: str) -> None:
+    """Nobody has read what came after it; what was seen before it still counts."""
+    lines = [*without(clean(), operation), line("broken", 8.0, why="a bug")]
+    assert ["broken"] == rules(text_of(lines))
+    assert ["broken", "doubled"] == rules(text_of([*without(clean(), "letter"), AGAIN, lines[-1]]))
+
+
 def test_every_rule_has_a_planted_fault() -> None:
     """And every planted fault a rule."""
     assert set(RULES) == {rule for rule, _ in PLANTED.values()}
