@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.chaos.listener import Listener
 from tests.chaos.portal_side import CUT_AFTER, CUT_BEFORE, EVENTS, NO_EXTERNAL_ID, POISON, scripted
 from tests.chaos.trial import (
     ADMIN,
@@ -87,10 +86,10 @@ async def slow_upload(trial: Trial) -> None:
         [{"kind": "hang_before_commit", "seconds": UPLOAD_SECONDS * 0.8, "times": 2}]
     )
     heavy = {"comments": "x" * round(UPLOAD_SECONDS * UPLOAD_RATE / 20)}
-    async with Listener(trial.environment.portal.webhook_url, rate=UPLOAD_RATE) as listener:
-        await trial.start(BITRIX__WEBHOOK_URL=listener.url)
-        await trial.publish(40, types=(2,), more=heavy)
-        await trial.environment.settle(trial.expected)
+    listener = await trial.listen(rate=UPLOAD_RATE)
+    await trial.start(BITRIX__WEBHOOK_URL=listener.url)
+    await trial.publish(40, types=(2,), more=heavy)
+    await trial.environment.settle(trial.expected)
 
 
 async def upload_taken_over(trial: Trial) -> None:
@@ -99,14 +98,14 @@ async def upload_taken_over(trial: Trial) -> None:
     Without a memory nobody else knows of the upload; its body must not become whole.
     """
     size = round(UPLOAD_SECONDS * UPLOAD_RATE / 20)
-    async with Listener(trial.environment.portal.webhook_url, rate=UPLOAD_RATE / 3) as listener:
-        await trial.start(BITRIX__WEBHOOK_URL=listener.url)
-        await trial.start()
-        await trial.publish(20, types=(2,), more={"comments": "x" * size})
-        await asyncio.sleep(1.5)
-        async with trial.fault("line cut in mid-upload"):
-            trial.proxy.cut()
-        await trial.environment.settle(trial.expected)
+    listener = await trial.listen(rate=UPLOAD_RATE / 3)
+    await trial.start(BITRIX__WEBHOOK_URL=listener.url)
+    await trial.start()
+    await trial.publish(20, types=(2,), more={"comments": "x" * size})
+    await asyncio.sleep(1.5)
+    async with trial.fault("line cut in mid-upload"):
+        trial.proxy.cut()
+    await trial.environment.settle(trial.expected)
 
 
 async def poison_hangs(trial: Trial) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.listener import Listener
 from tests.chaos.trial import (
     ADMIN,
     NOT_TWICE,
@@ -132,16 +131,16 @@ async def budget_spent(trial: Trial) -> None:
 
 async def port_closed(trial: Trial) -> None:
     """Shut the portal's port under load, with calls under way, and open it again."""
-    async with Listener(trial.environment.portal.webhook_url) as listener:
-        await trial.start(BITRIX__WEBHOOK_URL=listener.url)
-        await trial.publish(EVENTS)
-        for _ in range(2):
-            await trial.imported(trial.dice.randrange(1, EVENTS // 2))
-            async with trial.fault("portal port closed"):
-                await listener.close()
-                await asyncio.sleep(trial.dice.uniform(0.5, 4.0))
-                await listener.open()
-        await trial.environment.settle(trial.expected)
+    listener = await trial.listen()
+    await trial.start(BITRIX__WEBHOOK_URL=listener.url)
+    await trial.publish(EVENTS)
+    for _ in range(2):
+        await trial.imported(trial.dice.randrange(1, EVENTS // 2))
+        async with trial.fault("portal port closed"):
+            await listener.close()
+            await asyncio.sleep(trial.dice.uniform(0.5, 4.0))
+            await listener.open()
+    await trial.environment.settle(trial.expected)
 
 
 async def portal_killed(trial: Trial) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 import time
 import traceback
@@ -15,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from aio_pika.exceptions import AMQPError
 
 from tests.chaos.cells import Cell
+from tests.chaos.listener import Listener
 from tests.chaos.oplog import OperationLog, PortalWatch
 from tests.checker.judge import Verdict, judge
 from tests.checker.log import parse
@@ -128,6 +130,7 @@ class Trial:
         self.proxy = proxy
         self.log = log
         self.portal = PortalWatch(log, environment.portal)
+        self.stack = AsyncExitStack()
         self.expected: dict[str, Outcomes] = {}
         self._later: dict[str, Outcomes] = {}
         self._amid = amid
@@ -159,6 +162,11 @@ class Trial:
             self._begun = True
             await self._amid.begin(self)
         return service
+
+    async def listen(self, *, rate: float = math.inf) -> Listener:
+        """Return another way to the portal, which is there until everything has settled."""
+        way = Listener(self.environment.portal.webhook_url, rate=rate)
+        return await self.stack.enter_async_context(way)
 
     async def begin_memory(self, **settings: str) -> None:
         """Have the memory made by a process that is gone: its first one cannot rely on it yet."""
@@ -360,6 +368,7 @@ async def run_trial(scenario: Scenario, broker: Broker, vhost: str, order: Order
             patience=scenario.patience,
             amid=order.amid,
         )
+        await stack.enter_async_context(trial.stack)
         try:
             await scenario.act(trial)
             complaints = await trial.settle()
