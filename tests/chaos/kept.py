@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.chaos import kept_histories
 from tests.chaos.cells import ROOT, Cell
+from tests.chaos.scenarios import CLASSES
 from tests.checker.bounds import upper_bound
 from tests.checker.judge import Verdict
 
@@ -21,8 +22,12 @@ Run = Mapping[str, Any]
 HEADS = ("runs", "events", "accepted", "lost", "doubled", "other", "void", "heals in", "at most")
 RULE = "---:"
 TITLE = (
-    "# Every cell of the fault table\n\nMade from `kept.jsonl` by `python -m tests.chaos.kept`.\n"
+    "# Every fault and every cell of the fault table\n\n"
+    "Made from `kept.jsonl` by `python -m tests.chaos.kept`.\n"
 )
+GONE = "(faults of other names)"
+SAID = 120
+"""So many letters of what the checker said of a bad run are shown."""
 
 
 def entry(cell: Cell, seed: int, verdict: Verdict, *, complaints: Sequence[str] = ()) -> Run:
@@ -95,8 +100,28 @@ def tables(runs: Sequence[Run]) -> Mapping[str, str]:
     return {
         "brokers": table(("RabbitMQ",), runs, lambda run: [run["broker"]]),
         "surroundings": table(("RabbitMQ", "nodes", "amid"), runs, surroundings),
-        "faults": table(("fault",), runs, lambda run: [run["fault"]]),
+        "classes": table(("faults", "scenarios"), runs, _class_of),
+        "bad": _bad_table(runs),
     }
+
+
+def is_bad(run: Run) -> bool:
+    """Tell whether a run broke a promise, or proves nothing."""
+    return bool(run["lost"] or run["doubled"] or run["other"] or run["void"])
+
+
+def _class_of(run: Run) -> Sequence[Any]:
+    name = CLASSES.get(run["fault"], GONE)
+    return [name, sum(each == name for each in CLASSES.values())]
+
+
+def _bad_table(runs: Sequence[Run]) -> str:
+    rows = [
+        f"| {cell_of(run)} | {run['seed']} | {run['commit']} | {run['why'][:SAID]} |\n"
+        for run in runs
+        if is_bad(run)
+    ]
+    return "".join(["| cell | seed | commit | what was found |\n", "|---|---:|---|---|\n", *rows])
 
 
 def filled(page: str, made: Mapping[str, str]) -> str:
@@ -111,9 +136,14 @@ def filled(page: str, made: Mapping[str, str]) -> str:
 
 
 def cells_page(runs: Sequence[Run]) -> str:
-    """Return the page with a row for every cell."""
-    head = ("fault", "RabbitMQ", "nodes", "amid")
-    return f"{TITLE}\n{table(head, runs, lambda run: [run['fault'], *surroundings(run)])}"
+    """Return the page with a row for every fault, and one for every cell."""
+    cells = table(
+        ("fault", "RabbitMQ", "nodes", "amid"),
+        runs,
+        lambda run: [run["fault"], *surroundings(run)],
+    )
+    faults = table(("fault",), runs, lambda run: [run["fault"]])
+    return f"{TITLE}\n## Each fault\n\n{faults}\n## Each cell\n\n{cells}"
 
 
 def main() -> None:

@@ -57,6 +57,8 @@ def add(line: Line, path: Path = FILE) -> None:
 
 def page(lines: Sequence[Line]) -> str:
     """Return the tables of some blocks: what was played, and what was reached of what there is."""
+    if not lines:
+        return "None is kept yet.\n"
     places = all_places()
     kinds = [kind for kind in KINDS if any(line["kind"] == kind for line in lines)]
     return "\n".join(

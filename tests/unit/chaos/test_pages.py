@@ -1,6 +1,7 @@
 """Tests that the pages say of log, checker and kept runs what the code does."""
 
 from tests.chaos import kept
+from tests.chaos.scenarios import CLASSES, SCENARIOS
 from tests.checker.judge import RULES
 from tests.checker.log import MEMBERS
 
@@ -27,3 +28,16 @@ def test_every_operation_and_every_member_stands_on_the_page() -> None:
     for operation, members in MEMBERS.items():
         [text] = [text for first, text in told.items() if f"`{operation}`" in first.split(", ")]
         assert [] == [name for name in members if f"`{name}`" not in text], operation
+
+
+def test_every_bad_run_that_is_kept_is_explained() -> None:
+    """In words, beside the table of them that is made from the file."""
+    told = PAGE.partition("What was behind them:")[2].partition("\n**")[0]
+    bad = [run for run in kept.load() if kept.is_bad(run)]
+    assert bad
+    assert [] == [str(kept.cell_of(run)) for run in bad if str(run["seed"]) not in told]
+
+
+def test_every_scenario_has_a_class() -> None:
+    """The table of classes counts them."""
+    assert set(SCENARIOS) == set(CLASSES)
