@@ -50,6 +50,7 @@ class Status:
     """What the loop last said about itself; written by the loop, read by the port's thread.
 
     `why` nothing flows, in a sentence. `lanes` are not open, `broken_queues` are left alone.
+    `overview` makes the object of `/status`, in the port's thread.
     """
 
     heartbeat: float = field(default_factory=time.monotonic)
@@ -64,7 +65,7 @@ class Status:
     lanes: Mapping[str, str] = field(default_factory=dict)
     broken_queues: Mapping[str, str] = field(default_factory=dict)
     since: float = field(default_factory=time.time)
-    overview: Mapping[str, Any] = field(default_factory=dict)
+    overview: Callable[[], Mapping[str, Any]] = dict
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether the loop runs, with the reason."""
@@ -199,7 +200,7 @@ class HealthPort:
             case "/readyz":
                 good, told = self._status.ready()
             case "/status":
-                good, told = True, dict(self._status.overview)
+                good, told = True, dict(self._status.overview())
             case _:
                 return Answer(404, "text/plain", PATHS.encode())
         return Answer(200 if good else 503, "application/json", json.dumps(told).encode())

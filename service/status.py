@@ -4,7 +4,7 @@ Its member names are stable; members may be added.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.lanes import ClosedLane, Lanes
 from service.domain.limits import Load
 from service.domain.parking import DOUBT, DOUBTFUL, LINK
-from service.domain.recent_events import Ended, RecentEvents
+from service.domain.recent_events import Ended
 from service.health import Status
 from service.importer.intake_control import why_shut
 from service.importer.lane_signs import LaneSigns
@@ -80,11 +80,16 @@ def overview(
     limits: Mapping[str, Any],
     slots: int,
     now: float,
-) -> dict[str, Any]:
-    """Return the object, now (the loop's time); `limits` is what the portal's throttle tells."""
+) -> Callable[[], dict[str, Any]]:
+    """Return what makes the object of now (the loop's time), in any thread.
+
+    Most of it is how the last events ended, which is written out only for who asks. `limits` is
+    what the portal's throttle tells.
+    """
     breaker, settler = work.breaker, work.settler
     waiting, settling = work.load.waiting, settler.settling
-    return {
+    last = tuple(settler.history.last)
+    facts = {
         "version": __version__,
         "at": _moment(time.time()),
         "active": consumer.active,
@@ -108,8 +113,10 @@ def overview(
         },
         "oldest_held_seconds": round(settler.oldest_held(), 1),
         **limits,
-        **_ended(settler.history),
+        "outcomes": {outcome: settler.history.outcomes[outcome] for outcome in OUTCOMES},
+        "codes": dict(settler.history.codes.most_common()),
     }
+    return lambda: {**facts, "last": [_told(each) for each in reversed(last)]}
 
 
 def _parked(lane_control: Waiting, consumer: Consumer) -> list[dict[str, Any]]:
@@ -150,16 +157,8 @@ def _state(status: Status, mode: Mode) -> str:
     return str(mode)
 
 
-def _ended(history: RecentEvents) -> dict[str, Any]:
-    return {
-        "outcomes": {outcome: history.outcomes[outcome] for outcome in OUTCOMES},
-        "codes": dict(history.codes.most_common()),
-        "last": [_told(each) for each in reversed(history.last)],
-    }
-
-
 def _told(ended: Ended) -> dict[str, Any]:
-    # Written out: `asdict` takes ten times as long, a hundred times at each beat.
+    # Written out: `asdict` takes ten times as long.
     return {
         "id": ended.event_id,
         "entity_type_id": ended.entity_type_id,

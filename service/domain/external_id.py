@@ -171,4 +171,4 @@ def _members(added: Mapping[str, str]) -> bytes:
     return "".join(f'"{name}":{_quoted(value)},' for name, value in added.items()).encode()
 
 
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring

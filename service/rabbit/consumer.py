@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -13,6 +15,7 @@ from service.domain.hearing import Hearing
 from service.rabbit import taking
 from service.rabbit.acks import AckBatcher
 from service.rabbit.broken import end_if_cancelled
+from service.rabbit.channels import take_directly
 from service.rabbit.connection import ANSWER_SECONDS, Connection, ConnectionLost, broker_errors
 from service.rabbit.decoding import Decoder
 from service.rabbit.delivery import Delivery
@@ -228,16 +231,20 @@ class Consumer:
         async def receive(message: DeliveredMessage) -> None:
             self._receive(acks, message)
 
+        tag = f"ctag.{uuid.uuid4().hex}"
+        take_directly(channel, tag, partial(self._receive, acks))
         with broker_errors():
             seconds = self._answer_seconds
             await channel.basic_qos(prefetch_count=prefetch, timeout=seconds)
-            answer = await channel.basic_consume(self._queue, receive, timeout=seconds)
+            answer = await channel.basic_consume(
+                self._queue, receive, consumer_tag=tag, timeout=seconds
+            )
         self._tag = answer.consumer_tag
         self._metrics.consumer_alive.set(1)
         log.info("consuming", extra={"queue": self._queue, "prefetch": prefetch})
 
     def _receive(self, acks: AckBatcher, message: DeliveredMessage) -> None:
-        """Decode a message and hand it over; runs in the library's task, so it only passes on."""
+        """Decode a message and hand it over; runs as frames are read, so it only passes on."""
         self._hearing.heard(awake())
         self._seen += 1
         self.received += 1

@@ -112,9 +112,11 @@ class Decoder:
         stamped = self._external_ids.stamp(
             entity_type_id, event_id, fields, original_names=original_names
         )
-        own = Own(
-            Identity(entity_type_id, event_id), fields.keys(), stamped.external_id, original_names
-        )
+        links: Links = {}
+        if item.get("links") is not None:
+            identity = Identity(entity_type_id, event_id)
+            own = Own(identity, fields.keys(), stamped.external_id, original_names)
+            links = self._links(item["links"], own)
         return ItemEvent(
             entity_type_id=entity_type_id,
             event_id=event_id,
@@ -126,7 +128,7 @@ class Decoder:
             origin=_origin(message, reading.attributes),
             notes=reading.notes if event_id != nameless else (*reading.notes, NO_ID),
             asks=profile_of(fields),
-            links=self._links(item.get("links"), own),
+            links=links,
         )
 
     def _links(self, value: object, own: Own) -> Links:

@@ -17,6 +17,7 @@ from pamqp import constants, decode
 from pamqp.commands import Basic
 from pamqp.exceptions import PAMQPException
 
+from service.rabbit.channels import DirectChannel
 from service.rabbit.wire import short_string, text, unmarshal
 
 READ_BYTES: Final = 65_536
@@ -109,6 +110,7 @@ def _delivery(data: bytes) -> Basic.Deliver:
 def read_everything() -> None:
     """Have the client library read frames this way, in this process, from now on."""
     setattr(aiormq.connection, "FrameReceiver", FrameReader)  # noqa: B010 - a class, to the type checker
+    setattr(aiormq.connection, "Channel", DirectChannel)  # noqa: B010 - likewise
     setattr(pamqp.frame, "unmarshal", unmarshal)  # noqa: B010 - a function, to the type checker
     # Keys and names of exchanges come in other frames; so do words of the broker, cut anywhere.
     decode.METHODS["shortstr"] = short_string

@@ -9,13 +9,15 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 from aiormq import Channel
-from aiormq.abc import ChannelFrame, FrameType
+from aiormq.abc import ChannelFrame
 from pamqp import constants
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
+from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
 from service.rabbit.broken import ConnectionLost, broker_errors, unless_lost
@@ -37,17 +39,25 @@ def frames(channel: Channel, message: Outgoing) -> bytes | None:
         short = 0 < len(message.body) < channel.max_content_size
         if not (short and message.properties.message_id and channel.publisher_confirms):
             return None
-        parts: list[FrameType] = [
-            Basic.Publish(
-                exchange=message.exchange, routing_key=message.routing_key, mandatory=True
-            ),
-            ContentHeader(properties=message.properties, body_size=len(message.body)),
-            ContentBody(message.body),
-        ]
-        together = ChannelFrame.marshall(channel.number, parts)
+        number, size = channel.number, len(message.body)
+        return b"".join(
+            [
+                _publish(number, message.exchange, message.routing_key),
+                marshal(ContentHeader(properties=message.properties, body_size=size), number),
+                marshal(ContentBody(message.body), number),
+            ]
+        )
     except Exception:  # noqa: BLE001 - as said above
         return None
-    return together.payload
+
+
+# The same for nearly all that is published; to look up the kind of each member takes long.
+@lru_cache(maxsize=64)
+def _publish(number: int, exchange: str, routing_key: str) -> bytes:
+    """Return the first frame of a mandatory publish on a channel."""
+    return marshal(
+        Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=True), number
+    )
 
 
 async def acknowledge(channel: Channel, answers: Iterable[tuple[int, bool]]) -> None:
@@ -78,24 +88,43 @@ async def written(
     An answer is what `basic_publish` returns or raises. No other publish of one of these ids may
     be in flight: they would take each other's answers. Raises ConnectionLost.
     """
-    with broker_errors():
-        tags, answers = await _write(channel, publishes)
+    # The library ends what it made when the channel ends. One for all, as each has callbacks.
+    end: Answer = channel.create_future()
+    loop = asyncio.get_running_loop()
+    answers: list[Answer] = [loop.create_future() for _ in publishes]
+    end.add_done_callback(lambda _: _end(answers, end))
+    tags: dict[str, int] = {}
     try:
+        with broker_errors():
+            tags = await _write(channel, publishes, answers)
         yield answers
     finally:
         _forget(channel, tags)
         for answer in answers:
+            if not (answer.cancel() or answer.cancelled()):
+                answer.exception()  # seen, so that nobody complains of it
+        end.cancel()
+
+
+def _end(answers: Iterable["Answer"], end: "Answer") -> None:
+    """Let all answers that are still waited for end as the channel did."""
+    for answer in answers:
+        if answer.done():
+            continue
+        error = None if end.cancelled() else end.exception()
+        if error is None:
             answer.cancel()
+        else:
+            answer.set_exception(error)
 
 
 async def _write(
-    channel: Channel, publishes: Mapping[str, bytes]
-) -> tuple[dict[str, int], list["Answer"]]:
-    """Write frames; return the number of each publish, and what tells the answer to it."""
+    channel: Channel, publishes: Mapping[str, bytes], answers: Iterable["Answer"]
+) -> dict[str, int]:
+    """Write frames that get these answers; return the number of each publish."""
     async with channel.lock:
         before = channel.delivery_tag
         tags = {unique: before + place for place, unique in enumerate(publishes, start=1)}
-        answers: list[Answer] = [channel.create_future() for _ in tags]
         channel.delivery_tag += len(tags)
         channel.message_id_delivery_tag.update(tags)
         channel.confirmations.update(zip(tags.values(), answers, strict=True))
@@ -106,11 +135,10 @@ async def _write(
             # The broker has not seen them: their numbers are used again.
             channel.delivery_tag = before
             _forget(channel, tags)
-            for tag, answer in zip(tags.values(), answers, strict=True):
+            for tag in tags.values():
                 channel.confirmations.pop(tag, None)
-                answer.cancel()
             raise
-    return tags, answers
+    return tags
 
 
 def _forget(channel: Channel, tags: Mapping[str, int]) -> None:

@@ -84,8 +84,8 @@ class Attached:
 
 def shown(status: Status, work: Idle, active: bool | None = None) -> dict[str, Any]:  # noqa: FBT001
     """Return what a reader of /status gets."""
-    document = overview(status, work, Attached(active), limits=LIMITS, slots=2, now=NOW)
-    read: dict[str, Any] = json.loads(json.dumps(document))
+    make = overview(status, work, Attached(active), limits=LIMITS, slots=2, now=NOW)
+    read: dict[str, Any] = json.loads(json.dumps(make()))
     return read
 
 
