@@ -66,3 +66,22 @@ def test_importing_any_module_has_no_effect() -> None:
     assert 20 < seen.pop("modules")
     assert {"reads": [], "writes": [], "sockets": [], "children": [], "threads": []} == seen
     assert "" == done.stderr
+
+
+SPARED = """
+import sys
+from service.commands.cli import spare_memory
+
+spare_memory()
+import service.app, service.telemetry.logs
+print({"rich", "pygments", "click"} & sys.modules.keys() or "none", "structlog" in sys.modules)
+import rich.console
+"""
+
+
+def test_what_nobody_uses_takes_no_memory() -> None:
+    """A running service has read no module that is only for people at a terminal."""
+    done = subprocess.run(  # the program above is ours
+        [sys.executable, "-c", SPARED], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "none True\n" == done.stdout
