@@ -50,7 +50,6 @@ class Status:
     """What the loop last said about itself; written by the loop, read by the port's thread.
 
     `why` nothing flows, in a sentence. `lanes` are not open, `broken_queues` are left alone.
-    `overview` makes the object of `/status`, in the port's thread.
     """
 
     heartbeat: float = field(default_factory=time.monotonic)
@@ -65,7 +64,7 @@ class Status:
     lanes: Mapping[str, str] = field(default_factory=dict)
     broken_queues: Mapping[str, str] = field(default_factory=dict)
     since: float = field(default_factory=time.time)
-    overview: Callable[[], Mapping[str, Any]] = dict
+    overview: Callable[[], Mapping[str, Any]] = dict  # called in the port's thread
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Tell whether the loop runs, with the reason."""
