@@ -15,7 +15,7 @@ from service.commands.check.arithmetic import (
 )
 from service.commands.check.broker import broker_rows
 from service.commands.check.certificates import certificate_rows, seen
-from service.commands.check.lanes import lane_rows
+from service.commands.check.lanes import importer, lane_rows, types_told
 from service.commands.check.portal import portal_rows
 from service.commands.check.report import write
 from service.commands.check.rows import Row, fail, failed
@@ -37,8 +37,9 @@ def main(options: argparse.Namespace) -> int:
 
 async def _rows(settings: Settings) -> list[Row]:
     metrics = Metrics()
-    types = {*map(int, KNOWN_TYPES), *settings.bitrix.external_id_fields}
-    broker, portal, lanes = await asyncio.gather(
+    running = await importer(settings.status_url)
+    types = {*map(int, KNOWN_TYPES), *settings.bitrix.external_id_fields, *types_told(running)}
+    broker, portal = await asyncio.gather(
         _in_time(
             "broker",
             broker_rows(
@@ -46,7 +47,6 @@ async def _rows(settings: Settings) -> list[Row]:
             ),
         ),
         _in_time("portal", _portal(settings, metrics)),
-        lane_rows(settings.status_url),
     )
     files = {"client": settings.rabbit.cert_file, "authority": settings.rabbit.ca_file}
     return [
@@ -55,7 +55,7 @@ async def _rows(settings: Settings) -> list[Row]:
         *ignored_rows(injected()),
         *certificate_rows(seen(metrics), time.time(), files),
         *broker,
-        *lanes,
+        *lane_rows(running),
         *portal,
     ]
 

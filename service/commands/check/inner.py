@@ -89,11 +89,22 @@ def _memory(names: Topology, found: BrokerInspection) -> Row:
             return ok(check, subject, "there")
         case Presence.HIDDEN:
             return warn(check, subject, f"not shown: {FORGETS}", _give_read(names.memory))
+        case Presence.MISSING if names.declare and _is_consumed(names, found):
+            remedy = (
+                f"give the user of the importer the rights to configure and read {names.memory}: "
+                f"it then makes it by itself"
+            )
+            return warn(check, subject, f"missing, although an importer runs: {FORGETS}", remedy)
         case Presence.MISSING if names.declare:
             return ok(check, subject, "missing; `run` would create it, if the user may")
         case Presence.MISSING:
             remedy = "import the definitions, or let the user configure it once"
             return warn(check, subject, f"missing: {FORGETS}", remedy)
+
+
+def _is_consumed(names: Topology, found: BrokerInspection) -> bool:
+    intake = found.queues.get(names.intake_queue)
+    return intake is not None and intake.consumers > 0
 
 
 def _queue(name: str, found: BrokerInspection, portal: str) -> Row:

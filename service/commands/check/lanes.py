@@ -4,19 +4,33 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from service.commands.check.rows import Row, ok, unknown, warn
-from service.commands.status_reading import processes, shown
+from service.commands.status_reading import Process, processes, shown
+from service.domain.links import MAX_ENTITY_TYPE
 
 MAX_ROWS = 50
 _CHECK, _SUBJECT = "importer.lanes", "lanes"
 
 
-async def lane_rows(url: str) -> list[Row]:
-    """Ask the importer's /status; no row where nothing answers there: it may not run yet."""
-    process = shown(await processes(url))
+async def importer(url: str) -> Process | None:
+    """Ask the importer's /status; None where nothing answers there: it may not run yet."""
+    return shown(await processes(url))
+
+
+def lane_rows(process: Process | None) -> list[Row]:
+    """Return the rows on lanes and inner queues that the importer told of."""
     if process is None:
         return []
     status = process.status or {}
     return [*judged(status, process.address), *broken(status)]
+
+
+def types_told(process: Process | None) -> set[int]:
+    """Return the entity types whose lanes or queues the importer knows: AMQP lists no queues."""
+    status = (process and process.status) or {}
+    told = [status.get(name) for name in ("lanes", "parked")]
+    rows = [each for rows in told if isinstance(rows, list) for each in rows[:MAX_ROWS]]
+    numbers = [row.get("entity_type") for row in rows if isinstance(row, dict)]
+    return {each for each in numbers if type(each) is int and 0 < each <= MAX_ENTITY_TYPE}
 
 
 def broken(status: Mapping[str, Any]) -> list[Row]:

@@ -37,6 +37,14 @@ def test_a_memory_that_nobody_declared_is_told() -> None:
     assert ["inner.memory"] == [row.check for row in rows if row.status is RowStatus.WARN]
 
 
+def test_a_memory_that_a_running_importer_could_not_make_is_told() -> None:
+    """Whoever consumes the intake has tried."""
+    there = found(Presence.MISSING)
+    there.queues[NAMES.intake_queue] = Seen(Presence.THERE, consumers=1)
+    (row,) = [row for row in inner_rows(NAMES, "p", there) if row.status is RowStatus.WARN]
+    assert ("inner.memory", True) == (row.check, "although an importer runs" in row.found)
+
+
 def test_no_names_are_told_with_what_follows() -> None:
     """Both are choices that somebody may have made without knowing."""
     rows = inner_rows(replace(NAMES, memory="", parked=""), "p", BrokerInspection())

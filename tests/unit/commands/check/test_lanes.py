@@ -1,7 +1,8 @@
 """Proves that a check says which lanes are closed, and which inner queues are broken."""
 
-from service.commands.check.lanes import broken, judged
+from service.commands.check.lanes import broken, judged, types_told
 from service.commands.check.rows import RowStatus
+from service.commands.status_reading import Process
 
 CLOSED = {
     "entity_type": 128,
@@ -56,3 +57,12 @@ def test_each_broken_inner_queue_has_a_row_that_says_what_to_do() -> None:
     odd: list[dict[str, object]] = [{}, {"broken_queues": ["x"]}, {"broken_queues": None}]
     assert [[], [], []] == [broken(each) for each in odd]
     assert 1 == len(broken({"broken_queues": {"q": 5}}))
+
+
+def test_queues_of_types_that_the_importer_names_are_looked_at() -> None:
+    """Over AMQP nobody can list queues: an open lane's may hold what waits for another portal."""
+    parked = [{"entity_type": 128}, {"entity_type": "all"}, {"entity_type": True}, 7]
+    status = {"lanes": [{"entity_type": 31}], "parked": parked}
+    assert {31, 128} == types_told(Process("10.0.0.1", status=status))
+    for odd in (None, Process("x", problem="away"), Process("x", status={"lanes": 5})):
+        assert set() == types_told(odd)
