@@ -1,6 +1,7 @@
 """Makes certificates for one test: an authority, a server's, a client's; kept in memory."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -25,9 +26,9 @@ class Authority:
         """Return what others must trust, as PEM."""
         return self._ca.cert_pem.bytes()
 
-    def issue(self, *names: str) -> Identity:
+    def issue(self, *names: str, ends: datetime | None = None) -> Identity:
         """Issue a certificate for host names and addresses, or for a client."""
-        issued = self._ca.issue_cert(*names)
+        issued = self._ca.issue_cert(*names, not_after=ends)
         chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
         return Identity(chain, issued.private_key_pem.bytes())
 

@@ -1,7 +1,7 @@
 """Puts importer, portal and broker under the eyes of Prometheus and Alertmanager."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,19 +67,32 @@ def open_monitoring(factor: float = FACTOR) -> Iterator[Monitoring]:
         node.create_vhost(VHOST)
         pager = stack.enter_context(Pager())
         manager = stack.enter_context(Alertmanager(pager.url))
-        server = Prometheus(_config(port, node.exporter, manager.address))
+        config = prometheus_config(
+            {"importer": [port]}, node.exporter, SCRAPE, manager=manager.address
+        )
+        server = Prometheus(config)
         for path in FILES:
             server.write(path.name, scaled(path, factor))
         yield Monitoring(node, stack.enter_context(server), pager, port, time.time())
 
 
-def _config(importer: int, exporter: int, manager: str) -> dict[str, Any]:
+def prometheus_config(
+    jobs: Mapping[str, Sequence[int]], exporter: int, interval: str, *, manager: str = ""
+) -> dict[str, Any]:
+    """Scrape the ports of some jobs, and a node with all its queues."""
     broker = [{"targets": [f"127.0.0.1:{exporter}"]}]
+    importers = [
+        {
+            "job_name": name,
+            "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
+        }
+        for name, ports in jobs.items()
+    ]
     return {
         "global": {
-            "scrape_interval": SCRAPE,
-            "scrape_timeout": SCRAPE,
-            "evaluation_interval": SCRAPE,
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "evaluation_interval": interval,
             "external_labels": EXTERNAL,
         },
         "rule_files": [path.name for path in FILES],
@@ -87,15 +100,15 @@ def _config(importer: int, exporter: int, manager: str) -> dict[str, Any]:
             "alert_relabel_configs": [
                 {"regex": "|".join(EXTERNAL), "action": "labeldrop"},
             ],
-            "alertmanagers": [{"static_configs": [{"targets": [manager]}]}],
+            "alertmanagers": [{"static_configs": [{"targets": [manager] if manager else []}]}],
         },
         "scrape_configs": [
-            {"job_name": "importer", "static_configs": [{"targets": [f"127.0.0.1:{importer}"]}]},
+            *importers,
             {"job_name": "rabbitmq", "static_configs": broker},
             {
                 "job_name": "rabbitmq-queues",
                 "metrics_path": "/metrics/detailed",
-                "params": {**DETAILED, "vhost": [VHOST]},
+                "params": DETAILED,
                 "static_configs": broker,
             },
         ],

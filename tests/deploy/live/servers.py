@@ -13,6 +13,7 @@ import httpx
 import yaml
 
 from tests.deploy.tools import tool
+from tests.support.certificates import Authority
 from tests.support.child_process import ChildProcess, Scratch
 from tests.support.node import RabbitNode
 from tests.support.patience import Deadline
@@ -195,8 +196,8 @@ class Pager:
 class WatchedNode(RabbitNode):
     """Runs a node whose exporter is on, and whose queues count themselves every half second."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, tls: Authority | None = None) -> None:
+        super().__init__(tls=tls)
         self.exporter = free_port()
 
     def _write_files(self) -> None:

@@ -23,7 +23,7 @@ STEP = 1.0
 QUERIES = [
     (panel.title, query.legend or "value", query.expr)
     for row in DASHBOARD.rows
-    if row is not LANES  # told by test_lanes.py, where lanes close
+    if row is not LANES  # told by test_alerts.py, where lanes close
     for panel in row.panels
     for query in panel.queries
 ]
@@ -47,9 +47,9 @@ BOOKS = (
 )
 
 
-def filled(expr: str) -> str:
+def filled(expr: str, job: str = "importer") -> str:
     """Return a panel's query as Grafana would send it."""
-    chosen = {"$__rate_interval": INTERVAL, "$job": "importer", "$namespace": ".*"}
+    chosen = {"$__rate_interval": INTERVAL, "$job": job, "$namespace": ".*"}
     chosen["$entity_type"] = ".+"
     for name, value in chosen.items():
         expr = expr.replace(name, value)
