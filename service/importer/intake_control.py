@@ -16,7 +16,7 @@ TOLD = {
     Mode.HALF_OPEN: "intake half open: the portal answers, one batch is tried",
     Mode.FLOWING: "intake flowing",
 }
-RUNBOOK = "see the runbook ImporterPaused for this reason"
+RUNBOOK = "see the runbook {} for this reason"
 MOSTLY_REJECTED = "most of the last items were rejected"
 LOOK_AT_LETTERS = (
     "the upstream team: run `crm-importer dlq list`, and correct the most frequent cause"
@@ -200,19 +200,23 @@ class IntakeControl:
         return breaker.mode, breaker.reason, cause
 
 
-def why_shut(reason: PauseReason | None, fault: Fault | None, wait: float) -> dict[str, object]:
+def why_shut(
+    reason: PauseReason | None, fault: Fault | None, wait: float, runbook: str = "ImporterPaused"
+) -> dict[str, object]:
     """Return why the intake or a lane is shut, for the log.
 
-    With what the portal answered, the next try (`wait`: seconds until then), and who must act.
+    With what the portal answered, the next try (`wait`: seconds until then), and who must act;
+    `runbook`: the entry that says it where the fault does not.
     """
+    entry = RUNBOOK.format(runbook)
     at = datetime.fromtimestamp(time.time() + wait, UTC).isoformat(timespec="seconds")
     shown: dict[str, object] = {"next_try_in": round(wait, 1), "next_try": at}
-    shown |= {"reason": reason, "remedy": RUNBOOK}
+    shown |= {"reason": reason, "remedy": entry}
     if reason is PauseReason.FAILURE_SHARE:
         shown |= {"cause": MOSTLY_REJECTED, "remedy": LOOK_AT_LETTERS}
     elif fault is not None:
         shown |= {"code": fault.code, "http_status": fault.http_status, "cause": fault.cause}
-        shown |= {"remedy": fault.remedy or RUNBOOK}
+        shown |= {"remedy": fault.remedy or entry}
     return shown
 
 

@@ -280,8 +280,8 @@ class LaneControl:
     def _announce(self, entity_type_id: int, event: str) -> None:
         """Tell people once for each change: why, until when, and who must act."""
         lane = next(e for e in self.lanes.not_open() if e.entity_type_id == entity_type_id)
-        wait = lane.next_try - self._clock()
-        shown = why_shut(lane.reason, self._faults.get(entity_type_id), wait)
+        fault, wait = self._faults.get(entity_type_id), lane.next_try - self._clock()
+        shown = why_shut(lane.reason, fault, wait, "ImporterLaneClosed")
         level = logging.ERROR if lane.reason.needs_a_person else logging.WARNING
         level = level if event == "lane closed" else logging.INFO
         log.log(level, event, extra={"entity_type": entity_type_id, **shown})

@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, PausePolicy
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason
-from service.importer.intake_control import IntakeControl
+from service.importer.intake_control import IntakeControl, why_shut
 from service.telemetry.metrics import Metrics
 from tests.fakes import REFUSALS, Weather, value
 from tests.virtual_time import START, now, run
@@ -257,3 +257,10 @@ def test_a_pause_says_what_the_portal_answered_when_it_is_tried_next_and_who_mus
     assert 15 == lines[0]["next_try_in"]
     assert "said so" not in caplog.text
     assert len(room.portal.probes) > 4
+
+
+def test_the_runbook_that_is_named_is_the_one_of_what_is_shut() -> None:
+    """The intake's by default; a lane has an entry of its own."""
+    assert "runbook ImporterPaused for" in str(why_shut(PauseReason.SCOPE, None, 1.0)["remedy"])
+    lane = why_shut(PauseReason.SCOPE, None, 1.0, "ImporterLaneClosed")
+    assert "runbook ImporterLaneClosed for" in str(lane["remedy"])
