@@ -112,6 +112,8 @@ def _fits(name: str, broker: Broker, options: Options) -> bool:
         return name == options.cell.fault
     if options.mix == "lane" and name.startswith("lane: "):
         return False  # Both take away and give back the same right of the portal.
+    if options.mix != "none" and scenario.alone:
+        return False
     # What the portal does has nothing to do with the number of nodes.
     fit = scenario.nodes <= options.nodes and (options.nodes == 1 or name in BROKER_SIDE)
     return (

@@ -253,6 +253,8 @@ SCENARIOS = (
         portal=ADMIN,
         settings=UPLOAD | {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "10"} | NO_MEMORY,
         patience=90,
+        # Its two processes have two addresses of the portal: what one parks, the other leaves.
+        alone=True,
     ),
     Scenario(name="poison, then hang", act=poison_hangs, portal=ADMIN, patience=90),
     Scenario(name="many unknown types", act=many_unknown_types, portal=ADMIN),

@@ -68,7 +68,8 @@ class Scenario:
 
     `act` starts services, publishes and does the harm; what it published is then settled and
     audited. `own_node`: the broker is killed, frozen or starved, so it must be ours; `nodes`: how
-    many it needs at least; `patience`: seconds for everything to settle.
+    many it needs at least; `patience`: seconds for everything to settle; `alone`: nothing may wait
+    in inner queues beside it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Scenario:
     own_node: bool = False
     nodes: int = 1
     patience: float = 60.0
+    alone: bool = False
 
 
 @dataclass(slots=True)
