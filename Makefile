@@ -18,14 +18,15 @@ setup: .venv/.stamp ## build .venv from the hashed lock
 demo: .venv/.stamp broker ## the main job on real parts, in a minute or two; KEEP=1 keeps all up after it, CONSOLE=1 with the web page
 	@$(OURS) -m tests.demo $(if $(KEEP),--keep) $(if $(CONSOLE),--console)
 
-test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, e2e, chaos in short
-	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope
+test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, e2e, chaos in short; and how much of the service they run
+	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope --cov --cov-report= --cov-fail-under=0
+	@$(OURS) -m coverage report
 
 check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothing
 	@tests/tools/check.sh
 
 coverage: .venv/.stamp ## every line and branch of the pure rules, by their own tests alone
-	$(PYTEST) tests/unit/domain --quiet --numprocesses auto --hypothesis-seed 0 --cov=service/domain --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+	$(PYTEST) tests/unit/domain --quiet --numprocesses auto --hypothesis-seed 0 --cov --cov-config=tests/unit/domain/coverage.toml
 
 run: .venv/.stamp ## the importer itself, set by IMPORTER_* variables
 	$(OURS) -m service run

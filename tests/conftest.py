@@ -19,6 +19,8 @@ SUITES = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
 STACK = ("deploy/image", "deploy/stack")
 """Folders whose tests need containers; only `make deploy-test` runs them."""
 WATCHED = ("unit", "integration")
+MEASURED = ("unit", "integration", "e2e")
+"""What counts for coverage. The others play the same parts for longer, and under load."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would all that we start.
@@ -35,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (suite := _suite(item)) in SUITES and item.get_closest_marker("simulation") is None:
             item.add_marker("stack" if _folder(item.path) in STACK else suite)
+        if suite not in MEASURED or item.get_closest_marker("simulation") is not None:
+            item.add_marker("no_cover")
     items.sort(key=lambda item: SUITES.index(_suite(item)) if _suite(item) in SUITES else 0)
 
 
@@ -44,10 +48,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of whoever runs the tests."""
+def own_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of whoever runs the tests, and from some that coverage is measured."""
+    measured = request.node.get_closest_marker("no_cover") is None
     for name in os.environ:
-        if name.startswith("IMPORTER_"):
+        if name.startswith("IMPORTER_" if measured else ("IMPORTER_", "COVERAGE_")):
             monkeypatch.delenv(name)
 
 

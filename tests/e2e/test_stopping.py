@@ -14,6 +14,7 @@ async def test_sigterm_under_load_loses_and_doubles_nothing(broker: Broker, vhos
     """A service stopped in the middle exits 0; its successor finishes the rest, once."""
     ids = [f"e{n}" for n in range(600)]
     async with Environment(broker, vhost, portal=SLOW_ITEMS) as environment:
+        environment.measured = True
         first = await environment.start_service()
         publishing = asyncio.create_task(environment.publish(deals(*ids)))
         await wait_until(lambda: environment.portal.summary()["items"] >= 60, what="the load")
@@ -31,6 +32,7 @@ async def test_sigterm_under_load_loses_and_doubles_nothing(broker: Broker, vhos
 async def test_a_stop_finishes_what_was_delivered(broker: Broker, vhost: str) -> None:
     """On SIGTERM an open batch leaves at once, whatever its window."""
     async with Environment(broker, vhost) as environment:
+        environment.measured = True
         service = await environment.start_service(
             BATCH__WINDOW_SECONDS="30", RABBIT__HOLD_SECONDS="60"
         )

@@ -17,7 +17,7 @@ from typing import Self
 
 from tests.support.forks import start_program
 from tests.support.patience import Deadline, patient
-from tests.support.processes import PASSED_ON, ROOT
+from tests.support.processes import ROOT, base_environment
 
 COMMAND_SECONDS = 60.0
 READ_SECONDS = 0.05
@@ -40,15 +40,8 @@ class Commands:
         self, amqp_url: str, settings: Mapping[str, str] | None = None, *, tree: Path = ROOT
     ) -> None:
         """Prepare the commands of this checkout, or of another tree."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name in PASSED_ON or name.startswith(("COVERAGE_", "COV_"))
-        }
         self._env = {
-            **kept,
-            "PYTHONPATH": str(tree),
-            "PYTHONUNBUFFERED": "1",
+            **base_environment(tree, measured=True),
             "IMPORTER_RABBIT__URL": amqp_url,
             **(settings or {}),
         }

@@ -121,6 +121,8 @@ class Environment:
 
     fresh = False
     """Start Python from nothing for each service."""
+    measured = False
+    """Count the coverage of each service that ends by itself; it is slower then."""
 
     def __init__(
         self,
@@ -178,7 +180,8 @@ class Environment:
 
     def prepare_service(self, **settings: str) -> ServiceProcess:
         """Start a service without waiting for it."""
-        return self.take(ServiceProcess(self.settings(**settings), fresh=self.fresh))
+        given = self.settings(**settings)
+        return self.take(ServiceProcess(given, fresh=self.fresh, measured=self.measured))
 
     def take(self, service: ServiceProcess) -> ServiceProcess:
         """Start a service made elsewhere, and end it with the rest."""

@@ -71,9 +71,8 @@ def _can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
     """Tell whether the helper's Python is set as the program's would be."""
     ours = {name: value for name, value in env.items() if name.startswith(("PYTHON", "LC_"))}
     known = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    measured = any(name.startswith("COV") for name in env)
     python = [*command[:2]] == [sys.executable, "-m"] and command[2] in PACKAGES
-    return python and ours == known and not measured
+    return python and ours == known
 
 
 class _Request(NamedTuple):
@@ -84,6 +83,11 @@ class _Request(NamedTuple):
     env: dict[str, str]
     cwd: str
     session: bool
+
+    @property
+    def measured(self) -> bool:
+        """Tell whether its coverage is wanted."""
+        return "COVERAGE_PROCESS_CONFIG" in self.env
 
 
 class _Fork(subprocess.Popen[bytes]):
@@ -197,6 +201,8 @@ def _serve(control: socket.socket) -> _Request | None:
             return None
         line = socket.socket(fileno=handles[0])
         request = _Request(*json.loads(line.recv(_RECORD_BYTES)))
+        if request.measured:
+            importlib.import_module("coverage")  # once, and not in each fork
         if pid := os.fork():
             watch = os.pidfd_open(pid)
             running[watch] = (pid, line)
@@ -234,6 +240,8 @@ def _become(request: _Request) -> None:
     os.environ.clear()
     os.environ.update(request.env)
     time.tzset()
+    if request.measured:
+        importlib.import_module("coverage").process_startup(force=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
     sys.stdout = _writer(1, "strict")

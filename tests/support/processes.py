@@ -37,10 +37,11 @@ class Program(ABC):
         *args: str,
         env: Mapping[str, str] | None = None,
         fresh: bool = False,
+        measured: bool = False,
     ) -> None:
         self._fresh = fresh
         self._command = [sys.executable, "-m", module, *args]
-        self._env = {**_environment(), **(env or {})}
+        self._env = {**base_environment(measured=measured), **(env or {})}
         self._scratch = Scratch.make(module)
         self._process: ChildProcess | None = None
         self._http = httpx.Client(timeout=ANSWER_SECONDS, trust_env=False, verify=False)  # noqa: S501 - plain HTTP to ourselves; spares loading authorities
@@ -148,15 +149,18 @@ class ServiceProcess(Program):
         *,
         module: str = "service",
         fresh: bool = False,
+        measured: bool = False,
     ) -> None:
         """Prepare a command, by default the service; `module` may be one that runs it.
 
         `fresh` starts Python from nothing, so that /proc shows the command's own line.
+        `measured` counts the importer's coverage too, which makes it slower; a command's counts.
         """
         own = {"IMPORTER_HTTP__HOST": "127.0.0.1", "IMPORTER_HTTP__PORT": str(free_port())}
         env = {**own, **settings}
         self.port = int(env["IMPORTER_HTTP__PORT"])
-        super().__init__(module, *command, env=env, fresh=fresh)
+        measured = measured or "run" not in command
+        super().__init__(module, *command, env=env, fresh=fresh, measured=measured)
 
     @property
     def url(self) -> str:
@@ -263,11 +267,11 @@ def _whole(text: str) -> str:
     return text[: text.rfind("\n") + 1]
 
 
-def _environment() -> dict[str, str]:
-    """Return what every program gets: a path, and what measures coverage; no settings."""
+def base_environment(tree: Path = ROOT, *, measured: bool) -> dict[str, str]:
+    """Return what every program gets: a path, what measures coverage if wanted; no settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in PASSED_ON or name.startswith(("COVERAGE_", "COV_"))
+        if name in PASSED_ON or (measured and name.startswith("COVERAGE_"))
     }
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {**kept, "PYTHONPATH": str(tree), "PYTHONUNBUFFERED": "1"}
