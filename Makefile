@@ -5,6 +5,8 @@ OURS := .venv/bin/python
 PYTEST := $(OURS) -m pytest
 # `host` (the system's package), or a version kept in a folder of its own: 4.0, 4.3.
 export RABBITMQ ?= host
+# What was compiled is kept, whatever is set outside: else each test process compiles all tests anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup broker programs containers run check coverage fmt test unit simulation mutations integration e2e chaos bench demo deploy-test audit lock
@@ -41,6 +43,8 @@ simulation: export HISTORIES ?= 1000
 simulation: .venv/.stamp ## the whole core over a thousand made-up histories, in made-up time (HISTORIES=...: so many)
 	$(PYTEST) -m simulation tests/unit --numprocesses auto
 
+# A defect of the same length, made within the same second, must be compiled as well.
+mutations: export PYTHONDONTWRITEBYTECODE := 1
 mutations: .venv/.stamp ## break the importer on purpose, one small defect at a time, and see which test notices (ONLY=...: some)
 	@$(OURS) -m tests.mutations $(if $(ONLY),--only '$(ONLY)')
 
