@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from coverage import Coverage, CoverageData
 
 from tests.support.forks import ROOT, start_program
 from tests.support.ports import free_port
@@ -45,6 +46,22 @@ def test_a_fork_says_what_a_fresh_start_says(
             assert fresh == (type(process) is subprocess.Popen)
             told.append((*process.communicate(b"no JSON\n", timeout=60), process.returncode))
     assert told[0] == told[1]
+
+
+def test_a_fork_is_measured_if_coverage_is(tmp_path: Path) -> None:
+    """Else the gate would not see what commands run."""
+    wanted = Coverage(tmp_path / "data", data_suffix=True, config_file=False, source=["service"])
+    settings = {"COVERAGE_PROCESS_CONFIG": wanted.config.serialize()}
+    command = [sys.executable, "-m", "service", "no-such-command"]
+    none = subprocess.DEVNULL
+    with start_program(
+        command, env={**PYTHON, **settings}, cwd=tmp_path, streams=(none, none, none)
+    ) as process:
+        assert 2 == process.wait(60)
+    (written,) = tmp_path.glob("data*")
+    data = CoverageData(written)
+    data.read()
+    assert f"{ROOT}/service/commands/cli.py" in data.measured_files()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
