@@ -28,7 +28,7 @@ class ConsoleProcess(Program):
             # Nobody answers there, unless a test says otherwise.
             "IMPORTER_CONSOLE__STATUS_URL": f"http://127.0.0.1:{free_port()}/status",
         }
-        super().__init__("service", "console", env={**own, **settings})
+        super().__init__("service", "console", env={**own, **settings}, measured=True)
 
     @property
     def url(self) -> str:

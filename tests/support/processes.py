@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 30.0
+LAST_WORDS_SECONDS = 5.0
 START_SECONDS = 60.0
 """A busy machine takes half a minute to load Python a few times at once."""
 
@@ -124,8 +127,12 @@ class Program(ABC):
             time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
-        """Kill it and remove what it left."""
+        """Kill it and remove what it left; what is measured may write its coverage before."""
         if self._process is not None:
+            if "COVERAGE_PROCESS_CONFIG" in self._env:
+                self.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(LAST_WORDS_SECONDS)
             self._process.kill()
         self._http.close()
         self._scratch.remove()
