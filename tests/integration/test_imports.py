@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = r"""
 import json, os, pkgutil, sys, threading
 
@@ -57,6 +59,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.no_cover  # measuring has effects of its own
 def test_importing_any_module_has_no_effect() -> None:
     """Read no setting, write no file, open no socket, start no thread and no process."""
     done = subprocess.run(  # the program above is ours
