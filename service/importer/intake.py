@@ -276,4 +276,4 @@ class Desk:
 
 def is_live(claim: Claim) -> bool:
     """Tell whether a message of a claim is still ours."""
-    return any(delivery.live for delivery in claim.deliveries)
+    return True in [delivery.live for delivery in claim.deliveries]
