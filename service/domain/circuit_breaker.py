@@ -60,6 +60,11 @@ class CircuitBreaker:
         """Trouble of this many seconds is no accident."""
         return self._policy.after
 
+    @property
+    def idle_after(self) -> float:
+        """Seconds after which half-open with nothing to try counts as open."""
+        return self._policy.probe
+
     def record_failure(self, reason: PauseReason, now: float, *, sure: bool = True) -> None:
         """Note a call that failed for a portal-wide reason which may pass by itself.
 

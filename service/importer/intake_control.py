@@ -11,7 +11,6 @@ from service.domain.circuit_breaker import CircuitBreaker, Mode
 from service.domain.outcomes import CallFailed, Fault, PauseReason
 from service.telemetry.metrics import Metrics
 
-IDLE_SECONDS = 60.0
 TOLD = {
     Mode.HALF_OPEN: "intake half open: the portal answers, one batch is tried",
     Mode.FLOWING: "intake flowing",
@@ -154,8 +153,9 @@ class IntakeControl:
 
     async def _wait(self, mode: Mode) -> None:
         """Wait until its mode may have changed; half-open with nothing to try is open."""
+        longest = self._breaker.idle_after if mode is Mode.HALF_OPEN else None
         try:
-            async with asyncio.timeout(IDLE_SECONDS if mode is Mode.HALF_OPEN else None):
+            async with asyncio.timeout(longest):
                 await self._moved.wait()
         except TimeoutError:
             if not self._room.busy():

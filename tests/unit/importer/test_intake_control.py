@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.domain.circuit_breaker import CircuitBreaker, PausePolicy
+from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason
 from service.importer.intake_control import IntakeControl, why_shut
 from service.telemetry.metrics import Metrics
@@ -166,6 +166,22 @@ def test_answered_probe_lets_one_batch_in() -> None:
         await asyncio.sleep(1)
 
     assert [(0.0, 200), (0.0, None), (15.0, 200)] == watch(story).intake.told
+
+
+@pytest.mark.parametrize(("held", "after"), [(False, Mode.FLOWING), (True, Mode.HALF_OPEN)])
+def test_half_open_with_nothing_to_try_flows_after_one_interval(held: bool, after: Mode) -> None:  # noqa: FBT001
+    """What waits in inner queues is read only then: it must not wait for a new event."""
+
+    async def story(room: Room) -> None:
+        room.held = held
+        room.trip()
+        room.portal.shut = False
+        await asyncio.sleep(29)
+        assert room.breaker.mode is Mode.HALF_OPEN
+        await asyncio.sleep(2)
+        assert room.breaker.mode is after
+
+    watch(story)
 
 
 def test_pause_for_the_failure_share_asks_nobody() -> None:
