@@ -531,7 +531,11 @@ async def test_letters_that_others_read_are_not_called_gone(
                 assert not deadline.passed, page.text
                 await asyncio.sleep(0.2)
                 page = await browser.get("/dead-letters")
-    assert 1 == await letters.ready()
+
+    async def is_back() -> bool:
+        return await letters.ready() == 1
+
+    await wait_until(is_back, what="the return of what others read")
 
 
 async def test_a_console_that_is_killed_while_it_reads_returns_all(

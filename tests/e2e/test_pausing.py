@@ -186,8 +186,9 @@ async def test_a_pause_returns_what_is_held_once(broker: Broker, vhost: str, sta
         assert flow.balanced
         assert flow.received == len(ids)
         assert flow.returned == len(ids) - flow.settled
-        depth = broker.queues(vhost)[INTAKE_QUEUE]
-        assert (flow.returned, 0) == (depth.ready, depth.unacked)
+        await wait_until(
+            lambda: _depth(broker, vhost) == (flow.returned, 0), what="all being back there"
+        )
         await asyncio.sleep(3)
         assert flow == environment.flow()
         environment.portal.settings({"state": "ok"})
@@ -217,6 +218,12 @@ async def test_a_spent_budget_pauses_visibly_and_resumes(broker: Broker, vhost: 
         environment.assert_effectively_once(ids)
         assert [] == environment.books.dead
         await _flowing(service)
+
+
+def _depth(broker: Broker, vhost: str) -> tuple[int, int]:
+    """Return how many messages of the intake queue are ready, and how many somebody holds."""
+    depth = broker.queues(vhost)[INTAKE_QUEUE]
+    return depth.ready, depth.unacked
 
 
 async def _paused(service: ServiceProcess, reason: str) -> None:
