@@ -139,7 +139,8 @@ def test_what_was_found_is_evidence_and_opens_nothing(breaker: CircuitBreaker) -
 
 
 def test_a_half_open_breaker_with_nothing_to_try_flows(breaker: CircuitBreaker) -> None:
-    """A paused one does not."""
+    """After one interval of probes; a paused one does not."""
+    assert POLICY.probe == breaker.idle_after
     breaker.trip(PauseReason.CREDENTIALS, 0.0)
     breaker.idle()
     assert Mode.PAUSED is breaker.mode
