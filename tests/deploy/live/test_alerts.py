@@ -65,7 +65,8 @@ CASES: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
 """The fault, and the alert that it brings: name, severity, labels besides `job` (empty: none)."""
 SAID = (
     ("credentials", "ImporterPaused", "check", "INVALID_CREDENTIALS"),
-    ("lane", "ImporterLaneClosed", "lanes", rf"{LANE} +closed +scope"),
+    # While a batch of it is tried, it is on trial for a moment; the cause is the same.
+    ("lane", "ImporterLaneClosed", "lanes", rf"{LANE} +(closed|trial) +scope"),
     ("late", "ImporterDeadLetters", "dlq list --since 30m", "unsupported"),
     (
         "stuck",
