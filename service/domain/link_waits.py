@@ -18,11 +18,12 @@ PARTS = 8
 MAX_IN_CIRCLES = 1_000
 """Events whose circle is still named after another one of it has ended."""
 KEY_BYTES = 8
-_HEAD = struct.Struct(">d?H")
+_HEAD = struct.Struct(">dd?H")
 
 
 class _Wait(NamedTuple):
     open_at: float
+    waited: float
     counts: bool
     name: str
     waits_for: tuple[bytes, ...]
@@ -30,7 +31,7 @@ class _Wait(NamedTuple):
     def packed(self) -> bytes:
         """Return it as one value: as a tuple of several it would take twice as much."""
         name = self.name.encode("utf-8", "surrogatepass")
-        head = _HEAD.pack(self.open_at, self.counts, len(name))
+        head = _HEAD.pack(self.open_at, self.waited, self.counts, len(name))
         return b"".join((head, name, *self.waits_for))
 
 
@@ -52,20 +53,35 @@ class LinkWaits:
         """Return the number of events that wait."""
         return sum(map(len, self._parts))
 
+    def counted(self, event: Identity, open_at: float, *, counts: bool) -> tuple[float, float]:
+        """Return the seconds that had counted when an event was last noted, and those since then.
+
+        Copies of an event share its time: many of them do not wait longer than one.
+        """
+        known = self._of(_key(event))
+        if known is None:
+            return 0.0, 0.0
+        return known.waited, open_at - known.open_at if known.counts and counts else 0.0
+
     def note(
-        self, event: Identity, waits_for: Sequence[Identity], open_at: float, *, counts: bool
-    ) -> float:
-        """Note that an event waits; return the seconds that count since it was last noted.
+        self,
+        event: Identity,
+        waits_for: Sequence[Identity],
+        open_at: float,
+        waited: float = 0.0,
+        *,
+        counts: bool,
+    ) -> None:
+        """Note that an event waits, and has waited for so many seconds that count.
 
         `open_at`: seconds that the portal has taken imports in the life of this process;
         `counts`: the time from now on counts.
         """
-        known = self._forget(_key(event))
+        self._forget(_key(event))
         keys = tuple(dict.fromkeys(map(_key, waits_for)))
         name = f"{event.entity_type_id}/{event.event_id}"
         name = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
-        self._put(_key(event), _Wait(open_at, counts, name, keys))
-        return open_at - known.open_at if known is not None and known.counts and counts else 0.0
+        self._put(_key(event), _Wait(open_at, waited, counts, name, keys))
 
     def knows(self, event: Identity) -> bool:
         """Tell whether an event is known to wait."""
@@ -143,8 +159,8 @@ def _key(event: Identity) -> bytes:
 
 
 def _unpacked(record: bytes) -> _Wait:
-    open_at, counts, length = _HEAD.unpack_from(record)
+    open_at, waited, counts, length = _HEAD.unpack_from(record)
     start = _HEAD.size + length
     name = record[_HEAD.size : start].decode("utf-8", "surrogatepass")
     keys = (record[at : at + KEY_BYTES] for at in range(start, len(record), KEY_BYTES))
-    return _Wait(open_at, counts, name, tuple(keys))
+    return _Wait(open_at, waited, counts, name, tuple(keys))

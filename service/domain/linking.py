@@ -52,9 +52,9 @@ class Linking(NamedTuple):
         """Take over how long it has waited elsewhere."""
         return self._replace(waited=waited, parked_at=parked_at)
 
-    def lacking(self, seconds: float) -> "Linking":
-        """Note that not every item is known, and that it has waited for this many seconds more."""
-        return self._replace(values=None, waits=True, waited=self.waited + seconds)
+    def lacking(self, waited: float) -> "Linking":
+        """Note that not every item is known, and how many seconds count of its waiting so far."""
+        return self._replace(values=None, waits=True, waited=waited)
 
     def overdue(self, at: float) -> "Linking":
         """Note when it had waited long enough: each item is asked for once more."""

@@ -23,16 +23,17 @@ class LinkWaiting:
         links, event = claim.known.links, claim.event
         types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
         counts = all(self.lane_is_open(each) for each in types)
-        seen, now = self.events.knows(event.identity), self._open_seconds()
         waits_for = [each.identity for each in absent]
-        since = self.events.note(event.identity, waits_for, now, counts=counts)
-        if links.parked_at is not None:
-            # What counted before it was parked is in `waited` already, whoever parked it.
-            since = since if seen else now * counts
-            since = min(since, max(0.0, steady.time() - links.parked_at))
-        elif not links.waits:
-            since = 0.0
-        claim.known = claim.known.with_links(links.lacking(since))
+        now, waited, parked_at = self._open_seconds(), links.waited, links.parked_at
+        if links.waits or parked_at is not None:
+            before, passed = self.events.counted(event.identity, now, counts=counts)
+            if parked_at is not None:
+                # What counted before it was parked is in `waited` already, whoever parked it.
+                passed = passed if self.events.knows(event.identity) else now * counts
+                passed = min(passed, max(0.0, steady.time() - parked_at))
+            waited = max(waited, before) + passed
+        self.events.note(event.identity, waits_for, now, waited, counts=counts)
+        claim.known = claim.known.with_links(links.lacking(waited))
 
     def waits(self, reference: Reference) -> bool:
         """Tell whether an event waits for links; one that is held and does not ends soon."""

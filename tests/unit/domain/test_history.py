@@ -270,7 +270,7 @@ FLYING = frozenset({Reference(3, "c")})
     [
         (
             LINKED._replace(waited=2.0),
-            lambda links: links.lacking(5.0),
+            lambda links: links.lacking(7.0),
             Linking(waits=True, waited=7.0),
         ),
         (Linking(), lambda links: links.overdue(8.0), Linking(expired_at=8.0)),

@@ -18,17 +18,18 @@ def test_time_counts_from_one_look_to_the_next() -> None:
     """Only where it counted when the first one ended and when the second one began."""
     waits = LinkWaits()
     for now, counts, counted in (
-        (10.0, True, 0.0),
-        (15.0, True, 5.0),
-        (20.0, False, 0.0),
-        (30.0, True, 0.0),
-        (31.0, True, 1.0),
+        (10.0, True, (0.0, 0.0)),
+        (15.0, True, (10.0, 5.0)),
+        (20.0, False, (15.0, 0.0)),
+        (30.0, True, (20.0, 0.0)),
+        (31.0, True, (30.0, 1.0)),
     ):
-        assert counted == waits.note(deal("a"), [deal("b")], now, counts=counts)
+        assert counted == waits.counted(deal("a"), now, counts=counts)
+        waits.note(deal("a"), [deal("b")], now, waited=now, counts=counts)
     assert (1, True) == (len(waits), waits.knows(deal("a")))
     waits.end(deal("a"))
     assert (0, False) == (len(waits), waits.knows(deal("a")))
-    assert 0.0 == waits.note(deal("a"), [deal("b")], 50.0, counts=True)
+    assert (0.0, 0.0) == waits.counted(deal("a"), 50.0, counts=True)
 
 
 def test_an_event_is_awaited_until_nobody_waits_for_it() -> None:
@@ -89,7 +90,7 @@ def test_whoever_comes_again_and_again_is_remembered_once(monkeypatch: pytest.Mo
     for number in range(500):
         waits.note(deal("a"), [deal(f"x{number}-{n}") for n in range(50)], 0.0, counts=True)
     assert 2 == len(waits)
-    assert 10.0 == waits.note(deal("stays"), [deal("x")], 10.0, counts=True)
+    assert (0.0, 10.0) == waits.counted(deal("stays"), 10.0, counts=True)
 
 
 def test_a_reference_takes_few_bytes() -> None:

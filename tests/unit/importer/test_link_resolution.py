@@ -435,6 +435,19 @@ async def test_waiting_goes_on_being_counted_in_another_process(bench: Bench) ->
     assert not (await bench.prepare(back))[1].ended, "who parked it had counted that already"
 
 
+async def test_copies_of_a_waiting_event_share_its_time(bench: Bench) -> None:
+    """However many there are, and in turn: each has waited as long as the event."""
+    copies = [linked("a") for _ in range(4)]
+    looks = 0
+    while not (decision := (await bench.prepare(copies[looks % 4]))[1]).ended:
+        copy, looks = copies[looks % 4], looks + 1
+        links = copy.known.links
+        copy.known = History(links=Linking().came_back(links.waited, time.time() - WAIT))
+        bench.passes(WAIT / 8)
+    assert 3 + 8 == looks, "eight times an eighth since the last of them was published"
+    assert "was not found in" in _message(decision)
+
+
 async def test_a_new_publish_of_a_failed_event_waits_anew(bench: Bench) -> None:
     """What an earlier one has waited is no part of it."""
     await bench.prepare(linked("a"))
