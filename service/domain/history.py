@@ -73,7 +73,8 @@ class Out(IntEnum):
 class History(NamedTuple):
     """What this process knows of an unsettled event; survives the return of its deliveries.
 
-    `times`: how often its message had been delivered before; `look_at`: loop time before which a
+    `times`: how often its message had been delivered before from `queue`, the inner queue it came
+    from, empty for the intake; `look_at`: loop time before which a
     look-up proves nothing; `absent_once`: one look-up found nothing already; `fault`: why its
     last call failed, `stands`: that is its end if the item turns out to be absent; `unproved`: it
     was sent again although it may exist; `asks`: what other messages of the event asked for that
@@ -95,6 +96,7 @@ class History(NamedTuple):
     """
 
     times: int = 0
+    queue: str = ""
     doubt: Doubt = Doubt.NONE
     look_at: float = 0.0
     absent_once: bool = False
@@ -155,7 +157,7 @@ class History(NamedTuple):
 
     def came_back(self, stay: Stay) -> "History":
         """Take over what a message that waited elsewhere says of the time before."""
-        known = self._replace(attempts=stay.attempts)
+        known = self._replace(attempts=stay.attempts, queue=stay.queue)
         if stay.reason == DOUBT:
             return known._replace(doubt_waited=stay.waited)
         if stay.reason == LINK:
@@ -168,7 +170,7 @@ class History(NamedTuple):
         A message that was returned unsent is doubtful only if somebody else held it meanwhile.
         Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
         """
-        held_elsewhere = later.times > self.times + 1 or later.noted
+        held_elsewhere = self._was_elsewhere(later)
         # A copy says "delivered before" because we had it, and we know what we did.
         unsent = later.doubt is Doubt.STRONG and not held_elsewhere
         floor = Doubt.NONE if unsent else later.doubt
@@ -178,15 +180,25 @@ class History(NamedTuple):
             look_at=max(self.look_at, later.look_at if held_elsewhere else 0.0),
             absent_once=self.absent_once and not held_elsewhere,
             times=later.times,
+            queue=later.queue,
             outcome=self.outcome if shares else None,
             out=self.out if shares else Out.NOTHING,
         )
 
     def joined_by(self, copy: "History") -> "History":
         """Note another delivery of the message; somebody else may have held it meanwhile."""
-        held_elsewhere = copy.times > self.times + 1
-        known = self.suspected(copy.doubt, copy.look_at) if held_elsewhere else self
-        return known._replace(times=max(self.times, copy.times))
+        was_elsewhere = self._was_elsewhere(copy)
+        known = self.suspected(copy.doubt, copy.look_at) if was_elsewhere else self
+        times = max(self.times, copy.times) if copy.queue == self.queue else self.times
+        return known._replace(times=times)
+
+    def _was_elsewhere(self, later: "History") -> bool:
+        """Tell whether somebody else may have held the message before it came again.
+
+        Each queue counts anew how often it has delivered a message.
+        """
+        other = later.queue != self.queue or later.noted
+        return other or later.times > self.times + 1
 
     def suspected(
         self, doubt: Doubt, look_at: float, asks: frozenset[Profile] = frozenset()
@@ -230,8 +242,8 @@ class History(NamedTuple):
         return self._replace(first_failed_at=first, refused_at=at)
 
     def broke(self, at: float) -> "History":
-        """Note a call that broke: of a refusal before it nothing follows any more."""
-        return self._replace(first_failed_at=self.first_failed_at or at, refused_at=None)
+        """Note a call that broke; a refusal before it still counts."""
+        return self._replace(first_failed_at=self.first_failed_at or at)
 
     def failed_alone(self) -> "History":
         """Note a failed call with this event alone."""

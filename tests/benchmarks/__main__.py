@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console
 
@@ -109,6 +110,8 @@ def _measure(
     if options.beside:
         return versions.measure(rig, beside=options.beside, quick=options.quick, say=say)
     part: Callable[..., list[Figure]] = PARTS[name]
+    if name == "memory":
+        part = partial(memory.measure, total=options.events)
     return part(rig, quick=options.quick, say=say)
 
 
@@ -116,6 +119,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run, a minute at most")
     parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be repeated")
+    parser.add_argument("--events", type=int, help="length of the long run of `memory`")
     parser.add_argument("--keep", action="store_true", help="keep these figures as the baseline")
     parser.add_argument("--beside", metavar="COMMIT", help="only this tree, and an older commit")
     options = parser.parse_args(arguments)

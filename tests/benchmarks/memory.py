@@ -4,7 +4,8 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from tests.benchmarks import events
 from tests.benchmarks.calibration import Calibration, slowness
@@ -28,16 +29,20 @@ PATIENT = {"IMPORTER_BITRIX__TIMEOUT_SECONDS": "300", "IMPORTER_SHUTDOWN__DEADLI
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much to measure; `lengths` are the runs whose CPU per event is compared."""
+    """How much to measure; `lengths` are the runs whose CPU per event is compared.
+
+    `before`: so many lie in the queue when the long run begins; the others come along.
+    """
 
     waiting: int
+    before: int
     total: int
     lengths: tuple[int, ...]
     rounds: int
 
 
-FULL = Scale(waiting=100_000, total=200_000, lengths=(1_000, 10_000), rounds=4)
-QUICK = Scale(waiting=1_500, total=3_000, lengths=(1_000,), rounds=1)
+FULL = Scale(waiting=100_000, before=200_000, total=200_000, lengths=(1_000, 10_000), rounds=4)
+QUICK = Scale(waiting=1_500, before=2_000, total=3_000, lengths=(1_000,), rounds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,12 @@ class Cost:
     slowness: float
 
 
-def measure(rig: Rig, *, quick: bool, say: Callable[[str], None]) -> list[Figure]:
-    """Let one process meet a long queue, and others short ones."""
+def measure(
+    rig: Rig, *, quick: bool, say: Callable[[str], None], total: int | None = None
+) -> list[Figure]:
+    """Let one process meet a long queue, of `total` events if given, and others short ones."""
     scale = QUICK if quick else FULL
+    scale = replace(scale, total=max(total or scale.total, scale.before))
     per_event: dict[int, list[Cost]] = {}
     with Calibration() as calibration:
         for length in scale.lengths * scale.rounds:
@@ -97,10 +105,13 @@ def _long_run(
             asyncio.run(events.fill(url, range(scale.waiting)))
             waiting = rss_mib(consumer.pid)
             say(f"idle {idle:.1f} MiB, with {scale.waiting} waiting {waiting:.1f} MiB")
-            asyncio.run(events.fill(url, range(scale.waiting, scale.total)))
+            asyncio.run(events.fill(url, range(scale.waiting, scale.before)))
         finally:
             rig.portal.release()
-        samples = _follow(rig, consumer, before + scale.total, calibration)
+        with ThreadPoolExecutor(1) as upstream:
+            rest = upstream.submit(asyncio.run, events.fill(url, range(scale.before, scale.total)))
+            samples = _follow(rig, consumer, before + scale.total, calibration)
+            rest.result()
         say(f"after {scale.total}: {samples[-1].rss:.1f} MiB")
         return idle, waiting, samples
 

@@ -21,6 +21,7 @@ class Event:
     results: list[Line] = field(default_factory=list)
     letters: list[str] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
+    alive: int = 0
     most_at_once: int = 0
     lost_items: bool = False
     told: float | None = None
@@ -72,13 +73,16 @@ class Story:
     def _commit(self, line: Line) -> None:
         event = self.events[line["event"]]
         event.committed.append(line["item"])
+        if (before := self._living.get(line["item"])) is not None:
+            self.events[before].alive -= 1
         self._living[line["item"]] = line["event"]
-        alive = sum(owner == line["event"] for owner in self._living.values())
-        event.most_at_once = max(event.most_at_once, alive)
+        event.alive += 1
+        event.most_at_once = max(event.most_at_once, event.alive)
 
     def _gone(self, line: Line) -> None:
         owner = self._living.pop(line["item"], None)
         if owner is not None:
+            self.events[owner].alive -= 1
             self.events[owner].lost_items = True
 
     def _result(self, line: Line) -> None:

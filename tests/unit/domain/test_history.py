@@ -82,6 +82,16 @@ def test_a_copy_is_in_its_own_doubt_only_if_somebody_else_held_it(
     assert expected == known.for_copy(copy)
 
 
+def test_a_copy_from_another_queue_was_put_there_by_somebody() -> None:
+    """Each queue counts anew: how often it was delivered tells nothing then."""
+    known = History(2, look_at=5.0, outcome=REJECTED, out=Out.RESULT)
+    parked = History(0, doubt=Doubt.STRONG, look_at=9.0, queue="doubtful")
+    expected = History(0, queue="doubtful", doubt=Doubt.STRONG, look_at=9.0)
+    assert expected == known.for_copy(parked)
+    again = parked._replace(times=1, look_at=11.0)
+    assert expected._replace(times=1) == expected.for_copy(again), "that was we"
+
+
 def test_an_earlier_absent_proves_nothing_of_what_somebody_else_held() -> None:
     """Two looks again, both after it came back."""
     known = History(2, doubt=Doubt.STRONG, absent_once=True)
@@ -126,16 +136,16 @@ def stay(reason: str) -> Stay:
 @pytest.mark.parametrize(
     ("before", "change", "after"),
     [
-        (NEW, lambda known: known.came_back(stay("scope")), History(attempts=2)),
+        (NEW, lambda known: known.came_back(stay("scope")), History(attempts=2, queue="queue")),
         (
             NEW,
             lambda known: known.came_back(stay(DOUBT)),
-            History(attempts=2, doubt_waited=7.0),
+            History(attempts=2, queue="queue", doubt_waited=7.0),
         ),
         (
             NEW,
             lambda known: known.came_back(stay(LINK)),
-            History(attempts=2, links=Linking(waited=7.0, parked_at=3.0)),
+            History(attempts=2, queue="queue", links=Linking(waited=7.0, parked_at=3.0)),
         ),
         (
             History(2),
@@ -148,6 +158,11 @@ def stay(reason: str) -> Stay:
             History(4, doubt=Doubt.STRONG, look_at=9.0),
         ),
         (History(3), lambda known: known.joined_by(NEW), History(3)),
+        (
+            History(2, queue="2"),
+            lambda known: known.joined_by(History(3, doubt=Doubt.STRONG, look_at=9.0)),
+            History(2, queue="2", doubt=Doubt.STRONG, look_at=9.0),
+        ),
         (
             DOUBTFUL,
             lambda known: known.suspected(Doubt.WEAK, 9.0, ASKS),
@@ -175,7 +190,7 @@ def stay(reason: str) -> Stay:
         (
             History(first_failed_at=1.0, refused_at=1.0),
             lambda known: known.broke(4.0),
-            History(first_failed_at=1.0),
+            History(first_failed_at=1.0, refused_at=1.0),
         ),
         (NEW, lambda known: known.failed_alone(), History(failures_alone=1)),
         (

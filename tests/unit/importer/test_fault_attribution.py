@@ -318,6 +318,16 @@ async def test_a_broken_call_counts_for_nothing_while_no_probe_is_answered(bench
     assert [[0], [1]] == [await bench.broke(a) for _ in range(2)]
 
 
+async def test_a_broken_call_takes_nothing_back_of_a_refusal_before_it(bench: Bench) -> None:
+    """Else an item that is refused never ends beside one that breaks the calls of both."""
+    refused, breaks = claim("a"), claim("b")
+    refused.known = refused.known.refused(bench.clock.now)
+    bench.pass_others()
+    await bench.broke(refused, breaks)
+    decision = await bench.suspected(refused)
+    assert ["a"] == [each.event.event_id for each, _ in decision.ended]
+
+
 async def test_an_old_success_shows_nothing_of_the_portal_now(bench: Bench) -> None:
     """It is fresh for as long as all tries of an item may take."""
     a, b = claim("a"), claim("b")
