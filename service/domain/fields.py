@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as member
 from typing import Literal
 
 from service.domain.external_id import original_name
@@ -41,6 +42,14 @@ class Field:
     choices: frozenset[str] | None = None
     read_only: bool = False
     required: bool = False
+    any_text: bool = member(init=False, repr=False, compare=False)
+    """It keeps any one text, so that most values need no further look."""
+
+    def __post_init__(self) -> None:
+        """See what it keeps."""
+        single = not (self.multiple or self.read_only or self.kind == "file")
+        any_text = single and (self.kind in TEXTS or self.kind not in JUDGED)
+        object.__setattr__(self, "any_text", any_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,8 @@ def complaints(
     found: list[Complaint] = []
     for name, value in fields.items():
         field = known.get(name)
+        if field is not None and field.any_text and _is_plain_text(name, value):
+            continue
         if field is None and original_names and name.startswith("ufCrm"):
             field = known.get(original_name(name))
             if field is None:
@@ -94,6 +105,11 @@ def _is_plain(name: str, value: object, field: Field | None) -> bool:
     if type(value) is str and len(value) > LONGEST and name in SIZED:
         return False
     return is_usual(field.kind, value)
+
+
+def _is_plain_text(name: str, value: object) -> bool:
+    """Tell, more quickly still, whether this is a text of a usual length, as most values are."""
+    return type(value) is str and len(value) <= LONGEST and name not in _SPECIAL
 
 
 def _of(

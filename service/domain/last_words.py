@@ -149,12 +149,7 @@ class LastWords:
     def of(self, event: bytes) -> LastWord | None:
         """Return the last word on an event; None when there is none."""
         record = self._words.get(event)
-        if record is None:
-            return None
-        [word] = unpacked(event + record)
-        if self.set_back_at is not None and word.at < self.set_back_at:
-            return word._replace(stale=True)
-        return word
+        return None if record is None else self._read(event, record)
 
     def owner(self, entity_type_id: int, item_id: int) -> LastWord | None:
         """Return the word of the event that an item was imported for; None when not known."""
@@ -169,12 +164,16 @@ class LastWords:
 
     def say(self, word: LastWord) -> LastWord | None:
         """Take the newest word on an event; return the one that stood before."""
-        before = self.of(word.event)
-        if before == word:
+        record, packed = self._words.get(word.event), word.packed()[EVENT_BYTES:]
+        if record is None:
+            self._put(word, packed)
+            return None
+        before = self._read(word.event, record)
+        if record == packed and before.stale is word.stale:
             # Our own, read back: it counts already.
             return before
         self._words.forget(word.event)
-        self._put(word)
+        self._put(word, packed)
         return before
 
     def recall(self, words: Iterable[LastWord]) -> None:
@@ -184,7 +183,7 @@ class LastWords:
             newest.setdefault(word.event, word)
         for word in reversed(newest.values()):
             if self._words.get(word.event) is None:
-                self._put(word)
+                self._put(word, word.packed()[EVENT_BYTES:])
 
     def absorb(self, other: "LastWords") -> None:
         """Take what another reading of the same notes knows; of two words the later one counts."""
@@ -224,8 +223,16 @@ class LastWords:
             return oldest
         return self.read_from if oldest is None else min(oldest, self.read_from)
 
-    def _put(self, word: LastWord) -> None:
-        self._words.put(word.event, word.packed()[EVENT_BYTES:])
+    def _read(self, event: bytes, record: bytes) -> LastWord:
+        """Return what was packed; stale, if it was said before the portal was set back."""
+        _, number, kind, at, writer, item, pair, profile, body, stale = _RECORD.unpack(
+            event + record
+        )
+        stale = stale or (self.set_back_at is not None and at < self.set_back_at)
+        return LastWord(event, _WORDS[number], kind, at, writer, item, pair, profile, body, stale)
+
+    def _put(self, word: LastWord, packed: bytes) -> None:
+        self._words.put(word.event, packed)
         if word.word is not Word.IMPORTED:
             return
         self._owners.put(word.item_id << TYPE_BITS | word.entity_type_id, word.event)

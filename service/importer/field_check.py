@@ -155,8 +155,11 @@ def _size(told: _Description) -> int:
 
 def read_item(event: ItemEvent) -> Mapping[str, object]:
     """Return the fields of an event as they will be sent; links have become some number."""
+    fields = _read(bytes(event.fields))
+    if not event.links:
+        return fields
     links = {name: [1] if isinstance(each, tuple) else 1 for name, each in event.links.items()}
-    return {**_read(bytes(event.fields)), **links}
+    return {**fields, **links}
 
 
 def _read(fields: bytes) -> Mapping[str, object]:

@@ -46,10 +46,11 @@ class contained:  # noqa: N801 - reads as the statement it is used in
         trace: TracebackType | None,
     ) -> bool:
         """Log a bug and continue; other exceptions, such as a cancellation, pass."""
-        self.struck = isinstance(error, Exception)
-        if isinstance(error, Exception):
-            struck(self._metrics, self._work, error)
-        return self.struck
+        if not isinstance(error, Exception):
+            return False
+        self.struck = True
+        struck(self._metrics, self._work, error)
+        return True
 
 
 async def endless(
