@@ -87,7 +87,8 @@ class FakeInnerQueues:
         )
 
     def _put(self, parking: Parking) -> None:
-        original = cast("BrokerDelivery", parking.delivery).message
+        delivery = cast("BrokerDelivery", parking.delivery)
+        original, came = delivery.message, delivery.stay
         stay = Stay(
             parking.queue,
             parking.reason,
@@ -95,7 +96,8 @@ class FakeInnerQueues:
             steady.time(),
             parking.perhaps_sent,
             parking.attempts,
-            steady.time(),
+            steady.time() - (now() - delivery.received_at) if came is None else came.received_at,
+            mark=float(len(self._broker.messages)),
         )
         number = len(self._broker.messages)
         copy = replace(Message(number, original.event), stay=stay, queue=parking.queue)

@@ -1,5 +1,6 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +29,8 @@ class Claim:
     """The right to work on one event, and every delivery that shares its outcome.
 
     `waiters` are claims that must wait for this one: the same id with another body, or another
-    event that carries the same external id.
+    event that carries the same external id. `judged_at`: up to when it is known what calls may
+    have carried the event, in seconds since the epoch.
     """
 
     event: ItemEvent
@@ -38,6 +40,7 @@ class Claim:
     known: History = field(default_factory=History)
     waiters: list["Claim"] = field(default_factory=list)
     priority: int = PRIORITY
+    judged_at: float = math.inf
 
     def perhaps_sent(self) -> list[ItemEvent]:
         """Return the event as each message of its id has perhaps been sent."""
@@ -249,7 +252,8 @@ class Claims:
         if holder is None:
             return True
         for each in (holder, *holder.waiters):
-            if each.same_message(claim.event) and (copy or not each.known.told):
+            again = copy or each.known.mark == claim.known.mark is not None
+            if each.same_message(claim.event) and (again or not each.known.told):
                 each.deliveries += claim.deliveries
                 # An event that is sent again with a higher priority is wanted sooner.
                 each.priority = max(each.priority, claim.priority)

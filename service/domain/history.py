@@ -73,13 +73,13 @@ class Out(IntEnum):
 class History(NamedTuple):
     """What this process knows of an unsettled event; survives the return of its deliveries.
 
-    `times`: how often its message had been delivered before from `queue`, the inner queue it came
-    from, empty for the intake; `look_at`: loop time before which a
-    look-up proves nothing; `absent_once`: one look-up found nothing already; `fault`: why its
+    `times`: how often its message had been delivered before; `mark`: names its stay in an inner
+    queue, None where it came from the intake; `look_at`: loop time before which a look-up proves
+    nothing; `absent_once`: one look-up found nothing already; `fault`: why its
     last call failed, `stands`: that is its end if the item turns out to be absent; `unproved`: it
     was sent again although it may exist; `asks`: what other messages of the event asked for that
     were perhaps sent; `earlier`: an item of the event was known before the portal was set back;
-    `noted`: its doubt rests on a note of another process.
+    `elsewhere`: another process has had it since it was known here, or may have had it.
 
     `attempts`, `batch_id`: calls that carried it, and the last of them; `failures_alone`: calls
     with this event alone that failed while the portal was otherwise healthy; `refusals_alone`:
@@ -96,7 +96,7 @@ class History(NamedTuple):
     """
 
     times: int = 0
-    queue: str = ""
+    mark: float | None = None
     doubt: Doubt = Doubt.NONE
     look_at: float = 0.0
     absent_once: bool = False
@@ -105,7 +105,7 @@ class History(NamedTuple):
     unproved: bool = False
     asks: frozenset[Profile] = frozenset()
     earlier: bool = False
-    noted: bool = False
+    elsewhere: bool = False
     attempts: int = 0
     batch_id: str | None = None
     failures_alone: int = 0
@@ -157,11 +157,13 @@ class History(NamedTuple):
 
     def came_back(self, stay: Stay) -> "History":
         """Take over what a message that waited elsewhere says of the time before."""
-        known = self._replace(attempts=stay.attempts, queue=stay.queue)
+        mark = stay.mark if stay.queue else None
+        known = self._replace(attempts=stay.attempts, mark=mark)
         if stay.reason == DOUBT:
             return known._replace(doubt_waited=stay.waited)
         if stay.reason == LINK:
-            return known.with_links(self.links.came_back(stay.waited, stay.parked_at))
+            links = self.links.came_back(stay.waited, stay.parked_at, stay.received_at)
+            return known.with_links(links)
         return known
 
     def for_copy(self, later: "History", *, copy: bool = True) -> "History":
@@ -169,36 +171,46 @@ class History(NamedTuple):
 
         A message that was returned unsent is doubtful only if somebody else held it meanwhile.
         Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
+        What lay in an inner queue all the time is no new one.
         """
-        held_elsewhere = self._was_elsewhere(later)
+        parked_anew = later.mark != self.mark
+        held_elsewhere = parked_anew or self._was_elsewhere(later)
         # A copy says "delivered before" because we had it, and we know what we did.
         unsent = later.doubt is Doubt.STRONG and not held_elsewhere
         floor = Doubt.NONE if unsent else later.doubt
-        shares = copy and not held_elsewhere
-        return self._replace(
+        shares = (copy or later.mark is not None) and not held_elsewhere
+        known = self._waited_as(later) if held_elsewhere else self
+        return known._replace(
             doubt=max(self.doubt, floor),
             look_at=max(self.look_at, later.look_at if held_elsewhere else 0.0),
             absent_once=self.absent_once and not held_elsewhere,
             times=later.times,
-            queue=later.queue,
+            mark=later.mark,
             outcome=self.outcome if shares else None,
             out=self.out if shares else Out.NOTHING,
         )
 
     def joined_by(self, copy: "History") -> "History":
         """Note another delivery of the message; somebody else may have held it meanwhile."""
-        was_elsewhere = self._was_elsewhere(copy)
+        parked_anew = copy.mark not in {None, self.mark}
+        was_elsewhere = parked_anew or self._was_elsewhere(copy)
         known = self.suspected(copy.doubt, copy.look_at) if was_elsewhere else self
-        times = max(self.times, copy.times) if copy.queue == self.queue else self.times
-        return known._replace(times=times)
+        return known._replace(times=max(self.times, copy.times))
 
     def _was_elsewhere(self, later: "History") -> bool:
-        """Tell whether somebody else may have held the message before it came again.
+        """Tell whether somebody else may have held the message before it came again."""
+        return later.elsewhere or later.times > self.times + 1
 
-        Each queue counts anew how often it has delivered a message.
-        """
-        other = later.queue != self.queue or later.noted
-        return other or later.times > self.times + 1
+    def _waited_as(self, later: "History") -> "History":
+        """Take over how long the message has waited, as it says; an earlier waiting is over."""
+        links = self.links if later.links.parked_at is None else later.links
+        return self._replace(
+            attempts=max(self.attempts, later.attempts),
+            unproved_since=None,
+            asked=0,
+            doubt_waited=later.doubt_waited,
+            links=links,
+        )
 
     def suspected(
         self, doubt: Doubt, look_at: float, asks: frozenset[Profile] = frozenset()

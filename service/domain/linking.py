@@ -30,17 +30,19 @@ class Linking(NamedTuple):
 
     `values`: what they become, once all items are known; `at`: when that was, in seconds since
     the epoch; `waited`: seconds that count of its waiting so far; `parked_at`: when it was put
-    into an inner queue, in seconds since the epoch; `waits`: one of the items was not known
-    already; `here_since`: loop time from which it waits here, and in no inner queue;
-    `expired_at`: loop time at which it had waited long enough; `in_flight`: the references that
-    were being imported while it waited, `awaits`: those that were so when it was last looked at;
-    `asked_again`: the portal has refused these numbers, and was asked for them.
+    into an inner queue; `began_at`: when it came, and before that it cannot have waited, both in
+    seconds since the epoch; `waits`: one of the items was not known already; `here_since`: loop
+    time from which it waits here, and in no inner queue; `expired_at`: loop time at which it had
+    waited long enough; `in_flight`: the references that were being imported while it waited,
+    `awaits`: those that were so when it was last looked at; `asked_again`: the portal has refused
+    these numbers, and was asked for them.
     """
 
     values: Numbers | None = None
     at: float = 0.0
     waited: float = 0.0
     parked_at: float | None = None
+    began_at: float | None = None
     waits: bool = False
     here_since: float | None = None
     expired_at: float | None = None
@@ -48,13 +50,13 @@ class Linking(NamedTuple):
     awaits: frozenset[Reference] = frozenset()
     asked_again: bool = False
 
-    def came_back(self, waited: float, parked_at: float) -> "Linking":
-        """Take over how long it has waited elsewhere."""
-        return self._replace(waited=waited, parked_at=parked_at)
+    def came_back(self, waited: float, parked_at: float, received_at: float) -> "Linking":
+        """Take over how long it has waited elsewhere, and when its event came first."""
+        return self._replace(waited=waited, parked_at=parked_at, began_at=received_at)
 
-    def lacking(self, waited: float) -> "Linking":
+    def lacking(self, waited: float, began_at: float) -> "Linking":
         """Note that not every item is known, and how many seconds count of its waiting so far."""
-        return self._replace(values=None, waits=True, waited=waited)
+        return self._replace(values=None, waits=True, waited=waited, began_at=began_at)
 
     def overdue(self, at: float) -> "Linking":
         """Note when it had waited long enough: each item is asked for once more."""

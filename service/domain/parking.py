@@ -22,7 +22,7 @@ class Stay:
     None where no call may have carried it, else from when on a look-up proves something, in
     seconds since the epoch; `attempts`: calls that carried it; `received_at`: when its event came
     to the intake first, in seconds since the epoch; `seen`: the broker has handed it to somebody
-    before, who may only have looked.
+    before, who may only have looked; `mark`: names this stay, whoever reads it, and however often.
     """
 
     queue: str
@@ -33,3 +33,4 @@ class Stay:
     attempts: int
     received_at: float
     seen: bool = False
+    mark: float = 0.0

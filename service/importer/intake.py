@@ -162,6 +162,7 @@ class Desk:
         word = None if here else self._notes.last_word(event)
         reliable = known and self._notes.memory.reliable
         claim = self._claim(delivery, event, word, reliable=reliable)
+        claim.judged_at = steady.time()
         self.lot.recall(claim, delivery.stay)
         admitted: Claim | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
@@ -183,7 +184,10 @@ class Desk:
             delivery.stay = stay = self.lot.back(event, delivery.stay)
             if stay.perhaps_sent is not None:
                 look_at = self._notes.provable(stay.perhaps_sent)
-        if not reliable:
+        memory = self._notes.memory
+        # What a note says stays true when others are missing.
+        told = word is not None and (word.perhaps_sent or word.stale)
+        if not reliable and not told:
             return claim_of(
                 delivery,
                 event,
@@ -192,11 +196,13 @@ class Desk:
                 look_at=look_at,
                 began=self.lot.alone_since,
             )
-        memory = self._notes.memory
         if word is not None:
             look_at = max(look_at, self._notes.look_at(word))
         since = None if delivery.stay is None else memory.words.complete_since()
-        noted = Noted(word, word is not None and word.writer == memory.writer, look_at, since)
+        # Inner queues do not count how often they delivered: only what was noted tells of others.
+        sure = reliable or delivery.stay is None or not delivery.stay.queue
+        own = sure and word is not None and word.writer == memory.writer
+        noted = Noted(word, own, look_at, since)
         return noted_claim_of(delivery, event, noted, ask=limits.ask)
 
     def _schedule(self, claim: Claim) -> None:

@@ -24,16 +24,24 @@ class LinkWaiting:
         types = {event.entity_type_id, *(each.entity_type_id for each in absent)}
         counts = all(self.lane_is_open(each) for each in types)
         waits_for = [each.identity for each in absent]
-        now, waited, parked_at = self._open_seconds(), links.waited, links.parked_at
-        if links.waits or parked_at is not None:
-            before, passed = self.events.counted(event.identity, now, counts=counts)
-            if parked_at is not None:
-                # What counted before it was parked is in `waited` already, whoever parked it.
-                passed = passed if self.events.knows(event.identity) else now * counts
-                passed = min(passed, max(0.0, steady.time() - parked_at))
-            waited = max(waited, before) + passed
-        self.events.note(event.identity, waits_for, now, waited, counts=counts)
-        claim.known = claim.known.with_links(links.lacking(waited))
+        now, moment, parked_at = self._open_seconds(), steady.time(), links.parked_at
+        began_at = moment if links.began_at is None else links.began_at
+        own, (before, passed) = (
+            links.waited,
+            self.events.counted(event.identity, now, counts=counts),
+        )
+        # Copies of an event share its time: many of them wait no longer than one. No message has
+        # waited since before it came: its event may have ended meanwhile, in another process.
+        shared = max(own, before + passed)
+        if parked_at is not None:
+            # What counted before it was parked is in `waited` already, whoever parked it.
+            passed = passed if self.events.knows(event.identity) else now * counts
+            passed = min(passed, max(0.0, moment - parked_at))
+        elif not links.waits:
+            passed = 0.0
+        waited = max(own + passed, min(max(own, before) + passed, moment - began_at))
+        self.events.note(event.identity, waits_for, now, max(shared, waited), counts=counts)
+        claim.known = claim.known.with_links(links.lacking(waited, began_at))
 
     def waits(self, reference: Reference) -> bool:
         """Tell whether an event waits for links; one that is held and does not ends soon."""

@@ -243,7 +243,7 @@ class Recovery:
         if known.refusal is not None:
             cleared.ended.append((claim, known.refusal))
             return
-        claim.known = known.surely_absent()
+        claim.known, claim.judged_at = known.surely_absent(), steady.time()
         cleared.absent.append(claim)
 
     def _wait(self, claim: Claim, cleared: Cleared) -> None:
@@ -269,11 +269,11 @@ class Recovery:
             unclear = replace(known.fault or UNKNOWN_FATE, kind=FailureKind.AMBIGUOUS)
             cleared.ended.append((claim, unclear))
             return
-        claim.known = known.sent_unproved()
+        claim.known, claim.judged_at = known.sent_unproved(), steady.time()
         cleared.absent.append(claim)
 
 
 def _known_absent(claims: Sequence[Claim]) -> list[Claim]:
     for claim in claims:
-        claim.known = claim.known.surely_absent()
+        claim.known, claim.judged_at = claim.known.surely_absent(), steady.time()
     return list(claims)

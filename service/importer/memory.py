@@ -117,7 +117,7 @@ class CallNotes:
         withdrawn = [
             (claim, word)
             for claim, word in zip(batch.claims, before, strict=True)
-            if word is not None and self._is_in_the_way(word)
+            if word is not None and self._is_in_the_way(word, claim.judged_at)
         ]
         if withdrawn:
             await self.memory.add([word for _, word in withdrawn])
@@ -165,11 +165,12 @@ class CallNotes:
         """Note that the portal came back with older data, for every process."""
         await self.memory.set_back()
 
-    def _is_in_the_way(self, word: LastWord) -> bool:
+    def _is_in_the_way(self, word: LastWord, judged_at: float) -> bool:
+        """Tell whether a word is younger than what is known of the event, or than any proof."""
         if word.writer == self.memory.writer:
             return False
         if word.perhaps_sent:
-            return steady.time() < word.at + self._proof
+            return word.at > min(judged_at, steady.time() - self._proof)
         return word.word is Word.IMPORTED and not word.stale
 
 

@@ -172,7 +172,8 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
     waiting = waiting_of(properties)
     if waiting is None:
         now = steady.time()
-        return Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now) if queue else None
+        began = Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now, mark=now)
+        return began if queue else None
     sent, ahead = waiting.perhaps_sent, steady.ahead()
     return Stay(
         queue,
@@ -183,6 +184,7 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
         None if sent is None else sent.timestamp() + max(ahead, 0.0),
         waiting.attempts,
         waiting.received_at.timestamp() + ahead,
+        mark=waiting.parked_at.timestamp(),
     )
 
 

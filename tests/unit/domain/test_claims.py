@@ -16,7 +16,7 @@ from service.domain.claims import Claim, Claims, Repeat
 from service.domain.delivery import Delivery
 from service.domain.events import Identity, ItemEvent, Profile, event_digest
 from service.domain.history import Doubt, History
-from service.domain.last_words import LastWord, Word
+from service.domain.last_words import LastWord, Word, word_on
 from service.domain.linking import Linking
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
@@ -686,6 +686,76 @@ def test_what_was_parked_since_every_word_is_known_is_not_looked_up(
     assert doubt is each.known.doubt
 
 
+NOTHING_NOTED = Noted(None, own=False, look_at=0.0, since=0.0)
+PARKED = Stay("7", "plan", 0.0, 500.0, None, 0, 400.0)
+
+
+def said_by_another(each: ItemEvent, word: Word) -> Noted:
+    """Return what the memory says of an event: another process has spoken last."""
+    return Noted(word_on(each, word, 500.0, writer=2), own=False, look_at=0.0, since=0.0)
+
+
+def test_what_another_process_has_called_with_meanwhile_is_no_message_of_ours_unsent() -> None:
+    """Inner queues do not count how often they delivered it; a type without external id, too."""
+    estimate, claims = event("a", entity_type_id=7, external=None), Claims(remember=10)
+    first = noted_claim_of(delivery(stay=PARKED), estimate, NOTHING_NOTED, ask="doubtful")
+    claims.admit(first, copy=False)
+    claims.release(first)
+    noted = said_by_another(estimate, Word.IN_CALL)
+    again = noted_claim_of(delivery(stay=PARKED), estimate, noted, ask="doubtful")
+    assert claims.admit(again, copy=False, word=noted.word) is again
+    assert Doubt.STRONG is again.known.doubt
+
+
+@pytest.mark.parametrize("sent", [None, 1.0])
+def test_without_a_memory_nobody_knows_who_had_what_lies_in_an_inner_queue(
+    sent: float | None,
+) -> None:
+    """It was returned unsent; whoever took it next may have sent it."""
+    deal, claims = event("a"), Claims(remember=10)
+    parked = replace(PARKED, perhaps_sent=sent)
+    came = delivery(stay=parked, perhaps_sent=sent is not None)
+    first = claim_of(came, deal, ask="doubtful", settle=1.0)
+    claims.admit(first, copy=False)
+    first.known = first.known.surely_absent()
+    claims.release(first)
+    seen = delivery(stay=replace(parked, seen=True), perhaps_sent=sent is not None)
+    again = claim_of(seen, deal, ask="doubtful", settle=1.0)
+    claims.admit(again, copy=False)
+    assert Doubt.STRONG is again.known.doubt
+
+
+def test_an_outcome_is_no_outcome_of_what_another_process_has_ended_since() -> None:
+    """The message may be a new publish of the same bytes: it would never be tried."""
+    deal, claims = event("a"), Claims(remember=10)
+    first = noted_claim_of(delivery(), deal, NOTHING_NOTED, ask="doubtful")
+    claims.admit(first, copy=False)
+    first.known = first.known.told_result().buried_letter()
+    claims.keep(first, REJECTED)
+    noted = said_by_another(deal, Word.NOT_THERE)
+    again = noted_claim_of(delivery(copy=True, times=1), deal, noted, ask="doubtful")
+    claims.admit(again, copy=True, word=noted.word)
+    assert again.known.outcome is None
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_lay_in_an_inner_queue_all_the_time_shares_its_outcome(*, held: bool) -> None:
+    """Its failed result is out: a success must not follow."""
+    deal, claims = event("a"), Claims(remember=10)
+    first = noted_claim_of(delivery(stay=PARKED), deal, NOTHING_NOTED, ask="doubtful")
+    claims.admit(first, copy=False)
+    first.known = first.known.told_result()
+    if not held:
+        claims.keep(first, REJECTED)
+    seen = delivery(stay=replace(PARKED, seen=True))
+    again = noted_claim_of(seen, deal, NOTHING_NOTED, ask="doubtful")
+    admitted = claims.admit(again, copy=False)
+    if held:
+        assert (None, 2) == (admitted, len(first.deliveries))
+    else:
+        assert REJECTED == again.known.outcome
+
+
 def test_a_message_is_known_by_body_id_and_redrives() -> None:
     """Anything else is another message."""
     ours = claim("a")
@@ -885,8 +955,8 @@ def test_an_event_that_is_held_may_wait_in_doubt_or_for_items() -> None:
     for each in (
         History(),
         History(doubt=Doubt.STRONG),
-        History(links=Linking().lacking(0.0)),
-        History(links=Linking().lacking(0.0).resolved({"contactId": 4}, 1.0)),
+        History(links=Linking().lacking(0.0, 1.0)),
+        History(links=Linking().lacking(0.0, 1.0).resolved({"contactId": 4}, 1.0)),
     ):
         held.known = each
         waits.append(known.waits(held.event.identity))

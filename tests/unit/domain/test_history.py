@@ -82,14 +82,25 @@ def test_a_copy_is_in_its_own_doubt_only_if_somebody_else_held_it(
     assert expected == known.for_copy(copy)
 
 
-def test_a_copy_from_another_queue_was_put_there_by_somebody() -> None:
-    """Each queue counts anew: how often it was delivered tells nothing then."""
+def test_what_was_parked_since_was_parked_by_somebody() -> None:
+    """An inner queue counts anew how often it has delivered, so that this tells nothing."""
     known = History(2, look_at=5.0, outcome=REJECTED, out=Out.RESULT)
-    parked = History(0, doubt=Doubt.STRONG, look_at=9.0, queue="doubtful")
-    expected = History(0, queue="doubtful", doubt=Doubt.STRONG, look_at=9.0)
+    parked = History(0, doubt=Doubt.STRONG, look_at=9.0, mark=3.0, attempts=2)
+    expected = History(0, doubt=Doubt.STRONG, look_at=9.0, mark=3.0, attempts=2)
     assert expected == known.for_copy(parked)
-    again = parked._replace(times=1, look_at=11.0)
-    assert expected._replace(times=1) == expected.for_copy(again), "that was we"
+    ended = known._replace(times=0, mark=3.0)
+    assert ended == ended.for_copy(parked, copy=False), "that was we"
+    assert expected == ended.for_copy(parked._replace(elsewhere=True))
+
+
+def test_waiting_goes_on_from_what_the_message_says() -> None:
+    """What was waited for an earlier doubt is over, where somebody else had it since."""
+    known = History(doubt=Doubt.STRONG, mark=1.0).nothing_proved(0.0)
+    later = History(doubt=Doubt.STRONG, elsewhere=True, mark=1.0, doubt_waited=1.0)
+    assert 1.0 == known.for_copy(later).unproved_for(4_000.0)
+    doubtful = History(doubt=Doubt.STRONG).came_back(stay(DOUBT))
+    assert (7.0, 2) == (History().for_copy(doubtful).doubt_waited, doubtful.attempts)
+    assert 7.0 == History().for_copy(History().came_back(stay(LINK))).links.waited
 
 
 def test_an_earlier_absent_proves_nothing_of_what_somebody_else_held() -> None:
@@ -111,7 +122,7 @@ def test_a_copy_makes_no_knowledge_weaker() -> None:
         assert known.doubt <= both.doubt
         assert both.doubt <= max(known.doubt, copy.doubt)
         assert known.look_at <= both.look_at
-        assert (known.failures_alone, known.attempts) == (both.failures_alone, both.attempts)
+        assert (known.failures_alone, True) == (both.failures_alone, both.attempts >= 3)
 
 
 def test_a_suspicion_makes_no_knowledge_weaker() -> None:
@@ -130,22 +141,26 @@ LINKED = Linking(values={"contactId": 4})
 
 def stay(reason: str) -> Stay:
     """Return what a message says that has waited for a reason."""
-    return Stay("queue", reason, 7.0, 3.0, None, 2, 1.0)
+    return Stay("queue", reason, 7.0, 3.0, None, 2, 1.0, mark=9.0)
 
 
 @pytest.mark.parametrize(
     ("before", "change", "after"),
     [
-        (NEW, lambda known: known.came_back(stay("scope")), History(attempts=2, queue="queue")),
+        (NEW, lambda known: known.came_back(stay("scope")), History(attempts=2, mark=9.0)),
         (
             NEW,
             lambda known: known.came_back(stay(DOUBT)),
-            History(attempts=2, queue="queue", doubt_waited=7.0),
+            History(attempts=2, mark=9.0, doubt_waited=7.0),
         ),
         (
             NEW,
             lambda known: known.came_back(stay(LINK)),
-            History(attempts=2, queue="queue", links=Linking(waited=7.0, parked_at=3.0)),
+            History(
+                attempts=2,
+                mark=9.0,
+                links=Linking(waited=7.0, parked_at=3.0, began_at=1.0),
+            ),
         ),
         (
             History(2),
@@ -159,9 +174,14 @@ def stay(reason: str) -> Stay:
         ),
         (History(3), lambda known: known.joined_by(NEW), History(3)),
         (
-            History(2, queue="2"),
-            lambda known: known.joined_by(History(3, doubt=Doubt.STRONG, look_at=9.0)),
-            History(2, queue="2", doubt=Doubt.STRONG, look_at=9.0),
+            History(2),
+            lambda known: known.joined_by(History(mark=3.0, doubt=Doubt.STRONG, look_at=9.0)),
+            History(2, doubt=Doubt.STRONG, look_at=9.0),
+        ),
+        (
+            History(mark=3.0),
+            lambda known: known.joined_by(History(1, doubt=Doubt.STRONG, look_at=9.0)),
+            History(1, mark=3.0),
         ),
         (
             DOUBTFUL,
@@ -285,8 +305,8 @@ FLYING = frozenset({Reference(3, "c")})
     [
         (
             LINKED._replace(waited=2.0),
-            lambda links: links.lacking(7.0),
-            Linking(waits=True, waited=7.0),
+            lambda links: links.lacking(7.0, 1.0),
+            Linking(waits=True, waited=7.0, began_at=1.0),
         ),
         (Linking(), lambda links: links.overdue(8.0), Linking(expired_at=8.0)),
         (

@@ -161,6 +161,18 @@ async def test_only_what_may_be_in_the_crm_stays(word: Word, ago: float, *, goes
     assert ([] if goes else [one]) == await notes.before(batch(one))
 
 
+@pytest.mark.parametrize(("judged", "goes"), [(300.0, False), (100.0, True)])
+async def test_a_word_younger_than_what_is_known_of_an_event_is_in_its_way(
+    judged: float, *, goes: bool
+) -> None:
+    """However old the call is: the event was not looked up since, so it may be in the CRM."""
+    notes, memory = setting()
+    memory.words.say(theirs("a", Word.UNKNOWN, ago=200.0))
+    one = claim("a")
+    one.judged_at = time.time() - judged
+    assert ([] if goes else [one]) == await notes.before(batch(one))
+
+
 async def test_what_became_of_a_call_is_noted() -> None:
     """Imported, refused, or not known; what was never executed is not there."""
     notes, memory = setting()

@@ -294,7 +294,7 @@ async def test_a_copy_says_how_long_its_event_has_waited_for_items() -> None:
     queues = Taking()
     async with parking(queues, lambda _: None) as (lot, settler, claims):
         claim = claimed(claims, settler, FakeDelivery(item_event("a", 2)))
-        claim.known = claim.known.with_links(claim.known.links.came_back(33.0, 0.0))
+        claim.known = claim.known.with_links(claim.known.links.came_back(33.0, 0.0, 0.0))
         lot.park([claim], "links", LINK)
     assert [33.0] == [each.waited for each in queues.taken]
 

@@ -16,7 +16,7 @@ from service.domain.circuit_breaker import Mode, PausePolicy
 from service.domain.decisions import Decision, Rules
 from service.domain.delivery import Parking, Settlement
 from service.domain.events import PRIORITY, BatchKey, ExternalId, ItemEvent, Malformed
-from service.domain.last_words import LastWords
+from service.domain.last_words import LastWords, Word, word_on
 from service.domain.limits import Limits
 from service.domain.outcomes import Accepted, Imported, PauseReason, Report
 from service.domain.parking import LINK, Stay
@@ -36,6 +36,7 @@ from tests.fakes import (
     malformed,
     value,
 )
+from tests.unit.importer.test_memory import THEIRS, Notes
 from tests.virtual_time import START, now, run
 
 LIMITS = Limits(
@@ -820,6 +821,67 @@ def test_a_memory_that_could_not_be_read_decides_nothing(*, read: bool, asks_at:
 
     play(story)
     assert asks_at == pytest.approx(asked[0], abs=1.0)
+
+
+def steps_of(portal: Portal) -> list[str]:
+    """Return a list that tells, from now on, when the portal is asked and when it is called."""
+    steps: list[str] = []
+    find, call = portal.find, portal.import_items
+
+    async def found(kind: int, wanted: Sequence[ExternalId]) -> dict[ExternalId, list[Seen]]:
+        steps.append("asked")
+        return await find(kind, wanted)
+
+    async def called(key: BatchKey, events: Sequence[ItemEvent]) -> Report:
+        steps.append("called")
+        return await call(key, events)
+
+    portal.find = found  # type: ignore[assignment,method-assign]  # to see what is done
+    portal.import_items = called  # type: ignore[method-assign]  # likewise
+    return steps
+
+
+def test_what_a_note_says_stays_true_when_the_memory_falls_silent() -> None:
+    """An event of which another process has said that it was in a call is looked up first."""
+    memory, steps = Notes(), list[str]()
+
+    async def no_answer(_: object) -> None:
+        return None
+
+    async def story(room: Room) -> None:
+        nonlocal steps
+        steps = steps_of(room.portal)
+        room.pipeline.notes.memory = memory
+        memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time() - 500.0, THEIRS))
+        memory.reliable = False
+        memory.before_call = no_answer  # type: ignore[assignment,method-assign]
+        room.bring(item_event("a"))
+        await asyncio.sleep(60)
+
+    play(story)
+    assert "asked" == steps[0]
+
+
+def test_what_is_held_for_long_is_asked_for_if_another_process_has_called_with_its_event() -> None:
+    """With another message of it, and however long ago."""
+    memory, steps = Notes(), list[str]()
+
+    async def story(room: Room) -> None:
+        nonlocal steps
+        steps = steps_of(room.portal)
+        room.pipeline.notes.memory = memory
+        paces = [(1.0, "operating")]
+        room.portal.pace = lambda: paces[0]  # type: ignore[method-assign]  # it waits
+        room.bring(item_event("a"))
+        await asyncio.sleep(5)
+        memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time(), THEIRS))
+        await asyncio.sleep(200)
+        assert [] == steps
+        paces[0] = (0.0, "bucket")
+        await asyncio.sleep(60)
+
+    play(story)
+    assert "asked" == steps[0]
 
 
 @pytest.mark.parametrize("gone", ["the message", "the broker"])
