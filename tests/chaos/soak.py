@@ -21,8 +21,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from aio_pika.exceptions import AMQPError
-
 from service.settings.tree import Settings
 from tests.benchmarks.gauges import cpu_seconds, rss_mib
 from tests.chaos import kept
@@ -40,7 +38,17 @@ from tests.chaos.broker_side import (
 )
 from tests.chaos.cells import Cell, version_of
 from tests.chaos.mixtures import PORTAL_KINDS
-from tests.chaos.trial import REJECTED, SUCCEEDED, Audit, Order, Scenario, Trial, event, run_trial
+from tests.chaos.trial import (
+    CUT_OFF,
+    REJECTED,
+    SUCCEEDED,
+    Audit,
+    Order,
+    Scenario,
+    Trial,
+    event,
+    run_trial,
+)
 from tests.support.environment import QUICK
 from tests.support.node import open_broker
 from tests.support.processes import ServiceProcess
@@ -160,7 +168,7 @@ class Soak:
         """Read the results as they come."""
         books = trial.environment.books
         while True:
-            with suppress(AMQPError, OSError):
+            with suppress(*CUT_OFF):
                 await trial.environment.read()
             for place, told in enumerate((books.succeeded, books.failed)):
                 new = told[self._read[place] :]

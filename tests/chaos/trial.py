@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
 from tests.chaos.cells import Cell
 from tests.chaos.listener import Listener
@@ -43,6 +43,8 @@ PUBLISH_SECONDS = 60.0
 AT_A_GLANCE = 1.0
 SETTLE = "IMPORTER_BITRIX__SETTLE_SECONDS"
 PARKED = "crm.items.parked."
+CUT_OFF = (AMQPError, ChannelInvalidStateError, OSError)
+"""What the client library raises when its line breaks."""
 
 BRIEF: Mapping[str, str] = {
     "IMPORTER_BITRIX__TIMEOUT_SECONDS": "2",
@@ -223,7 +225,7 @@ class Trial:
         while waiting:
             try:
                 waiting = await self._publish_once(waiting, may_end, properties, later=later)
-            except (AMQPError, OSError):
+            except CUT_OFF:
                 if deadline.passed:
                     raise
             if waiting:
@@ -247,7 +249,7 @@ class Trial:
                 named = {"message_id": event_of({}, body)} if _type_of(body) is None else {}
                 try:
                     await upstream.publish(body, **named, **properties)
-                except (AMQPError, OSError):
+                except CUT_OFF:
                     return False
                 self.accepted(message, body)
                 return True

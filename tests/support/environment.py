@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
 from tests.support.amqp import INTAKE, POLL_SECONDS, Upstream, next_of, wait_until
 from tests.support.broker import Broker
@@ -255,7 +255,7 @@ class Environment:
             try:
                 if not await self.read():
                     await asyncio.sleep(POLL_SECONDS)
-            except (AMQPError, OSError):
+            except (AMQPError, ChannelInvalidStateError, OSError):
                 await asyncio.sleep(0.5)
 
     async def wait_idle(self, timeout: float = 30.0) -> None:
