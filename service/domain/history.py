@@ -202,15 +202,12 @@ class History(NamedTuple):
         return later.elsewhere or later.times > self.times + 1
 
     def _waited_as(self, later: "History") -> "History":
-        """Take over how long the message has waited, as it says; an earlier waiting is over."""
+        """Take over how long the message has waited, where it says that."""
         links = self.links if later.links.parked_at is None else later.links
-        return self._replace(
-            attempts=max(self.attempts, later.attempts),
-            unproved_since=None,
-            asked=0,
-            doubt_waited=later.doubt_waited,
-            links=links,
-        )
+        known = self._replace(attempts=max(self.attempts, later.attempts), links=links)
+        if not later.doubt_waited:
+            return known
+        return known._replace(unproved_since=None, asked=0, doubt_waited=later.doubt_waited)
 
     def suspected(
         self, doubt: Doubt, look_at: float, asks: frozenset[Profile] = frozenset()

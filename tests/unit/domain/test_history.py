@@ -94,10 +94,12 @@ def test_what_was_parked_since_was_parked_by_somebody() -> None:
 
 
 def test_waiting_goes_on_from_what_the_message_says() -> None:
-    """What was waited for an earlier doubt is over, where somebody else had it since."""
+    """Where it says nothing, what is known here stays: else it might never end."""
     known = History(doubt=Doubt.STRONG, mark=1.0).nothing_proved(0.0)
     later = History(doubt=Doubt.STRONG, elsewhere=True, mark=1.0, doubt_waited=1.0)
     assert 1.0 == known.for_copy(later).unproved_for(4_000.0)
+    back = known.for_copy(History(3, doubt=Doubt.STRONG))
+    assert 4_000.0 == back.unproved_for(4_000.0)
     doubtful = History(doubt=Doubt.STRONG).came_back(stay(DOUBT))
     assert (7.0, 2) == (History().for_copy(doubtful).doubt_waited, doubtful.attempts)
     assert 7.0 == History().for_copy(History().came_back(stay(LINK))).links.waited
