@@ -102,6 +102,9 @@ class Soak:
 
     seconds: float
     say: bool = True
+    harms: Sequence[Harm] = ()
+    calm: tuple[float, float] = CALM
+    ahead: int = AHEAD
     samples: list[Sample] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     items: int = 0
@@ -120,11 +123,11 @@ class Soak:
             asyncio.create_task(each(trial)) for each in (self._feed, self._look, self._sample)
         ]
         while (left := started + self.seconds - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, trial.dice.uniform(*CALM)))
+            await asyncio.sleep(min(left, trial.dice.uniform(*self.calm)))
             for helper in helpers:
                 if helper.done():
                     helper.result()
-            harm = trial.dice.choice(HARMS)
+            harm = trial.dice.choice(self.harms or HARMS)
             self.faults[harm.__name__] += 1
             async with trial.fault(harm.__name__):
                 await harm(trial)
@@ -138,7 +141,7 @@ class Soak:
     async def _feed(self, trial: Trial) -> None:
         """Publish waves for as long as less than enough is under way."""
         while True:
-            if len(trial.expected) - len(self._seen) >= AHEAD:
+            if len(trial.expected) - len(self._seen) >= self.ahead:
                 await asyncio.sleep(0.5)
                 continue
             for bodies, may_end in self._wave(trial):
@@ -272,13 +275,13 @@ HARMS: Sequence[Harm] = (
 )
 
 
-def scenario(soak: Soak) -> Scenario:
-    """Return the soak as a scenario that a trial runs."""
+def scenario(soak: Soak, settings: Mapping[str, str] | None = None) -> Scenario:
+    """Return the soak as a scenario that a trial runs; by default with all defaults."""
     return Scenario(
         name=NAME,
         act=soak.act,
         own_node=True,
-        settings=defaults(),
+        settings=defaults() if settings is None else settings,
         patience=1_800.0,
         portal={
             "admin": True,
