@@ -257,8 +257,12 @@ class Desk:
         return crowded and new and self.must_wait(claim)
 
     def _is_admitted(self, claim: Claim) -> bool:
-        """Tell whether a claim may join a batch; what was perhaps sent is looked up first."""
-        if claim.known.doubt is Doubt.STRONG:
+        """Tell whether a claim may join a batch; what was perhaps sent is looked up first.
+
+        So is what waits for a proof: it would go to and fro between its lane's queue and that one.
+        """
+        known = claim.known
+        if known.doubt is Doubt.STRONG or (known.doubt and known.doubt_waited):
             return True
         kind = claim.event.entity_type_id
         waited = any(d.stay is not None and d.stay.queue == str(kind) for d in claim.deliveries)

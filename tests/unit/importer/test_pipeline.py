@@ -19,7 +19,7 @@ from service.domain.events import PRIORITY, BatchKey, ExternalId, ItemEvent, Mal
 from service.domain.last_words import LastWords, Word, word_on
 from service.domain.limits import Limits
 from service.domain.outcomes import Accepted, Imported, PauseReason, Report
-from service.domain.parking import LINK, Stay
+from service.domain.parking import DOUBT, LINK, Stay
 from service.domain.retry import RetryPolicy
 from service.domain.witnessing import Seen
 from service.importer.pipeline import Pipeline
@@ -781,6 +781,28 @@ def test_what_waits_for_a_closed_lane_waits_elsewhere_and_nothing_else_does() ->
     room = play(story)
     sent = {event for call in room.portal.calls for event in call}
     assert {"contact", "new contact"} == sent
+
+
+def test_what_waits_for_a_proof_does_not_go_to_its_closed_lane_in_between() -> None:
+    """There its waiting would begin anew, and it would go to and fro; it is looked up again."""
+    elsewhere, steps = Elsewhere(), list[str]()
+
+    async def story(room: Room) -> None:
+        nonlocal steps
+        room.pipeline.use(cast("Any", elsewhere))
+        await room.pipeline.lane_control.close(2, PauseReason.SCOPE, None)
+        steps = steps_of(room.portal)
+        for name, waited in (("waited", 5.0), ("new", 0.0)):
+            at = steady.time() - 50.0
+            stay = Stay("doubtful", DOUBT, waited, at, None, 0, at)
+            early = FakeDelivery(item_event(name), received_at=now(), stay=stay, redriven=True)
+            room.pipeline.accept(early)
+        await asyncio.sleep(1)
+        assert {"new": ("2", "scope")} == elsewhere.parked
+        await asyncio.sleep(60)
+
+    play(story)
+    assert "asked" == steps[0]
 
 
 @pytest.mark.parametrize(("read", "asks_at"), [(True, 30.0), (False, 65.0 + 30.0)])
