@@ -280,6 +280,7 @@ class Result:
     digest: str
     outcome: Outcome
     known_at: float = float("inf")
+    said_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -380,7 +381,7 @@ class FakeBroker:
     def keep(self, settlement: Settlement) -> Result:
         """Keep a result for good."""
         event = settlement.event
-        result = Result(identity_of(event), event.digest, settlement.outcome)
+        result = Result(identity_of(event), event.digest, settlement.outcome, said_at=now())
         self.results.append(result)
         return result
 
@@ -758,6 +759,8 @@ class FakePortal:
         self.ledger: list[Item] = []
         self.lost: list[Item] = []
         """Items of before the portal was set back."""
+        self.made: list[tuple[int, Profile, float]] = []
+        """Each item that was ever made: its type, who may see it, and when it was made."""
         self.admin: Callable[[], bool] = _yes
         self.hides: Callable[[Item], bool] = _hidden_type
         """Whether an item may not be read now."""
@@ -912,6 +915,7 @@ class FakePortal:
             Profile(*(wish or given for wish, given in zip(event.asks, GIVEN, strict=True))),
         )
         self.ledger.append(item)
+        self.made.append((item.entity_type_id, item.has, now()))
         return item.item_id
 
 

@@ -487,16 +487,34 @@ class World:
         """Return the failures of what may have been sent when no witness was left.
 
         Such events wait for an item of ours that the portal shows. After the portal was set back
-        none is; and where everything is asked for, nothing new is sent that could become one
-        before it has waited as long itself.
+        none is, until another item of their type is made; and where everything is asked for,
+        nothing new is sent that could become one before it has waited as long itself.
         """
-        if not self.portal.lost or self.history.ask != "always":
+        if not self.portal.lost:
             return []
         return [
             (result, failed)
             for result, failed in failed_results(self.broker.results)
-            if failed.kind is FailureKind.AMBIGUOUS and self._excused(result)
+            if failed.kind is FailureKind.AMBIGUOUS
+            and self._excused(result)
+            and (self.history.ask == "always" or not self._had_witness(result))
         ]
+
+    def _had_witness(self, result: Result) -> bool:
+        """Tell whether items were made meanwhile like each that an event may have become."""
+        since = result.said_at - self.limits.rules.unproved_after
+        made = {
+            has.responsible
+            for kind, has, at in self.portal.made
+            if kind == result.identity[0] and since <= at <= result.said_at
+        }
+        messages = (each.event for each in self.broker.messages)
+        asked = {
+            each.asks.responsible or GIVEN.responsible
+            for each in messages
+            if isinstance(each, ItemEvent) and each.identity == result.identity
+        }
+        return asked <= made
 
     def _judge_failures(self) -> None:
         """Only an item's own fault fails it."""
