@@ -238,10 +238,9 @@ class BrokerDelivery:
     @property
     def times(self) -> int:
         """How often the message came back before."""
-        if self.message.queue:
-            return 0
         headers = self.message.headers(self.connection.broker.version)
-        return deliveries_before(headers, redelivered=self.copy)
+        flagged = self.message.flagged if self.message.queue else self.copy
+        return deliveries_before(headers, redelivered=flagged)
 
     @times.setter
     def times(self, _: int) -> None:

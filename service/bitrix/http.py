@@ -68,33 +68,17 @@ class Way(NamedTuple):
     proxy: str = ""
 
 
-class _Trust(ssl.SSLContext):
-    """Reads the system's authorities when a line first speaks TLS: they take 2 MiB."""
-
-    system_too = False
-
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        """Begin to speak TLS."""
-        if self.system_too:
-            self.system_too = False
-            self.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        return super().wrap_bio(*args, **options)
-
-
 def trust(authority: Path | None = None, *, too: bool = False) -> ssl.SSLContext:
     """Return the trusted authorities: those in a file, else the system's; may raise OSError.
 
     `too`: those in the file beside the system's. The system's are where OpenSSL looks for them,
     so that SSL_CERT_FILE and SSL_CERT_DIR count.
     """
-    context = _Trust(ssl.PROTOCOL_TLS_CLIENT)
-    if authority is not None:
+    context = ssl.create_default_context(cafile=None if too else authority)
+    if too and authority is not None:
         context.load_verify_locations(authority)
-    context.system_too = too or authority is None
-    # Alike on each Python: private authorities often do not meet RFC 5280 in full, and one that
-    # somebody else has signed may be all that is trusted.
+    # As before Python 3.13: private authorities often do not meet RFC 5280 in full.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 

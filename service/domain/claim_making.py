@@ -40,7 +40,7 @@ def noted_claim_of(delivery: Delivery, event: ItemEvent, noted: Noted, *, ask: s
         delivery.times,
         doubt=doubt,
         look_at=noted.look_at if told or _sent(stay) else delivery.received_at,
-        elsewhere=word is not None and not noted.own,
+        foreign=word.at if word is not None and not noted.own else None,
         earlier=word is not None and word.stale,
     )
     return _claim(delivery, event, known)
@@ -77,9 +77,7 @@ def claim_of(
     askable = doubt is Doubt.STRONG and event.external_id is not None
     if not _sent(stay):
         look_at = delivery.received_at + (settle if askable else 0.0)
-    # Inner queues do not count how often they delivered a message.
-    elsewhere = stay is not None and bool(stay.queue)
-    known = History(delivery.times, doubt=doubt, look_at=look_at, elsewhere=elsewhere)
+    known = History(delivery.times, doubt=doubt, look_at=look_at)
     return _claim(delivery, event, known)
 
 

@@ -254,10 +254,14 @@ class Claims:
         for each in (holder, *holder.waiters):
             again = copy or each.known.mark == claim.known.mark is not None
             if each.same_message(claim.event) and (again or not each.known.told):
+                # Who had the original of a parked copy may have sent it; what nobody can look up
+                # would be blamed for that.
+                parked = each.known.mark is not None and claim.known.mark is None
+                another = parked and claim.event.external_id is not None
                 each.deliveries += claim.deliveries
                 # An event that is sent again with a higher priority is wanted sooner.
                 each.priority = max(each.priority, claim.priority)
-                each.known = each.known.joined_by(claim.known)
+                each.known = each.known.joined_by(claim.known, another=another)
                 return False
         holder.waiters.append(claim)
         return False

@@ -79,7 +79,7 @@ class History(NamedTuple):
     last call failed, `stands`: that is its end if the item turns out to be absent; `unproved`: it
     was sent again although it may exist; `asks`: what other messages of the event asked for that
     were perhaps sent; `earlier`: an item of the event was known before the portal was set back;
-    `elsewhere`: another process has had it since it was known here, or may have had it.
+    `foreign`: when another process said the last word on it, in seconds since the epoch.
 
     `attempts`, `batch_id`: calls that carried it, and the last of them; `failures_alone`: calls
     with this event alone that failed while the portal was otherwise healthy; `refusals_alone`:
@@ -105,7 +105,7 @@ class History(NamedTuple):
     unproved: bool = False
     asks: frozenset[Profile] = frozenset()
     earlier: bool = False
-    elsewhere: bool = False
+    foreign: float | None = None
     attempts: int = 0
     batch_id: str | None = None
     failures_alone: int = 0
@@ -121,6 +121,14 @@ class History(NamedTuple):
     outcome: Outcome | None = None
     out: Out = Out.NOTHING
     struck: int = 0
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether it is looked up in a closed lane: it was perhaps sent, or waits for a proof.
+
+        In its lane's queue that waiting would begin anew each time.
+        """
+        return self.doubt is Doubt.STRONG or bool(self.doubt and (self.asked or self.doubt_waited))
 
     @property
     def refusal(self) -> Failed | None:
@@ -186,20 +194,25 @@ class History(NamedTuple):
             absent_once=self.absent_once and not held_elsewhere,
             times=later.times,
             mark=later.mark,
+            foreign=later.foreign,
             outcome=self.outcome if shares else None,
             out=self.out if shares else Out.NOTHING,
         )
 
-    def joined_by(self, copy: "History") -> "History":
-        """Note another delivery of the message; somebody else may have held it meanwhile."""
+    def joined_by(self, copy: "History", *, another: bool = False) -> "History":
+        """Note another delivery of the message; somebody else may have held it meanwhile.
+
+        `another`: it is another message, of the same bytes, that somebody else has had.
+        """
         parked_anew = copy.mark not in {None, self.mark}
-        was_elsewhere = parked_anew or self._was_elsewhere(copy)
+        was_elsewhere = another or parked_anew or self._was_elsewhere(copy)
         known = self.suspected(copy.doubt, copy.look_at) if was_elsewhere else self
         return known._replace(times=max(self.times, copy.times))
 
     def _was_elsewhere(self, later: "History") -> bool:
         """Tell whether somebody else may have held the message before it came again."""
-        return later.elsewhere or later.times > self.times + 1
+        spoken = later.foreign is not None and later.foreign != self.foreign
+        return spoken or later.times > self.times + 1
 
     def _waited_as(self, later: "History") -> "History":
         """Take over how long the message has waited, where it says that."""

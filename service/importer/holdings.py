@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from service.domain.batch import Batch
 from service.domain.claims import Claim
 from service.domain.delivery import Delivery
-from service.domain.history import Doubt
 from service.domain.lanes import LaneState
 from service.domain.limits import Limits
 from service.domain.outcomes import PauseReason
@@ -137,4 +136,4 @@ class Holdings:
 
 
 def _is_doubtful(claim: Claim) -> bool:
-    return claim.known.doubt is Doubt.STRONG
+    return claim.known.asks_first

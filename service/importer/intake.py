@@ -1,6 +1,7 @@
 """Takes deliveries in, keeps what waits, and lets every delivery out: settled, or given back."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
@@ -9,7 +10,6 @@ from service.domain.claims import Claim, Claims, Repeat, Resolved
 from service.domain.decisions import Decision
 from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent, Malformed
-from service.domain.history import Doubt
 from service.domain.lanes import Lanes
 from service.domain.last_words import LastWord
 from service.domain.limits import Limits
@@ -162,7 +162,7 @@ class Desk:
         word = None if here else self._notes.last_word(event)
         reliable = known and self._notes.memory.reliable
         claim = self._claim(delivery, event, word, reliable=reliable)
-        claim.judged_at = steady.time()
+        claim.judged_at = steady.time() if reliable else -math.inf
         self.lot.recall(claim, delivery.stay)
         admitted: Claim | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
@@ -199,10 +199,7 @@ class Desk:
         if word is not None:
             look_at = max(look_at, self._notes.look_at(word))
         since = None if delivery.stay is None else memory.words.complete_since()
-        # Inner queues do not count how often they delivered: only what was noted tells of others.
-        sure = reliable or delivery.stay is None or not delivery.stay.queue
-        own = sure and word is not None and word.writer == memory.writer
-        noted = Noted(word, own, look_at, since)
+        noted = Noted(word, word is not None and word.writer == memory.writer, look_at, since)
         return noted_claim_of(delivery, event, noted, ask=limits.ask)
 
     def _schedule(self, claim: Claim) -> None:
@@ -257,12 +254,8 @@ class Desk:
         return crowded and new and self.must_wait(claim)
 
     def _is_admitted(self, claim: Claim) -> bool:
-        """Tell whether a claim may join a batch; what was perhaps sent is looked up first.
-
-        So is what waits for a proof: it would go to and fro between its lane's queue and that one.
-        """
-        known = claim.known
-        if known.doubt is Doubt.STRONG or (known.doubt and known.doubt_waited):
+        """Tell whether a claim may join a batch; what was perhaps sent is looked up first."""
+        if claim.known.asks_first:
             return True
         kind = claim.event.entity_type_id
         waited = any(d.stay is not None and d.stay.queue == str(kind) for d in claim.deliveries)

@@ -166,11 +166,11 @@ class CallNotes:
         await self.memory.set_back()
 
     def _is_in_the_way(self, word: LastWord, judged_at: float) -> bool:
-        """Tell whether a word is younger than what is known of the event, or than any proof."""
+        """Tell whether the call that a word tells of may have been at work after a judgement."""
         if word.writer == self.memory.writer:
             return False
         if word.perhaps_sent:
-            return word.at > min(judged_at, steady.time() - self._proof)
+            return word.at > min(judged_at, steady.time()) - self._proof
         return word.word is Word.IMPORTED and not word.stale
 
 

@@ -67,7 +67,7 @@ class Delivery:
         self.size = _size(message.body, event)
         self.early = early and not queue
         self.copy = bool(message.redelivered) and not queue
-        self.times = deliveries_before(headers, redelivered=self.copy)
+        self.times = deliveries_before(headers, redelivered=bool(message.redelivered))
         self.perhaps_sent = perhaps_sent(headers)
         self.redriven = event.origin.redrive_count > 0 or "x-death" in headers
         self.stay = stay_of(properties, queue)

@@ -708,8 +708,9 @@ def test_what_another_process_has_called_with_meanwhile_is_no_message_of_ours_un
 
 
 @pytest.mark.parametrize("sent", [None, 1.0])
-def test_without_a_memory_nobody_knows_who_had_what_lies_in_an_inner_queue(
-    sent: float | None,
+@pytest.mark.parametrize(("times", "doubt"), [(1, Doubt.NONE), (2, Doubt.STRONG)])
+def test_without_a_memory_the_broker_counts_who_had_what_lies_in_an_inner_queue(
+    sent: float | None, times: int, doubt: Doubt
 ) -> None:
     """It was returned unsent; whoever took it next may have sent it."""
     deal, claims = event("a"), Claims(remember=10)
@@ -719,10 +720,10 @@ def test_without_a_memory_nobody_knows_who_had_what_lies_in_an_inner_queue(
     claims.admit(first, copy=False)
     first.known = first.known.surely_absent()
     claims.release(first)
-    seen = delivery(stay=replace(parked, seen=True), perhaps_sent=sent is not None)
+    seen = replace(came, stay=replace(parked, seen=True), times=times)
     again = claim_of(seen, deal, ask="doubtful", settle=1.0)
     claims.admit(again, copy=False)
-    assert Doubt.STRONG is again.known.doubt
+    assert doubt is again.known.doubt
 
 
 def test_an_outcome_is_no_outcome_of_what_another_process_has_ended_since() -> None:
@@ -736,6 +737,32 @@ def test_an_outcome_is_no_outcome_of_what_another_process_has_ended_since() -> N
     again = noted_claim_of(delivery(copy=True, times=1), deal, noted, ask="doubtful")
     claims.admit(again, copy=True, word=noted.word)
     assert again.known.outcome is None
+
+
+def test_a_word_that_was_known_before_takes_no_outcome_away() -> None:
+    """It ended here without a call, so that no word of ours came after the other one's."""
+    deal, claims = event("a"), Claims(remember=10)
+    noted = said_by_another(deal, Word.NOT_THERE)
+    first = noted_claim_of(delivery(), deal, noted, ask="doubtful")
+    claims.admit(first, copy=False, word=noted.word)
+    first.known = first.known.told_result()
+    claims.keep(first, REJECTED)
+    again = noted_claim_of(delivery(copy=True, times=1), deal, noted, ask="doubtful")
+    claims.admit(again, copy=True, word=noted.word)
+    assert (REJECTED, True) == (again.known.outcome, again.known.told)
+
+
+@pytest.mark.parametrize(("external", "doubt"), [("", Doubt.STRONG), (None, Doubt.NONE)])
+def test_an_original_that_comes_again_brings_its_doubt_to_its_parked_copy(
+    external: str | None, doubt: Doubt
+) -> None:
+    """Whoever had it may have sent it; what cannot be looked up would be blamed for that."""
+    deal, claims = event("a", external=external), Claims(remember=10)
+    parked = claim_of(delivery(stay=PARKED), deal, ask="doubtful", settle=1.0)
+    claims.admit(parked, copy=False)
+    original = claim_of(delivery(copy=True, times=1), deal, ask="doubtful", settle=1.0)
+    assert claims.admit(original, copy=True) is None
+    assert doubt is parked.known.doubt
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -90,13 +90,13 @@ def test_what_was_parked_since_was_parked_by_somebody() -> None:
     assert expected == known.for_copy(parked)
     ended = known._replace(times=0, mark=3.0)
     assert ended == ended.for_copy(parked, copy=False), "that was we"
-    assert expected == ended.for_copy(parked._replace(elsewhere=True))
+    assert expected._replace(foreign=8.0) == ended.for_copy(parked._replace(foreign=8.0))
 
 
 def test_waiting_goes_on_from_what_the_message_says() -> None:
     """Where it says nothing, what is known here stays: else it might never end."""
     known = History(doubt=Doubt.STRONG, mark=1.0).nothing_proved(0.0)
-    later = History(doubt=Doubt.STRONG, elsewhere=True, mark=1.0, doubt_waited=1.0)
+    later = History(doubt=Doubt.STRONG, foreign=8.0, mark=1.0, doubt_waited=1.0)
     assert 1.0 == known.for_copy(later).unproved_for(4_000.0)
     back = known.for_copy(History(3, doubt=Doubt.STRONG))
     assert 4_000.0 == back.unproved_for(4_000.0)

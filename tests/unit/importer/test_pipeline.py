@@ -783,26 +783,29 @@ def test_what_waits_for_a_closed_lane_waits_elsewhere_and_nothing_else_does() ->
     assert {"contact", "new contact"} == sent
 
 
-def test_what_waits_for_a_proof_does_not_go_to_its_closed_lane_in_between() -> None:
+@pytest.mark.parametrize("closed", ["before", "while it waits here"])
+def test_what_waits_for_a_proof_does_not_go_to_its_closed_lane_in_between(closed: str) -> None:
     """There its waiting would begin anew, and it would go to and fro; it is looked up again."""
-    elsewhere, steps = Elsewhere(), list[str]()
+    elsewhere, waited = Elsewhere(), 3_000.0
 
     async def story(room: Room) -> None:
-        nonlocal steps
         room.pipeline.use(cast("Any", elsewhere))
+        # An item of ours is known, and the portal does not show it.
+        recovery = room.pipeline._importer._recovery  # noqa: SLF001 - else a story of an hour
+        recovery._witnesses.made(item_event("witness"), 1, 0.0)  # noqa: SLF001 - likewise
+        at = steady.time() - 50.0
+        stay = Stay("doubtful", DOUBT, waited, at, None, 0, at)
+        came = FakeDelivery(item_event("a"), received_at=now(), stay=stay, redriven=True)
+        if closed != "before":
+            room.pipeline.accept(came)
+            await asyncio.sleep(1)
         await room.pipeline.lane_control.close(2, PauseReason.SCOPE, None)
-        steps = steps_of(room.portal)
-        for name, waited in (("waited", 5.0), ("new", 0.0)):
-            at = steady.time() - 50.0
-            stay = Stay("doubtful", DOUBT, waited, at, None, 0, at)
-            early = FakeDelivery(item_event(name), received_at=now(), stay=stay, redriven=True)
-            room.pipeline.accept(early)
-        await asyncio.sleep(1)
-        assert {"new": ("2", "scope")} == elsewhere.parked
+        if closed == "before":
+            room.pipeline.accept(came)
         await asyncio.sleep(60)
 
     play(story)
-    assert "asked" == steps[0]
+    assert {"a": ("doubtful", "doubt")} == elsewhere.parked
 
 
 @pytest.mark.parametrize(("read", "asks_at"), [(True, 30.0), (False, 65.0 + 30.0)])
@@ -897,6 +900,33 @@ def test_what_is_held_for_long_is_asked_for_if_another_process_has_called_with_i
         room.bring(item_event("a"))
         await asyncio.sleep(5)
         memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time(), THEIRS))
+        await asyncio.sleep(200)
+        assert [] == steps
+        paces[0] = (0.0, "bucket")
+        await asyncio.sleep(60)
+
+    play(story)
+    assert "asked" == steps[0]
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_what_was_judged_without_a_memory_is_judged_again_by_its_words(*, joined: bool) -> None:
+    """It answers again while the event waits, and another process has called with it."""
+    memory, steps = Notes(), list[str]()
+
+    async def story(room: Room) -> None:
+        nonlocal steps
+        steps = steps_of(room.portal)
+        room.pipeline.notes.memory = memory
+        paces = [(1.0, "operating")]
+        room.portal.pace = lambda: paces[0]  # type: ignore[method-assign]  # it waits
+        memory.reliable = False
+        room.bring(item_event("a"))
+        await asyncio.sleep(1)
+        memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time() - 6.0, THEIRS))
+        memory.reliable = True
+        if joined:
+            room.bring(item_event("a"), copy=True)
         await asyncio.sleep(200)
         assert [] == steps
         paces[0] = (0.0, "bucket")
