@@ -322,10 +322,14 @@ class World:
     def _must_end(self, message: Message) -> bool:
         """Tell whether a message should have ended: one waits for its proof after each trial.
 
-        Without a memory, with `LOOKUP=always`, and where its type cannot be read.
+        That is with `LOOKUP=always`, where its item could not be read.
         """
-        kind = message.event.entity_type_id
-        return not message.acked and not (self.history.ask == "always" and kind == HIDDEN)
+        event = message.event
+        asks = event.asks.responsible if isinstance(event, ItemEvent) else None
+        unread = event.entity_type_id == HIDDEN or (
+            event.entity_type_id is not None and self.history.blind(event.entity_type_id, asks)
+        )
+        return not message.acked and not (self.history.ask == "always" and unread)
 
     def _idle(self) -> bool:
         held = any(process.pipeline.settler.held for process in self.processes)
