@@ -1,10 +1,10 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from service.domain.bounded_memory import Remembered
+from service.domain.copies import comes_again, joined
 from service.domain.delivery import Delivery
 from service.domain.events import (
     CONTENT_BITS,
@@ -40,7 +40,7 @@ class Claim:
     known: History = field(default_factory=History)
     waiters: list["Claim"] = field(default_factory=list)
     priority: int = PRIORITY
-    judged_at: float = math.inf
+    judged_at: float = float("inf")
 
     def perhaps_sent(self) -> list[ItemEvent]:
         """Return the event as each message of its id has perhaps been sent."""
@@ -111,14 +111,13 @@ class Claims:
 
         `copy` tells that the message says it was delivered before. Returns the claim when work
         on it may start (where `known.outcome` is set, only its outcome is left to publish), a
-        `Repeat` when its event was imported, None when it waits for another. What is known of an
-        event returned earlier outweighs the doubt of its copy.
+        `Repeat` when its event was imported, None when it waits for another.
         """
         event = claim.event
         # By message, not by id: another body under the same id is another try.
         known = self._released.pop(message_digest(event)) if self._released else None
         if known is not None:
-            claim.known = known.for_copy(claim.known, copy=copy)
+            claim.known = comes_again(known, claim.known, copy=copy)
         identity = event.identity_digest
         imported = self._imported.get(identity)
         if imported is not None and imported > 0 and claim.known.outcome is None:
@@ -198,11 +197,9 @@ class Claims:
 
     def waits(self, identity: Identity) -> bool:
         """Tell whether an event that is held waits in doubt, or for items of others."""
-        holder = self._holders.get(identity)
-        if holder is None:
-            return False
-        links = holder.known.links
-        return holder.known.doubt is Doubt.STRONG or (links.waits and links.values is None)
+        known = self._holders[identity].known if identity in self._holders else History()
+        links = known.links
+        return known.doubt is Doubt.STRONG or (links.waits and links.values is None)
 
     def of_type(self, entity_type_id: int) -> Iterator[Claim]:
         """Return the claims of a type that are being worked on."""
@@ -228,10 +225,8 @@ class Claims:
         taken: list[Delivery] = []
         for holder in {id(claim): claim for claim in self._holders.values()}.values():
             for claim in (holder, *holder.waiters):
-                gone = [each for each in claim.deliveries if late(each)]
-                if gone:
-                    taken += gone
-                    claim.deliveries[:] = [each for each in claim.deliveries if not late(each)]
+                taken += filter(late, claim.deliveries)
+                claim.deliveries[:] = [each for each in claim.deliveries if not late(each)]
         return taken
 
     def set_back(self) -> None:
@@ -254,14 +249,10 @@ class Claims:
         for each in (holder, *holder.waiters):
             again = copy or each.known.mark == claim.known.mark is not None
             if each.same_message(claim.event) and (again or not each.known.told):
-                # Who had the original of a parked copy may have sent it; what nobody can look up
-                # would be blamed for that.
-                parked = each.known.mark is not None and claim.known.mark is None
-                another = parked and claim.event.external_id is not None
                 each.deliveries += claim.deliveries
                 # An event that is sent again with a higher priority is wanted sooner.
                 each.priority = max(each.priority, claim.priority)
-                each.known = each.known.joined_by(claim.known, another=another)
+                each.known = joined(each.known, claim.known, askable=bool(claim.event.external_id))
                 return False
         holder.waiters.append(claim)
         return False

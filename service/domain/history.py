@@ -1,14 +1,13 @@
 """Holds what is known of an event's fate, and every way in which that changes.
 
-A `History` is a value. It never changes: each method below returns the next one. The owner of
-the claim replaces the old one in one step: `claim.known = claim.known.called(batch_id)`.
+A `History` is a value. It never changes: each method below returns the next one, and so do the
+functions of `domain/copies`, for messages that come again. The owner of the claim replaces the
+old one in one step: `claim.known = claim.known.called(batch_id)`.
 
 =====================  ==============================  ===========================================
 transition             who may make it                 when
 =====================  ==============================  ===========================================
 `came_back`            domain/claim_making             its message comes from an inner queue
-`for_copy`             domain/claims                   its message comes back after it was returned
-`joined_by`            domain/claims                   another delivery of its message joins
 `suspected`            domain/claims, importer/memory  another message of it was perhaps sent
 `imported_earlier`     domain/claims                   the portal was set back since
 `warned`               importer/field_check            its fields were compared with the portal's
@@ -173,54 +172,6 @@ class History(NamedTuple):
             links = self.links.came_back(stay.waited, stay.parked_at, stay.received_at)
             return known.with_links(links)
         return known
-
-    def for_copy(self, later: "History", *, copy: bool = True) -> "History":
-        """Return what this knowledge means for the same message when it comes later.
-
-        A message that was returned unsent is doubtful only if somebody else held it meanwhile.
-        Not a `copy`: a new publish of it, which does not share the outcome of the earlier one.
-        What lay in an inner queue all the time is no new one.
-        """
-        parked_anew = later.mark != self.mark
-        held_elsewhere = parked_anew or self._was_elsewhere(later)
-        # A copy says "delivered before" because we had it, and we know what we did.
-        unsent = later.doubt is Doubt.STRONG and not held_elsewhere
-        floor = Doubt.NONE if unsent else later.doubt
-        shares = (copy or later.mark is not None) and not held_elsewhere
-        known = self._waited_as(later) if held_elsewhere else self
-        return known._replace(
-            doubt=max(self.doubt, floor),
-            look_at=max(self.look_at, later.look_at if held_elsewhere else 0.0),
-            absent_once=self.absent_once and not held_elsewhere,
-            times=later.times,
-            mark=later.mark,
-            foreign=later.foreign,
-            outcome=self.outcome if shares else None,
-            out=self.out if shares else Out.NOTHING,
-        )
-
-    def joined_by(self, copy: "History", *, another: bool = False) -> "History":
-        """Note another delivery of the message; somebody else may have held it meanwhile.
-
-        `another`: it is another message, of the same bytes, that somebody else has had.
-        """
-        parked_anew = copy.mark not in {None, self.mark}
-        was_elsewhere = another or parked_anew or self._was_elsewhere(copy)
-        known = self.suspected(copy.doubt, copy.look_at) if was_elsewhere else self
-        return known._replace(times=max(self.times, copy.times))
-
-    def _was_elsewhere(self, later: "History") -> bool:
-        """Tell whether somebody else may have held the message before it came again."""
-        spoken = later.foreign is not None and later.foreign != self.foreign
-        return spoken or later.times > self.times + 1
-
-    def _waited_as(self, later: "History") -> "History":
-        """Take over how long the message has waited, where it says that."""
-        links = self.links if later.links.parked_at is None else later.links
-        known = self._replace(attempts=max(self.attempts, later.attempts), links=links)
-        if not later.doubt_waited:
-            return known
-        return known._replace(unproved_since=None, asked=0, doubt_waited=later.doubt_waited)
 
     def suspected(
         self, doubt: Doubt, look_at: float, asks: frozenset[Profile] = frozenset()

@@ -1,7 +1,6 @@
 """Takes deliveries in, keeps what waits, and lets every delivery out: settled, or given back."""
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
@@ -158,11 +157,10 @@ class Desk:
     def _admit(self, delivery: Delivery, event: ItemEvent, *, known: bool = True) -> None:
         """Claim the event, or join its claim; `known`: notes of other processes were read."""
         # This process knows its own work better than any note.
-        here = self.claims.is_held(event.identity)
-        word = None if here else self._notes.last_word(event)
+        word = None if self.claims.is_held(event.identity) else self._notes.last_word(event)
         reliable = known and self._notes.memory.reliable
         claim = self._claim(delivery, event, word, reliable=reliable)
-        claim.judged_at = steady.time() if reliable else -math.inf
+        claim.judged_at = steady.time() if reliable else float("-inf")
         self.lot.recall(claim, delivery.stay)
         admitted: Claim | Repeat | None = claim
         with contained(self._metrics, "admit") as work:
@@ -179,28 +177,27 @@ class Desk:
     def _claim(
         self, delivery: Delivery, event: ItemEvent, word: LastWord | None, *, reliable: bool
     ) -> Claim:
-        limits, look_at = self._limits, 0.0
+        look_at = 0.0
         if delivery.stay is not None:
             delivery.stay = stay = self.lot.back(event, delivery.stay)
             if stay.perhaps_sent is not None:
                 look_at = self._notes.provable(stay.perhaps_sent)
-        memory = self._notes.memory
         # What a note says stays true when others are missing.
-        told = word is not None and (word.perhaps_sent or word.stale)
-        if not reliable and not told:
+        if not (reliable or (word is not None and (word.perhaps_sent or word.stale))):
             return claim_of(
                 delivery,
                 event,
-                ask=limits.ask,
-                settle=limits.rules.settle,
+                ask=self._limits.ask,
+                settle=self._limits.rules.settle,
                 look_at=look_at,
                 began=self.lot.alone_since,
             )
         if word is not None:
             look_at = max(look_at, self._notes.look_at(word))
+        memory = self._notes.memory
         since = None if delivery.stay is None else memory.words.complete_since()
         noted = Noted(word, word is not None and word.writer == memory.writer, look_at, since)
-        return noted_claim_of(delivery, event, noted, ask=limits.ask)
+        return noted_claim_of(delivery, event, noted, ask=self._limits.ask)
 
     def _schedule(self, claim: Claim) -> None:
         """Let a claim go its way; one that a bug keeps from that is not left to itself."""

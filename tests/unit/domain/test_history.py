@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from service.domain.claim_making import doubt_of
+from service.domain.copies import comes_again, joined
 from service.domain.events import NOTHING_ASKED, Reference
 from service.domain.history import Doubt, History, Out
 from service.domain.linking import Linking
@@ -79,7 +80,7 @@ def test_a_copy_is_in_its_own_doubt_only_if_somebody_else_held_it(
     known = History(2, doubt=ours, look_at=5.0, fault=REJECTED, attempts=3)
     copy = History(times, doubt=its, look_at=9.0)
     expected = History(times, doubt=doubt, look_at=look_at, fault=REJECTED, attempts=3)
-    assert expected == known.for_copy(copy)
+    assert expected == comes_again(known, copy)
 
 
 def test_what_was_parked_since_was_parked_by_somebody() -> None:
@@ -87,28 +88,28 @@ def test_what_was_parked_since_was_parked_by_somebody() -> None:
     known = History(2, look_at=5.0, outcome=REJECTED, out=Out.RESULT)
     parked = History(0, doubt=Doubt.STRONG, look_at=9.0, mark=3.0, attempts=2)
     expected = History(0, doubt=Doubt.STRONG, look_at=9.0, mark=3.0, attempts=2)
-    assert expected == known.for_copy(parked)
+    assert expected == comes_again(known, parked)
     ended = known._replace(times=0, mark=3.0)
-    assert ended == ended.for_copy(parked, copy=False), "that was we"
-    assert expected._replace(foreign=8.0) == ended.for_copy(parked._replace(foreign=8.0))
+    assert ended == comes_again(ended, parked, copy=False), "that was we"
+    assert expected._replace(foreign=8.0) == comes_again(ended, parked._replace(foreign=8.0))
 
 
 def test_waiting_goes_on_from_what_the_message_says() -> None:
     """Where it says nothing, what is known here stays: else it might never end."""
     known = History(doubt=Doubt.STRONG, mark=1.0).nothing_proved(0.0)
     later = History(doubt=Doubt.STRONG, foreign=8.0, mark=1.0, doubt_waited=1.0)
-    assert 1.0 == known.for_copy(later).unproved_for(4_000.0)
-    back = known.for_copy(History(3, doubt=Doubt.STRONG))
+    assert 1.0 == comes_again(known, later).unproved_for(4_000.0)
+    back = comes_again(known, History(3, doubt=Doubt.STRONG))
     assert 4_000.0 == back.unproved_for(4_000.0)
     doubtful = History(doubt=Doubt.STRONG).came_back(stay(DOUBT))
-    assert (7.0, 2) == (History().for_copy(doubtful).doubt_waited, doubtful.attempts)
-    assert 7.0 == History().for_copy(History().came_back(stay(LINK))).links.waited
+    assert (7.0, 2) == (comes_again(History(), doubtful).doubt_waited, doubtful.attempts)
+    assert 7.0 == comes_again(History(), History().came_back(stay(LINK))).links.waited
 
 
 def test_an_earlier_absent_proves_nothing_of_what_somebody_else_held() -> None:
     """Two looks again, both after it came back."""
     known = History(2, doubt=Doubt.STRONG, absent_once=True)
-    assert not known.for_copy(History(4, doubt=Doubt.STRONG, look_at=9.0)).absent_once
+    assert not comes_again(known, History(4, doubt=Doubt.STRONG, look_at=9.0)).absent_once
 
 
 KNOWLEDGE = [
@@ -120,7 +121,7 @@ KNOWLEDGE = [
 def test_a_copy_makes_no_knowledge_weaker() -> None:
     """Neither by doubt nor by what was tried."""
     for known, copy in product(KNOWLEDGE, KNOWLEDGE):
-        both = known.for_copy(copy._replace(failures_alone=0, attempts=9))
+        both = comes_again(known, copy._replace(failures_alone=0, attempts=9))
         assert known.doubt <= both.doubt
         assert both.doubt <= max(known.doubt, copy.doubt)
         assert known.look_at <= both.look_at
@@ -166,23 +167,25 @@ def stay(reason: str) -> Stay:
         ),
         (
             History(2),
-            lambda known: known.joined_by(History(3, doubt=Doubt.STRONG, look_at=9.0)),
+            lambda known: joined(known, History(3, doubt=Doubt.STRONG, look_at=9.0)),
             History(3),
         ),
         (
             History(2),
-            lambda known: known.joined_by(History(4, doubt=Doubt.STRONG, look_at=9.0)),
+            lambda known: joined(known, History(4, doubt=Doubt.STRONG, look_at=9.0)),
             History(4, doubt=Doubt.STRONG, look_at=9.0),
         ),
-        (History(3), lambda known: known.joined_by(NEW), History(3)),
+        (History(3), lambda known: joined(known, NEW), History(3)),
         (
             History(2),
-            lambda known: known.joined_by(History(mark=3.0, doubt=Doubt.STRONG, look_at=9.0)),
+            lambda known: joined(known, History(mark=3.0, doubt=Doubt.STRONG, look_at=9.0)),
             History(2, doubt=Doubt.STRONG, look_at=9.0),
         ),
         (
             History(mark=3.0),
-            lambda known: known.joined_by(History(1, doubt=Doubt.STRONG, look_at=9.0)),
+            lambda known: joined(
+                known, History(1, doubt=Doubt.STRONG, look_at=9.0), askable=False
+            ),
             History(1, mark=3.0),
         ),
         (
@@ -296,6 +299,23 @@ def test_waiting_for_a_proof_counts_from_the_first_answer() -> None:
         known.unproved_for(10.0),
         known.nothing_proved(10.0).unproved_for(12.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("known", "asks"),
+    [
+        (History(doubt=Doubt.STRONG), True),
+        (History(doubt=Doubt.WEAK), False),
+        (History(doubt=Doubt.WEAK, doubt_waited=1.0), True),
+        (History(doubt=Doubt.WEAK).nothing_proved(0.0), True),
+        (History(doubt_waited=1.0), False),
+    ],
+)
+def test_what_may_be_there_or_waits_for_a_proof_is_looked_up_in_a_closed_lane(
+    known: History, *, asks: bool
+) -> None:
+    """What is merely unknown waits for its lane first."""
+    assert asks is known.asks_first
 
 
 WAITED = Linking(waited=7.0, parked_at=3.0, waits=True, here_since=2.0, expired_at=8.0)
