@@ -158,10 +158,15 @@ class Soak:
             for each, contact in enumerate(contacts)
         ]
         plain = WAVE - 2 * LINKED - REFUSED - LANE_EVENTS - REPEATED
-        others = [event(f"s{n}-{each}", (DEAL, 128)[each % 2]) for each in range(plain)]
+        # Most leads are good: else their lane would close for the share of refused ones.
+        kinds = (DEAL, 128, LEAD)
+        others = [event(f"s{n}-{each}", kinds[each % 3], comments="good") for each in range(plain)]
         lane = [event(f"lane{n}-{each}", LANE) for each in range(LANE_EVENTS)]
         lately = range(max(0, n - LATELY // WAVE), n)
-        again = [event(f"s{trial.dice.choice(lately)}-0", DEAL) for _ in range(REPEATED) if lately]
+        again = [
+            event(f"s{trial.dice.choice(lately)}-0", DEAL, comments="good")
+            for _ in range(REPEATED if lately else 0)
+        ]
         yield [*deals, *others, *lane, *again], SUCCEEDED
         yield [event(f"refused{n}-{each}", LEAD) for each in range(REFUSED)], REJECTED
         people = [{"entityTypeId": CONTACT, "id": each} for each in contacts]
