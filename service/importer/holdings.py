@@ -100,7 +100,7 @@ class Holdings:
         """Let what waits here of a type wait in its lane's queue; doubt is cleared first."""
 
         def stays(claim: Claim, _: float) -> bool:
-            return claim.event.entity_type_id != entity_type_id or _is_doubtful(claim)
+            return claim.event.entity_type_id != entity_type_id or claim.known.asks_first
 
         gone = self._desk.batcher.prune(stays)
         self._desk.lot.set_aside(gone, entity_type_id, str(reason))
@@ -111,7 +111,7 @@ class Holdings:
         if desk.lanes.state(kind) is LaneState.CLOSED:
             reason = desk.lanes.reason(kind)
         if reason is not None:
-            calm = [claim for claim in batch.claims if not _is_doubtful(claim)]
+            calm = [claim for claim in batch.claims if not claim.known.asks_first]
             desk.lot.set_aside(calm, kind, str(reason))
         if batch.waits_since is not None and desk.lot.exists:
             # Only a look-up can tell, and not soon: another item of the type must be seen first.
@@ -133,7 +133,3 @@ class Holdings:
         """Keep a claim that cannot wait elsewhere."""
         soon = self._desk.lot.clock() + self._limits.rules.ask_again[0]
         self._desk.batcher.defer(claim, max(claim.known.look_at, soon))
-
-
-def _is_doubtful(claim: Claim) -> bool:
-    return claim.known.asks_first

@@ -26,10 +26,8 @@ class LinkWaiting:
         waits_for = [each.identity for each in absent]
         now, moment, parked_at = self._open_seconds(), steady.time(), links.parked_at
         began_at = moment if links.began_at is None else links.began_at
-        own, (before, passed) = (
-            links.waited,
-            self.events.counted(event.identity, now, counts=counts),
-        )
+        own = links.waited
+        before, passed = self.events.counted(event.identity, now, counts=counts)
         # Copies of an event share its time: many of them wait no longer than one. No message has
         # waited since before it came: its event may have ended meanwhile, in another process.
         shared = max(own, before + passed)

@@ -9,7 +9,7 @@ from service.domain.claims import Claim, Claims
 from service.domain.codes import is_bad_request, is_refused_for_good
 from service.domain.decisions import Cleared, Rules
 from service.domain.events import ExternalId, ItemEvent
-from service.domain.history import Doubt
+from service.domain.history import Doubt, History
 from service.domain.last_words import LastWords
 from service.domain.outcomes import (
     CallFailed,
@@ -243,7 +243,7 @@ class Recovery:
         if known.refusal is not None:
             cleared.ended.append((claim, known.refusal))
             return
-        claim.known, claim.judged_at = known.surely_absent(), steady.time()
+        _judged(claim, known.surely_absent())
         cleared.absent.append(claim)
 
     def _wait(self, claim: Claim, cleared: Cleared) -> None:
@@ -269,11 +269,16 @@ class Recovery:
             unclear = replace(known.fault or UNKNOWN_FATE, kind=FailureKind.AMBIGUOUS)
             cleared.ended.append((claim, unclear))
             return
-        claim.known, claim.judged_at = known.sent_unproved(), steady.time()
+        _judged(claim, known.sent_unproved())
         cleared.absent.append(claim)
 
 
 def _known_absent(claims: Sequence[Claim]) -> list[Claim]:
     for claim in claims:
-        claim.known, claim.judged_at = claim.known.surely_absent(), steady.time()
+        _judged(claim, claim.known.surely_absent())
     return list(claims)
+
+
+def _judged(claim: Claim, known: History) -> None:
+    """Take what is known of a claim now; only younger words stand against it."""
+    claim.known, claim.judged_at = known, steady.time()

@@ -170,10 +170,11 @@ def stay_of(properties: Basic.Properties, queue: str = "") -> Stay | None:
     put there by hand began to wait just now. Its times are by the clock that nobody sets.
     """
     waiting = waiting_of(properties)
+    if waiting is None and not queue:
+        return None
     if waiting is None:
         now = steady.time()
-        began = Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now, mark=now)
-        return began if queue else None
+        return Stay(queue, _REASONS.get(queue, ""), 0.0, now, None, 0, now, mark=now)
     sent, ahead = waiting.perhaps_sent, steady.ahead()
     return Stay(
         queue,

@@ -46,23 +46,25 @@ LINE: Sequence[Harm] = (
 NODE: Sequence[Harm] = (kill_broker, freeze_broker, alarm, close_connections)
 
 
+def fail_at_random(trial: Trial) -> None:
+    """Let a quarter of the next calls fail, a dozen of them, each in one of many ways."""
+    fault = {
+        "kind": "random",
+        "seed": trial.dice.randrange(1_000_000),
+        "share": 0.25,
+        "seconds": 2.5,
+        "times": 12,
+        "kinds": PORTAL_KINDS,
+    }
+    trial.environment.portal.faults([fault])
+
+
 def mixture(harms: Sequence[Harm]) -> Harm:
     """Return an act: waves of events, a harm in each, and a portal that fails at random."""
 
     async def act(trial: Trial) -> None:
         trial.environment.portal.settings({"required": {"1": ["comments"]}})
-        trial.environment.portal.faults(
-            [
-                {
-                    "kind": "random",
-                    "seed": trial.dice.randrange(1_000_000),
-                    "share": 0.25,
-                    "seconds": 2.5,
-                    "times": 12,
-                    "kinds": PORTAL_KINDS,
-                }
-            ]
-        )
+        fail_at_random(trial)
         await trial.start()
         for _ in range(WAVES):
             await trial.publish(WAVE)

@@ -21,8 +21,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from service.settings.tree import Settings
-from tests.benchmarks.gauges import cpu_seconds, rss_mib
+from tests.benchmarks.gauges import rss_mib
 from tests.chaos import kept
 from tests.chaos.broker_side import (
     Harm,
@@ -37,9 +39,8 @@ from tests.chaos.broker_side import (
     storm,
 )
 from tests.chaos.cells import Cell, version_of
-from tests.chaos.mixtures import PORTAL_KINDS
+from tests.chaos.mixtures import fail_at_random
 from tests.chaos.trial import (
-    CUT_OFF,
     REJECTED,
     SUCCEEDED,
     Audit,
@@ -49,6 +50,7 @@ from tests.chaos.trial import (
     event,
     run_trial,
 )
+from tests.support.amqp import CUT_OFF
 from tests.support.environment import QUICK
 from tests.support.node import open_broker
 from tests.support.processes import ServiceProcess
@@ -93,7 +95,6 @@ class Sample:
     pid: int
     age: float
     rss: float
-    cpu: float
 
 
 @dataclass(slots=True)
@@ -112,7 +113,6 @@ class Soak:
     _seen: set[str] = field(default_factory=set)
     _read: list[int] = field(default_factory=lambda: [0, 0])
     _numbers: Iterator[int] = field(default_factory=count)
-    _lane_is_closed: bool = False
     _births: dict[int, float] = field(default_factory=dict)
 
     async def act(self, trial: Trial) -> None:
@@ -189,7 +189,8 @@ class Soak:
         began = said = time.monotonic()
         while True:
             now = time.monotonic()
-            with suppress(OSError, AssertionError, IndexError, ValueError):
+            # A process may be dead, or not there yet.
+            with suppress(httpx.TransportError, OSError, AssertionError, IndexError, ValueError):
                 self.samples.append(self._sampled(active(trial.environment), now - began))
             if self.say and now - said >= SAY_SECONDS:
                 said = now
@@ -201,7 +202,7 @@ class Soak:
 
     def _sampled(self, service: ServiceProcess, at: float) -> Sample:
         born = self._births.setdefault(service.pid, at)
-        return Sample(at, service.pid, at - born, rss_mib(service.pid), cpu_seconds(service.pid))
+        return Sample(at, service.pid, at - born, rss_mib(service.pid))
 
     def memory(self) -> list[float]:
         """Return the median memory of each part of the time, without each process's start."""
@@ -229,18 +230,7 @@ async def freeze(trial: Trial) -> None:
 
 async def portal_fails(trial: Trial) -> None:
     """Let a quarter of the next calls fail, each in one of many ways."""
-    trial.environment.portal.faults(
-        [
-            {
-                "kind": "random",
-                "seed": trial.dice.randrange(1_000_000),
-                "share": 0.25,
-                "seconds": 2.5,
-                "times": 12,
-                "kinds": PORTAL_KINDS,
-            }
-        ]
-    )
+    fail_at_random(trial)
     await asyncio.sleep(30.0)
 
 

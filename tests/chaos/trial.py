@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
-
 from tests.chaos.cells import Cell
 from tests.chaos.listener import Listener
 from tests.chaos.oplog import OperationLog, PortalWatch
 from tests.checker.judge import Verdict, judge
 from tests.checker.log import parse
-from tests.support.amqp import PATIENCE_SECONDS, Upstream, wait_until
+from tests.support.amqp import CUT_OFF, PATIENCE_SECONDS, Upstream, wait_until
 from tests.support.broker import Broker, Depth, OwnBroker
 from tests.support.cluster import Cluster
 from tests.support.environment import INTAKE_QUEUE, QUICK, Environment
@@ -43,8 +41,6 @@ PUBLISH_SECONDS = 60.0
 AT_A_GLANCE = 1.0
 SETTLE = "IMPORTER_BITRIX__SETTLE_SECONDS"
 PARKED = "crm.items.parked."
-CUT_OFF = (AMQPError, ChannelInvalidStateError, OSError)
-"""What the client library raises when its line breaks."""
 
 BRIEF: Mapping[str, str] = {
     "IMPORTER_BITRIX__TIMEOUT_SECONDS": "2",

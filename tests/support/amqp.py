@@ -15,6 +15,7 @@ from aio_pika.abc import (
     AbstractIncomingMessage,
     AbstractQueue,
 )
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
 from tests.support.patience import Deadline, patient
 
@@ -24,6 +25,8 @@ POLL_SECONDS = 0.05
 ANSWER_SECONDS = 20.0
 PATIENCE_SECONDS = 60.0
 """Longest wait for what comes in a moment, on an idle machine."""
+CUT_OFF = (AMQPError, ChannelInvalidStateError, OSError)
+"""What the client library raises when its line breaks."""
 
 
 class Upstream:

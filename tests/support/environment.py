@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
-from tests.support.amqp import INTAKE, POLL_SECONDS, Upstream, next_of, wait_until
+from tests.support.amqp import CUT_OFF, INTAKE, POLL_SECONDS, Upstream, next_of, wait_until
 from tests.support.broker import Broker
 from tests.support.patience import Deadline
 from tests.support.processes import PortalProcess, ServiceProcess
@@ -255,7 +254,7 @@ class Environment:
             try:
                 if not await self.read():
                     await asyncio.sleep(POLL_SECONDS)
-            except (AMQPError, ChannelInvalidStateError, OSError):
+            except CUT_OFF:
                 await asyncio.sleep(0.5)
 
     async def wait_idle(self, timeout: float = 30.0) -> None:

@@ -887,9 +887,9 @@ def test_what_a_note_says_stays_true_when_the_memory_falls_silent() -> None:
     assert "asked" == steps[0]
 
 
-def test_what_is_held_for_long_is_asked_for_if_another_process_has_called_with_its_event() -> None:
-    """With another message of it, and however long ago."""
-    memory, steps = Notes(), list[str]()
+def steps_after_a_wait(memory: Notes, meanwhile: Callable[[Room], None]) -> list[str]:
+    """Hold an event back by the portal's limits for minutes; return what is done then."""
+    steps = list[str]()
 
     async def story(room: Room) -> None:
         nonlocal steps
@@ -898,42 +898,40 @@ def test_what_is_held_for_long_is_asked_for_if_another_process_has_called_with_i
         paces = [(1.0, "operating")]
         room.portal.pace = lambda: paces[0]  # type: ignore[method-assign]  # it waits
         room.bring(item_event("a"))
-        await asyncio.sleep(5)
-        memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time(), THEIRS))
+        await asyncio.sleep(1)
+        meanwhile(room)
         await asyncio.sleep(200)
         assert [] == steps
         paces[0] = (0.0, "bucket")
         await asyncio.sleep(60)
 
     play(story)
-    assert "asked" == steps[0]
+    return steps
+
+
+def test_what_is_held_for_long_is_asked_for_if_another_process_has_called_with_its_event() -> None:
+    """With another message of it, and however long ago."""
+    memory = Notes()
+
+    def meanwhile(_: Room) -> None:
+        memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time(), THEIRS))
+
+    assert "asked" == steps_after_a_wait(memory, meanwhile)[0]
 
 
 @pytest.mark.parametrize("joined", [True, False])
 def test_what_was_judged_without_a_memory_is_judged_again_by_its_words(*, joined: bool) -> None:
     """It answers again while the event waits, and another process has called with it."""
-    memory, steps = Notes(), list[str]()
+    memory = Notes()
+    memory.reliable = False
 
-    async def story(room: Room) -> None:
-        nonlocal steps
-        steps = steps_of(room.portal)
-        room.pipeline.notes.memory = memory
-        paces = [(1.0, "operating")]
-        room.portal.pace = lambda: paces[0]  # type: ignore[method-assign]  # it waits
-        memory.reliable = False
-        room.bring(item_event("a"))
-        await asyncio.sleep(1)
+    def meanwhile(room: Room) -> None:
         memory.words.say(word_on(item_event("a"), Word.UNKNOWN, steady.time() - 6.0, THEIRS))
         memory.reliable = True
         if joined:
             room.bring(item_event("a"), copy=True)
-        await asyncio.sleep(200)
-        assert [] == steps
-        paces[0] = (0.0, "bucket")
-        await asyncio.sleep(60)
 
-    play(story)
-    assert "asked" == steps[0]
+    assert "asked" == steps_after_a_wait(memory, meanwhile)[0]
 
 
 @pytest.mark.parametrize("gone", ["the message", "the broker"])
