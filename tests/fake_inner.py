@@ -104,6 +104,5 @@ class FakeInnerQueues:
         copy.published_at = original.published_at
         left = (parking.perhaps_sent or 0.0) - time.time()
         self._broker.provable[number] = (now(), now() + left)
-        original.parked = True
         self._broker.messages.append(copy)
         self._broker.inner.setdefault(parking.queue, deque()).append(copy)

@@ -176,8 +176,6 @@ class Message:
     """What it says of its waiting in an inner queue."""
     queue: str = ""
     """The last part of the inner queue's name where it lies; empty: the intake."""
-    parked: bool = False
-    """A copy of it waits in an inner queue."""
 
     def headers(self, version: str) -> dict[str, int]:
         """Return what a broker of this version says of it."""
@@ -319,6 +317,8 @@ class FakeBroker:
         self.parks_unsure = True
         """Whether a copy for an inner queue may be stored although no confirm tells so."""
         self.violations: list[str] = []
+        self.hold = float("inf")
+        """Seconds after which a process gives back what it has not settled."""
         self.bounces = 0
         """Messages that one consumer returned at once, again and again."""
         self._line: list[FakeConnection] = []
@@ -399,9 +399,10 @@ class FakeBroker:
         A failure is its own if it was not known before the message was published.
         """
         message.acked = True
-        if message.parked:
-            return
         event = message.event
+        if any(m.queue and not m.acked and m.event.digest == event.digest for m in self.messages):
+            # A copy of it waits.
+            return
         for result in self.results:
             if result.identity != identity_of(event):
                 continue
@@ -428,6 +429,7 @@ class FakeConnection:
         self._up = asyncio.Event()
         self._up.set()
         self._dead = False
+        self._arrives_at = 0.0
 
     @property
     def active(self) -> bool | None:
@@ -541,7 +543,9 @@ class FakeConnection:
             copy=message.flagged,
         )
         self._session.deliveries[delivery] = None
-        asyncio.get_running_loop().call_later(0.002, self._arrive, delivery)
+        # A line keeps the order; timers of one moment would not.
+        self._arrives_at = max(now() + 0.002, self._arrives_at + 1e-6)
+        asyncio.get_running_loop().call_at(self._arrives_at, self._arrive, delivery)
 
     def settle(self, delivery: BrokerDelivery, *, acked: bool) -> None:
         """Send an answer on its way; it is lost with its connection."""
@@ -556,6 +560,10 @@ class FakeConnection:
             loop.call_later(self._latency(), self._settled, delivery, acked)
         elif acked:
             self.broker.unsure += 1
+        if not acked and now() - delivery.received_at >= self.broker.hold:
+            # Its outcome may be on its way at that very moment.
+            told = {each.digest for each in self.broker.results}
+            self.broker.unsure += delivery.event.digest in told
 
     def cut(self, *, flag: bool = True) -> None:
         """End the connection: what was unsettled is ready again."""
@@ -758,6 +766,8 @@ class FakePortal:
         self.ledger: list[Item] = []
         self.lost: list[Item] = []
         """Items of before the portal was set back."""
+        self.unread: set[Identity] = set()
+        """Events of which an item was made while an earlier one could not be read."""
         self.made: list[tuple[int, Profile, float]] = []
         """Each item that was ever made: its type, who may see it, and when it was made."""
         self.admin: Callable[[], bool] = _yes
@@ -913,6 +923,8 @@ class FakePortal:
             now() + self.rng.uniform(0.0, self.bounds.lag),
             Profile(*(wish or given for wish, given in zip(event.asks, GIVEN, strict=True))),
         )
+        if any(each.identity == item.identity and self.hides(each) for each in self.ledger):
+            self.unread.add(item.identity)
         self.ledger.append(item)
         self.made.append((item.entity_type_id, item.has, now()))
         return item.item_id

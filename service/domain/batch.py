@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.events import BatchKey
 from service.domain.outcomes import Fault
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from service.domain.batch import Batch, ClosedBy
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.events import PRIORITY, BatchKey
 from service.domain.priority import order, packed, rank
 
@@ -36,7 +36,9 @@ class Batcher:
 
     The window of a batch opens with its first item. A batch stays open until it is taken, so
     what arrives while no slot is free still travels with it. The oldest batch goes first.
-    `most(entity type, items)` may lower the number of items a batch carries.
+    `most(entity type, items)` may lower the number of items a batch carries. Where
+    `suspected_from` says a time, batches with an item that was part of a broken call go last, and
+    not before: others may be on their way.
 
     All that changes: `_waiting` has every batch by its ticket, `_open` the tickets of those that
     claims may still join, `_deferred` the claims that join one later, soonest first.
@@ -44,6 +46,7 @@ class Batcher:
 
     policy: BatchPolicy
     most: Callable[[int, int], int] = lambda _, most: most
+    suspected_from: Callable[[], float | None] = lambda: None
     _waiting: dict[int, Batch] = field(default_factory=dict)
     _open: dict[BatchKey, int] = field(default_factory=dict)
     _deferred: list[tuple[float, int, Claim]] = field(default_factory=list)
@@ -122,24 +125,17 @@ class Batcher:
         now: float,
         *,
         pressure: bool = False,
-        unsuspected_first: bool = False,
         may: May = lambda _: True,
     ) -> Batch | None:
         """Return the oldest batch that may leave now; under pressure the oldest open one.
 
-        `unsuspected_first`: batches without an item that was part of a broken call go first;
         `may`: whether a batch of a key may leave at all.
         """
         while self._deferred and self._deferred[0][0] <= now:
             self.add(heapq.heappop(self._deferred)[2], now)
-        waiting, still_open = self._waiting, self._open.values()
-        due = [ticket for ticket, batch in waiting.items() if batch.due <= now]
-        # Half-open, one batch decides: a poison item in it would pause the intake again.
-        if unsuspected_first and due and all(waiting[ticket].suspected for ticket in due):
-            due += [ticket for ticket in still_open if not waiting[ticket].suspected]
-        due = [ticket for ticket in due if may(waiting[ticket].key)]
-        if not due and pressure:
-            due = [ticket for ticket in still_open if may(waiting[ticket].key)]
+        waiting = self._waiting
+        suspected_from = self.suspected_from()
+        due = self._due(now, suspected_from, pressure=pressure, may=may)
         if not due:
             return None
 
@@ -147,7 +143,7 @@ class Batcher:
 
         def turn(ticket: int) -> tuple[bool, int, float]:
             batch = waiting[ticket]
-            suspected = unsuspected_first and batch.suspected
+            suspected = suspected_from is not None and batch.suspected
             return suspected, -self._rank(batch, now) if ranked else 0, batch.opened_at
 
         first = min(due, key=turn)
@@ -158,15 +154,38 @@ class Batcher:
             self._close(first, ClosedBy.WINDOW if window else ClosedBy.PRESSURE, now)
         return self._fitting(waiting.pop(first), now)
 
+    def _due(
+        self, now: float, suspected_from: float | None, *, pressure: bool, may: May
+    ) -> list[int]:
+        """Return the tickets of the batches that may leave; the arguments are those of `take`."""
+        waiting, still_open = self._waiting, self._open.values()
+        due = [ticket for ticket, batch in waiting.items() if batch.due <= now]
+        # Half-open, one batch decides: a poison item in it would pause the intake again.
+        if suspected_from is not None and due and all(waiting[t].suspected for t in due):
+            due += [ticket for ticket in still_open if not waiting[ticket].suspected]
+
+        def leaves(ticket: int) -> bool:
+            batch = waiting[ticket]
+            return may(batch.key) and _earliest(batch, suspected_from) <= now
+
+        due = [ticket for ticket in due if leaves(ticket)]
+        return due or [ticket for ticket in still_open if pressure and leaves(ticket)]
+
     def next_time(self, may: May = lambda _: True, *, pressure: bool = False) -> float | None:
         """Return the loop time at which something may leave; None when nothing may.
 
         `may`: whether a batch of a key may leave at all; under pressure open ones may at once.
         """
-        times = [batch.due for batch in self._waiting.values() if may(batch.key)]
+        suspected_from = self.suspected_from()
+        waiting = [batch for batch in self._waiting.values() if may(batch.key)]
+        times = [max(batch.due, _earliest(batch, suspected_from)) for batch in waiting]
         if pressure:
             opened = [self._waiting[ticket] for ticket in self._open.values()]
-            times += [batch.opened_at for batch in opened if may(batch.key)]
+            times += [
+                max(batch.opened_at, _earliest(batch, suspected_from))
+                for batch in opened
+                if may(batch.key)
+            ]
         times += [until for until, _, claim in self._deferred if may(claim.event.batch_key)]
         return min(times, default=None)
 
@@ -248,3 +267,8 @@ class Batcher:
         self._waiting[ticket] = batch._replace(closed_by=reason, due=min(batch.due, now))
         if self._open.get(batch.key) == ticket:
             del self._open[batch.key]
+
+
+def _earliest(batch: Batch, suspected_from: float | None) -> float:
+    """Return the time before which a batch does not leave, although it is due."""
+    return -math.inf if suspected_from is None or not batch.suspected else suspected_from

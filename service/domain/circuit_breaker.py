@@ -8,7 +8,8 @@ from service.domain.shut_time import ShutTime
 
 UNSURE_BORNE = 3
 """Calls that may break in a row without a pause, while one item may be the reason."""
-
+OTHERS_SECONDS = 0.2
+"""Half-open, so long do other messages have to come before a suspected one is tried."""
 
 REKEYED = frozenset({PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.AUTH_SERVER})
 """Reasons of a pause that new credentials may end."""
@@ -51,6 +52,7 @@ class CircuitBreaker:
         self.mode = Mode.FLOWING
         self.reason: PauseReason | None = None
         self.probe_at = 0.0
+        self._half_open_at = 0.0
         self.last_success: float | None = None
         self.fault: Fault | None = None
         """The last fault of the portal, shown to people."""
@@ -126,7 +128,7 @@ class CircuitBreaker:
         if self.mode is not Mode.PAUSED:
             return
         if ok:
-            self.mode = Mode.HALF_OPEN
+            self.mode, self._half_open_at = Mode.HALF_OPEN, now
             self.shut.end(now)
             return
         self.reason = reason or self.reason
@@ -141,6 +143,13 @@ class CircuitBreaker:
     def limit(self, slots: int) -> int:
         """Return how many calls may be in flight."""
         return {Mode.FLOWING: slots, Mode.HALF_OPEN: 1, Mode.PAUSED: 0}[self.mode]
+
+    def suspected_from(self) -> float | None:
+        """Return when what was part of a broken call may be tried, half-open; else None.
+
+        The first message to come may be such a one, each time: others have a moment to come.
+        """
+        return self._half_open_at + OTHERS_SECONDS if self.mode is Mode.HALF_OPEN else None
 
     def _judge_half_open(self, imported: int, rejected: int, now: float) -> None:
         mostly = imported > 0 and (

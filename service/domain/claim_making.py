@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt, History

@@ -1,14 +1,14 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from service.domain.bounded_memory import Remembered
-from service.domain.copies import comes_again, joined
+from service.domain.claim import Claim
+from service.domain.copies import comes_again
 from service.domain.delivery import Delivery
 from service.domain.events import (
     CONTENT_BITS,
-    PRIORITY,
     Identity,
     ItemEvent,
     Malformed,
@@ -22,34 +22,6 @@ from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 
 Key = Identity | tuple[int, bytes]
 """An identity, or an entity type and what stands for an external id."""
-
-
-@dataclass(slots=True, eq=False)
-class Claim:
-    """The right to work on one event, and every delivery that shares its outcome.
-
-    `waiters` are claims that must wait for this one: the same id with another body, or another
-    event that carries the same external id. `judged_at`: up to when it is known what calls may
-    have carried the event, in seconds since the epoch.
-    """
-
-    event: ItemEvent
-    deliveries: list[Delivery]
-    since: float
-    size: int
-    known: History = field(default_factory=History)
-    waiters: list["Claim"] = field(default_factory=list)
-    priority: int = PRIORITY
-    judged_at: float = float("inf")
-
-    def perhaps_sent(self) -> list[ItemEvent]:
-        """Return the event as each message of its id has perhaps been sent."""
-        others = self.known.asks - {self.event.asks}
-        return [self.event, *(replace(self.event, asks=asks) for asks in others)]
-
-    def same_message(self, event: ItemEvent) -> bool:
-        """Tell whether a message is a copy of the one this claim was made for."""
-        return self.event.identity == event.identity and self.event.message == event.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +209,8 @@ class Claims:
         """Start a claim, or let it wait for the claim with the same id or external id.
 
         Not a `copy`: a new publish, which joins no claim whose result is out already. Whoever
-        publishes an event again because of that result would never hear of it.
+        publishes an event again because of that result would never hear of it. A copy takes the
+        place of a message that went back or was lost with its connection.
         """
         keys = _keys(claim.event)
         holder = next((self._holders[key] for key in keys if key in self._holders), None)
@@ -246,15 +219,20 @@ class Claims:
             self._holders.setdefault(key, holder or claim)
         if holder is None:
             return True
-        for each in (holder, *holder.waiters):
-            again = copy or each.known.mark == claim.known.mark is not None
-            if each.same_message(claim.event) and (again or not each.known.told):
-                each.deliveries += claim.deliveries
-                # An event that is sent again with a higher priority is wanted sooner.
-                each.priority = max(each.priority, claim.priority)
-                each.known = joined(each.known, claim.known, askable=bool(claim.event.external_id))
-                return False
-        holder.waiters.append(claim)
+        mark = claim.known.mark
+        alike = [
+            each
+            for each in (holder, *holder.waiters)
+            if each.same_message(claim.event)
+            and (copy or not each.known.told or each.known.mark == mark is not None)
+            # From an inner queue it may be the very copy for which the others are let go.
+            and not (each.leaving and mark is not None)
+        ]
+        lacking = [each for each in alike if copy and each.lacks_one]
+        if alike:
+            (lacking or alike)[0].join(claim, copy=copy)
+        else:
+            holder.waiters.append(claim)
         return False
 
     def _note_doubt(self, claim: Claim) -> None:

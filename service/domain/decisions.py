@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.fields import Policy
 from service.domain.outcomes import (
     MAX_TEXT,

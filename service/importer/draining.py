@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.limits import Limits
 from service.importer.intake import Desk
 from service.importer.intake_control import Intake

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import Decision
 from service.domain.history import Doubt
 from service.domain.lanes import Lanes, LaneState

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import Decision, Rules, refused_alone, rejected
 from service.domain.lanes import BROKEN_CALLS, LaneState
 from service.domain.outcomes import (

@@ -9,7 +9,7 @@ from typing import Protocol
 import jiter
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.events import BatchKey, ItemEvent
 from service.domain.fields import Complaint, Field, Policy, complaints
 from service.domain.outcomes import CallFailed, Failed, FailureKind

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.delivery import Delivery
 from service.domain.lanes import LaneState
 from service.domain.limits import Limits
@@ -87,14 +87,9 @@ class Holdings:
         """Tell whether any event of a type is at work here.
 
         One on its way into the lane's queue is not, nor is a message without a claim, malformed
-        or a repeat: such may come without end. But while that queue is young its events' originals
-        stay, and their copies are not to be taken.
+        or a repeat: such may come without end.
         """
-        lot = self._desk.lot
-        young = lot.queues.ack_after(str(entity_type_id)) > lot.clock()
-        return any(
-            young or claim not in lot for claim in self._desk.claims.of_type(entity_type_id)
-        )
+        return any(not claim.leaving for claim in self._desk.claims.of_type(entity_type_id))
 
     def set_aside(self, entity_type_id: int, reason: PauseReason) -> None:
         """Let what waits here of a type wait in its lane's queue; doubt is cleared first."""
@@ -117,7 +112,7 @@ class Holdings:
             # Only a look-up can tell, and not soon: another item of the type must be seen first.
             asked = [claim for claim in batch.claims if claim.event.external_id is not None]
             desk.lot.park(asked, DOUBTFUL, DOUBT)
-        left = [claim for claim in batch.claims if claim not in desk.lot]
+        left = [claim for claim in batch.claims if not claim.leaving]
         if left:
             desk.batcher.put(batch.only(left))
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from service.domain.batching import Batcher
+from service.domain.claim import Claim
 from service.domain.claim_making import Noted, claim_of, noted_claim_of
-from service.domain.claims import Claim, Claims, Repeat, Resolved
+from service.domain.claims import Claims, Repeat, Resolved
 from service.domain.decisions import Decision
 from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent, Malformed
@@ -117,8 +118,7 @@ class Desk:
 
     def _is_open(self, claim: Claim) -> bool:
         """Tell whether a claim has not wholly ended."""
-        held = self.settler.held
-        return self.claims.holds(claim) or any(each in held for each in claim.deliveries)
+        return self.claims.holds(claim) or any(d in self.settler.held for d in claim.deliveries)
 
     def wait(self, decision: Decision, may_go_on: Callable[[Claim], bool]) -> None:
         """Let claims wait for items; those go on that wait for what a batch has brought."""
@@ -209,7 +209,7 @@ class Desk:
     def recover(self, claims: Iterable[Claim]) -> None:
         """Let those claims go on that a bug has left in no place."""
         for claim in claims:
-            if self.claims.holds(claim) and claim not in self.batcher and claim not in self.lot:
+            if self.claims.holds(claim) and claim not in self.batcher and not claim.leaving:
                 self.background.start(self._schedule_later(claim))
 
     async def _schedule_later(self, claim: Claim) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.lanes import Lanes, LaneState
 from service.domain.limits import Limits
 from service.domain.outcomes import Fault, PauseReason
@@ -158,7 +158,7 @@ class LaneControl:
         self.signs.parked(claim, reason, self._clock())
         # What comes back waits there: counted now, and measured with all else in some seconds.
         queue = queue_of(claim, reason)
-        self.depths[queue] = self.depths.get(queue, 0) + len(claim.deliveries)
+        self.depths[queue] = self.depths.get(queue, 0) + 1
         if reason == DOUBT:
             self._passes.by(DOUBTFUL, max(claim.known.look_at, self._clock()))
         elif reason == LINK:

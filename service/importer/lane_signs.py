@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from service.domain.claims import Claim
+from service.domain.claim import Claim
+from service.domain.delivery import Delivery
 from service.domain.lanes import ClosedLane
 from service.domain.oldest_waiting import OldestWaiting
 from service.domain.parking import DOUBT, DOUBTFUL, LINK, LINKS
@@ -11,6 +12,13 @@ from service.telemetry.labels import ALL_LANES
 from service.telemetry.metrics import Metrics
 
 _QUEUES = {DOUBT: DOUBTFUL, LINK: LINKS}
+
+
+def _received_at(delivery: Delivery, now: float) -> float:
+    """Return the loop time at which a message first came, to whichever process."""
+    if delivery.stay is None:
+        return delivery.received_at
+    return now - max(0.0, steady.time() - delivery.stay.received_at)
 
 
 def queue_of(claim: Claim, reason: str) -> str:
@@ -31,13 +39,10 @@ class LaneSigns:
         self._shown_at = now
 
     def parked(self, claim: Claim, reason: str, now: float) -> None:
-        """Note that the messages of a claim wait elsewhere now."""
+        """Note that a claim waits elsewhere now."""
         queue = queue_of(claim, reason)
-        for delivery in claim.deliveries:
-            received_at = delivery.received_at
-            if delivery.stay is not None:
-                received_at = now - max(0.0, steady.time() - delivery.stay.received_at)
-            self.oldest.put(queue, claim.event.event_id, received_at, now)
+        received_at = min(_received_at(delivery, now) for delivery in claim.deliveries)
+        self.oldest.put(queue, claim.event.event_id, received_at, now)
 
     def show_lanes(self, closed: Iterable[ClosedLane], now: float) -> None:
         """Show the lanes that are not open, and count the time."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.bounded_memory import Remembered
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.codes import is_refused_for_good
 from service.domain.decisions import Rules
 from service.domain.events import ExternalId, Reference, digest_of, event_digest

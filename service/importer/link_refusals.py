@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import Decision, Rules
 from service.domain.events import Reference, several_of
 from service.domain.links import references

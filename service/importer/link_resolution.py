@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from service.domain.batch import Batch, ClosedBy
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.decisions import Decision, Rules
 from service.domain.events import ItemEvent, Reference
 from service.domain.links import members, missing, named, references, resolved
@@ -185,8 +186,7 @@ class LinkResolution:
         return Open(claim, absent, self._asked_last(claim, absent))
 
     def _missing(self, claim: Claim) -> list[Reference]:
-        every = dict.fromkeys(references(claim.event.links))
-        return [each for each in every if not self._is_known(each)]
+        return [e for e in dict.fromkeys(references(claim.event.links)) if not self._is_known(e)]
 
     def _resolve(self, claim: Claim, asked: Collection[Reference]) -> None:
         """Note the numbers of all items that a claim refers to."""
@@ -205,9 +205,9 @@ class LinkResolution:
 
     def _asked_last(self, claim: Claim, absent: Sequence[Reference]) -> list[Reference]:
         """Return what a claim that has waited long enough was not asked for since then."""
-        if claim.known.links.waited < self._wait_seconds:
-            return []
         links = claim.known.links
+        if links.waited < self._wait_seconds:
+            return []
         # Its waiting travels with its message: what was asked for since it was over counts.
         over = self._clock() - (links.waited - self._wait_seconds)
         at = over if links.expired_at is None else links.expired_at

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.events import Reference
 from service.domain.link_waits import LinkWaits
 from service.telemetry import steady

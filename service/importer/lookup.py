@@ -5,7 +5,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.codes import is_bad_request, is_refused_for_good
 from service.domain.decisions import Cleared, Rules
 from service.domain.events import ExternalId, ItemEvent

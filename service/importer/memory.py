@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent, event_digest
 from service.domain.history import Doubt

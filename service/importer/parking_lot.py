@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.delivery import Delivery, Parking
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt
@@ -68,16 +69,11 @@ class ParkingLot:
         self._metrics = metrics
         self.clock = clock
         self._go_on = go_on
-        self._leaving: set[Claim] = set()
 
     @property
     def exists(self) -> bool:
         """Whether events may wait elsewhere at all."""
         return not isinstance(self.queues, NoInnerQueues)
-
-    def __contains__(self, claim: Claim) -> bool:
-        """Tell whether a claim is being parked."""
-        return claim in self._leaving
 
     def back(self, event: ItemEvent, stay: Stay) -> Stay:
         """Return what a message says of its waiting, with the time that it lay in the queue."""
@@ -106,9 +102,10 @@ class ParkingLot:
 
     def park(self, claims: Iterable[Claim], queue: str, reason: str) -> None:
         """Let claims wait in a queue, for a reason."""
-        going = [claim for claim in claims if claim not in self._leaving]
+        going = [claim for claim in claims if not claim.leaving]
+        for claim in going:
+            claim.leaving = True
         if going:
-            self._leaving.update(going)
             self.reasons[queue] = reason
             self._background.start(self._park(going, queue, reason))
 
@@ -119,7 +116,7 @@ class ParkingLot:
         self.park([c for c in claims if c not in lacking], str(entity_type_id), reason)
 
     async def _park(self, going: list[Claim], queue: str, reason: str) -> None:
-        tries, bugs, confirmed = 0, 0, set[Delivery]()
+        tries, bugs = 0, 0
         try:
             while claims := self._still_ours(going):
                 # Left to itself, a claim would keep its event, and every copy of it, for ever.
@@ -127,7 +124,7 @@ class ParkingLot:
                     if not self.connected():
                         await asyncio.sleep(RECONNECT_SECONDS)
                         continue
-                    await self._try(claims, queue, reason, confirmed)
+                    await self._try(claims, queue, reason)
                     if self._still_ours(claims):
                         tries += 1
                         await asyncio.sleep(broker_delay(tries - 1, 1.0))
@@ -135,44 +132,36 @@ class ParkingLot:
                     bugs += 1
                     await asyncio.sleep(AGAIN.delay(bugs, 1.0))
         finally:
-            self._leaving.difference_update(going)
+            for claim in going:
+                claim.leaving = False
 
-    async def _try(
-        self, claims: list[Claim], queue: str, reason: str, confirmed: set[Delivery]
-    ) -> None:
+    async def _try(self, claims: list[Claim], queue: str, reason: str) -> None:
         """Let go of what a queue has confirmed; of all, where it cannot be used."""
         if not await self.queues.usable(queue) and self.connected():
             for claim in claims:
                 # First the new place: a bug in between must not leave a claim without a place.
                 self.keep(claim)
-                self._leaving.discard(claim)
+                claim.leaving = False
             self.unparkable(claims, queue, reason)
             return
-        await self._publish(claims, queue, reason, confirmed)
+        confirmed = await self._publish(claims, queue, reason)
         await self._until(self.queues.ack_after(queue))
         await self._let_go(claims, confirmed, reason)
 
     def _still_ours(self, claims: Iterable[Claim]) -> list[Claim]:
-        return [c for c in claims if self._claims.holds(c) and c in self._leaving]
+        return [claim for claim in claims if claim.leaving and self._claims.holds(claim)]
 
-    async def _publish(
-        self,
-        claims: Sequence[Claim],
-        queue: str,
-        reason: str,
-        confirmed: set[Delivery],
-    ) -> None:
-        """Publish what is not confirmed yet; a copy may have joined a claim meanwhile."""
-        parkings = [
-            self._parking(claim, delivery, queue, reason)
-            for claim in claims
-            for delivery in claim.deliveries
-            if delivery.live and delivery not in confirmed
-        ]
-        if not parkings:
-            return
-        answers = await self.queues.park(parkings)
-        confirmed.update(p.delivery for p, ok in zip(parkings, answers, strict=True) if ok)
+    async def _publish(self, claims: Sequence[Claim], queue: str, reason: str) -> set[Claim]:
+        """Publish one copy for all messages of a claim, which share its outcome anyhow.
+
+        Return the claims of which a copy is confirmed.
+        """
+        living = [(claim, [each for each in claim.deliveries if each.live]) for claim in claims]
+        going = [(claim, max(here, key=_priority)) for claim, here in living if here]
+        if not going:
+            return set()
+        answers = await self.queues.park([self._parking(*each, queue, reason) for each in going])
+        return {claim for (claim, _), ok in zip(going, answers, strict=True) if ok}
 
     async def _until(self, at: float) -> None:
         """Keep the originals while the queue is so young that a killed broker may lose it."""
@@ -180,19 +169,17 @@ class ParkingLot:
         if left > 0:
             await asyncio.sleep(left)
 
-    async def _let_go(
-        self, claims: Sequence[Claim], confirmed: set[Delivery], reason: str
-    ) -> None:
-        """End the claims of which every message that is still ours waits elsewhere now."""
+    async def _let_go(self, claims: Sequence[Claim], confirmed: set[Claim], reason: str) -> None:
+        """End the claims that wait elsewhere now, and those of which no message is ours."""
         gone: list[Delivery] = []
         for claim in claims:
-            if any(each.live and each not in confirmed for each in claim.deliveries):
-                continue
             if not any(each.live for each in claim.deliveries):
                 self._give_up(claim)
                 continue
+            if claim not in confirmed:
+                continue
             waiters = self._claims.park(claim)
-            self._leaving.discard(claim)
+            claim.leaving = False
             # In every case the claims that waited for this one continue.
             with contained(self._metrics, "parked"):
                 label = self._metrics.lane(claim.event.entity_type_id)
@@ -211,7 +198,7 @@ class ParkingLot:
     def _give_up(self, claim: Claim) -> None:
         """Keep what is known of a claim whose messages went back: they come again from there."""
         back = self._settler.released([claim])
-        self._leaving.discard(claim)
+        claim.leaving = False
         self._background.start(self._settler.give_back(back))
 
     def _parked_at(self, stay: Stay) -> float:
@@ -229,6 +216,10 @@ class ParkingLot:
         elif reason == LINK:
             waited = known.links.waited
         return Parking(delivery, queue, reason, waited, sent, known.attempts)
+
+
+def _priority(delivery: Delivery) -> int:
+    return delivery.priority
 
 
 def _nowhere(_: Claim) -> None:

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 
 from service.domain.batch import Batch
-from service.domain.circuit_breaker import CircuitBreaker, Mode
-from service.domain.claims import Claim
+from service.domain.circuit_breaker import CircuitBreaker
+from service.domain.claim import Claim
 from service.domain.decisions import Decision
 from service.domain.delivery import Delivery
 from service.domain.limits import Limits, Load
@@ -116,6 +116,7 @@ class Pipeline:
             room=self._holdings,
             prefetch=limits.prefetch,
         )
+        desk.batcher.suspected_from = self.breaker.suspected_from
         desk.lot.keep = self._holdings.keep
         desk.lot.unparkable = self._unparkable
         desk.lot.on_parked = self.lane_control.parked
@@ -183,7 +184,6 @@ class Pipeline:
             batch = self._desk.batcher.take(
                 now,
                 pressure=self._desk.full,
-                unsuspected_first=self.breaker.mode is Mode.HALF_OPEN,
                 may=self._slots.admit,
             )
             if batch is None:

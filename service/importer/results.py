@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.domain.bounded_memory import Remembered
-from service.domain.claims import Claim, message_digest
+from service.domain.claim import Claim
+from service.domain.claims import message_digest
 from service.domain.delivery import Delivery, Settlement
 from service.domain.events import ItemEvent, Malformed
 from service.domain.history import History

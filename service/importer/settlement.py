@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from service.domain.claims import Claim, Claims, Resolved, message_digest
+from service.domain.claim import Claim
+from service.domain.claims import Claims, Resolved, message_digest
 from service.domain.delivery import Delivery
 from service.domain.events import ItemEvent
 from service.domain.outcomes import Outcome

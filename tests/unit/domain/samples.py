@@ -1,11 +1,11 @@
 """Makes the events, claims and batches that the tests of the rules are about."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import Rules
 from service.domain.delivery import Delivery
 from service.domain.events import BatchKey, ExternalId, ItemEvent, Origin, Profile
@@ -52,9 +52,20 @@ def external_id(value: str) -> ExternalId:
     return ExternalId("originId", value, "crm-importer")
 
 
+@dataclass(unsafe_hash=True)
+class Named:
+    """A delivery of which nothing counts but which one it is, and whether it is here."""
+
+    name: str
+    live: bool = field(default=True, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def named(*names: str) -> list[Delivery]:
-    """Return deliveries of which nothing counts but which one they are."""
-    return cast("list[Delivery]", list(names))
+    """Return deliveries of these names."""
+    return cast("list[Delivery]", [Named(name) for name in names])
 
 
 def claim(

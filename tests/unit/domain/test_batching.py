@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.domain.batch import Batch, ClosedBy
 from service.domain.batching import Batcher, BatchPolicy
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.events import BatchKey
 from service.domain.outcomes import Fault
 from tests.unit.domain.samples import DEAL, batch, claim, event, fault
@@ -180,11 +180,11 @@ def suspect(name: str) -> Claim:
 
 def test_what_broke_no_call_goes_first_if_asked(batcher: Batcher) -> None:
     """Though it is younger; a suspect goes when nothing else may."""
+    batcher.suspected_from = lambda: 2.0
     batcher.put(batch(suspect("a"), claim("b")))
     batcher.put(batch(claim("c"), opened_at=1.0))
-    assert [["c"], ["a", "b"], []] == [
-        names(batcher.take(2.0, unsuspected_first=True)) for _ in range(3)
-    ]
+    assert [["c"], ["a", "b"], []] == [names(batcher.take(2.0)) for _ in range(3)]
+    batcher.suspected_from = lambda: None
     batcher.put(batch(suspect("a")))
     batcher.put(batch(claim("c"), opened_at=1.0))
     assert ["a"] == names(batcher.take(2.0))
@@ -192,13 +192,24 @@ def test_what_broke_no_call_goes_first_if_asked(batcher: Batcher) -> None:
 
 def test_an_open_batch_leaves_early_rather_than_a_suspect(batcher: Batcher) -> None:
     """Only then: where no suspect is due its window is waited for."""
+    batcher.suspected_from = lambda: 0.0
     batcher.add(claim("b"), 1.0)
-    assert batcher.take(1.1, unsuspected_first=True) is None
+    assert batcher.take(1.1) is None
     batcher.put(batch(suspect("a")))
-    taken = batcher.take(1.1, unsuspected_first=True)
+    taken = batcher.take(1.1)
     assert taken is not None
     assert (["b"], ClosedBy.PRESSURE) == (names(taken), taken.closed_by)
-    assert ["a"] == names(batcher.take(1.1, unsuspected_first=True))
+    assert ["a"] == names(batcher.take(1.1))
+
+
+@pytest.mark.parametrize("pressure", [False, True])
+def test_a_suspect_waits_a_moment_for_others(batcher: Batcher, *, pressure: bool) -> None:
+    """It may be the first message that comes, each time the portal is tried."""
+    batcher.suspected_from = lambda: 5.0
+    batcher.add(suspect("a"), 0.0)
+    assert batcher.take(4.9, pressure=pressure) is None
+    assert 5.0 == batcher.next_time(pressure=pressure)
+    assert ["a"] == names(batcher.take(5.0, pressure=pressure))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,15 @@ def test_the_mode_limits_the_calls_in_flight(
     assert limit == breaker.limit(7)
 
 
+def test_half_open_a_suspected_event_waits_for_others_to_come(breaker: CircuitBreaker) -> None:
+    """In other modes it goes like any other."""
+    assert breaker.suspected_from() is None
+    breaker.trip(PauseReason.SCOPE, 0.0)
+    assert breaker.suspected_from() is None
+    breaker.probed(50.0, ok=True)
+    assert 50.2 == breaker.suspected_from()
+
+
 def test_trouble_that_lasts_becomes_a_pause(breaker: CircuitBreaker) -> None:
     """Not a moment before; the pause is called after the last failure."""
     breaker.record_failure(PauseReason.UNAVAILABLE, 100.0)

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.claim import Claim
 from service.domain.claim_making import Noted, claim_of, doubt_by_word, noted_claim_of
-from service.domain.claims import Claim, Claims, Repeat
+from service.domain.claims import Claims, Repeat
 from service.domain.delivery import Delivery
 from service.domain.events import Identity, ItemEvent, Profile, event_digest
 from service.domain.history import Doubt, History
@@ -22,7 +24,7 @@ from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.owning import Owners
 from service.domain.parking import Stay
 from tests.fakes import FakeDelivery
-from tests.unit.domain.samples import claim, event, named
+from tests.unit.domain.samples import Named, claim, event, named
 
 REJECTED = Failed(FailureKind.REJECTED, "100", "no", 200)
 
@@ -195,6 +197,53 @@ def test_events_without_external_id_never_wait_for_each_other(claims: Claims) ->
     assert 1 == len(claims)
 
 
+def test_each_copy_takes_the_place_of_its_own_message(claims: Claims) -> None:
+    """The result of the first is out when the connection is lost: all come again, in order."""
+    first = start(claims, claim("a", "one"))
+    claims.admit(claim("a", "two"), copy=False)
+    first.known = first.known.told_result()
+    second = claim("a", "three")
+    claims.admit(second, copy=False)
+    for each in (*first.deliveries, *second.deliveries):
+        cast("Named", each).live = False
+    for name in ("one again", "two again", "three again", "unknown"):
+        claims.admit(claim("a", name), copy=True)
+    assert named("one", "two", "one again", "two again", "unknown") == first.deliveries
+    assert (named("three", "three again"), 3, 1) == (
+        second.deliveries,
+        first.messages,
+        second.messages,
+    )
+
+
+def test_what_was_taken_back_comes_to_the_claim_that_it_left(claims: Claims) -> None:
+    """Though the claim has another message, and a new publish waits."""
+    first = start(claims, claim("a", "one"))
+    first.known = first.known.told_result()
+    second = claim("a", "two")
+    claims.admit(second, copy=False)
+    claims.take_back(named("two").__contains__)
+    claims.admit(claim("a", "two again"), copy=True)
+    assert (named("one"), named("two again")) == (first.deliveries, second.deliveries)
+
+
+@pytest.mark.parametrize(("leaving", "stay"), [(True, True), (True, False), (False, True)])
+def test_what_comes_from_an_inner_queue_waits_for_the_event_that_is_leaving(
+    *, leaving: bool, stay: bool
+) -> None:
+    """It may be the very copy for which the original is let go; from the intake it is none."""
+    deal, claims = event("a"), Claims(remember=10)
+    first = start(claims, noted_claim_of(delivery(), deal, NOTHING_NOTED, ask="doubtful"))
+    first.leaving = leaving
+    came = delivery(stay=PARKED) if stay else delivery()
+    copy = noted_claim_of(came, deal, NOTHING_NOTED, ask="doubtful")
+    assert claims.admit(copy, copy=True) is None
+    if leaving and stay:
+        assert (1, [copy], [copy]) == (len(first.deliveries), first.waiters, claims.park(first))
+    else:
+        assert (2, []) == (len(first.deliveries), first.waiters)
+
+
 def test_a_copy_of_one_that_waits_joins_it(claims: Claims) -> None:
     """It waits once, with both deliveries."""
     first = start(claims, claim(event("a", external="shared")))
@@ -294,7 +343,7 @@ def test_late_deliveries_leave_their_claims_and_their_copies_join(claims: Claims
     first = start(claims, claim(event("a", body="one"), "one"))
     waiter = claim(event("a", body="two"), "two")
     claims.admit(waiter, copy=False)
-    assert named("one", "two") == claims.take_back({"one", "two"}.__contains__)
+    assert named("one", "two") == claims.take_back(named("one", "two").__contains__)
     assert ([], []) == (first.deliveries, waiter.deliveries)
     assert claims.admit(claim(event("a", body="one"), "three"), copy=True) is None
     assert named("three") == first.deliveries
@@ -931,7 +980,7 @@ def test_an_importer_that_never_asks_doubts_nothing_it_could_ask_for() -> None:
 def test_late_deliveries_are_taken_out_of_claims_that_stay(claims: Claims) -> None:
     """Their copies will join."""
     first, other = start(claims, claim("a", "late", "soon")), start(claims, claim("b", "soon"))
-    assert named("late") == claims.take_back({"late"}.__contains__)
+    assert named("late") == claims.take_back(named("late").__contains__)
     assert (named("soon"), named("soon")) == (first.deliveries, other.deliveries)
     assert claims.holds(first)
     assert [first.event] == first.perhaps_sent()

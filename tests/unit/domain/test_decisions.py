@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.batch import Batch
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import (
     LARGE_BYTES,
     Cleared,

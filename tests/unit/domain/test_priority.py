@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.batching import Batcher, BatchPolicy
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from tests.unit.domain.samples import claim
 
 PATIENCE = 100.0

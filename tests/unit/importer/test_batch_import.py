@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from service.domain.batch import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.decisions import UNFINISHED, Decision, Rules
 from service.domain.events import ItemEvent
 from service.domain.history import Doubt

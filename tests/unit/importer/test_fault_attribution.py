@@ -3,7 +3,7 @@
 import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.decisions import Decision
 from service.domain.events import Identity
 from service.domain.lanes import Lanes

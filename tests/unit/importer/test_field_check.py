@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.claims import Claim
+from service.domain.claim import Claim
 from service.domain.events import BatchKey, Links, Reference
 from service.domain.fields import Field, Policy
 from service.domain.outcomes import CallKind, Failed, FailureKind

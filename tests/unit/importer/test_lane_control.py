@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from service.domain.circuit_breaker import CircuitBreaker, Mode
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.decisions import Decision
 from service.domain.inner_queue import MAX_STRANGERS
 from service.domain.lanes import Lanes, LaneState
@@ -131,38 +132,21 @@ def test_what_was_just_parked_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "leaves", "young", "held"),
-    [
-        (2, False, False, True),
-        (2, True, False, False),
-        (2, True, True, True),
-        (3, True, True, False),
-        (31, False, False, False),
-    ],
+    ("kind", "leaves", "held"),
+    [(2, False, True), (2, True, False), (3, True, False), (31, False, False)],
 )
 def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
-    kind: int, *, leaves: bool, young: bool, held: bool
+    kind: int, *, leaves: bool, held: bool
 ) -> None:
-    """What is on its way into the lane's queue is not at work; of a young queue it is.
+    """What is on its way into the lane's queue is not at work.
 
     Nor is a message that needs no call: type 31 is held, and nobody works on it.
     """
     claims, event = Claims(remember=10), item_event("a", 2)
     delivery = FakeDelivery(event)
-    claims.admit(Claim(event, [delivery], 0.0, 1), copy=False)
-
-    class Lot:
-        queues = SimpleNamespace(ack_after=lambda _: 9.0 if young else 0.0)
-
-        def clock(self) -> float:
-            return 5.0
-
-        def __contains__(self, _: object) -> bool:
-            return leaves
-
+    claims.admit(Claim(event, [delivery], 0.0, 1, leaving=leaves), copy=False)
     held_here = [delivery, FakeDelivery(item_event("repeat", 31))]
-    settler = SimpleNamespace(held=held_here)
-    desk = SimpleNamespace(lot=Lot(), settler=settler, claims=claims)
+    desk = SimpleNamespace(settler=SimpleNamespace(held=held_here), claims=claims)
     holdings = Holdings(cast("Any", desk), cast("Any", None), LIMITS, cast("Any", None))
     assert held is holdings.holds_type(kind)
 

@@ -8,7 +8,8 @@ from itertools import chain
 import pytest
 
 from service.domain.batch import Batch, ClosedBy
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.decisions import Decision
 from service.domain.events import Identity, ItemEvent, Links, Reference, event_digest
 from service.domain.external_id import ExternalIds

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.claims import Claim, Claims
+from service.domain.claim import Claim
+from service.domain.claims import Claims
 from service.domain.decisions import Cleared
 from service.domain.events import NOTHING_ASKED, ItemEvent, Profile
 from service.domain.history import Doubt, History

@@ -8,8 +8,9 @@ from typing import cast
 
 import pytest
 
+from service.domain.claim import Claim
 from service.domain.claim_making import claim_of
-from service.domain.claims import Claim, Claims
+from service.domain.claims import Claims
 from service.domain.delivery import Parking
 from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind
@@ -176,7 +177,7 @@ async def test_a_bug_when_an_event_cannot_wait_elsewhere_leaves_none_in_no_place
             claims.admit(claim, copy=False)
         lot.keep = keep
         lot.park(ours, "2", "plan")
-    assert (ours, [False] * 3) == (kept, [claim in lot for claim in ours])
+    assert (ours, [False] * 3) == (kept, [claim.leaving for claim in ours])
 
 
 class Slow(Taking):
@@ -217,35 +218,36 @@ def claimed(claims: Claims, settler: Settler, *deliveries: FakeDelivery) -> Clai
     return claim
 
 
-def test_no_original_is_let_go_before_all_its_copies_are_confirmed() -> None:
-    """And no copy that is confirmed is put there once more."""
-    queues, event = Slow([True, False], [False]), item_event("a", 2)
-    first, second = FakeDelivery(event), FakeDelivery(event)
+def test_no_original_is_let_go_before_its_copy_is_confirmed() -> None:
+    """And no event whose copy is confirmed is put there once more."""
+    queues = Slow([True, False], [False])
+    first, second = FakeDelivery(item_event("a", 2)), FakeDelivery(item_event("b", 2))
 
     async def story() -> None:
         async with parking(queues, lambda _: None, now) as (lot, settler, claims):
-            lot.park([claimed(claims, settler, first, second)], "2", "plan")
+            lot.park([claimed(claims, settler, each) for each in (first, second)], "2", "plan")
 
     run(story())
     assert [[first, second], [second], [second]] == queues.tries
-    assert ([0, 0, 0], 1, 1) == (queues.acked, first.acked, second.acked)
+    assert ([0, 1, 1], 1, 1) == (queues.acked, first.acked, second.acked)
 
 
-def test_a_copy_that_joined_while_its_event_was_parked_is_parked_as_well() -> None:
-    """Else of that message nothing would wait anywhere."""
+@pytest.mark.parametrize("urgent", [False, True])
+def test_all_messages_of_an_event_leave_as_one_copy(*, urgent: bool) -> None:
+    """They share its outcome; one copy for each would make more with every parking."""
     queues, event = Slow(), item_event("a", 2)
-    first, late = FakeDelivery(event), FakeDelivery(event)
-    queues.joins = late
+    first, second = FakeDelivery(event), FakeDelivery(event, priority=9 if urgent else 0)
+    late = queues.joins = FakeDelivery(event)
 
     async def story() -> None:
         async with parking(queues, lambda _: None, now) as (lot, settler, claims):
-            queues.claim = claimed(claims, settler, first)
+            queues.claim = claimed(claims, settler, first, second)
             settler.held[late] = None
             lot.park([queues.claim], "2", "plan")
 
     run(story())
-    assert [[first], [late]] == queues.tries
-    assert ([0, 0], 1, 1) == (queues.acked, first.acked, late.acked)
+    assert [[second if urgent else first]] == queues.tries
+    assert [1, 1, 1] == [each.acked for each in (first, second, late)]
 
 
 def test_the_original_is_kept_while_its_queue_is_young() -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.domain.claims import Claim, Claims, Resolved
+from service.domain.claim import Claim
+from service.domain.claims import Claims, Resolved
 from service.domain.delivery import Settlement
 from service.domain.history import Doubt
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome

@@ -1,0 +1,56 @@
+"""Holds what is worked on: an event, and every delivery that shares its outcome."""
+
+from dataclasses import dataclass, field, replace
+
+from service.domain.copies import joined
+from service.domain.delivery import Delivery
+from service.domain.events import PRIORITY, ItemEvent
+from service.domain.history import History
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """The right to work on one event, and every delivery that shares its outcome.
+
+    `waiters` are claims that must wait for this one: the same id with another body, or another
+    event that carries the same external id. `judged_at`: up to when it is known what calls may
+    have carried the event, in seconds since the epoch. `messages`: how many share it; a message
+    that the broker took back comes again. `leaving`: it is being parked.
+    """
+
+    event: ItemEvent
+    deliveries: list[Delivery]
+    since: float
+    size: int
+    known: History = field(default_factory=History)
+    waiters: list["Claim"] = field(default_factory=list)
+    priority: int = PRIORITY
+    judged_at: float = float("inf")
+    messages: int = 1
+    leaving: bool = False
+
+    @property
+    def lacks_one(self) -> bool:
+        """Whether one of its messages is not here, and will come again."""
+        return [each.live for each in self.deliveries].count(True) < self.messages
+
+    def join(self, other: "Claim", *, copy: bool) -> None:
+        """Take over the deliveries of another claim of the same message.
+
+        A `copy` takes the place of a message that is not here.
+        """
+        if not (copy and self.lacks_one):
+            self.messages += other.messages
+        self.deliveries += other.deliveries
+        # An event that is sent again with a higher priority is wanted sooner.
+        self.priority = max(self.priority, other.priority)
+        self.known = joined(self.known, other.known, askable=bool(self.event.external_id))
+
+    def perhaps_sent(self) -> list[ItemEvent]:
+        """Return the event as each message of its id has perhaps been sent."""
+        others = self.known.asks - {self.event.asks}
+        return [self.event, *(replace(self.event, asks=asks) for asks in others)]
+
+    def same_message(self, event: ItemEvent) -> bool:
+        """Tell whether a message is a copy of the one this claim was made for."""
+        return self.event.identity == event.identity and self.event.message == event.message
