@@ -147,7 +147,8 @@ class Batcher:
             return suspected, -self._rank(batch, now) if ranked else 0, batch.opened_at
 
         first = min(due, key=turn)
-        if ranked or waiting[first].refilled:
+        # Half-open it leaves as it is: filled up with suspects it would be one.
+        if suspected_from is None and (ranked or waiting[first].refilled):
             self._prefer(first, now)
         if waiting[first].closed_by is None:
             window = waiting[first].due <= now

@@ -202,6 +202,16 @@ def test_an_open_batch_leaves_early_rather_than_a_suspect(batcher: Batcher) -> N
     assert ["a"] == names(batcher.take(1.1))
 
 
+def test_half_open_no_suspect_is_put_into_the_batch_that_leaves(batcher: Batcher) -> None:
+    """Though suspects are older, and priorities differ."""
+    urgent = claim("d")
+    urgent.priority = 9
+    for each in (suspect("a"), suspect("b"), suspect("c"), urgent):
+        batcher.add(each, 0.0)
+    batcher.suspected_from = lambda: 5.0
+    assert ["d"] == names(batcher.take(1.0))
+
+
 @pytest.mark.parametrize("pressure", [False, True])
 def test_a_suspect_waits_a_moment_for_others(batcher: Batcher, *, pressure: bool) -> None:
     """It may be the first message that comes, each time the portal is tried."""
