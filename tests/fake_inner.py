@@ -26,9 +26,9 @@ class FakeInnerQueues:
         """Tell whether there is a connection."""
         return self._connection.fit()
 
-    def ack_after(self, _: str) -> float:
-        """Return that no queue is young."""
-        return 0.0
+    def ack_after(self, queue: str) -> float:
+        """Return until when the queue is young."""
+        return self._broker.made.get(queue, now()) + self._broker.young
 
     def known(self) -> Sequence[str]:
         """Return every queue that something was ever put into."""
@@ -105,4 +105,5 @@ class FakeInnerQueues:
         left = (parking.perhaps_sent or 0.0) - time.time()
         self._broker.provable[number] = (now(), now() + left)
         self._broker.messages.append(copy)
+        self._broker.made.setdefault(parking.queue, now())
         self._broker.inner.setdefault(parking.queue, deque()).append(copy)

@@ -176,6 +176,8 @@ class Message:
     """What it says of its waiting in an inner queue."""
     queue: str = ""
     """The last part of the inner queue's name where it lies; empty: the intake."""
+    was_parked: bool = False
+    """Somebody has returned it to the intake from an inner queue."""
 
     def headers(self, version: str) -> dict[str, int]:
         """Return what a broker of this version says of it."""
@@ -317,6 +319,9 @@ class FakeBroker:
         self.parks_unsure = True
         """Whether a copy for an inner queue may be stored although no confirm tells so."""
         self.violations: list[str] = []
+        self.young = 0.0
+        """Seconds for which an inner queue counts as young after the first message."""
+        self.made: dict[str, float] = {}
         self.hold = float("inf")
         """Seconds after which a process gives back what it has not settled."""
         self.bounces = 0
@@ -329,6 +334,14 @@ class FakeBroker:
         self.messages.append(message)
         self.ready.append(message)
         self.serve()
+
+    def return_one(self, queue: str) -> None:
+        """Return the oldest event of an inner queue to the intake, as an operator does."""
+        waiting = self.inner[queue]
+        if waiting and waiting[0].stay is not None and waiting[0].stay.perhaps_sent is None:
+            parked = waiting.popleft()
+            self.publish(parked.event)
+            self.messages[-1].was_parked = parked.acked = True
 
     @property
     def empty(self) -> bool:
@@ -400,7 +413,8 @@ class FakeBroker:
         """
         message.acked = True
         event = message.event
-        if any(m.queue and not m.acked and m.event.digest == event.digest for m in self.messages):
+        copies = (m for m in self.messages if (m.queue or m.was_parked) and m is not message)
+        if any(not copy.acked and copy.event.digest == event.digest for copy in copies):
             # A copy of it waits.
             return
         for result in self.results:

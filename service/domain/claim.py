@@ -29,22 +29,40 @@ class Claim:
     messages: int = 1
     leaving: bool = False
 
-    @property
-    def lacks_one(self) -> bool:
-        """Whether one of its messages is not here, and will come again."""
-        return [each.live for each in self.deliveries].count(True) < self.messages
+    def takes(self, other: "Claim", *, copy: bool) -> bool:
+        """Tell whether another claim of the same message may join this one.
+
+        One whose result is out, or that is being parked, takes back only its own messages: a new
+        publish needs an outcome of its own, and what else comes may be the very copy for which
+        the original is let go.
+        """
+        free = not (self.leaving or self.known.told)
+        return free or self._is_own(other) or self.lacks(other, copy=copy)
+
+    def lacks(self, other: "Claim", *, copy: bool) -> bool:
+        """Tell whether another claim has a message of the intake that is missing here."""
+        marks = self.known.mark, other.known.mark
+        return copy and marks == (None, None) and self._lacks_one
 
     def join(self, other: "Claim", *, copy: bool) -> None:
         """Take over the deliveries of another claim of the same message.
 
         A `copy` takes the place of a message that is not here.
         """
-        if not (copy and self.lacks_one):
+        if not (self._lacks_one and (copy or self._is_own(other))):
             self.messages += other.messages
         self.deliveries += other.deliveries
         # An event that is sent again with a higher priority is wanted sooner.
         self.priority = max(self.priority, other.priority)
         self.known = joined(self.known, other.known, askable=bool(self.event.external_id))
+
+    @property
+    def _lacks_one(self) -> bool:
+        return [each.live for each in self.deliveries].count(True) < self.messages
+
+    def _is_own(self, other: "Claim") -> bool:
+        """Tell whether another claim has the same stay in an inner queue."""
+        return self.known.mark == other.known.mark is not None
 
     def perhaps_sent(self) -> list[ItemEvent]:
         """Return the event as each message of its id has perhaps been sent."""

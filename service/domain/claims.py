@@ -139,14 +139,14 @@ class Claims:
 
     def release(self, claim: Claim) -> list[Delivery]:
         """Give a claim up unsettled; return its deliveries and those of its waiters."""
-        deliveries: list[Delivery] = []
         # Its waiters go back too, in their order: a younger message must not overtake it here.
-        for each in (claim, *self._drop(claim)):
+        going = [claim, *self._drop(claim)]
+        for each in reversed(going):
+            # The claim last: of waiters for the same message less is known.
             self._released.put(message_digest(each.event), each.known)
             if each.known.doubt is Doubt.STRONG:
                 self._note_doubt(each)
-            deliveries += each.deliveries
-        return deliveries
+        return [delivery for each in going for delivery in each.deliveries]
 
     def park(self, claim: Claim) -> list[Claim]:
         """Give a claim up that waits elsewhere now; return those that waited for it.
@@ -219,16 +219,12 @@ class Claims:
             self._holders.setdefault(key, holder or claim)
         if holder is None:
             return True
-        mark = claim.known.mark
         alike = [
             each
             for each in (holder, *holder.waiters)
-            if each.same_message(claim.event)
-            and (copy or not each.known.told or each.known.mark == mark is not None)
-            # From an inner queue it may be the very copy for which the others are let go.
-            and not (each.leaving and mark is not None)
+            if each.same_message(claim.event) and each.takes(claim, copy=copy)
         ]
-        lacking = [each for each in alike if copy and each.lacks_one]
+        lacking = [each for each in alike if each.lacks(claim, copy=copy)]
         if alike:
             (lacking or alike)[0].join(claim, copy=copy)
         else:

@@ -87,9 +87,13 @@ class Holdings:
         """Tell whether any event of a type is at work here.
 
         One on its way into the lane's queue is not, nor is a message without a claim, malformed
-        or a repeat: such may come without end.
+        or a repeat: such may come without end. But while that queue is young its events' originals
+        stay, and their copies are not to be taken; nor while some wait here for their originals.
         """
-        return any(not claim.leaving for claim in self._desk.claims.of_type(entity_type_id))
+        lot = self._desk.lot
+        young = lot.queues.ack_after(str(entity_type_id)) > lot.clock()
+        claims = self._desk.claims.of_type(entity_type_id)
+        return any(young or claim.waiters or not claim.leaving for claim in claims)
 
     def set_aside(self, entity_type_id: int, reason: PauseReason) -> None:
         """Let what waits here of a type wait in its lane's queue; doubt is cleared first."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from service.domain.claim import Claim
@@ -151,17 +151,20 @@ class ParkingLot:
     def _still_ours(self, claims: Iterable[Claim]) -> list[Claim]:
         return [claim for claim in claims if claim.leaving and self._claims.holds(claim)]
 
-    async def _publish(self, claims: Sequence[Claim], queue: str, reason: str) -> set[Claim]:
+    async def _publish(
+        self, claims: Sequence[Claim], queue: str, reason: str
+    ) -> Mapping[Claim, Doubt]:
         """Publish one copy for all messages of a claim, which share its outcome anyhow.
 
-        Return the claims of which a copy is confirmed.
+        Return the claims of which a copy is confirmed, and the doubt that it tells of.
         """
         living = [(claim, [each for each in claim.deliveries if each.live]) for claim in claims]
         going = [(claim, max(here, key=_priority)) for claim, here in living if here]
+        told = {claim: claim.known.doubt for claim, _ in going}
         if not going:
-            return set()
+            return told
         answers = await self.queues.park([self._parking(*each, queue, reason) for each in going])
-        return {claim for (claim, _), ok in zip(going, answers, strict=True) if ok}
+        return {claim: told[claim] for claim, ok in zip(told, answers, strict=True) if ok}
 
     async def _until(self, at: float) -> None:
         """Keep the originals while the queue is so young that a killed broker may lose it."""
@@ -169,14 +172,17 @@ class ParkingLot:
         if left > 0:
             await asyncio.sleep(left)
 
-    async def _let_go(self, claims: Sequence[Claim], confirmed: set[Claim], reason: str) -> None:
+    async def _let_go(
+        self, claims: Sequence[Claim], confirmed: Mapping[Claim, Doubt], reason: str
+    ) -> None:
         """End the claims that wait elsewhere now, and those of which no message is ours."""
         gone: list[Delivery] = []
         for claim in claims:
             if not any(each.live for each in claim.deliveries):
                 self._give_up(claim)
                 continue
-            if claim not in confirmed:
+            # A message that joined meanwhile may have been sent by others: its copy must say so.
+            if claim not in confirmed or claim.known.doubt > confirmed[claim]:
                 continue
             waiters = self._claims.park(claim)
             claim.leaving = False

@@ -148,6 +148,9 @@ class History:
         self.revoked_at = rng.uniform(0.0, self.length)
         self.upload = rng.choice([0.0, 0.0, 3.0])
         self.set_back_at = rng.uniform(0.0, self.length) if rng.random() < 0.15 else None
+        dice = random.Random(f"queues {self.seed}")
+        self.young = dice.choice([0.0, 0.0, 10.0])
+        self.returns = dice.random() < 0.3
         self.start = 0.0
 
     def _outages(self) -> list[tuple[float, float, Weather]]:
@@ -272,7 +275,7 @@ class World:
         )
         version = VERSIONS[history.seed % len(VERSIONS)]
         self.broker = FakeBroker(rng, faults, version=version)
-        self.broker.hold = self.limits.hold
+        self.broker.hold, self.broker.young = self.limits.hold, history.young
         batch = self.limits.batch
         bounds = Bounds(
             batch.max_items,
@@ -295,7 +298,7 @@ class World:
 
     async def live(self) -> None:
         """Live through the history, wait until all is done, and stop."""
-        work = (self._upstream(), self._trouble(), self._set_back())
+        work = (self._upstream(), self._trouble(), self._set_back(), self._return())
         jobs = [asyncio.create_task(each) for each in work]
         self._begin()
         await asyncio.gather(*jobs)
@@ -393,6 +396,14 @@ class World:
         process.connection.cut(flag=not self.history.forgetful)
         await asyncio.sleep(self.history.rng.choice([0.0, 0.3, 5.0]))
         process.connection.mend()
+
+    async def _return(self) -> None:
+        """Return what waits to the intake now and then, as `lanes return` does."""
+        dice, end = random.Random(self.history.seed), self.history.start + self.history.length
+        while self.history.returns and now() < end:
+            await asyncio.sleep(dice.uniform(1.0, 6.0))
+            for queue in list(self.broker.inner):
+                self.broker.return_one(queue)
 
     async def _set_back(self) -> None:
         """Bring a backup of the portal back, or empty it."""

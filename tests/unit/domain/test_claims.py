@@ -26,6 +26,9 @@ from service.domain.parking import Stay
 from tests.fakes import FakeDelivery
 from tests.unit.domain.samples import Named, claim, event, named
 
+NOTHING_NOTED = Noted(None, own=False, look_at=0.0, since=0.0)
+PARKED = Stay("7", "plan", 0.0, 500.0, None, 0, 400.0)
+
 REJECTED = Failed(FailureKind.REJECTED, "100", "no", 200)
 
 
@@ -57,9 +60,10 @@ def test_a_copy_joins_the_first_and_shares_its_outcome(claims: Claims, *, copy: 
 
 
 def test_a_new_publish_after_the_result_is_out_is_a_new_try(claims: Claims) -> None:
-    """Whoever publishes again because of a result waits for another one; a copy does not."""
+    """Whoever publishes again because of a result waits for another one; its own copy does not."""
     first = start(claims, claim("a", "one"))
     first.known = first.known.told_result()
+    lose(first)
     copy, new, another = claim("a", "copy"), claim("a", "new"), claim("a", "another")
     assert (None, None, None) == (
         claims.admit(copy, copy=True),
@@ -68,6 +72,24 @@ def test_a_new_publish_after_the_result_is_out_is_a_new_try(claims: Claims) -> N
     )
     assert (named("one", "copy"), named("new", "another")) == (first.deliveries, new.deliveries)
     assert ([new], []) == _ends(claims, first, REJECTED)
+
+
+def test_a_publish_that_was_never_seen_before_the_cut_is_a_new_try(claims: Claims) -> None:
+    """The broker says that it was delivered before: it lay in the line that was cut."""
+    first = start(claims, claim("a", "one"))
+    first.known = first.known.told_result()
+    lose(first)
+    claims.admit(claim("a", "one again"), copy=True)
+    unseen = claim("a", "unseen")
+    claims.admit(unseen, copy=True)
+    assert (named("one", "one again"), [unseen]) == (first.deliveries, first.waiters)
+
+
+def lose(*claims: Claim) -> None:
+    """Let the deliveries of claims be lost with their connection."""
+    for each in claims:
+        for delivery in each.deliveries:
+            cast("Named", delivery).live = False
 
 
 def test_what_is_out_of_a_kept_outcome_stays_so_for_its_own_copy_only(
@@ -204,12 +226,11 @@ def test_each_copy_takes_the_place_of_its_own_message(claims: Claims) -> None:
     first.known = first.known.told_result()
     second = claim("a", "three")
     claims.admit(second, copy=False)
-    for each in (*first.deliveries, *second.deliveries):
-        cast("Named", each).live = False
+    lose(first, second)
     for name in ("one again", "two again", "three again", "unknown"):
         claims.admit(claim("a", name), copy=True)
-    assert named("one", "two", "one again", "two again", "unknown") == first.deliveries
-    assert (named("three", "three again"), 3, 1) == (
+    assert named("one", "two", "one again", "two again") == first.deliveries
+    assert (named("three", "three again", "unknown"), 2, 2) == (
         second.deliveries,
         first.messages,
         second.messages,
@@ -227,21 +248,70 @@ def test_what_was_taken_back_comes_to_the_claim_that_it_left(claims: Claims) -> 
     assert (named("one"), named("two again")) == (first.deliveries, second.deliveries)
 
 
-@pytest.mark.parametrize(("leaving", "stay"), [(True, True), (True, False), (False, True)])
-def test_what_comes_from_an_inner_queue_waits_for_the_event_that_is_leaving(
-    *, leaving: bool, stay: bool
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize(
+    ("leaving", "stay", "lost", "joins"),
+    [
+        (False, PARKED, False, True),
+        (False, None, False, True),
+        (True, PARKED, True, False),
+        (True, None, False, False),
+    ],
+)
+def test_what_may_be_the_parked_copy_does_not_join_the_event_that_is_leaving(
+    *, leaving: bool, stay: Stay | None, lost: bool, joins: bool, copy: bool
 ) -> None:
-    """It may be the very copy for which the original is let go; from the intake it is none."""
+    """The original is let go for it; from the intake it comes if somebody returned it there."""
     deal, claims = event("a"), Claims(remember=10)
-    first = start(claims, noted_claim_of(delivery(), deal, NOTHING_NOTED, ask="doubtful"))
-    first.leaving = leaving
-    came = delivery(stay=PARKED) if stay else delivery()
-    copy = noted_claim_of(came, deal, NOTHING_NOTED, ask="doubtful")
-    assert claims.admit(copy, copy=True) is None
-    if leaving and stay:
-        assert (1, [copy], [copy]) == (len(first.deliveries), first.waiters, claims.park(first))
-    else:
-        assert (2, []) == (len(first.deliveries), first.waiters)
+    original = delivery()
+    first = start(claims, noted_claim_of(original, deal, NOTHING_NOTED, ask="doubtful"))
+    first.leaving, original.live = leaving, not lost
+    other = noted_claim_of(delivery(stay=stay), deal, NOTHING_NOTED, ask="doubtful")
+    assert claims.admit(other, copy=copy) is None
+    assert (1 + joins, [] if joins else [other]) == (len(first.deliveries), first.waiters)
+    assert ([] if joins else [other]) == claims.park(first)
+
+
+def test_the_original_that_was_lost_joins_the_event_that_is_leaving() -> None:
+    """It is let go with it, once the copy is there."""
+    deal, claims = event("a"), Claims(remember=10)
+    original = delivery()
+    first = start(claims, noted_claim_of(original, deal, NOTHING_NOTED, ask="doubtful"))
+    first.leaving, original.live = True, False
+    again = noted_claim_of(delivery(), deal, NOTHING_NOTED, ask="doubtful")
+    assert claims.admit(again, copy=True) is None
+    assert (2, []) == (len(first.deliveries), first.waiters)
+
+
+def test_a_stay_that_comes_again_is_one_message(claims: Claims) -> None:
+    """However often its connection is lost; a copy of the intake is another message."""
+    deal = event("a")
+    stays = [delivery(stay=PARKED) for _ in range(4)]
+    first = start(claims, noted_claim_of(stays[0], deal, NOTHING_NOTED, ask="doubtful"))
+    first.known = first.known.told_result()
+    waiter = noted_claim_of(delivery(), deal, NOTHING_NOTED, ask="doubtful")
+    claims.admit(waiter, copy=False)
+    for each in stays[1:]:
+        lose(first, waiter)
+        claims.admit(noted_claim_of(delivery(), deal, NOTHING_NOTED, ask="doubtful"), copy=True)
+        claims.admit(noted_claim_of(each, deal, NOTHING_NOTED, ask="doubtful"), copy=False)
+    assert (1, 4, 1, 4) == (
+        first.messages,
+        len(first.deliveries),
+        waiter.messages,
+        len(waiter.deliveries),
+    )
+
+
+def test_of_one_message_the_claim_is_remembered_and_not_its_waiter(claims: Claims) -> None:
+    """Of a waiter less is known."""
+    first = start(claims, claim("a", "one"))
+    first.known = first.known.called("batch").told_result()
+    claims.admit(claim("a", "two"), copy=False)
+    claims.release(first)
+    again = claim("a", "one again")
+    assert claims.admit(again, copy=True) is again
+    assert "batch" == again.known.batch_id
 
 
 def test_a_copy_of_one_that_waits_joins_it(claims: Claims) -> None:
@@ -733,10 +803,6 @@ def test_what_was_parked_since_every_word_is_known_is_not_looked_up(
     noted = Noted(None, own=False, look_at=0.0, since=since)
     each = noted_claim_of(delivery(stay=stay), event("a"), noted, ask="doubtful")
     assert doubt is each.known.doubt
-
-
-NOTHING_NOTED = Noted(None, own=False, look_at=0.0, since=0.0)
-PARKED = Stay("7", "plan", 0.0, 500.0, None, 0, 400.0)
 
 
 def said_by_another(each: ItemEvent, word: Word) -> Noted:

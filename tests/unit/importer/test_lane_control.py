@@ -132,21 +132,34 @@ def test_what_was_just_parked_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "leaves", "held"),
-    [(2, False, True), (2, True, False), (3, True, False), (31, False, False)],
+    ("kind", "leaves", "young", "waiter", "held"),
+    [
+        (2, False, False, False, True),
+        (2, True, False, False, False),
+        (2, True, True, False, True),
+        (2, True, False, True, True),
+        (3, True, True, False, False),
+        (31, False, False, False, False),
+    ],
 )
 def test_a_lane_is_tried_though_new_events_of_it_come_without_end(
-    kind: int, *, leaves: bool, held: bool
+    kind: int, *, leaves: bool, young: bool, waiter: bool, held: bool
 ) -> None:
-    """What is on its way into the lane's queue is not at work.
+    """What is on its way into the lane's queue is not at work; of a young queue it is.
 
-    Nor is a message that needs no call: type 31 is held, and nobody works on it.
+    So it is when its copy was read already and waits for it. Nor is a message that needs no
+    call: type 31 is held, and nobody works on it.
     """
     claims, event = Claims(remember=10), item_event("a", 2)
     delivery = FakeDelivery(event)
-    claims.admit(Claim(event, [delivery], 0.0, 1, leaving=leaves), copy=False)
+    claim = Claim(event, [delivery], 0.0, 1, leaving=leaves)
+    claim.waiters += [Claim(event, [], 0.0, 1)] * waiter
+    claims.admit(claim, copy=False)
+    lot = SimpleNamespace(
+        queues=SimpleNamespace(ack_after=lambda _: 9.0 if young else 0.0), clock=lambda: 5.0
+    )
     held_here = [delivery, FakeDelivery(item_event("repeat", 31))]
-    desk = SimpleNamespace(settler=SimpleNamespace(held=held_here), claims=claims)
+    desk = SimpleNamespace(settler=SimpleNamespace(held=held_here), claims=claims, lot=lot)
     holdings = Holdings(cast("Any", desk), cast("Any", None), LIMITS, cast("Any", None))
     assert held is holdings.holds_type(kind)
 

@@ -190,6 +190,7 @@ class Slow(Taking):
         self.tries: list[list[FakeDelivery]] = []
         self.acked: list[int] = []
         self.joins: FakeDelivery | None = None
+        self.doubt = Doubt.NONE
 
     async def park(self, parkings: Sequence[Parking]) -> list[bool]:
         here = [cast("FakeDelivery", each.delivery) for each in parkings]
@@ -198,6 +199,7 @@ class Slow(Taking):
         await super().park(parkings)
         if self.joins is not None:
             self.claim.deliveries.append(self.joins)
+            self.claim.known = self.claim.known._replace(doubt=self.doubt)
             self.joins = None
         return self.answers.pop(0) if self.answers else [True] * len(parkings)
 
@@ -248,6 +250,23 @@ def test_all_messages_of_an_event_leave_as_one_copy(*, urgent: bool) -> None:
     run(story())
     assert [[second if urgent else first]] == queues.tries
     assert [1, 1, 1] == [each.acked for each in (first, second, late)]
+
+
+def test_what_joins_in_doubt_is_not_let_go_for_a_copy_that_says_nothing_of_it() -> None:
+    """Whoever reads that copy would send it without a look."""
+    queues, event = Slow(), item_event("a", 2)
+    first, late = FakeDelivery(event), FakeDelivery(event)
+    queues.joins, queues.doubt = late, Doubt.STRONG
+
+    async def story() -> None:
+        async with parking(queues, lambda _: None, now) as (lot, settler, claims):
+            queues.claim = claimed(claims, settler, first)
+            settler.held[late] = None
+            lot.park([queues.claim], "2", "plan")
+
+    run(story())
+    assert [False, True] == [each.perhaps_sent is not None for each in queues.taken]
+    assert ([0, 0], 1, 1) == (queues.acked, first.acked, late.acked)
 
 
 def test_the_original_is_kept_while_its_queue_is_young() -> None:
