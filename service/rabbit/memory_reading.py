@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage, FieldValue
 from aiormq.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
-from service.domain.last_words import LastWord, LastWords
+from service.domain.last_words import LastWord, LastWords, unpacked
 from service.rabbit import notes
 from service.rabbit.connection import ConnectionLost, broker_errors
 from service.rabbit.notes import Note, NoteKind, Owner
@@ -67,7 +67,7 @@ class Reading:
     follows: bool = False
     _tag: str | None = None
     _unacked: int = 0
-    _parts: dict[tuple[int, int], dict[int, Sequence[LastWord]]] = field(default_factory=dict)
+    _parts: dict[tuple[int, int], dict[int, bytes]] = field(default_factory=dict)
     _waiting: "dict[str, asyncio.Future[Before]]" = field(default_factory=dict)
 
     async def start(self, at: int | Literal["first"]) -> None:
@@ -156,11 +156,11 @@ class Reading:
             del self._parts[next(iter(self._parts))]
         parts = self._parts.setdefault(key, {})
         # Who follows since an earlier page knows all of it: its many words are not held again.
-        parts[note.part] = () if self.follows and self.met_page else note.words
+        parts[note.part] = b"" if self.follows and self.met_page else notes.body(note)
         if len(parts) < note.parts:
             return
         del self._parts[key]
-        self.words.recall(word for part in sorted(parts) for word in parts[part])
+        self.words.recall(word for part in sorted(parts) for word in unpacked(parts[part]))
         self.met_page, self.since_page = True, 0
         self.page = max(note.number, self.page or 0)
 

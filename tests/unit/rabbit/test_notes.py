@@ -95,7 +95,7 @@ async def test_a_page_is_held_only_where_it_tells_anything(*, met: bool) -> None
     ours.met_page = met
     await ours._receive(message(page))  # noqa: SLF001
     [parts] = ours._parts.values()  # noqa: SLF001
-    assert {1: () if met else page.words} == parts
+    assert {1: b"" if met else notes.body(page)} == parts
     await ours._receive(message(replace(page, part=2)))  # noqa: SLF001
     assert (0, met) == (ours.since_page, ours.words.of(WORD.event) is None)
 
