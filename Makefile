@@ -21,7 +21,7 @@ demo: .venv/.stamp broker ## the main job on real parts, in a minute or two; KEE
 	@$(OURS) -m tests.demo $(if $(KEEP),--keep) $(if $(CONSOLE),--console)
 
 test: .venv/.stamp broker programs ## all tests: unit, simulation, integration, e2e, chaos in short
-	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope
+	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope --no-loadscope-reorder
 
 check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothing
 	@tests/tools/check.sh
@@ -30,7 +30,7 @@ coverage: .venv/.stamp ## every line and branch of the pure rules, by their own 
 	$(PYTEST) tests/unit/domain --quiet --numprocesses auto --hypothesis-seed 0 --cov --cov-config=tests/unit/domain/coverage.toml
 
 covered: .venv/.stamp broker programs ## how much of the service unit, integration and e2e tests run: 95 % at least
-	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope -m 'not simulation' --cov --cov-report= --cov-fail-under=0 tests/unit tests/integration tests/e2e
+	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope --no-loadscope-reorder -m 'not simulation' --cov --cov-report= --cov-fail-under=0 tests/unit tests/integration tests/e2e
 	@$(OURS) -m coverage report
 
 run: .venv/.stamp ## the importer itself, set by IMPORTER_* variables

@@ -18,6 +18,21 @@ TESTS = Path(__file__).parent
 SUITES = ("unit", "integration", "e2e", "chaos", "deploy", "benchmarks")
 STACK = ("deploy/image", "deploy/stack")
 """Folders whose tests need containers; only `make deploy-test` runs them."""
+LONGEST = (
+    "deploy/live/test_live.py",
+    "deploy/live/test_alerts.py",
+    "unit/test_simulation.py",
+    "e2e/test_proof.py",
+    "integration/tools/test_setup.py",
+    "e2e/test_upgrade.py",
+    "unit/test_simulation_finds.py",
+    "e2e/test_settling.py",
+    "deploy/rules/test_rules.py",
+    "e2e/test_lanes.py",
+    "deploy/kubelet/test_kubelet.py",
+    "integration/rabbit/test_memory.py",
+)
+"""Modules that take minutes: begun first, so that no worker has one of them left at the end."""
 WATCHED = ("unit", "integration")
 MEASURED = ("unit", "integration", "e2e")
 """What counts for coverage. The others play the same parts for longer, and under load."""
@@ -33,13 +48,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder, and run the quick suites first."""
+    """Mark tests by their folder; run the longest modules first, then the quick suites."""
     for item in items:
         if (suite := _suite(item)) in SUITES and item.get_closest_marker("simulation") is None:
             item.add_marker("stack" if _folder(item.path) in STACK else suite)
         if suite not in MEASURED or item.get_closest_marker("simulation") is not None:
             item.add_marker("no_cover")
-    items.sort(key=lambda item: SUITES.index(_suite(item)) if _suite(item) in SUITES else 0)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    path = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+    long = LONGEST.index(path) if path in LONGEST else len(LONGEST)
+    return long, SUITES.index(_suite(item)) if _suite(item) in SUITES else 0
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

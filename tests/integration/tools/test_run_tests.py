@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST, TESTS
 from tests.support.patience import patient
 from tests.tools import run_tests
 from tests.tools.locks import ROOT
@@ -203,3 +204,8 @@ def test_what_a_failed_test_leaves_behind_fails_no_other_one(tmp_path: Path) -> 
         timeout=patient(120),
     )
     assert "1 passed, 1 error" in done.stdout, done.stdout
+
+
+def test_the_modules_that_are_begun_first_are_there() -> None:
+    """One that was renamed would be begun last, and keep everybody waiting at the end."""
+    assert [] == [name for name in LONGEST if not (TESTS / name).is_file()]
