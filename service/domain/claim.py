@@ -37,12 +37,8 @@ class Claim:
         the original is let go.
         """
         free = not (self.leaving or self.known.told)
-        return free or self._is_own(other) or self.lacks(other, copy=copy)
-
-    def lacks(self, other: "Claim", *, copy: bool) -> bool:
-        """Tell whether another claim has a message of the intake that is missing here."""
-        marks = self.known.mark, other.known.mark
-        return copy and marks == (None, None) and self._lacks_one
+        of_intake = (self.known.mark, other.known.mark) == (None, None)
+        return free or self._is_own(other) or (copy and of_intake and self._lacks_one)
 
     def join(self, other: "Claim", *, copy: bool) -> None:
         """Take over the deliveries of another claim of the same message.

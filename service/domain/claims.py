@@ -219,16 +219,11 @@ class Claims:
             self._holders.setdefault(key, holder or claim)
         if holder is None:
             return True
-        alike = [
-            each
-            for each in (holder, *holder.waiters)
-            if each.same_message(claim.event) and each.takes(claim, copy=copy)
-        ]
-        lacking = [each for each in alike if each.lacks(claim, copy=copy)]
-        if alike:
-            (lacking or alike)[0].join(claim, copy=copy)
-        else:
-            holder.waiters.append(claim)
+        for each in (holder, *holder.waiters):
+            if each.same_message(claim.event) and each.takes(claim, copy=copy):
+                each.join(claim, copy=copy)
+                return False
+        holder.waiters.append(claim)
         return False
 
     def _note_doubt(self, claim: Claim) -> None:
