@@ -1,5 +1,6 @@
 """Decides whose turn an event is: who works on it, who joins, and what is remembered of it."""
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ class Claims:
         """
         event = claim.event
         # By message, not by id: another body under the same id is another try.
-        known = self._released.pop(message_digest(event)) if self._released else None
+        known = self._returned(event, claim.known.mark) if self._released else None
         if known is not None:
             claim.known = comes_again(known, claim.known, copy=copy)
         identity = event.identity_digest
@@ -143,7 +144,7 @@ class Claims:
         going = [claim, *self._drop(claim)]
         for each in reversed(going):
             # The claim last: of waiters for the same message less is known.
-            self._released.put(message_digest(each.event), each.known)
+            self._remember(each)
             if each.known.doubt is Doubt.STRONG:
                 self._note_doubt(each)
         return [delivery for each in going for delivery in each.deliveries]
@@ -226,6 +227,19 @@ class Claims:
         holder.waiters.append(claim)
         return False
 
+    def _remember(self, claim: Claim) -> None:
+        """Remember what is known of an event that goes back, for each of its stays."""
+        digest, known = message_digest(claim.event), claim.known
+        self._released.put(digest, known)
+        for mark in {each.stay.mark for each in claim.deliveries if each.stay} - {known.mark}:
+            self._released.put(_of_stay(digest, mark), known._replace(mark=mark))
+
+    def _returned(self, event: ItemEvent, mark: float | None) -> History | None:
+        """Return what is known of a message that went back; each is asked for once."""
+        digest = message_digest(event)
+        known = self._released.pop(_of_stay(digest, mark))
+        return self._released.pop(digest) if known is None else known
+
     def _note_doubt(self, claim: Claim) -> None:
         """Remember that an event was perhaps sent, for every message of its id."""
         identity = claim.event.identity_digest
@@ -264,6 +278,10 @@ def _repeated(imported: int, event: ItemEvent) -> Imported:
     """Return how an event ended whose id was imported earlier, perhaps with other fields."""
     other = imported & (1 << CONTENT_BITS) - 1 != event.content
     return Imported(imported >> CONTENT_BITS, duplicate=True, other_body=other)
+
+
+def _of_stay(digest: bytes, mark: float | None) -> bytes:
+    return digest if mark is None else digest + struct.pack(">d", mark)
 
 
 def message_digest(event: ItemEvent | Malformed) -> bytes:

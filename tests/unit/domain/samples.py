@@ -58,6 +58,7 @@ class Named:
 
     name: str
     live: bool = field(default=True, compare=False)
+    stay: None = None
 
     def __str__(self) -> str:
         return self.name

@@ -303,6 +303,24 @@ def test_a_stay_that_comes_again_is_one_message(claims: Claims) -> None:
     )
 
 
+def test_each_stay_that_went_back_unsent_is_in_no_doubt(claims: Claims) -> None:
+    """A broker may have stored several copies of an event: all were held, and none was sent."""
+    deal, stays = event("a"), [replace(PARKED, mark=mark) for mark in (6.0, 5.0)]
+    first, second = (
+        noted_claim_of(delivery(stay=stay), deal, NOTHING_NOTED, ask="doubtful") for stay in stays
+    )
+    start(claims, first)
+    claims.admit(second, copy=False)
+    claims.release(first)
+    for stay in reversed(stays):
+        came = delivery(stay=replace(stay, seen=True), times=1)
+        again = claim_of(came, deal, ask="doubtful", settle=1.0)
+        assert Doubt.STRONG is again.known.doubt
+        start(claims, again)
+        assert (Doubt.NONE, stay.mark) == (again.known.doubt, again.known.mark)
+        claims.resolve(again, REJECTED)
+
+
 def test_of_one_message_the_claim_is_remembered_and_not_its_waiter(claims: Claims) -> None:
     """Of a waiter less is known."""
     first = start(claims, claim("a", "one"))
