@@ -30,6 +30,7 @@ from service.rabbit.memory_state import COMING, TROUBLE, MemoryState
 from service.rabbit.memory_upkeep import Upkeep
 from service.rabbit.notes import TOLD_AGAIN, Heard, Note, NoteKind, Owner
 from service.telemetry import steady
+from service.telemetry.supervision import no_stray
 
 WAIT_SECONDS = 5.0
 """Nothing waits for the memory longer; after one such wait nothing waits until it has answered."""
@@ -107,8 +108,8 @@ class Memory:
         """Read and follow until cancelled; failures are tried again."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._connection.run(), name="connection of the memory")
-                tasks.create_task(self._follow(), name="memory")
+                for name, work in (("connection", self._connection.run), ("reader", self._follow)):
+                    tasks.create_task(no_stray(work()), name=f"{name} of the memory")
         except Exception:
             self._gone("an unexpected error")
             raise

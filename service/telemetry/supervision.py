@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
@@ -53,21 +53,36 @@ class contained:  # noqa: N801 - reads as the statement it is used in
         return True
 
 
+async def no_stray(work: Awaitable[None]) -> None:
+    """Await work; raise RuntimeError where it is cancelled, and nobody cancels our own task.
+
+    The client library ends waits so. A group of tasks would not notice that one has ended.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("cancelled by nobody") from None
+
+
 async def endless(
     work: Callable[[], Coroutine[Any, Any, None]], name: str, metrics: Metrics
 ) -> None:
     """Do endless work until cancelled; what a bug ends starts again after a growing wait."""
-    loop, tries, goes_on = asyncio.get_running_loop(), 0, True
-    task = asyncio.current_task()
-    while goes_on:
+    loop, tries, ours = asyncio.get_running_loop(), 0, asyncio.current_task()
+    while True:
         began = loop.time()
+        # In a task of its own: Python 3.11 leaves a task marked as cancelled in which a bug has
+        # ended a group of tasks. And such a group raises the bug, also if it is cancelled then.
+        task = loop.create_task(work(), name=name)
         with contained(metrics, name) as done:
-            await work()
-        # A group of tasks that a bug ends raises that, and no cancellation that comes meanwhile.
-        goes_on = done.struck and not (task is not None and task.cancelling())
-        if goes_on:
-            tries = 0 if loop.time() - began > STEADY_SECONDS else tries + 1
-            await asyncio.sleep(AGAIN.delay(tries, 1.0))
+            await no_stray(task)
+        if not done.struck or (ours is not None and ours.cancelling()):
+            return
+        tries = 0 if loop.time() - began > STEADY_SECONDS else tries + 1
+        await asyncio.sleep(AGAIN.delay(tries, 1.0))
 
 
 def catch_strays(loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:

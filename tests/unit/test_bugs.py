@@ -29,7 +29,7 @@ from service.rabbit.memory import Memory
 from service.rabbit.memory_state import MemoryState
 from service.rabbit.notes import Owner
 from service.telemetry.metrics import Metrics
-from service.telemetry.supervision import catch_strays, endless
+from service.telemetry.supervision import catch_strays, endless, no_stray
 from tests.fake_inner import FakeInnerQueues
 from tests.fake_memory import FakeMemory, Stream
 from tests.fakes import (
@@ -197,6 +197,49 @@ def test_endless_work_begins_anew_after_a_bug_and_is_told_of_each() -> None:
 
     run(story())
     assert (3, 2.0) == (runs, value(metrics.unexpected))
+
+
+@pytest.mark.error_logs
+@pytest.mark.parametrize("stray", [False, True])
+def test_endless_work_begins_anew_after_a_bug_in_a_group_of_its_tasks(*, stray: bool) -> None:
+    """Python 3.11 leaves the task of such a group marked as cancelled; a stray ends none."""
+    runs = 0
+
+    async def bug() -> None:
+        await asyncio.sleep(1)
+        raise asyncio.CancelledError if stray else StopAsyncIteration
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(no_stray(bug()))
+                tasks.create_task(no_stray(asyncio.sleep(100)))
+
+    async def story() -> None:
+        await endless(work, "work", Metrics())
+
+    run(story())
+    assert 3 == runs
+
+
+@pytest.mark.error_logs
+def test_endless_work_that_nobody_cancelled_begins_anew() -> None:
+    """The client library ends waits with a cancellation."""
+    runs = 0
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise asyncio.CancelledError
+
+    async def story() -> None:
+        await endless(work, "work", Metrics())
+
+    run(story())
+    assert 3 == runs
 
 
 async def test_what_is_late_goes_back_though_a_bug_keeps_the_consumer() -> None:
