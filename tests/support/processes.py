@@ -23,6 +23,8 @@ PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ")
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 5.0
+CONTROL_SECONDS = 120.0
+"""The ledger of a soak of hours has a hundred MB."""
 START_SECONDS = 60.0
 """A busy machine takes half a minute to load Python a few times at once."""
 
@@ -232,7 +234,8 @@ class PortalProcess(Program):
 
     def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         """Call one address below /control/ and return its answer."""
-        answer = self._http.request(method, f"{self.url}control/{path}", json=body)
+        url = f"{self.url}control/{path}"
+        answer = self._http.request(method, url, json=body, timeout=CONTROL_SECONDS)
         if answer.is_error:
             raise ProcessError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
