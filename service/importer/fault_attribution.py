@@ -73,9 +73,19 @@ class FaultAttribution:
     async def denied(
         self, batch: Batch, verdicts: Sequence[tuple[Claim, object]], *, others: bool
     ) -> Decision:
-        """Judge items that were denied: for their own sake, or for their type's."""
+        """Judge items that were denied: for their own sake, or for their type's.
+
+        Of several at once it is their type's first of all: the right may just have been taken
+        away, although others passed since their last refusal.
+        """
         denied = _with(verdicts, RefusalKind.DENIED)
-        own = [c for c, _ in denied if others or self._passed_since(c, c.known.refused_at)]
+        alone = len(denied) == 1
+
+        def is_own(claim: Claim) -> bool:
+            tried = alone or claim.known.attempts >= self._retry.max_attempts
+            return others or (tried and self._passed_since(claim, claim.known.refused_at))
+
+        own = [claim for claim, _ in denied if is_own(claim)]
         decision = Decision(ended=[(c, rejected(why)) for c, why in denied if c in own])
         left = [(claim, why) for claim, why in denied if claim not in own]
         await self._refused_by_name(batch, left, PauseReason.SCOPE, decision)

@@ -455,14 +455,40 @@ async def test_who_passed_after_a_broken_call_says_nothing_of_rights(bench: Benc
 
 
 async def test_an_item_denied_again_is_rejected_when_others_passed_meanwhile(bench: Bench) -> None:
-    """Each for itself: the one that is denied for the first time goes again."""
-    a, b = claim("a"), claim("b")
+    """It is the only one of its call that is denied."""
+    a = claim("a")
     a.known = a.known.refused(bench.clock.now)
+    bench.pass_others()
+    decision = await bench.judge.denied(batch(a), [(a, DENIED)], others=False)
+    assert ([(a, DENIAL)], [], Mode.FLOWING) == (
+        decision.ended,
+        decision.again,
+        bench.breaker.mode,
+    )
+
+
+@pytest.mark.parametrize("tried_enough", [False, True])
+async def test_several_items_denied_again_are_their_types_trouble_at_first(
+    bench: Bench, *, tried_enough: bool
+) -> None:
+    """The right may come and go; who is denied again and again while others pass is at fault."""
+    a, b = claim("a"), claim("b")
+    for each in (a, b):
+        attempts = RETRY.max_attempts if tried_enough else RETRY.max_attempts - 1
+        each.known = each.known.refused(bench.clock.now)._replace(attempts=attempts)
     bench.pass_others()
     said = [(a, DENIED), (b, DENIED)]
     decision = await bench.judge.denied(batch(a, b), said, others=False)
-    assert ([(a, DENIAL)], [(b,)]) == (decision.ended, [each.claims for each in decision.again])
-    assert Mode.FLOWING is bench.breaker.mode
+    ended, again, closed = (
+        ([(a, DENIAL), (b, DENIAL)], [], [])
+        if tried_enough
+        else ([], [(a, b)], [(2, PauseReason.SCOPE)])
+    )
+    assert (ended, again, closed) == (
+        decision.ended,
+        [each.claims for each in decision.again],
+        bench.closed,
+    )
 
 
 def test_only_a_refusal_has_a_refusal_kind() -> None:
