@@ -110,6 +110,7 @@ class Soak:
     faults: Counter[str] = field(default_factory=Counter)
     items: int = 0
     calls: int = 0
+    _over: bool = False
     _seen: set[str] = field(default_factory=set)
     _read: list[int] = field(default_factory=lambda: [0, 0])
     _numbers: Iterator[int] = field(default_factory=count)
@@ -133,14 +134,18 @@ class Soak:
                 await harm(trial)
         summary = trial.environment.portal.summary()
         self.items, self.calls = summary["items"], summary["calls"]["crm.item.batchimport"]
-        for helper in helpers:
+        # What it has begun to publish is waited for: broken off, it would never come.
+        self._over = True
+        feeder, *others = helpers
+        await feeder
+        for helper in others:
             helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         trial.environment.portal.settings({"import_denied": []})
 
     async def _feed(self, trial: Trial) -> None:
         """Publish waves for as long as less than enough is under way."""
-        while True:
+        while not self._over:
             if len(trial.expected) - len(self._seen) >= self.ahead:
                 await asyncio.sleep(0.5)
                 continue
