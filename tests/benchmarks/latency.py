@@ -3,8 +3,7 @@
 The importer's connections to the broker lead through a tap that tells when an event is delivered;
 the portal's log tells when its request arrives and its answer leaves; a bare consumer of the
 result queue tells when the last result is in. Before and after each round, bare confirmed
-publishes of as many messages give the broker's own round trip in the same second: what is above it
-is the importer's, also on a busy machine.
+publishes of as many messages give the broker's own round trip in the same second.
 """
 
 import asyncio
