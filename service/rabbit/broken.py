@@ -61,7 +61,7 @@ class broker_errors:  # noqa: N801 - reads as the statement it is used in
                 raise Returned from None
             case DeliveryError():
                 raise Nacked from None
-            case AMQPError() | OSError() | TimeoutError() | RuntimeError() | StopAsyncIteration():
+            case AMQPError() | OSError() | TimeoutError() | RuntimeError():
                 raise lost(error) from None
             # What the library ends a wait with when its channel closes without a reason.
             case Exception() if type(error) is Exception:
@@ -111,9 +111,6 @@ def lost(error: BaseException) -> ConnectionLost:
     """Return what the end of a connection or channel means."""
     if isinstance(error, TimeoutError):
         return Late(SILENT)
-    if isinstance(error, StopAsyncIteration):
-        # The library's reader: the line has ended between two frames.
-        return ConnectionLost("the broker hung up")
     # The library's words for it, where it closed the channel or the connection by itself.
     if isinstance(error, asyncio.CancelledError) or "RPC timeout" in str(error):
         return ConnectionLost(SILENT)

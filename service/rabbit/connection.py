@@ -208,9 +208,6 @@ class Connection:
             told = why(error, tls=url.scheme == "amqps")
             kind = Late if isinstance(error, TimeoutError) else ConnectionLost
             raise kind(f"{node(url)}: {told.found}: {told.remedy}") from None
-        except StopAsyncIteration:
-            # The line has ended between two frames of the greeting.
-            raise ConnectionLost(f"{node(url)}: the broker hung up at once") from None
 
     async def _serve(self, connection: aio_pika.abc.AbstractConnection) -> ConnectionLost:
         with broker_errors():

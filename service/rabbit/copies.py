@@ -3,7 +3,6 @@
 import logging
 import struct
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import Any, Final
 
 from pamqp import encode
@@ -47,6 +46,7 @@ class Copy(Basic.Properties):
         self.values: dict[str, Any] = {}
         self.headers = self.values
         self.dropped: dict[str, None] = {}
+        self._told = ""
         self._readable = readable
         self._original = received(original)
         self._written: dict[str, bytes] = {}
@@ -94,10 +94,13 @@ class Copy(Basic.Properties):
 
     def drop(self, *names: str) -> None:
         """Note what this copy does not carry as it came."""
-        self.dropped.update(dict.fromkeys(names))
+        for name in names:
+            if name not in self.dropped:
+                if len(self._told) < DROPPED_BYTES:
+                    self._told += f", {name}" if self.dropped else name
+                self.dropped[name] = None
         if self.dropped:
-            told = ", ".join(islice(self.dropped, DROPPED_BYTES))
-            self.values[DROPPED] = shortened(told, DROPPED_BYTES)
+            self.values[DROPPED] = shortened(self._told, DROPPED_BYTES)
 
     def marshal(self) -> bytes:
         """Write them for the wire."""

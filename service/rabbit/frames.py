@@ -40,7 +40,10 @@ class FrameReader(FrameReceiver):
         self._at = 0
 
     async def get_frame(self) -> ReceivedFrame:
-        """Return the next frame; raises StopAsyncIteration at a clean end, else AMQPError."""
+        """Return the next frame; raises AMQPError also where the line ends between two frames.
+
+        The library's own reader ends its iteration there, which nobody expects amid a greeting.
+        """
         while True:
             came, at = self._came, self._at
             if len(came) >= at + _HEAD.size:
@@ -53,12 +56,8 @@ class FrameReader(FrameReceiver):
     __anext__ = get_frame
 
     async def _read_more(self) -> None:
-        """Wait for more bytes; raises as the library's reader does."""
+        """Wait for more bytes; raises AMQPError when none will come."""
         left = self._came[self._at :]
-        if self.reader.at_eof():
-            if left:
-                _cut_off(len(left))
-            raise StopAsyncIteration
         try:
             more = await self.reader.read(READ_BYTES)
         except OSError as error:

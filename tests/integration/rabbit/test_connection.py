@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pamqp.frame
 import pytest
 from aiormq import Channel
+from pamqp import commands
 
 from service.rabbit import connection as connections
 from service.rabbit.connection import Address, Connection
@@ -67,3 +69,28 @@ async def test_a_broker_that_hangs_up_late_while_we_come_in_is_a_slow_one(
     assert connection.patience in {before, 2 * before}
     running.cancel()
     server.close()
+
+
+async def test_a_line_that_ends_amid_the_greeting_is_a_lost_connection() -> None:
+    """It lets the library's own reader end its iteration: that once ended the memory for good."""
+    ended: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def hang_up(_: asyncio.StreamReader, encoder: asyncio.StreamWriter) -> None:
+        encoder.write(pamqp.frame.marshal(commands.Connection.Start(0, 9, {}), 0))
+        encoder.close()
+
+    async def setup(_: Channel) -> None:
+        """Set nothing up."""
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = Address([f"amqp://127.0.0.1:{port}/"], 15)
+    connection = Connection(
+        "test", address, confirms=False, setup=setup, on_change=ended.put_nowait
+    )
+    running = asyncio.create_task(connection.run())
+    async with at_most(20):
+        reasons = [await ended.get() for _ in range(2)]
+    running.cancel()
+    server.close()
+    assert all("the connection was cut at once" in str(each) for each in reasons)

@@ -15,10 +15,9 @@ from aiormq import Channel
 from aiormq.base import FutureStore
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from service.rabbit import broken, connection
+from service.rabbit import broken
 from service.rabbit.connection import (
     Address,
-    Connection,
     ConnectionLost,
     Nacked,
     Returned,
@@ -38,34 +37,12 @@ from service.rabbit.connection import (
         TimeoutError("late"),
         RuntimeError("closed transport"),
         ssl.SSLError("handshake"),
-        StopAsyncIteration(),
     ],
 )
 def test_trouble_of_the_broker_is_a_lost_connection(error: Exception) -> None:
     """Say the same, whatever the library calls it."""
     with pytest.raises(ConnectionLost), broker_errors():
         raise error
-
-
-async def test_a_line_that_ends_amid_the_greeting_is_a_lost_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The library's reader ends its iteration then: once it ended the memory for good."""
-    lost: list[str | None] = []
-
-    async def hangs_up(*_: object) -> None:
-        raise StopAsyncIteration
-
-    async def nothing(_: object) -> None: ...
-
-    monkeypatch.setattr(connection, "dial", hangs_up)
-    address = Address(["amqp://guest:secret@broker.example/"], heartbeat=15)
-    line = Connection("test", address, confirms=False, setup=nothing, on_change=lost.append)
-    task = asyncio.create_task(line.run())
-    await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait({task})
-    assert ["amqp://broker.example:5672: the broker hung up at once"] == lost
 
 
 def test_returned_and_nacked_publishes_are_told_apart() -> None:

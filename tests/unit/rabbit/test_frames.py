@@ -39,7 +39,7 @@ def members(frame: FrameTypes) -> dict[str, object]:
 async def frames_of(*pieces: bytes) -> list[tuple[int, int, FrameTypes]]:
     """Read all frames of a connection that brings its bytes in pieces, and then ends."""
     stream = asyncio.StreamReader()
-    found = []
+    found: list[tuple[int, int, FrameTypes]] = []
 
     async def bring() -> None:
         for piece in pieces:
@@ -50,10 +50,8 @@ async def frames_of(*pieces: bytes) -> list[tuple[int, int, FrameTypes]]:
     bringing = asyncio.create_task(bring())
     reader = FrameReader(stream)
     try:
-        async for each in reader:
-            found.append(each)
-            if len(found) == len(FRAMES):
-                await bringing
+        while len(found) < len(FRAMES):
+            found.append(await anext(reader))
     finally:
         await bringing
     return found
@@ -80,6 +78,17 @@ async def test_a_connection_that_ends_within_a_frame_is_an_error(left: int) -> N
         await frames_of(WRITTEN[0], WRITTEN[0][:left])
     with pytest.raises(AMQPConnectionError, match="Read 0 bytes"):
         await frames_of(WRITTEN[0])
+
+
+async def test_a_line_that_has_ended_already_is_an_error() -> None:
+    """Its end comes together with the last frame."""
+    stream = asyncio.StreamReader()
+    stream.feed_data(WRITTEN[0])
+    stream.feed_eof()
+    reader = FrameReader(stream)
+    await reader.get_frame()
+    with pytest.raises(AMQPConnectionError, match="Read 0 bytes"):
+        await reader.get_frame()
 
 
 async def test_a_broker_that_wants_another_version_is_told_apart() -> None:
