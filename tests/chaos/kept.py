@@ -39,6 +39,7 @@ def entry(cell: Cell, seed: int, verdict: Verdict, *, complaints: Sequence[str] 
         "date": datetime.now(UTC).date().isoformat(),
         "events": verdict.events,
         "accepted": verdict.accepted,
+        "ended": verdict.ended,
         "lost": lost,
         "doubled": doubled,
         "other": len(verdict.findings) - lost - doubled + len(complaints),

@@ -118,7 +118,10 @@ def ordered(*command: str, may_end: Any = SUCCEEDED) -> Act:  # noqa: ANN401 - a
 
     async def act(trial: Trial) -> None:
         watch = await begin(trial)
-        await trial.send(waiting(2 * WAITING), may_end=may_end)
+        there = waiting(2 * WAITING)
+        await trial.send(there, may_end=may_end)
+        if "fail" in command:
+            trial.allow("aside", [each["id"] for each in there])
         await watch.wait_copied(trial.dice.randrange(WAITING, 2 * WAITING))
         async with trial.fault(" ".join(command)):
             work = asyncio.create_task(_command(trial, *command, "--type", str(LANE)))

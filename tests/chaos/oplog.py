@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from tests.checker.log import FORMAT
 from tests.support.environment import DEAD_LETTERS
 from tests.support.processes import PortalProcess
-from tests.support.wiretap import event_of
+from tests.support.wiretap import digest, event_of
 
 IMPORT = "crm.item.batchimport"
 TITLE = "Deal "
@@ -54,7 +54,8 @@ class OperationLog:
         """Note a result or a dead letter, as its consumer got it."""
         if queue == DEAD_LETTERS:
             kind = str(message.headers.get("import_error_kind", "undelivered"))
-            self.note("letter", event=event_of(message.headers, message.body), kind=kind)
+            named = event_of(message.headers, message.body)
+            self.note("letter", event=named, kind=kind, body=digest(message.body))
             return
         result = json.loads(message.body)
         data = result["data"]

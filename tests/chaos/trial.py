@@ -25,7 +25,7 @@ from tests.support.environment import INTAKE_QUEUE, QUICK, Environment
 from tests.support.patience import Deadline
 from tests.support.processes import ServiceProcess
 from tests.support.proxy import Proxy
-from tests.support.wiretap import Wiretap, event_of
+from tests.support.wiretap import Wiretap, digest, event_of
 
 Outcomes = Sequence[frozenset[str]]
 Result = TypeVar("Result")
@@ -263,7 +263,12 @@ class Trial:
         (self._later if later else self.expected)[name] = may_end
         ends = [sorted(one) for one in may_end]
         self.log.note(
-            "publish", message=self._messages, event=name, type=_type_of(body), may_end=ends
+            "publish",
+            message=self._messages,
+            event=name,
+            type=_type_of(body),
+            may_end=ends,
+            body=digest(body),
         )
         return self._messages
 
@@ -272,7 +277,11 @@ class Trial:
         self.log.note("accept", message=message, event=event_of({}, body))
 
     def allow(self, what: str, event_ids: Sequence[str]) -> None:
-        """Allow some events what is else a fault: to `double`, or to `repeat` with other ids."""
+        """Allow some events what is else a fault.
+
+        To `double`, to `repeat` with other ids, to end `aside` of the wire that is watched, or
+        to be `purged` from the intake.
+        """
         for event_id in event_ids:
             self.log.note("allow", event=event_id, what=what)
 

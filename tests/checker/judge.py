@@ -1,47 +1,16 @@
 """Judges a run by its log: what was lost, doubled, or said wrongly, and when it had healed."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.checker import portal, wire
+from tests.checker.finding import Finding, Rule
 from tests.checker.log import Line, Log
-from tests.checker.story import DEAD_LETTER, FAILED, SUCCEEDED, WAITING, Story
+from tests.checker.story import SUCCEEDED, Story
 
 REFUSED = frozenset({"malformed", "rejected", "unsupported"})
-MOST_ITEMS = 20
-Place = tuple[int, int, int]
-"""Connection, channel, and the number of a message there."""
-
-RULES: Mapping[str, str] = {
-    "damaged": "the log is whole",
-    "broken": "the run came to its end",
-    "lost": "every accepted event has a result; of a success the item was committed",
-    "waiting": "nothing that has no result is still in a queue at the end",
-    "doubled": "the portal never holds two items of one event",
-    "wrong item": "a success names the item that the portal committed for that event",
-    "wrong outcome": "an event ends as it may, and no two results contradict each other",
-    "refused and there": "what was refused is not in the portal",
-    "dead letter": "an event has dead letters of the kinds that it failed as, and no others",
-    "result id": "repeats of a result carry one id",
-    "early acknowledgement": "a message is acknowledged after its outcome was confirmed",
-    "early dead letter": "a dead letter is sent after the failed result was confirmed",
-    "batch": "a call has one entity type and at most 20 items",
-    "left over": "nothing is left in the intake and in the queues for what waits",
-    "late commit": "the portal commits within its settle time; else the run proves nothing",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Says which rule was broken, and by what."""
-
-    rule: str
-    event: str
-    text: str
-
-    def __str__(self) -> str:
-        about = f"{self.event}: " if self.event else ""
-        return f"{self.rule}: {about}{self.text}"
+VOID = frozenset({"late commit", "damaged", "broken"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +30,13 @@ class Verdict:
 
     @property
     def void(self) -> bool:
-        """Tell whether the portal or the log was at fault: then the run proves nothing."""
-        return any(finding.rule in {"late commit", "damaged"} for finding in self.findings)
+        """Tell whether the run proves nothing: it broke off, or portal or log were at fault."""
+        return any(finding.rule in VOID for finding in self.findings)
 
     @property
     def clean(self) -> bool:
         """Tell whether no rule was broken."""
         return not self.findings
-
-
-Rule = Callable[[Story], Iterator[Finding]]
 
 
 def judge(log: Log) -> Verdict:
@@ -83,7 +49,7 @@ def judge(log: Log) -> Verdict:
     return Verdict(
         run=log.run,
         events=sum(1 for _ in story.expected()),
-        accepted=sum(event.accepted for event in story.events.values()),
+        accepted=sum(bool(event.accepted) for event in story.events.values()),
         ended=sum(bool(event.results) for event in story.events.values()),
         heal=_heal(story),
         findings=[*damage, *found],
@@ -104,7 +70,7 @@ def _lost(story: Story) -> Iterator[Finding]:
     """Find accepted events without a result; those that a queue may still hold only wait."""
     accepted = ((name, event) for name, event in story.events.items() if event.accepted)
     missing = [name for name, event in accepted if not event.results]
-    kept = sum(count for queue, count in story.left.items() if _holds_events(queue))
+    kept = sum(count for queue, count in story.left.items() if wire.holds_events(queue))
     rule = "waiting" if kept >= len(missing) else "lost"
     yield from (Finding(rule, name, "it has no result") for name in missing)
     for name, event in story.events.items():
@@ -147,76 +113,30 @@ def _dead_letter(story: Story) -> Iterator[Finding]:
 
 
 def _result_id(story: Story) -> Iterator[Finding]:
+    owners: defaultdict[str, set[str]] = defaultdict(set)
     for name, event in story.events.items():
-        if name in story.allowed["repeat"]:
-            continue
         for succeeded in (True, False):
             ids = {
                 line["id"] for line in event.results if (line["outcome"] == SUCCEEDED) is succeeded
             }
-            if len(ids) > 1:
+            for each in ids:
+                owners[each].add(name)
+            if len(ids) > 1 and name not in story.allowed["repeat"]:
                 yield Finding("result id", name, f"{len(ids)} ids of one outcome")
+    for each, names in owners.items():
+        if len(names) > 1:
+            yield Finding("result id", min(names), f"its id {each} is that of {len(names)} events")
 
 
-def _early_acknowledgement(story: Story) -> Iterator[Finding]:
-    """Walk along the wire: what was confirmed for an event before its message is let go."""
-    out: defaultdict[str, set[str]] = defaultdict(set)
-    sent: dict[Place, Line] = {}
-    held: dict[Place, str] = {}
-    for line in story.of("deliver", "send", "confirm", "ack"):
-        match line:
-            case {"op": "deliver", "queue": queue, "event": name} if _holds_events(queue):
-                held[_place(line, "tag")] = name
-            case {"op": "ack"} if name := held.pop(_place(line, "tag"), ""):
-                if not _over(out[name]):
-                    yield Finding("early acknowledgement", name, f"confirmed: {sorted(out[name])}")
-            case {"op": "send", "to": target, "event": name}:
-                sent[_place(line, "number")] = line
-                if target == DEAD_LETTER and FAILED not in out[name]:
-                    yield Finding("early dead letter", name, "its result is not confirmed")
-            case {"op": "confirm"} if done := sent.pop(_place(line, "number"), None):
-                out[done["event"]].add(done["to"])
-
-
-def _place(line: Line, number: str) -> Place:
-    return line["line"], line["channel"], line[number]
-
-
-def _over(out: set[str]) -> bool:
-    """Tell whether a message may be let go, by what was confirmed for its event."""
-    return bool(out & {SUCCEEDED, *WAITING}) or out >= {FAILED, DEAD_LETTER}
-
-
-def _batch(story: Story) -> Iterator[Finding]:
-    for line in story.of("call"):
-        if line["method"] == "crm.item.batchimport" and len(line["events"]) > MOST_ITEMS:
-            yield Finding("batch", "", f"call {line['call']} has {len(line['events'])} items")
-    types: Counter[int] = Counter()
-    for call, kind in {(line["call"], line["type"]) for line in story.of("commit")}:
-        types[call] += bool(kind)
-    for call, several in types.items():
-        if several > 1:
-            yield Finding("batch", "", f"call {call} made items of {several} entity types")
+def _nothing_done(story: Story) -> Iterator[Finding]:
+    if not any(event.accepted for event in story.events.values()):
+        yield Finding("damaged", "", "no event was accepted")
 
 
 def _left_over(story: Story) -> Iterator[Finding]:
     for queue, count in story.left.items():
-        if count and _holds_events(queue):
+        if count and wire.holds_events(queue):
             yield Finding("left over", "", f"{count} messages in {queue}")
-
-
-def _late_commit(story: Story) -> Iterator[Finding]:
-    settle = story.log.run.get("settle")
-    calls = {line["call"]: line["at"] for line in story.of("call")}
-    for line in story.of("commit"):
-        late = line["at"] - calls.get(line["call"], line["at"])
-        if settle is not None and late > settle:
-            yield Finding("late commit", line["event"], f"{late:.1f} s after its call")
-
-
-def _holds_events(queue: str) -> bool:
-    """Tell whether what lies in a queue has not ended yet."""
-    return queue.endswith(".import") or ".parked." in queue
 
 
 _CHECKS: Sequence[Rule] = (
@@ -228,10 +148,26 @@ _CHECKS: Sequence[Rule] = (
     _refused_and_there,
     _dead_letter,
     _result_id,
-    _early_acknowledgement,
-    _batch,
     _left_over,
-    _late_commit,
+    _nothing_done,
+    wire.along_the_wire,
+    wire.repeated,
+    wire.unacknowledged,
+    wire.unseen,
+    wire.changed_bodies,
+    portal.batch,
+    portal.stray,
+    portal.unknown_calls,
+    portal.early_success,
+    portal.late_commit,
 )
-_AT_THE_END: Sequence[Rule] = (_lost, _wrong_item, _dead_letter, _left_over)
+_AT_THE_END: Sequence[Rule] = (
+    _lost,
+    _wrong_item,
+    _dead_letter,
+    _left_over,
+    wire.unacknowledged,
+    wire.unseen,
+    portal.early_success,
+)
 """What nobody can tell of a run that broke off: its queues and its portal were not read."""

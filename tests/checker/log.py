@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)
+"""The first had no `body`, so nothing is said of bodies there."""
 Line = Mapping[str, Any]
 
 MEMBERS: Mapping[str, Sequence[str]] = {
@@ -79,7 +81,11 @@ def _wrong(line: object) -> str:
     if members is None:
         return f"unknown operation {line.get('op')!r}"
     missing = [name for name in members if name not in line]
-    return f"{line['op']} without {', '.join(missing)}" if missing else ""
+    if missing:
+        return f"{line['op']} without {', '.join(missing)}"
+    ends = line.get("may_end", [])
+    lists = isinstance(ends, list) and all(isinstance(each, list) for each in ends)
+    return "" if lists else f"may_end {ends!r} is no list of lists"
 
 
 def _gaps(lines: Sequence[Line], written: int) -> list[str]:
@@ -87,7 +93,7 @@ def _gaps(lines: Sequence[Line], written: int) -> list[str]:
     if not lines or lines[0]["op"] != "run":
         return ["the log does not begin with its run"]
     found = []
-    if lines[0]["format"] != FORMAT:
+    if lines[0]["format"] not in FORMATS:
         found.append(f"format {lines[0]['format']!r} is not known")
     if lines[-1]["op"] != "end":
         found.append("the log does not come to its end")

@@ -14,10 +14,15 @@ WAITING = ("intake", "parked")
 
 @dataclass(slots=True)
 class Event:
-    """Everything that a log tells of one event; `told`: when its first outcome was out."""
+    """Everything that a log tells of one event.
+
+    `accepted`: how many messages of it; `told`: when its first outcome was out.
+    """
 
     may_end: list[frozenset[str]] = field(default_factory=list)
-    accepted: bool = False
+    types: set[int] = field(default_factory=set)
+    bodies: set[str | None] = field(default_factory=set)
+    accepted: int = 0
     results: list[Line] = field(default_factory=list)
     letters: list[str] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
@@ -46,6 +51,8 @@ class Story:
         self.events: defaultdict[str, Event] = defaultdict(Event)
         self.allowed: defaultdict[str, set[str]] = defaultdict(set)
         self.left: dict[str, int] = {}
+        self.made_again: list[tuple[str, int]] = []
+        """Events and their items that were committed although the portal had them."""
         self._living: dict[int, str] = {}
         for line in log.lines:
             if (take := getattr(self, f"_{line['op']}", None)) is not None:
@@ -62,10 +69,14 @@ class Story:
         return ((name, event) for name, event in self.events.items() if event.may_end)
 
     def _publish(self, line: Line) -> None:
-        self.events[line["event"]].may_end = [frozenset(one) for one in line["may_end"]]
+        event = self.events[line["event"]]
+        event.bodies.add(line.get("body"))
+        event.may_end = [frozenset(one) for one in line["may_end"]]
+        if line["type"] is not None:
+            event.types.add(line["type"])
 
     def _accept(self, line: Line) -> None:
-        self.events[line["event"]].accepted = True
+        self.events[line["event"]].accepted += 1
 
     def _allow(self, line: Line) -> None:
         self.allowed[line["what"]].add(line["event"])
@@ -73,8 +84,8 @@ class Story:
     def _commit(self, line: Line) -> None:
         event = self.events[line["event"]]
         event.committed.append(line["item"])
-        if (before := self._living.get(line["item"])) is not None:
-            self.events[before].alive -= 1
+        if self._living.get(line["item"]) is not None:
+            self.made_again.append((line["event"], line["item"]))
         self._living[line["item"]] = line["event"]
         event.alive += 1
         event.most_at_once = max(event.most_at_once, event.alive)

@@ -9,7 +9,8 @@ import pytest
 from tests.chaos import kept
 from tests.chaos.cells import MIXES, Cell, version_of
 from tests.chaos.mixes import AMID
-from tests.checker.judge import Finding, Verdict
+from tests.checker.finding import Finding
+from tests.checker.judge import Verdict
 
 
 def verdict(*rules: str) -> Verdict:

@@ -2,7 +2,7 @@
 
 from tests.chaos import kept
 from tests.chaos.scenarios import CLASSES, SCENARIOS
-from tests.checker.judge import RULES
+from tests.checker.finding import RULES
 from tests.checker.log import MEMBERS
 
 PAGE = (kept.FOLDER / "README.md").read_text()

@@ -10,12 +10,14 @@ import pytest
 
 from tests.chaos import kept
 from tests.checker.__main__ import main
-from tests.checker.judge import RULES, judge
-from tests.checker.log import MEMBERS, parse, read
+from tests.checker.finding import RULES
+from tests.checker.judge import judge
+from tests.checker.log import FORMAT, MEMBERS, parse, read
 
 Lines = list[dict[str, Any]]
 SAMPLE = kept.FOLDER / "sample.jsonl"
 GOOD, BAD = "good", "bad"
+INTAKE, PARKED = "crm.items.import", "crm.items.parked.2"
 HEALED = 3.0
 
 
@@ -27,22 +29,33 @@ def line(operation: str, at: float, **members: Any) -> dict[str, Any]:
 def sent(at: float, number: int, to: str, event: str) -> Lines:
     """Return a publish of the importer and its confirm, half a second later."""
     place = {"line": 1, "channel": 1, "number": number}
-    return [line("send", at, **place, to=to, event=event), line("confirm", at + 0.5, **place)]
+    publish = line("send", at, **place, to=to, event=event, body=f"body of {event}")
+    return [publish, line("confirm", at + 0.5, **place)]
+
+
+def came(at: float, tag: int, event: str, queue: str = INTAKE, *, again: bool = False) -> Lines:
+    """Return a delivery, and its acknowledgement a tenth of a second later."""
+    place = {"line": 2, "channel": 1, "tag": tag}
+    took = line("deliver", at, **place, queue=queue, event=event, redelivered=again)
+    return [took, line("ack", at + 0.1, **place)]
+
+
+def published(at: float, message: int, event: str, may_end: str) -> Lines:
+    """Return a publish of upstream and its confirm."""
+    said = {"message": message, "event": event, "type": 2, "body": f"body of {event}"}
+    return [
+        line("publish", at, **said, may_end=[[may_end]]),
+        line("accept", at + 0.1, message=message, event=event),
+    ]
 
 
 def clean() -> Lines:
     """Return the log of a run in which one event was imported and one was refused."""
     run = dict.fromkeys(("fault", "seed", "broker", "nodes", "mix", "commit"), "x")
-    lines = [line("run", 0.0, format=1, settle=1.0, **run)]
+    lines = [line("run", 0.0, format=FORMAT, settle=1.0, **run)]
     for tag, (event, may_end) in enumerate({GOOD: "succeeded", BAD: "rejected"}.items()):
-        place = {"line": 2, "channel": 1, "tag": tag}
-        queue = {"queue": "crm.items.import", "redelivered": False}
-        lines += [
-            line("publish", 0.1, message=tag, event=event, type=2, may_end=[[may_end]]),
-            line("accept", 0.2, message=tag, event=event),
-            line("deliver", 0.3, **place, **queue, event=event),
-            line("ack", 6.5, **place),
-        ]
+        took, let_go = came(0.3, tag, event)
+        lines += [*published(0.1, tag, event, may_end), took, {**let_go, "at": 6.5}]
     call = {"call": 1, "method": "crm.item.batchimport", "type": 2, "events": [GOOD, BAD]}
     lines += [
         line("fault", 0.4, what="a cut", state="begin"),
@@ -55,8 +68,8 @@ def clean() -> Lines:
         *sent(5.6, 3, "dead_letter", BAD),
         line("result", 7.0, event=GOOD, outcome="succeeded", item=7, id="r1"),
         line("result", 7.0, event=BAD, outcome="rejected", item=None, id="r2"),
-        line("letter", 7.0, event=BAD, kind="rejected"),
-        line("depth", 8.0, queue="crm.items.import", ready=0, unacked=0),
+        line("letter", 7.0, event=BAD, kind="rejected", body=f"body of {BAD}"),
+        line("depth", 8.0, queue=INTAKE, ready=0, unacked=0),
     ]
     return lines
 
@@ -90,6 +103,7 @@ def changed(lines: Lines, operation: str, event: str | None = None, **members: A
 
 
 AGAIN = line("commit", 1.6, call=1, item=8, type=2, event=GOOD)
+AGAIN_SENT = sent(6.2, 9, "succeeded", GOOD)
 PLANTED: Mapping[str, tuple[str, Callable[[Lines], Lines]]] = {
     "no result": ("lost", lambda lines: without(lines, "result", event=GOOD)),
     "a success that the portal never saw": ("lost", lambda lines: without(lines, "commit")),
@@ -102,7 +116,7 @@ PLANTED: Mapping[str, tuple[str, Callable[[Lines], Lines]]] = {
     "no dead letter": ("dead letter", lambda lines: without(lines, "letter")),
     "a dead letter of a success": (
         "dead letter",
-        lambda lines: [*lines, line("letter", 7.0, event=GOOD, kind="ambiguous")],
+        lambda lines: [*lines, line("letter", 7.0, event=GOOD, kind="ambiguous", body="x")],
     ),
     "a dead letter of another kind": (
         "dead letter",
@@ -160,7 +174,70 @@ PLANTED: Mapping[str, tuple[str, Callable[[Lines], Lines]]] = {
     "a line without a member": ("damaged", lambda lines: [*lines, line("ack", 8.0)]),
     "an operation that nobody knows": ("damaged", lambda lines: [*lines, line("guess", 8.0)]),
     "a log without its run": ("damaged", lambda lines: lines[1:]),
-    "another format": ("damaged", lambda lines: changed(lines, "run", format=2)),
+    "another format": ("damaged", lambda lines: changed(lines, "run", format=3)),
+    "a message that was let go without anything": (
+        "early acknowledgement",
+        lambda lines: [*lines, *published(7.5, 9, BAD, "rejected"), *came(7.7, 9, BAD)],
+    ),
+    "a repeat of a success that was let go without anything": (
+        "early acknowledgement",
+        lambda lines: [*lines, *published(7.5, 9, GOOD, "succeeded"), *came(7.7, 9, GOOD)],
+    ),
+    "an accepted message that nobody ever got": (
+        "lost",
+        lambda lines: [*lines, *published(7.5, 9, GOOD, "succeeded")],
+    ),
+    "a parked copy that was let go before any result": (
+        "early acknowledgement",
+        lambda lines: [*lines, *sent(0.4, 9, "parked", GOOD), *came(1.2, 9, GOOD, PARKED)],
+    ),
+    "a delivery from nowhere": ("damaged", lambda lines: changed(lines, "deliver", queue="")),
+    "one id for all results": ("result id", lambda lines: changed(lines, "result", id="r")),
+    "a dead letter that nobody sent": (
+        "damaged",
+        lambda lines: [
+            *lines,
+            line("letter", 7.1, event=BAD, kind="rejected", body="body of bad"),
+        ],
+    ),
+    "a result that nobody sent": (
+        "damaged",
+        lambda lines: [
+            *lines,
+            line("result", 7.1, event=GOOD, outcome="succeeded", item=7, id="r1"),
+        ],
+    ),
+    "an outcome that was sent twice": ("repeated", lambda lines: [*lines, *AGAIN_SENT]),
+    "a dead letter that was sent twice": (
+        "repeated",
+        lambda lines: [*lines, *sent(6.3, 9, "dead_letter", BAD)],
+    ),
+    "an item of nobody": ("stray", lambda lines: [*lines, {**AGAIN, "event": "ghost"}]),
+    "an item of another type": ("stray", lambda lines: changed(lines, "commit", type=3)),
+    "an item that is made while it is there": (
+        "damaged",
+        lambda lines: [*lines, {**AGAIN, "item": 7}],
+    ),
+    "an item of no call": ("damaged", lambda lines: changed(lines, "commit", call=9)),
+    "a call of another type": ("batch", lambda lines: changed(lines, "call", type=3)),
+    "an event twice in a call": ("batch", lambda lines: changed(lines, "call", events=[GOOD] * 2)),
+    "a success before its item": (
+        "early success",
+        lambda lines: [*lines, *sent(1.1, 9, "succeeded", GOOD)],
+    ),
+    "another body in a dead letter": ("body", lambda lines: changed(lines, "letter", body="x")),
+    "another body in a parked copy": (
+        "body",
+        lambda lines: [*lines, {**sent(6.2, 9, "parked", GOOD)[0], "body": "x"}],
+    ),
+    "a log without its wire": ("damaged", lambda lines: without(lines, "send")),
+    "a log without the queues": ("damaged", lambda lines: without(lines, "depth")),
+    "a log without calls": ("damaged", lambda lines: without(lines, "call")),
+    "a log without events": ("damaged", lambda lines: [lines[0], lines[-1]]),
+    "outcomes that are no list": (
+        "damaged",
+        lambda lines: changed(lines, "publish", may_end=None),
+    ),
 }
 
 
@@ -211,7 +288,8 @@ def test_what_the_operator_chose_is_no_fault() -> None:
     again = line("result", 7.1, event=GOOD, outcome="succeeded", item=7, id="r3")
     double = line("allow", 0.1, event=GOOD, what="double")
     repeat = line("allow", 0.1, event=GOOD, what="repeat")
-    assert [] == rules(text_of([*clean(), AGAIN, again, double, repeat]))
+    redelivered = [*came(5.0, 9, GOOD, again=True), *AGAIN_SENT]
+    assert [] == rules(text_of([*clean(), AGAIN, *redelivered, again, double, repeat]))
 
 
 def test_an_item_that_a_portal_set_back_forgot_is_not_doubled_by_the_next() -> None:
