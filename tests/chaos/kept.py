@@ -150,7 +150,7 @@ def cells_page(runs: Sequence[Run]) -> str:
 def main() -> None:
     """Write every generated table anew."""
     runs = load()
-    made = {**tables(runs), "histories": kept_histories.page(kept_histories.load())}
+    made = {**tables(runs), **kept_histories.tables(kept_histories.load())}
     for page in PAGES:
         page.write_text(filled(page.read_text(), made))
     CELLS.write_text(cells_page(runs))

@@ -2,6 +2,7 @@
 
 `python -m tests.tools.histories 0 2500 --jobs 2 --keep` plays the seeds from 0 to 2499 of each
 kind, block by block, and keeps a line for each block; blocks that are kept are not played again.
+After a mend, `--keep --again` plays only the bad ones of them again; their old lines stay, marked.
 """
 
 import argparse
@@ -29,6 +30,7 @@ KINDS: Mapping[str, Callable[[int], World]] = {
     "links": links.made,
     "portal": lambda seed: World((SetBack, SlowUploads)[seed % 2](seed)),
 }
+Block = tuple[str, range]
 BLOCK = 50
 SECONDS = 120.0
 """Processor time after which a history counts as endless; most need less than one."""
@@ -44,28 +46,43 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, action="append", help="only these kinds")
     parser.add_argument("--jobs", type=int, default=1, help="so many processes side by side")
     parser.add_argument("--keep", type=Path, nargs="?", const=kept.FILE, help="keep each block")
+    parser.add_argument("--again", action="store_true", help="only kept blocks that are bad")
     parser.add_argument("--played-by", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.played_by:
         _play(given.played_by, range(given.first, given.end))
         return 0
-    blocks = [
-        (kind, range(first, min(first + BLOCK, given.end)))
-        for first, kind in product(range(given.first, given.end, BLOCK), given.kind or KINDS)
-    ]
-    known = {
-        (line["kind"], line["first"]) for line in (kept.load(given.keep) if given.keep else ())
-    }
-    todo = [(kind, seeds) for kind, seeds in blocks if (kind, seeds.start) not in known]
+    if given.again and not given.keep:
+        parser.error("--again needs --keep: it plays blocks again that are kept")
     lines = []
     with ThreadPoolExecutor(given.jobs) as threads:
-        for done in as_completed([threads.submit(_block, *each) for each in todo]):
+        for done in as_completed([threads.submit(_block, *each) for each in _todo(given)]):
             lines.append(line := done.result())
             if given.keep:
                 kept.add(line, given.keep)
             print(_said(line), flush=True)
-    print(kept.page(lines))
+    print(kept.page(kept.load(given.keep) if given.keep else lines))
     return int(any(line["broken"] for line in lines))
+
+
+def _todo(given: argparse.Namespace) -> list[Block]:
+    """Return the blocks to play: those that are not kept yet, or those kept that are bad."""
+    kinds = given.kind or [*KINDS]
+    lines = kept.current(kept.load(given.keep)) if given.keep else []
+    if given.again:
+        return [
+            (line["kind"], range(line["first"], line["first"] + line["count"]))
+            for line in lines
+            if line["broken"]
+            and line["kind"] in kinds
+            and given.first <= line["first"] < given.end
+        ]
+    known = {(line["kind"], line["first"]) for line in lines}
+    return [
+        (kind, range(first, min(first + BLOCK, given.end)))
+        for first, kind in product(range(given.first, given.end, BLOCK), kinds)
+        if (kind, first) not in known
+    ]
 
 
 def _said(line: kept.Line) -> str:
