@@ -8,6 +8,11 @@ export RABBITMQ ?= host
 # What was compiled is kept, whatever is set outside: else each test process compiles all tests anew.
 export PYTHONDONTWRITEBYTECODE :=
 
+# A cell of the fault table names its broker itself.
+ifneq ($(CELL),)
+RABBITMQ := $(patsubst 3.10,host,$(word 2,$(subst /, ,$(subst $() ,_,$(CELL)))))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup broker programs containers run check coverage covered fmt test unit simulation mutations integration e2e chaos bench demo deploy-test audit lock
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.chaos import kept
 from tests.chaos.cells import FORM, MIXES, Cell, version_of
 from tests.chaos.mixes import AMID
-from tests.chaos.scenarios import BROKER_SIDE, SCENARIOS
+from tests.chaos.scenarios import SCENARIOS, can_run
 from tests.chaos.screen import Screen
 from tests.chaos.trial import Audit, Order, run_trial
 from tests.checker.judge import judge
@@ -110,12 +110,7 @@ def _fits(name: str, broker: Broker, options: Options) -> bool:
     scenario = SCENARIOS[name]
     if options.cell:
         return name == options.cell.fault
-    if options.mix == "lane" and name.startswith("lane: "):
-        return False  # Both take away and give back the same right of the portal.
-    if options.mix != "none" and scenario.alone:
-        return False
-    # What the portal does has nothing to do with the number of nodes.
-    fit = scenario.nodes <= options.nodes and (options.nodes == 1 or name in BROKER_SIDE)
+    fit = can_run(name, options.nodes, options.mix)
     return (
         fit and options.only in name and (isinstance(broker, OwnBroker) or not scenario.own_node)
     )
@@ -128,6 +123,8 @@ def _run(
     runs: list[kept.Run] = []
     deadline = time.monotonic() + options.seconds
     version = version_of(broker.api("GET", "overview"))
+    if options.cell and options.cell.broker != version:
+        raise SystemExit(f"the cell is of RabbitMQ {options.cell.broker}, and here is {version}")
     with screen.progress():
         for name, seed in _lots(chosen, version, options):
             if time.monotonic() > deadline:
@@ -173,7 +170,7 @@ async def _trial(cell: Cell, broker: Broker, seed: int, to: Path) -> Audit:
         async with asyncio.timeout(TRIAL_SECONDS):
             order = Order(cell=cell, seed=seed, to=to, amid=AMID[cell.mix]())
             return await run_trial(SCENARIOS[cell.fault], broker, vhost, order)
-    except (AssertionError, TimeoutError, BrokerError) as broken:
+    except Exception as broken:  # noqa: BLE001 - whatever it was, the log says it, and it is kept
         notes = "\n".join(getattr(broken, "__notes__", ()))
         return Audit(judge(read(to)), log=notes)
     finally:

@@ -2,21 +2,23 @@
 
 import json
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from tests.chaos import kept_histories
-from tests.chaos.cells import ROOT, Cell
-from tests.chaos.scenarios import CLASSES
+from tests.chaos.cells import MIXES, ROOT, Cell
+from tests.chaos.scenarios import CLASSES, SCENARIOS, can_run
 from tests.checker.bounds import upper_bound
 from tests.checker.judge import Verdict
 
 FOLDER = ROOT / "tests" / "chaos"
 RUNS = FOLDER / "kept.jsonl"
 CELLS = FOLDER / "kept.md"
+BROKERS = ("3.10", "4.0", "4.3")
 PAGES = (FOLDER / "README.md", ROOT / "README.md")
 Run = Mapping[str, Any]
 HEADS = ("runs", "events", "accepted", "lost", "doubled", "other", "void", "heals in", "at most")
@@ -91,6 +93,23 @@ def table(head: Sequence[str], runs: Iterable[Run], key: Callable[[Run], Sequenc
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def reach(runs: Sequence[Run]) -> str:
+    """Say in how many of the cells that there are something was run."""
+    places = list(product(BROKERS, (1, 3), MIXES))
+    there = {
+        Cell(name, broker, nodes, mix)
+        for name in SCENARIOS
+        for broker, nodes, mix in places
+        if can_run(name, nodes, mix)
+    }
+    done = {cell_of(run) for run in runs if not run["void"]} & there
+    missing = [f"{broker}/{nodes}/{mix}" for broker, nodes, mix in places]
+    counts = Counter(f"{c.broker}/{c.nodes}/{c.mix}" for c in there - done)
+    told = ", ".join(f"{counts[each]} of `{each}`" for each in missing if counts[each])
+    share = f"{len(done)} of the {len(there)} possible cells were run at least once"
+    return f"{share}. Not yet run: {told}.\n" if told else f"{share}.\n"
+
+
 def surroundings(run: Run) -> Sequence[Any]:
     """Return what a fault happened amid."""
     return [run["broker"], run["nodes"], run["mix"]]
@@ -103,6 +122,8 @@ def tables(runs: Sequence[Run]) -> Mapping[str, str]:
         "surroundings": table(("RabbitMQ", "nodes", "amid"), runs, surroundings),
         "classes": table(("faults", "scenarios"), runs, _class_of),
         "bad": _bad_table(runs),
+        "reach": reach(runs),
+        "commits": table(("of", "commit"), runs, lambda run: [run["date"], run["commit"]]),
     }
 
 
@@ -144,7 +165,13 @@ def cells_page(runs: Sequence[Run]) -> str:
         lambda run: [run["fault"], *surroundings(run)],
     )
     faults = table(("fault",), runs, lambda run: [run["fault"]])
-    return f"{TITLE}\n## Each fault\n\n{faults}\n## Each cell\n\n{cells}"
+    classes = table(
+        ("faults", "RabbitMQ", "nodes", "amid"),
+        runs,
+        lambda run: [_class_of(run)[0], *surroundings(run)],
+    )
+    parts = {"Each class of faults": classes, "Each fault": faults, "Each cell": cells}
+    return TITLE + "".join(f"\n## {name}\n\n{made}" for name, made in parts.items())
 
 
 def main() -> None:

@@ -37,3 +37,13 @@ SCENARIOS: Mapping[str, Scenario] = {
 BROKER_SIDE = frozenset(
     scenario.name for side in (broker_side, memory_side, mixtures) for scenario in side.SCENARIOS
 )
+
+
+def can_run(name: str, nodes: int, mix: str) -> bool:
+    """Tell whether a scenario makes sense on so many nodes, amid this."""
+    if mix == "lane" and name.startswith("lane: "):
+        return False  # Both take away and give back the same right of the portal.
+    if mix != "none" and SCENARIOS[name].alone:
+        return False
+    # What the portal does has nothing to do with the number of nodes.
+    return SCENARIOS[name].nodes <= nodes and (nodes == 1 or name in BROKER_SIDE)

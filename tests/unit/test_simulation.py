@@ -58,7 +58,7 @@ from tests.support.histories import histories
 from tests.virtual_time import START, Standstill, now, run
 
 pytestmark = pytest.mark.simulation
-HISTORIES = histories(60)
+HISTORIES = histories(40)
 OTHER_BODIES = True
 """Whether upstream publishes one id with several bodies."""
 STAND_BY = True

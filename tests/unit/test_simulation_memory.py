@@ -20,7 +20,7 @@ from tests.unit.test_simulation import History, Process, World, violations_of
 from tests.virtual_time import now
 
 pytestmark = pytest.mark.simulation
-HISTORIES = histories(40)
+HISTORIES = histories(20)
 CHUNK = 10
 """So few in one test that it ends in its time on a busy machine, too."""
 STALL_SECONDS = 0.3
