@@ -4,9 +4,10 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tests.chaos.broker_side import EVENTS, active, delete, kill_service, under_load
+from tests.chaos.broker_side import EVENTS, active, delete, kill_broker, kill_service, under_load
 from tests.chaos.portal_side import NO_EXTERNAL_ID
 from tests.chaos.trial import ADMIN, SLOW, Scenario, Trial, by_hand, event
+from tests.support.amqp import wait_until
 
 MEMORY = "crm.items.memory"
 
@@ -54,6 +55,25 @@ def published_again(name: str, *, kill: bool) -> Scenario:
     return Scenario(name=name, act=act, portal=ADMIN)
 
 
+async def both_killed(trial: Trial) -> None:
+    """Kill broker and service while the portal still works on their call: only the memory knows.
+
+    RabbitMQ 4.3 delivers again without the flag then.
+    """
+    await trial.begin_memory()
+    service = await trial.start()
+    await trial.environment.settle(await trial.publish(10))
+    trial.environment.portal.faults([{"kind": "hang_before_commit", "seconds": 2.5, "times": 1}])
+    await trial.publish(20, types=(2,))
+    summary = trial.environment.portal.summary
+    await wait_until(lambda: summary()["open"] > 0, what="a call that hangs")
+    await asyncio.sleep(trial.dice.uniform(0.3, 1.5))
+    async with trial.fault("both killed"):
+        service.kill()
+        await kill_broker(trial)
+    await trial.start()
+
+
 async def webhook_exchanged(trial: Trial) -> None:
     """Exchange the webhook's secret at the portal, and the file that it is mounted as later."""
     portal = trial.environment.portal
@@ -79,4 +99,10 @@ SCENARIOS = (
     published_again("restarted, published again", kill=False),
     published_again("killed, published again", kill=True),
     Scenario(name="webhook exchanged", act=webhook_exchanged),
+    Scenario(
+        name="broker and service killed in a call",
+        act=both_killed,
+        settings={"IMPORTER_BITRIX__SETTLE_SECONDS": "3"},
+        own_node=True,
+    ),
 )
