@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.domain.last_words import LastWord, LastWords
+from service.domain.rereading import Rereading
 from service.telemetry import steady
 from tests.fakes import FakeConnection
 from tests.virtual_time import now
@@ -79,7 +80,7 @@ class FakeMemory:
         """Learn everything that was noted before."""
         if not await self._asked():
             return False
-        self._learn()
+        self._learn(self.words)
         return True
 
     async def before_call(self, words: Sequence[LastWord]) -> list[LastWord | None] | None:
@@ -89,9 +90,9 @@ class FakeMemory:
             for word in words:
                 self.words.say(word)
             return None
-        self._learn(place)
+        self._learn(self.words, place)
         before = [self.words.of(word.event) for word in words]
-        self._learn()
+        self._learn(self.words)
         return before
 
     async def add(self, words: Sequence[LastWord]) -> bool:
@@ -140,15 +141,17 @@ class FakeMemory:
             return False
         if self._session is not self._connection.session:
             self._session = self._connection.session
-            known, self.words, self._read = self.words, LastWords(LIMIT), 0
+            self._read = 0
+            again = Rereading(self.words) if len(self.words) else self.words
+            self._learn(again)
+            if isinstance(again, Rereading):
+                again.end()
             self.words.read_from = self._stream.began
-            self._learn()
-            self.words.absorb(known)
             page = Note(now(), page=tuple(self.words.newest_first()))
             self._stream.notes.append(page)
         return True
 
-    def _learn(self, upto: int | None = None) -> None:
+    def _learn(self, words: LastWords | Rereading, upto: int | None = None) -> None:
         """Read on, up to a place or to the end."""
         notes = self._stream.notes
         self._read = min(self._read, len(notes))
@@ -157,7 +160,7 @@ class FakeMemory:
             note = notes[self._read]
             self._read += 1
             for word in note.words:
-                self.words.say(word)
-            self.words.recall(note.page)
+                words.say(word)
+            words.recall(note.page)
             if note.set_back_at is not None:
-                self.words.set_back(note.set_back_at)
+                words.set_back(note.set_back_at)

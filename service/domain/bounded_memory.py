@@ -67,11 +67,6 @@ class Remembered(Generic[K, V]):
         for part in reversed(self._parts):
             yield from reversed(part)
 
-    def oldest_first(self) -> Iterator[tuple[K, V]]:
-        """Return every entry, the oldest first; one put twice comes twice."""
-        for part in self._parts:
-            yield from part.items()
-
     def oldest(self) -> K | None:
         """Return the key of the oldest entry; None when nothing is remembered."""
         for part in self._parts:

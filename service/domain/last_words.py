@@ -11,7 +11,7 @@ import hashlib
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
@@ -185,24 +185,24 @@ class LastWords:
             if self._words.get(event) is None:
                 self._put(self._read(event, record), record)
 
-    def absorb(self, other: "LastWords") -> None:
-        """Take what another reading of the same notes knows; of two words the later one counts.
+    def says(self, word: LastWord) -> bool:
+        """Tell whether this very word is the last one on its event; unpacks nothing."""
+        return self._words.get(word.event) == word.packed()[EVENT_BYTES:]
 
-        Both know nearly the same: tens of thousands of words, unpacked at each new connection,
-        would leave the process larger each time.
-        """
-        for word in other.unlike(self._words.get):
+    def say_unless_older(self, word: LastWord) -> None:
+        """Take a word on an event, unless the one that stands was said later."""
+        known = self.of(word.event)
+        if known is None or (known.at, known.word) <= (word.at, word.word):
+            self.say(word)
+
+    def absorb(self, other: "LastWords") -> None:
+        """Take what else is known; of two words the later one counts, of one moment ours."""
+        for word in list(other.newest_first())[::-1]:
             known = self.of(word.event)
             if known is None or (known.at, known.word) < (word.at, word.word):
                 self.say(word)
         if other.set_back_at is not None:
             self.set_back(other.set_back_at)
-
-    def unlike(self, record_of: Callable[[bytes], bytes | None]) -> Iterator[LastWord]:
-        """Yield the words, the oldest first, of which another record or none is known."""
-        for event, record in self._words.oldest_first():
-            if record_of(event) != record:
-                yield self._read(event, record)
 
     def set_back(self, at: float) -> None:
         """Note that the portal came back with older data: what was said before is no answer."""

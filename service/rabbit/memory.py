@@ -12,6 +12,7 @@ from itertools import count
 from aiormq import Channel
 
 from service.domain.last_words import LastWord, LastWords
+from service.domain.rereading import Rereading
 from service.rabbit import notes
 from service.rabbit.broken import end_if_cancelled
 from service.rabbit.confirms import PublishResult, published
@@ -241,14 +242,13 @@ class Memory:
         self._move(MemoryState.READING, "reading the notes")
         page = await last_page(channel, self._queue, self._owner)
         reading = await read_whole(page, partial(self._read_from, channel))
-        # A killed broker forgets the end of a stream; what we said there still counts.
         self.read_anew = self.read_anew or len(self.words) > 0
-        reading.words.absorb(self.words)
-        self.words, self.reading, reading.follows = reading.words, reading, True
+        self.words = reading.follow(self.words)
+        self.reading = reading
         self._move(MemoryState.FOLLOWING, "every note is known")
 
     async def _read_from(self, channel: Channel, page: int | None) -> Reading:
-        words = LastWords(self._remember)
+        words = Rereading(self.words) if len(self.words) else LastWords(self._remember)
         reading = Reading(channel, self._queue, self._owner, words, self.heard, page)
         await reading.start("first" if page is None else page)
         if await self._add(reading, self.note(NoteKind.MARK), read_back=True) is None:

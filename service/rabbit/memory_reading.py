@@ -12,6 +12,7 @@ from aiormq.abc import DeliveredMessage, FieldValue
 from aiormq.exceptions import AMQPChannelError, ChannelNotFoundEntity
 
 from service.domain.last_words import LastWord, LastWords, unpacked
+from service.domain.rereading import Rereading
 from service.rabbit import notes
 from service.rabbit.connection import ConnectionLost, broker_errors
 from service.rabbit.notes import Note, NoteKind, Owner
@@ -58,7 +59,7 @@ class Reading:
     channel: Channel
     queue: str
     owner: Owner
-    words: LastWords
+    words: LastWords | Rereading
     on_note: Callable[[Note], None]
     page: int | None = None
     offset: int = -1
@@ -79,6 +80,19 @@ class Reading:
         if self._tag is not None:
             with broker_errors():
                 await self.channel.basic_cancel(self._tag, timeout=RPC_SECONDS)
+
+    def follow(self, known: LastWords) -> LastWords:
+        """Note that all that was there before has been read; return all that is known now.
+
+        A killed broker forgets the end of a stream: what was `known` before still counts.
+        """
+        if isinstance(self.words, Rereading):
+            self.words.end()
+            self.words = known
+        else:
+            self.words.absorb(known)
+        self.follows = True
+        return self.words
 
     def lost(self, reason: str) -> None:
         """Tell everybody who waits for a note that it will not come."""

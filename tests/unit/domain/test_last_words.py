@@ -1,7 +1,5 @@
 """Proves which word on an event counts."""
 
-import tracemalloc
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,24 +116,6 @@ def test_a_second_reading_keeps_what_only_we_still_know() -> None:
     assert [Word.IMPORTED, Word.NOT_THERE, Word.IMPORTED] == [
         word.word for n in (1, 2, 3) if (word := read.of(event(n)))
     ]
-
-
-def test_what_is_known_already_is_absorbed_without_being_unpacked() -> None:
-    """It happens at each new connection: unpacked, fifty thousand words would take 20 MiB."""
-    ours, read = LastWords(5_000), LastWords(5_000)
-    words = [
-        said(0)._replace(event=number.to_bytes(EVENT_BYTES, "big")) for number in range(5_000)
-    ]
-    for word in words:
-        ours.say(word)
-        read.say(word)
-    ours.say(words[7]._replace(word=Word.NOT_THERE, at=2.0))
-    tracemalloc.start()
-    read.absorb(ours)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 50_000
-    assert ours.of(words[7].event) == read.of(words[7].event)
 
 
 def test_the_owner_of_an_item_is_known_while_its_event_is() -> None:

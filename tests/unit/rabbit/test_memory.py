@@ -13,6 +13,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from service.domain.events import Identity, event_digest
 from service.domain.last_words import LastWord, LastWords, Word
+from service.domain.rereading import Rereading
 from service.rabbit import memory as module
 from service.rabbit.confirms import PublishResult
 from service.rabbit.connection import Address
@@ -155,8 +156,10 @@ async def test_what_a_killed_broker_may_have_forgotten_is_said_again(
     assert not memory.reliable
 
 
+@pytest.mark.parametrize("again", [True, False])
 async def test_what_only_we_still_know_survives_reading_anew(
     monkeypatch: pytest.MonkeyPatch,
+    again: bool,  # noqa: FBT001
 ) -> None:
     """A killed broker has forgotten our last words, and knows what others said meanwhile."""
     memory = memory_of()
@@ -164,8 +167,10 @@ async def test_what_only_we_still_know_survives_reading_anew(
     newer = word("b", Word.IMPORTED, ago=5.0)
     for each in (lost, stale):
         memory.words.say(each)
-    words = LastWords(9)
+    words = Rereading(memory.words) if again else LastWords(9)
+    words.say(stale._replace(word=Word.NOT_THERE))
     words.say(newer)
+    words.say(lost._replace(at=lost.at - 1.0))
     anew = Reading(cast("Channel", None), "m", Owner("a", "b"), words, memory.heard)
 
     async def page(*_: object) -> None:

@@ -34,6 +34,12 @@ def message(note: Note, *, body: bytes | None = None, page: int | None = None) -
     return cast("DeliveredMessage", SimpleNamespace(header=header, body=content, delivery_tag=1))
 
 
+def word_in(ours: Reading) -> LastWord | None:
+    """Return what was read of the event."""
+    assert isinstance(ours.words, LastWords)
+    return ours.words.of(WORD.event)
+
+
 def reading(*, follows: bool = False) -> Reading:
     """Return what one channel has read."""
     made = Reading(cast("Channel", None), "memory", OWNER, LastWords(100), lambda _: None)
@@ -85,7 +91,7 @@ async def test_pages_that_are_never_whole_take_no_memory() -> None:
     assert memory_reading.MAX_PAGES == len(ours._parts)  # noqa: SLF001
     await ours._receive(message(replace(PAGE, writer=49, part=2)))  # noqa: SLF001
     assert ours.met_page
-    assert ours.words.of(WORD.event) is not None
+    assert word_in(ours) is not None
 
 
 @pytest.mark.parametrize("met", [False, True])
@@ -97,7 +103,7 @@ async def test_a_page_is_held_only_where_it_tells_anything(*, met: bool) -> None
     [parts] = ours._parts.values()  # noqa: SLF001
     assert {1: b"" if met else notes.body(page)} == parts
     await ours._receive(message(replace(page, part=2)))  # noqa: SLF001
-    assert (0, met) == (ours.since_page, ours.words.of(WORD.event) is None)
+    assert (0, met) == (ours.since_page, word_in(ours) is None)
 
 
 @pytest.mark.parametrize("follows", [False, True])
@@ -107,7 +113,7 @@ async def test_times_of_others_count_by_our_clock(ahead: float, *, follows: bool
     ours, now = reading(follows=follows), time.time()
     said = replace(WORDS, at=now + ahead, words=(WORD._replace(at=now + ahead - 10.0),))
     await ours._receive(message(said))  # noqa: SLF001
-    word = ours.words.of(WORD.event)
+    word = word_in(ours)
     assert word is not None
     old = ahead < -2.0 and not follows
     assert word.at == pytest.approx(now - 10.0 + (ahead if old else 0.0), abs=4.0)
@@ -121,13 +127,13 @@ async def test_a_clock_that_somebody_sets_moves_no_time_that_was_read(
     ours, now = reading(follows=True), time.time()
     await ours._receive(message(replace(WORDS, at=now, words=(WORD._replace(at=now),))))  # noqa: SLF001
     monkeypatch.setattr(time, "time", lambda: now + step)
-    word = ours.words.of(WORD.event)
+    word = word_in(ours)
     assert word is not None
     assert steady.time() - word.at == pytest.approx(0.0, abs=4.0)
     written = Note(NoteKind.WORDS, steady.time(), 1, (word,)).moved(-steady.ahead())
     assert written.at == pytest.approx(now + step, abs=4.0)
     later = replace(WORDS, at=now + step, words=(WORD._replace(at=now + step),))
     await ours._receive(message(later))  # noqa: SLF001
-    word = ours.words.of(WORD.event)
+    word = word_in(ours)
     assert word is not None
     assert word.at == pytest.approx(now, abs=4.0)
