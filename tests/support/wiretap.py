@@ -175,9 +175,12 @@ class Wiretap:
 def _asked(channel: _Channel, method: object) -> None:
     """Keep in mind which queue a channel takes messages from."""
     match method:
+        case commands.Basic.Consume() if method.consumer_tag:
+            # A stream may deliver before the answer to this.
+            channel.queues[str(method.consumer_tag)] = str(method.queue)
         case commands.Basic.Consume():
             channel.asked.append(str(method.queue))
-        case commands.Basic.ConsumeOk() if channel.asked:
+        case commands.Basic.ConsumeOk() if str(method.consumer_tag) not in channel.queues:
             channel.queues[str(method.consumer_tag)] = channel.asked.pop(0)
         case commands.Basic.Get():
             channel.got.append(str(method.queue))

@@ -120,6 +120,17 @@ def test_a_publish_that_was_returned_counts_as_refused() -> None:
     assert [("confirm", 1), ("refuse", 2)] == tapped.names()
 
 
+def test_what_comes_before_the_answer_to_its_consumer_names_its_queue() -> None:
+    """A stream does that; a consumer that names itself is known at once."""
+    tapped = Tapped()
+    tapped.passes("client", commands.Basic.Consume(queue="crm.items.import", consumer_tag="c1"))
+    deliver = commands.Basic.Deliver("c1", 1, exchange="x", routing_key="k")
+    tapped.message("broker", deliver, BODY)
+    tapped.passes("broker", commands.Basic.ConsumeOk("c1"))
+    tapped.message("broker", commands.Basic.Deliver("c1", 2, exchange="x", routing_key="k"), BODY)
+    assert ["crm.items.import"] * 2 == [members["queue"] for _, members in tapped.notes]
+
+
 def test_messages_that_were_asked_for_one_by_one_name_their_queue() -> None:
     """An empty answer belongs to its question."""
     tapped = Tapped()
