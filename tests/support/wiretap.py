@@ -180,7 +180,9 @@ def _asked(channel: _Channel, method: object) -> None:
             channel.queues[str(method.consumer_tag)] = str(method.queue)
         case commands.Basic.Consume():
             channel.asked.append(str(method.queue))
-        case commands.Basic.ConsumeOk() if str(method.consumer_tag) not in channel.queues:
+        case commands.Basic.ConsumeOk() if (
+            channel.asked and str(method.consumer_tag) not in channel.queues
+        ):
             channel.queues[str(method.consumer_tag)] = channel.asked.pop(0)
         case commands.Basic.Get():
             channel.got.append(str(method.queue))
