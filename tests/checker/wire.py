@@ -111,7 +111,7 @@ def repeated(story: Story) -> Iterator[Finding]:
 
 
 def unacknowledged(story: Story) -> Iterator[Finding]:
-    """Find accepted messages that are gone although nobody has acknowledged them."""
+    """Find messages of ended events that are gone although nobody has acknowledged them."""
     taken = {
         place_of(line, "tag"): line["event"]
         for line in story.of("deliver")
@@ -120,7 +120,7 @@ def unacknowledged(story: Story) -> Iterator[Finding]:
     let_go = Counter(taken.get(place_of(line, "tag")) for line in story.of("ack"))
     for name, event in story.events.items():
         gone = let_go[name] + event.letters.count(UNDELIVERED)
-        if gone < event.accepted and name not in story.allowed["purged"]:
+        if event.results and gone < event.accepted and name not in story.allowed["purged"]:
             text = f"{event.accepted} messages were accepted, {gone} acknowledged"
             yield Finding("lost", name, text)
 
