@@ -10,6 +10,8 @@ from tests.chaos.trial import ADMIN, SLOW, Scenario, Trial, by_hand, event
 from tests.support.amqp import wait_until
 
 MEMORY = "crm.items.memory"
+OLD_SECONDS = 3.0
+"""A queue of this age is registered on the disk."""
 
 
 async def replace_service(trial: Trial) -> None:
@@ -53,6 +55,19 @@ def published_again(name: str, *, kill: bool) -> Scenario:
         await trial.publish(10)
 
     return Scenario(name=name, act=act, portal=ADMIN)
+
+
+async def killed_at_once(trial: Trial) -> None:
+    """Kill the broker with nothing written out before; its queues are some seconds old."""
+    await trial.start()
+    await trial.environment.settle(await trial.publish(10))
+    await asyncio.sleep(OLD_SECONDS)
+    await trial.publish(EVENTS)
+    await trial.imported(10 + trial.dice.randrange(1, EVENTS // 2))
+    async with trial.fault("killed at once"):
+        await by_hand(lambda: trial.node.kill(at_once=True))
+        await asyncio.sleep(trial.dice.uniform(0.0, 2.0))
+        await by_hand(trial.node.restart)
 
 
 async def both_killed(trial: Trial) -> None:
@@ -99,6 +114,7 @@ SCENARIOS = (
     published_again("restarted, published again", kill=False),
     published_again("killed, published again", kill=True),
     Scenario(name="webhook exchanged", act=webhook_exchanged),
+    Scenario(name="SIGKILL broker at once", act=killed_at_once, own_node=True, patience=90),
     Scenario(
         name="broker and service killed in a call",
         act=both_killed,

@@ -126,8 +126,11 @@ class OwnBroker(Broker):
     """A broker that is ours alone, and may be hurt."""
 
     @abstractmethod
-    def kill(self) -> None:
-        """Kill a node as a lost machine does; `restart` brings it back with its data."""
+    def kill(self, *, at_once: bool = False) -> None:
+        """Kill a node as a lost machine does; `restart` brings it back with its data.
+
+        `at_once`: without writing out first which queues there are.
+        """
 
     @abstractmethod
     def restart(self) -> None:

@@ -180,10 +180,10 @@ class Cluster(OwnBroker):
         """Count what every queue holds."""
         return self.sound.queues(vhost)
 
-    def kill(self) -> None:
+    def kill(self, *, at_once: bool = False) -> None:
         """Kill the leader."""
         self._killed = self.leader
-        self._killed.kill()
+        self._killed.kill(at_once=at_once)
 
     def restart(self) -> None:
         """Start it again."""

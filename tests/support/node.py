@@ -160,14 +160,14 @@ class RabbitNode(OwnBroker):
             self._scratch.remove()
         self.close()
 
-    def kill(self) -> None:
+    def kill(self, *, at_once: bool = False) -> None:
         """Kill the node as a lost machine would; `restart` brings it back with its data.
 
         A quorum queue declared in the last two seconds would not come back: RabbitMQ keeps its
         registration in memory for that long, and the queue then has no leader for ever. So the
-        registrations are written out first, a third of a second before the kill.
+        registrations are written out first, a third of a second before the kill; not `at_once`.
         """
-        if self.running and not self._frozen:
+        if self.running and not self._frozen and not at_once:
             self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
         self._node.kill()
         self._frozen = self._alarmed = False
