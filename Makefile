@@ -32,7 +32,7 @@ check: .venv/.stamp ## lint, format, types, import layers, sizes; changes nothin
 	@tests/tools/check.sh
 
 coverage: .venv/.stamp ## every line and branch of the pure rules, by their own tests alone
-	$(PYTEST) tests/unit/domain --quiet --numprocesses auto --hypothesis-seed 0 --cov --cov-config=tests/unit/domain/coverage.toml
+	$(PYTEST) tests/unit/domain --quiet --numprocesses auto --hypothesis-seed 0 --hypothesis-profile brief --cov --cov-config=tests/unit/domain/coverage.toml
 
 covered: .venv/.stamp broker programs ## how much of the service unit, integration and e2e tests run: 95 % at least
 	@$(OURS) -m tests.tools.run_tests --numprocesses 5 --dist loadscope --no-loadscope-reorder -m 'not simulation' --cov --cov-report= --cov-fail-under=0 tests/unit tests/integration tests/e2e
