@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import kept_histories
+from tests.chaos import kept_defects, kept_histories
 from tests.chaos.cells import ROOT, Cell
 from tests.chaos.scenarios import CLASSES
 from tests.checker.bounds import upper_bound
@@ -149,7 +149,11 @@ def cells_page(runs: Sequence[Run]) -> str:
 def main() -> None:
     """Write every generated table anew."""
     runs = load()
-    made = {**tables(runs), "histories": kept_histories.page(kept_histories.load())}
+    made = {
+        **tables(runs),
+        "histories": kept_histories.page(kept_histories.load()),
+        "defects": kept_defects.page(kept_defects.load()),
+    }
     for page in PAGES:
         page.write_text(filled(page.read_text(), made))
     CELLS.write_text(cells_page(runs))
