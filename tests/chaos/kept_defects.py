@@ -11,6 +11,7 @@ from tests.chaos.cells import ROOT, Cell
 from tests.checker.judge import RULES, Verdict
 
 FILE = ROOT / "tests" / "chaos" / "defects.jsonl"
+NOT_SEEN = "NOT SEEN"
 SOUND = ""
 """Stands for the name of a defect where there is none."""
 PROVE_NOTHING = frozenset({"damaged", "broken", "late commit"})
@@ -51,9 +52,9 @@ def add(line: Line, path: Path = FILE) -> None:
 
 
 def page(lines: Sequence[Line]) -> str:
-    """Return a row for each defect: the last run that showed it, or the last one at all."""
+    """Return a row for each defect, of the last run that showed it; those not seen stand last."""
     names = dict.fromkeys(line["defect"] for line in lines if line["defect"] != SOUND)
-    rows = [_row(name, lines) for name in names]
+    rows = sorted((_row(name, lines) for name in names), key=lambda row: row[3] == NOT_SEEN)
     table = [HEADS, ("---", "---", "---:", "---", "---:", "---"), *rows]
     seen = {rule for line in lines if line["defect"] != SOUND for rule in seen_by(line)}
     never = [f"`{rule}`" for rule in RULES if rule not in seen | PROVE_NOTHING]
@@ -68,7 +69,7 @@ def _row(name: str, lines: Sequence[Line]) -> tuple[str, ...]:
     runs = [line for line in lines if line["defect"] == name and line["cell"] == cell]
     hits = [line for line in runs if seen_by(line)]
     shown = (hits or runs)[-1]
-    rules = told(seen_by(shown)) or "NOT SEEN"
+    rules = told(seen_by(shown)) or NOT_SEEN
     return (
         name,
         cell,

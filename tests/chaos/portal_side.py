@@ -248,7 +248,7 @@ SCENARIOS = (
     scripted(
         "look-up lags",
         {**CUT_AFTER, "times": 2},
-        # A cut call is looked up a second later, an answered one at once: only there the lag bites.
+        # A cut call is looked up a second later, when the lag is over; this one at once.
         {"kind": "error_200", "code": "0", "committed": True, "times": 2},
         portal={"admin": True, "list_lag_seconds": 0.15},
     ),
