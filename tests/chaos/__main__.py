@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.chaos import kept
@@ -41,6 +41,7 @@ class Options:
     only: str
     mix: str
     nodes: int
+    patience: float | None
     keep: Path | None
     logs: Path
 
@@ -70,6 +71,11 @@ def _options() -> Options:
     parser.add_argument("--nodes", type=int, choices=(1, SIZE), default=1, help="of the broker")
     parser.add_argument("--mix", choices=MIXES, default="none", help="what else goes on")
     parser.add_argument(
+        "--patience",
+        type=float,
+        help="seconds for everything to settle on an idle machine, instead of the scenario's own",
+    )
+    parser.add_argument(
         "--keep",
         type=Path,
         nargs="?",
@@ -89,6 +95,7 @@ def _options() -> Options:
         only=given.only,
         mix=cell.mix if cell else given.mix,
         nodes=cell.nodes if cell else given.nodes,
+        patience=given.patience,
         keep=given.keep,
         logs=given.logs,
     )
@@ -131,7 +138,7 @@ def _run(
                 break
             cell = Cell(name, version, options.nodes, options.mix)
             screen.starts(str(cell))
-            audit = asyncio.run(_trial(cell, broker, seed, options.logs / cell.file_name(seed)))
+            audit = asyncio.run(_trial(cell, broker, seed, options))
             run = kept.entry(cell, seed, audit.verdict, complaints=audit.complaints)
             runs.append(run)
             if options.keep:
@@ -162,14 +169,17 @@ def _counted(options: Options, version: str) -> Counter[str]:
     return Counter(run["fault"] for run in runs if [*kept.surroundings(run)] == here)
 
 
-async def _trial(cell: Cell, broker: Broker, seed: int, to: Path) -> Audit:
+async def _trial(cell: Cell, broker: Broker, seed: int, options: Options) -> Audit:
     """Run one scenario in a virtual host of its own; a run that breaks is a finding."""
+    scenario, to = SCENARIOS[cell.fault], options.logs / cell.file_name(seed)
+    if options.patience is not None:
+        scenario = replace(scenario, patience=options.patience)
     vhost = f"chaos-{uuid.uuid4().hex[:12]}"
     broker.create_vhost(vhost)
     try:
         async with asyncio.timeout(TRIAL_SECONDS):
             order = Order(cell=cell, seed=seed, to=to, amid=AMID[cell.mix]())
-            return await run_trial(SCENARIOS[cell.fault], broker, vhost, order)
+            return await run_trial(scenario, broker, vhost, order)
     except Exception as broken:  # noqa: BLE001 - whatever it was, the log says it, and it is kept
         notes = "\n".join(getattr(broken, "__notes__", ()))
         return Audit(judge(read(to)), log=notes)

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import kept_histories
+from tests.chaos import kept_defects, kept_histories
 from tests.chaos.cells import MIXES, ROOT, Cell
 from tests.chaos.scenarios import CLASSES, SCENARIOS, can_run
 from tests.checker.bounds import upper_bound
@@ -177,7 +177,11 @@ def cells_page(runs: Sequence[Run]) -> str:
 def main() -> None:
     """Write every generated table anew."""
     runs = load()
-    made = {**tables(runs), **kept_histories.tables(kept_histories.load())}
+    made = {
+        **tables(runs),
+        **kept_histories.tables(kept_histories.load()),
+        "defects": kept_defects.page(kept_defects.load()),
+    }
     for page in PAGES:
         page.write_text(filled(page.read_text(), made))
     CELLS.write_text(cells_page(runs))

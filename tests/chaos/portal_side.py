@@ -248,6 +248,8 @@ SCENARIOS = (
     scripted(
         "look-up lags",
         {**CUT_AFTER, "times": 2},
+        # A cut call is looked up a second later, when the lag is over; this one at once.
+        {"kind": "error_200", "code": "0", "committed": True, "times": 2},
         portal={"admin": True, "list_lag_seconds": 0.15},
     ),
     poison("error"),

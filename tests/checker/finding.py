@@ -9,7 +9,7 @@ RULES: Mapping[str, str] = {
     "damaged": "the log is whole: nothing ends in it without having passed the wire or the portal",
     "broken": "the run came to its end",
     "lost": "every accepted message is acknowledged and its event has a result; of a success the "
-    "item was committed",
+    "item was committed, and it was not gone long before it was told",
     "waiting": "nothing that has no result is still in a queue at the end",
     "doubled": "the portal never holds two items of one event",
     "stray": "every item is of an event that upstream published, and of its entity type",

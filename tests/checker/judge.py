@@ -159,6 +159,7 @@ _CHECKS: Sequence[Rule] = (
     portal.stray,
     portal.unknown_calls,
     portal.early_success,
+    portal.told_when_gone,
     portal.late_commit,
 )
 _AT_THE_END: Sequence[Rule] = (
@@ -169,5 +170,6 @@ _AT_THE_END: Sequence[Rule] = (
     wire.unacknowledged,
     wire.unseen,
     portal.early_success,
+    portal.told_when_gone,
 )
 """What nobody can tell of a run that broke off: its queues and its portal were not read."""

@@ -8,6 +8,8 @@ from tests.checker.story import SUCCEEDED, Story
 
 IMPORT = "crm.item.batchimport"
 MOST_ITEMS = 20
+UNAWARE_SECONDS = 2.0
+"""A call may have been answered before the portal lost its items, and its results be under way."""
 CLOCK_SECONDS = 0.05
 """The portal tells its times by another clock; both are compared once in a run."""
 
@@ -70,6 +72,26 @@ def early_success(story: Story) -> Iterator[Finding]:
         early = first.get(name, line["at"]) - line["at"]
         if early > CLOCK_SECONDS:
             yield Finding("early success", name, f"sent {early:.2f} s before")
+
+
+def told_when_gone(story: Story) -> Iterator[Finding]:
+    """Find events that were told as imported long after their item was gone, and are not there."""
+    owners: dict[int, str] = {}
+    gone: dict[str, float] = {}
+    told: dict[str, float] = {}
+    for line in story.of("commit", "gone", "send"):
+        match line:
+            case {"op": "commit", "item": item, "event": name}:
+                owners[item] = name
+                gone.pop(name, None)
+            case {"op": "gone", "item": item} if item in owners:
+                gone[owners.pop(item)] = line["at"]
+            case {"to": to, "event": name} if to == SUCCEEDED:
+                told[name] = line["at"]
+    for name, at in gone.items():
+        if told.get(name, at) - at > UNAWARE_SECONDS and not story.events[name].alive:
+            text = f"it was told as imported {told[name] - at:.1f} s after its item was gone"
+            yield Finding("lost", name, text)
 
 
 def late_commit(story: Story) -> Iterator[Finding]:

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -53,6 +54,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         """Copy what the checks need."""
         self._folder = folder
+        self._env = os.environ | {"PYTHONPATH": str(folder)}
         self._moments = count(1)
         for name in TAKEN:
             if (ROOT / name).is_dir():
@@ -62,7 +64,7 @@ class Copy:
         self._warm = subprocess.Popen(
             [sys.executable, "-m", "tests.mutations.warm"],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder)},
+            env=self._env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -72,7 +74,7 @@ class Copy:
         """Make a defect, run its check, and take the defect out again."""
         started = time.monotonic()
         try:
-            with self._made(defect):
+            with self.made(defect):
                 verdict = self.check(command_of(defect.tests, defect.histories))
         except ValueError as error:
             return Verdict(Mark.UNFIT, str(error))
@@ -89,6 +91,28 @@ class Copy:
         code = json.loads(self._warm.stdout.readline())["code"]
         return verdict_on(code, output.read_text(errors="replace"))
 
+    def run(self, *command: str, seconds: float) -> str:
+        """Be `python -m` with these arguments in the copy; return what it printed."""
+        output = self._folder / "output"
+        with output.open("w") as file:
+            started = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=self._folder,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                started.wait(seconds)
+            finally:
+                # Of what has ended nothing is left; what hangs goes with all that it started.
+                with suppress(ProcessLookupError):
+                    os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+        return output.read_text(errors="replace")
+
     def close(self) -> None:
         """End the process that runs checks."""
         self._warm.communicate()
@@ -99,7 +123,7 @@ class Copy:
         told = subprocess.run(
             [sys.executable, "-c", where],
             cwd=self._folder,
-            env=os.environ | {"PYTHONPATH": str(self._folder)},
+            env=self._env,
             capture_output=True,
             text=True,
             check=True,
@@ -108,7 +132,8 @@ class Copy:
         return all(Path(each).is_relative_to(inside) for each in told.stdout.split())
 
     @contextmanager
-    def _made(self, defect: Defect) -> Iterator[None]:
+    def made(self, defect: Defect) -> Iterator[None]:
+        """Have a defect in the copy for a while; raises ValueError where it does not fit."""
         path = self._folder / defect.file
         sound = path.read_text()
         self._write(path, defect.made_in(sound))

@@ -225,6 +225,10 @@ PLANTED: Mapping[str, tuple[str, Callable[[Lines], Lines]]] = {
         "early success",
         lambda lines: [*lines, *sent(1.1, 9, "succeeded", GOOD)],
     ),
+    "a success that is told again when its item is gone": (
+        "lost",
+        lambda lines: [*lines, line("gone", 3.8, item=7), *AGAIN_SENT],
+    ),
     "another body in a dead letter": ("body", lambda lines: changed(lines, "letter", body="x")),
     "another body in a parked copy": (
         "body",
