@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import kept_defects, kept_histories
+from tests.chaos import kept_defects, kept_histories, kept_soaks
 from tests.chaos.cells import MIXES, ROOT, Cell
 from tests.chaos.scenarios import CLASSES, SCENARIOS, can_run
 from tests.checker.bounds import upper_bound
@@ -181,6 +181,7 @@ def main() -> None:
         **tables(runs),
         **kept_histories.tables(kept_histories.load()),
         "defects": kept_defects.page(kept_defects.load()),
+        "soaks": kept_soaks.page(kept_soaks.load()),
     }
     for page in PAGES:
         page.write_text(filled(page.read_text(), made))

@@ -1,6 +1,6 @@
 """Tests that the pages say of log, checker and kept runs what the code does."""
 
-from tests.chaos import kept
+from tests.chaos import kept, kept_soaks
 from tests.chaos.scenarios import CLASSES, SCENARIOS
 from tests.checker.finding import RULES
 from tests.checker.log import MEMBERS
@@ -41,3 +41,10 @@ def test_every_bad_run_that_is_kept_is_explained() -> None:
 def test_every_scenario_has_a_class() -> None:
     """The table of classes counts them."""
     assert set(SCENARIOS) == set(CLASSES)
+
+
+def test_every_soak_that_is_kept_stands_on_the_page() -> None:
+    """As the file tells it."""
+    made = kept_soaks.page(kept_soaks.load())
+    assert made in PAGE
+    assert 2 < len(made.splitlines())
