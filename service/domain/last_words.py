@@ -141,6 +141,7 @@ class LastWords:
         self.set_back_at: float | None = None
         self.read_from: float | None = None
         """When the first note was written that was read, in seconds since the epoch."""
+        self._missed_before: float | None = None
 
     def __len__(self) -> int:
         """Return the number of events known."""
@@ -186,14 +187,21 @@ class LastWords:
                 self._put(self._read(event, record), record)
 
     def says(self, word: LastWord) -> bool:
-        """Tell whether this very word is the last one on its event; unpacks nothing."""
-        return self._words.get(word.event) == word.packed()[EVENT_BYTES:]
+        """Tell whether this very word is the last one on its event."""
+        record = self._words.get(word.event)
+        if word.stale and record is not None:
+            return self._read(word.event, record) == word
+        return record == word.packed()[EVENT_BYTES:]
 
-    def say_unless_older(self, word: LastWord) -> None:
-        """Take a word on an event, unless the one that stands was said later."""
-        known = self.of(word.event)
-        if known is None or (known.at, known.word) <= (word.at, word.word):
-            self.say(word)
+    def forgotten_before(self) -> float:
+        """Return before when words were forgotten for want of room; minus infinity: none was."""
+        event = self._words.oldest()
+        word = None if self._words.complete or event is None else self.of(event)
+        return -math.inf if word is None else word.at
+
+    def missed_before(self, at: float | None) -> None:
+        """Note that words of before a time may not be known, though older ones are."""
+        self._missed_before = at
 
     def absorb(self, other: "LastWords") -> None:
         """Take what else is known; of two words the later one counts, of one moment ours."""
@@ -228,10 +236,12 @@ class LastWords:
         """
         event = self._words.oldest()
         word = None if event is None else self.of(event)
-        oldest = None if word is None else word.at
-        if self.read_from is None or not self._words.complete:
-            return oldest
-        return self.read_from if oldest is None else min(oldest, self.read_from)
+        since = None if word is None else word.at
+        if self.read_from is not None and self._words.complete:
+            since = self.read_from if since is None else min(since, self.read_from)
+        if since is None or self._missed_before is None:
+            return since
+        return max(since, self._missed_before)
 
     def _read(self, event: bytes, record: bytes) -> LastWord:
         """Return what was packed; stale, if it was said before the portal was set back."""

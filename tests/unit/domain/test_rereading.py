@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.last_words import EVENT_BYTES, LastWord, LastWords, Word
+from service.domain.last_words import EVENT_BYTES, LastWord, LastWords, Word, unpacked
 from service.domain.rereading import Rereading
 from tests.unit.domain.test_last_words import event, said, words
 
@@ -42,14 +42,65 @@ def test_a_set_back_that_is_read_again_counts() -> None:
     assert 7.0 == known.set_back_at
 
 
-def test_the_word_before_is_told_as_far_as_it_differs_from_what_is_known() -> None:
-    """Nobody waits for it while notes are read again."""
-    known = LastWords(10)
-    known.say(said(1))
+def numbered(number: int, at: float, word: Word = Word.IMPORTED) -> LastWord:
+    """Return a word on an event of a number, with an item of that number."""
+    return LastWord(number.to_bytes(EVENT_BYTES, "big"), word, 2, at, 1, number)
+
+
+def test_a_longer_page_pushes_nothing_newer_out() -> None:
+    """Another process remembers more, or the page was written before we forgot its end."""
+    known = LastWords(8)
+    every = [numbered(n, float(n)) for n in range(1, 40)] + [numbered(40, 40.0, Word.IN_CALL)]
+    for word in every:
+        known.say(word)
+    before = list(known.newest_first())
     again = Rereading(known)
-    assert again.say(said(1)) is None
-    assert again.say(said(1, at=2.0)) is None
-    assert said(1, at=2.0) == again.say(said(1, at=3.0))
+    again.recall(reversed(every))
+    again.end()
+    assert before == list(known.newest_first())
+
+
+def test_words_that_were_missed_come_in_their_order_whatever_was_forgotten() -> None:
+    """They are newer than all that is known."""
+    known = LastWords(8)
+    every = [numbered(n, float(n)) for n in range(1, 31)]
+    for word in every[:-3]:
+        known.say(word)
+    again = Rereading(known)
+    again.recall(reversed(every))
+    again.say(numbered(31, 5.0))
+    again.end()
+    assert [numbered(31, 5.0), *reversed(every[-3:])] == list(known.newest_first())[:4]
+
+
+def test_a_page_that_was_written_after_a_set_back_moves_nothing() -> None:
+    """Its old words are stale there; the newest items stay the witnesses."""
+    known = LastWords(24)
+    for number in range(1, 16):
+        known.say(numbered(number, float(number)))
+    known.set_back(15.5)
+    for number in range(16, 21):
+        known.say(numbered(number, float(number)))
+    before = list(known.newest_first())
+    again = Rereading(known)
+    again.recall(unpacked(b"".join(word.packed() for word in before)))
+    again.end()
+    assert before == list(known.newest_first())
+    assert [20, 19, 18, 17, 16] == [word.item_id for word in known.recent(2)]
+
+
+def test_a_gap_is_not_called_complete() -> None:
+    """While we were away more was said than the page holds."""
+    known = LastWords(100)
+    known.read_from = 0.0
+    known.say(numbered(1, 1.0))
+    again = Rereading(known)
+    again.read_from = 1000.0
+    again.recall(numbered(n, float(n)) for n in range(999, 949, -1))
+    again.end()
+    assert 950.0 == known.complete_since()
+    Rereading(known).end()
+    assert 0.0 == known.complete_since()
 
 
 def test_a_note_counts_more_than_the_page_before_it() -> None:
@@ -63,15 +114,27 @@ def test_a_note_counts_more_than_the_page_before_it() -> None:
     assert said(1, at=4.0) == known.of(event(1))
 
 
-pages = st.lists(words, unique_by=lambda word: word.event)
-steps = st.lists(st.one_of(words, pages), max_size=12)
+@st.composite
+def readings(draw: st.DrawFn) -> tuple[list[LastWord], list[LastWord | list[LastWord]]]:
+    """Return what is known, and what is read again: notes, and a page among them.
+
+    No two words are of one moment.
+    """
+    drawn = draw(st.lists(words, min_size=1, max_size=12))
+    ranks = draw(st.permutations(range(len(drawn))))
+    pool = st.sampled_from(
+        [word._replace(at=float(rank)) for word, rank in zip(drawn, ranks, strict=True)]
+    )
+    page = draw(st.lists(pool, unique_by=lambda word: word.event))
+    return draw(st.lists(pool)), [*draw(st.lists(pool)), page, *draw(st.lists(pool))]
 
 
-@given(st.lists(words), steps)
+@given(readings())
 def test_it_ends_as_a_reading_from_nothing_that_takes_what_was_known(
-    before: list[LastWord], heard: list[LastWord | list[LastWord]]
+    reading: tuple[list[LastWord], list[LastWord | list[LastWord]]],
 ) -> None:
-    """Of two words on an event the later one counts, of one moment that of the notes."""
+    """Of two words on an event the later one counts."""
+    before, heard = reading
     known, ours, fresh = LastWords(100), LastWords(100), LastWords(100)
     for word in before:
         known.say(word)
