@@ -10,6 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # A cell of the fault table names its broker itself.
 ifneq ($(CELL),)
+$(if $(word 4,$(subst /, ,$(subst $() ,_,$(CELL)))),,$(error a cell is written FAULT/BROKER/NODES/MIX, not $(CELL)))
 RABBITMQ := $(patsubst 3.10,host,$(word 2,$(subst /, ,$(subst $() ,_,$(CELL)))))
 endif
 

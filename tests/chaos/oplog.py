@@ -55,7 +55,13 @@ class OperationLog:
         if queue == DEAD_LETTERS:
             kind = str(message.headers.get("import_error_kind", "undelivered"))
             named = event_of(message.headers, message.body)
-            self.note("letter", event=named, kind=kind, body=digest(message.body))
+            self.note(
+                "letter",
+                event=named,
+                kind=kind,
+                body=digest(message.body),
+                redelivered=bool(message.redelivered),
+            )
             return
         result = json.loads(message.body)
         data = result["data"]
@@ -66,6 +72,7 @@ class OperationLog:
             outcome=outcome,
             item=data.get("itemId"),
             id=result["id"],
+            redelivered=bool(message.redelivered),
             duplicate=data.get("duplicate", False),
             reconciled=data.get("reconciled", False),
         )

@@ -10,7 +10,7 @@ from tests.checker.log import Line, Log
 from tests.checker.story import SUCCEEDED, Story
 
 REFUSED = frozenset({"malformed", "rejected", "unsupported"})
-VOID = frozenset({"late commit", "damaged", "broken"})
+VOID = frozenset({"late commit", "damaged"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Verdict:
 
     @property
     def void(self) -> bool:
-        """Tell whether the run proves nothing: it broke off, or portal or log were at fault."""
+        """Tell whether the run proves nothing: the portal or the log was at fault."""
         return any(finding.rule in VOID for finding in self.findings)
 
     @property

@@ -16,7 +16,9 @@ WAITING = ("intake", "parked")
 class Event:
     """Everything that a log tells of one event.
 
-    `accepted`: how many messages of it; `told`: when its first outcome was out.
+    `accepted`: how many messages of it; `read_once`, `letters_once`: results and the importer's
+    dead letters without those that were delivered to our consumer again; `told`: when its first
+    outcome was out.
     """
 
     may_end: list[frozenset[str]] = field(default_factory=list)
@@ -25,6 +27,8 @@ class Event:
     accepted: int = 0
     results: list[Line] = field(default_factory=list)
     letters: list[str] = field(default_factory=list)
+    read_once: int = 0
+    letters_once: int = 0
     committed: list[int] = field(default_factory=list)
     alive: int = 0
     most_at_once: int = 0
@@ -99,10 +103,13 @@ class Story:
     def _result(self, line: Line) -> None:
         event = self.events[line["event"]]
         event.results.append(line)
+        event.read_once += not line.get("redelivered", False)
         event.told = line["at"] if event.told is None else event.told
 
     def _letter(self, line: Line) -> None:
-        self.events[line["event"]].letters.append(line["kind"])
+        event = self.events[line["event"]]
+        event.letters.append(line["kind"])
+        event.letters_once += line["kind"] != "undelivered" and not line.get("redelivered", False)
 
     def _depth(self, line: Line) -> None:
         self.left[line["queue"]] = line["ready"] + line["unacked"]

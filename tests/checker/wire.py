@@ -93,15 +93,16 @@ def repeated(story: Story) -> Iterator[Finding]:
     deliveries = Counter(
         line["event"] for line in story.of("deliver") if holds_events(line["queue"])
     )
-    ends = {line["line"]: line["at"] for line in story.of("hang_up")}
+    ended = {line["line"] for line in story.of("hang_up")}
+    last_sent = {line["line"]: line["at"] for line in story.of("send")}
     sent: dict[Place, Line] = {}
     done: Counter[tuple[str, str]] = Counter()
     for line in story.of("send", "confirm"):
         if line["op"] == "send":
             sent[place_of(line, "number")] = line
         elif one := sent.pop(place_of(line, "number"), None):
-            # What the broker said last, the importer may not have heard.
-            heard = ends.get(line["line"], float("inf")) - line["at"] > GRACE_SECONDS
+            # What the broker said last on a line that ended, the importer may not have heard.
+            heard = line["line"] not in ended or last_sent[line["line"]] > line["at"]
             what = "result" if one["to"] in RESULTS else one["to"]
             done[one["event"], what] += heard
     for (name, what), times in done.items():
@@ -111,13 +112,26 @@ def repeated(story: Story) -> Iterator[Finding]:
 
 
 def unacknowledged(story: Story) -> Iterator[Finding]:
-    """Find messages of ended events that are gone although nobody has acknowledged them."""
-    taken = {
-        place_of(line, "tag"): line["event"]
-        for line in story.of("deliver")
-        if line["queue"].endswith(".import")
-    }
-    let_go = Counter(taken.get(place_of(line, "tag")) for line in story.of("ack"))
+    """Find messages of ended events that are gone although nobody has acknowledged them.
+
+    One that is delivered again was not acknowledged before, whatever was sent to the broker.
+    """
+    let_go: Counter[str] = Counter()
+    out: Counter[str] = Counter()
+    held: dict[Place, str] = {}
+    for line in story.of("deliver", "ack"):
+        place = place_of(line, "tag")
+        if line["op"] == "ack":
+            if name := held.pop(place, ""):
+                out[name] -= 1
+                let_go[name] += 1
+        elif line["queue"].endswith(".import"):
+            name = held[place] = line["event"]
+            if not line["redelivered"]:
+                out[name] += 1
+            elif not out[name]:
+                out[name] += 1
+                let_go[name] -= 1
     for name, event in story.events.items():
         gone = let_go[name] + event.letters.count(UNDELIVERED)
         if event.results and gone < event.accepted and name not in story.allowed["purged"]:
@@ -137,8 +151,7 @@ def unseen(story: Story) -> Iterator[Finding]:
     for line in story.of("send"):
         sends[line["event"], "result" if line["to"] in RESULTS else line["to"]] += 1
     for name, event in story.events.items():
-        letters = sum(kind != UNDELIVERED for kind in event.letters)
-        for what, read in (("result", len(event.results)), (DEAD_LETTER, letters)):
+        for what, read in (("result", event.read_once), (DEAD_LETTER, event.letters_once)):
             if read > sends[name, what] and name not in story.allowed["aside"]:
                 text = f"{read} times a {what} was read, {sends[name, what]} were sent"
                 yield Finding("damaged", name, text)

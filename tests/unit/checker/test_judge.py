@@ -227,7 +227,12 @@ PLANTED: Mapping[str, tuple[str, Callable[[Lines], Lines]]] = {
     ),
     "a success that is told again when its item is gone": (
         "lost",
-        lambda lines: [*lines, line("gone", 3.8, item=7), *AGAIN_SENT],
+        lambda lines: [
+            *lines,
+            line("gone", 3.8, item=7),
+            *came(6.1, 9, GOOD, again=True),
+            *AGAIN_SENT,
+        ],
     ),
     "another body in a dead letter": ("body", lambda lines: changed(lines, "letter", body="x")),
     "another body in a parked copy": (
