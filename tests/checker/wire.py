@@ -112,7 +112,17 @@ def repeated(story: Story) -> Iterator[Finding]:
 
 
 def unacknowledged(story: Story) -> Iterator[Finding]:
-    """Find messages of ended events that are gone although nobody has acknowledged them.
+    """Find messages of ended events that are gone although nobody has acknowledged them."""
+    let_go = _let_go(story)
+    for name, event in story.events.items():
+        gone = let_go[name] + event.letters.count(UNDELIVERED)
+        if event.results and gone < event.accepted and name not in story.allowed["purged"]:
+            text = f"{event.accepted} messages were accepted, {gone} acknowledged"
+            yield Finding("lost", name, text)
+
+
+def _let_go(story: Story) -> Counter[str]:
+    """Count the messages of the intake that were acknowledged, by event.
 
     One that is delivered again was not acknowledged before, whatever was sent to the broker.
     """
@@ -127,16 +137,11 @@ def unacknowledged(story: Story) -> Iterator[Finding]:
                 let_go[name] += 1
         elif line["queue"].endswith(".import"):
             name = held[place] = line["event"]
-            if not line["redelivered"]:
-                out[name] += 1
-            elif not out[name]:
-                out[name] += 1
-                let_go[name] -= 1
-    for name, event in story.events.items():
-        gone = let_go[name] + event.letters.count(UNDELIVERED)
-        if event.results and gone < event.accepted and name not in story.allowed["purged"]:
-            text = f"{event.accepted} messages were accepted, {gone} acknowledged"
-            yield Finding("lost", name, text)
+            if line["redelivered"] and not out[name]:
+                # Its first delivery may have been cut off before it was seen here.
+                let_go[name] -= let_go[name] >= story.events[name].accepted
+            out[name] += not (line["redelivered"] and out[name])
+    return let_go
 
 
 def unseen(story: Story) -> Iterator[Finding]:

@@ -187,6 +187,10 @@ PLANTED: Mapping[str, tuple[str, Callable[[Lines], Lines]]] = {
         "lost",
         lambda lines: [*lines, *published(7.5, 9, GOOD, "succeeded")],
     ),
+    "a message that came again in vain, although it was acknowledged": (
+        "lost",
+        lambda lines: [*lines, came(7.5, 9, GOOD, again=True)[0]],
+    ),
     "a parked copy that was let go before any result": (
         "early acknowledgement",
         lambda lines: [*lines, *sent(0.4, 9, "parked", GOOD), *came(1.2, 9, GOOD, PARKED)],
