@@ -8,7 +8,7 @@ from itertools import count
 
 from service.domain.batch import Batch, ClosedBy
 from service.domain.claim import Claim
-from service.domain.events import BatchKey
+from service.domain.events import PRIORITY, BatchKey
 from service.domain.priority import order, packed, rank
 
 May = Callable[[BatchKey], bool]
@@ -52,8 +52,7 @@ class Batcher:
     _deferred: list[tuple[float, int, Claim]] = field(default_factory=list)
     _ticket: Iterator[int] = field(default_factory=count)
     ranked: bool = False
-    """Whether events of different priorities were ever here; many clients always say 0."""
-    _first_priority: int | None = None
+    """Whether an event of another than the usual priority was ever here."""
 
     def __len__(self) -> int:
         """Return the number of claims that wait."""
@@ -75,9 +74,7 @@ class Batcher:
         Tells whether anything is due at another time than before.
         """
         key = claim.event.batch_key
-        if self._first_priority is None:
-            self._first_priority = claim.priority
-        self.ranked = self.ranked or claim.priority != self._first_priority
+        self.ranked = self.ranked or claim.priority != PRIORITY
         ticket = self._open.get(key)
         if ticket is not None and self._waiting[ticket].size + claim.size > self.policy.max_bytes:
             self._close(ticket, ClosedBy.BYTES, now)

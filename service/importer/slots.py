@@ -100,7 +100,8 @@ class Slots:
             self._uncalled.discard(task)
             return
         self._lasted.append(task.get_loop().time() - flight.since)
-        self._leave_room(ARRIVAL_SECONDS, task)
+        # Of quick calls no more than a part is waited away.
+        self._leave_room(min(ARRIVAL_SECONDS, self._apart()), task)
 
     def made_no_call(self, task: Task | None) -> None:
         """Note that a batch in flight has made no call, and ends now."""

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,12 +106,3 @@ def test_no_claim_is_lost_or_doubled_whatever_the_priorities(priorities: list[in
         for each in found:
             rest.remove(each)
     assert [] == rest
-
-
-@pytest.mark.parametrize("priority", [0, 4, 9])
-def test_events_of_one_priority_are_not_ranked(priority: int) -> None:
-    """A client that always says 0 costs no pauses between calls."""
-    batcher = filled(*(ranked(name, priority) for name in "abc"))
-    assert not batcher.ranked
-    batcher.add(ranked("d", 5), 0.0)
-    assert batcher.ranked
