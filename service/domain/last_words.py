@@ -203,12 +203,15 @@ class LastWords:
         """Note that words of before a time may not be known, though older ones are."""
         self._missed_before = at
 
+    def is_news(self, word: LastWord, since: float = -math.inf) -> bool:
+        """Tell whether a word is later than the one that stands, or than `since` if none does."""
+        known = self.of(word.event)
+        return word.at >= since if known is None else (known.at, known.word) < (word.at, word.word)
+
     def absorb(self, other: "LastWords") -> None:
         """Take what else is known; of two words the later one counts, of one moment ours."""
-        for word in list(other.newest_first())[::-1]:
-            known = self.of(word.event)
-            if known is None or (known.at, known.word) < (word.at, word.word):
-                self.say(word)
+        for word in filter(self.is_news, list(other.newest_first())[::-1]):
+            self.say(word)
         if other.set_back_at is not None:
             self.set_back(other.set_back_at)
 

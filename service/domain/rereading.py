@@ -66,6 +66,5 @@ class Rereading:
     def _say(self, packed: bytes, since: float) -> None:
         """Say a word that is later than the one that stands; of an unknown event, if recent."""
         [word] = unpacked(packed)
-        known = self._known.of(word.event)
-        if word.at >= since if known is None else (known.at, known.word) < (word.at, word.word):
+        if self._known.is_news(word, since):
             self._known.say(word)

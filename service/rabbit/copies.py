@@ -47,6 +47,7 @@ class Copy(Basic.Properties):
         self.headers = self.values
         self.dropped: dict[str, None] = {}
         self._told = ""
+        """As much of the list of dropped headers as is told; joined anew for each it is slow."""
         self._readable = readable
         self._original = received(original)
         self._written: dict[str, bytes] = {}

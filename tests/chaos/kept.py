@@ -1,6 +1,5 @@
 """Keeps what came of every run, and makes the tables of the pages from it."""
 
-import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import kept_defects, kept_histories, kept_soaks
+from tests.chaos import kept_defects, kept_histories, kept_lines, kept_soaks
 from tests.chaos.cells import MIXES, ROOT, Cell
 from tests.chaos.scenarios import CLASSES, SCENARIOS, can_run
 from tests.checker.bounds import upper_bound
@@ -46,6 +45,7 @@ def entry(cell: Cell, seed: int, verdict: Verdict, *, complaints: Sequence[str] 
         "doubled": doubled,
         "other": len(verdict.findings) - lost - doubled + len(complaints),
         "void": verdict.void,
+        "broken": verdict.count("broken") > 0,
         "heal": round(verdict.heal, 1),
         "why": "; ".join([*complaints, *map(str, verdict.findings)])[:300],
     }
@@ -53,13 +53,12 @@ def entry(cell: Cell, seed: int, verdict: Verdict, *, complaints: Sequence[str] 
 
 def load(path: Path = RUNS) -> list[Run]:
     """Read the runs that are kept."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return kept_lines.load(path)
 
 
 def add(run: Run, path: Path = RUNS) -> None:
     """Keep one more run."""
-    with path.open("a") as file:
-        file.write(json.dumps(run, separators=(",", ":")) + "\n")
+    kept_lines.add(run, path)
 
 
 def cell_of(run: Run) -> Cell:
@@ -74,7 +73,7 @@ def figures(runs: Sequence[Run]) -> tuple[str, ...]:
     its events are left out.
     """
     valid = [run for run in runs if not run["void"]]
-    whole = [run for run in valid if not run["why"].startswith("broken:")]
+    whole = [run for run in valid if not _broke_off(run)]
     sums = [sum(run[name] for run in whole) for name in HEADS[1:3]]
     sums += [sum(run[name] for run in valid) for name in HEADS[3:6]]
     broken = sum(bool(run["lost"] or run["doubled"] or run["other"]) for run in valid)
@@ -136,6 +135,11 @@ def tables(runs: Sequence[Run]) -> Mapping[str, str]:
 def is_bad(run: Run) -> bool:
     """Tell whether a run broke a promise, or proves nothing."""
     return bool(run["lost"] or run["doubled"] or run["other"] or run["void"])
+
+
+def _broke_off(run: Run) -> bool:
+    """Tell whether a run did not come to its end; older lines say so in words only."""
+    return bool(run.get("broken", run["why"].startswith("broken:")))
 
 
 def _class_of(run: Run) -> Sequence[Any]:

@@ -1,12 +1,12 @@
 """Keeps which rules of the checker saw each defect in a real run, and makes the table of it."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import kept_lines
 from tests.chaos.cells import ROOT, Cell
 from tests.checker.finding import RULES
 from tests.checker.judge import Verdict
@@ -43,13 +43,12 @@ def seen_by(line: Line) -> Mapping[str, int]:
 
 def load(path: Path = FILE) -> list[Line]:
     """Read the runs that are kept."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return kept_lines.load(path)
 
 
 def add(line: Line, path: Path = FILE) -> None:
     """Keep one more run."""
-    with path.open("a") as file:
-        file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    kept_lines.add(line, path)
 
 
 def page(lines: Sequence[Line]) -> str:

@@ -3,12 +3,12 @@
 No line is removed. When a block is played again, its old line is marked, and a new one is added.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import kept_lines
 from tests.chaos.cells import ROOT, commit
 from tests.checker.bounds import upper_bound
 from tests.support.awaits import TROUBLES, all_places
@@ -51,7 +51,7 @@ def entry(kind: str, seeds: range, broken: Mapping[str, Sequence[str]], struck: 
 
 def load(path: Path = FILE) -> list[Line]:
     """Read the blocks that are kept."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return kept_lines.load(path)
 
 
 def add(line: Line, path: Path = FILE) -> None:
@@ -70,10 +70,9 @@ def add(line: Line, path: Path = FILE) -> None:
     if current(old):
         marked = [{**each, AGAIN: True} if each in old else each for each in lines]
         whole = path.with_name(f"{path.name}.new")
-        whole.write_text("".join(map(_written, marked)))
+        whole.write_text("".join(map(kept_lines.written, marked)))
         whole.replace(path)
-    with path.open("a") as file:
-        file.write(_written({**line, "struck": new}))
+    kept_lines.add({**line, "struck": new}, path)
 
 
 def current(lines: Iterable[Line]) -> list[Line]:
@@ -179,10 +178,6 @@ def _reached(lines: Sequence[Line]) -> str:
 
 def _text(*lines: str) -> str:
     return "".join(f"{line}\n" for line in lines)
-
-
-def _written(line: Line) -> str:
-    return json.dumps(line, separators=(",", ":")) + "\n"
 
 
 def _block(line: Line) -> tuple[str, int]:

@@ -1,10 +1,10 @@
 """Makes the table of the soaks that are kept."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import kept_lines
 from tests.chaos.cells import ROOT
 
 FILE = ROOT / "tests" / "chaos" / "soaks.jsonl"
@@ -29,7 +29,7 @@ HEADS = (
 
 def load(path: Path = FILE) -> list[Soak]:
     """Read the soaks that are kept."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return kept_lines.load(path)
 
 
 def page(soaks: Sequence[Soak]) -> str:

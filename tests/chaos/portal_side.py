@@ -264,7 +264,8 @@ SCENARIOS = (
     shut("html503", "portal out of order"),
     Scenario(name="portal port closed", act=port_closed, portal=SLOW),
     Scenario(name="portal killed", act=portal_killed),
-    Scenario(name="reading forbidden", act=reading_is_forbidden, portal=NO_READING),
+    # A call of what goes on beside it could be cut as well, and end in the same doubt.
+    Scenario(name="reading forbidden", act=reading_is_forbidden, portal=NO_READING, alone=True),
     without_external_id("no external id, dead letter", CUT_AFTER, resend=False),
     without_external_id("no external id, resend", CUT_AFTER, resend=True),
     without_external_id("no external id, nothing committed", CUT_BEFORE, resend=True),

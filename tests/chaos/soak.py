@@ -25,7 +25,7 @@ import httpx
 
 from service.settings.tree import Settings
 from tests.benchmarks.gauges import rss_mib
-from tests.chaos import kept
+from tests.chaos import kept, kept_lines
 from tests.chaos.broker_side import (
     Harm,
     active,
@@ -333,8 +333,7 @@ def main() -> int:
     if not audit.clean:
         _say(audit.complaint())
     if given.keep:
-        with given.keep.open("a") as file:
-            file.write(json.dumps(found) + "\n")
+        kept_lines.add(found, given.keep)
     return int(not audit.clean)
 
 

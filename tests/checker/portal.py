@@ -76,26 +76,17 @@ def early_success(story: Story) -> Iterator[Finding]:
 
 def told_when_gone(story: Story) -> Iterator[Finding]:
     """Find events that came long after their item was gone and were told as imported."""
-    owners: dict[int, str] = {}
-    gone: dict[str, float] = {}
     came: dict[str, float] = {}
     told: dict[str, float] = {}
-    for line in story.of("commit", "gone", "deliver", "send"):
-        match line:
-            case {"op": "commit", "item": item, "event": name}:
-                owners[item] = name
-                gone.pop(name, None)
-            case {"op": "gone", "item": item} if item in owners:
-                gone[owners.pop(item)] = line["at"]
-            case {"op": "deliver", "event": name}:
-                came[name] = line["at"]
-            case {"to": to, "event": name} if to == SUCCEEDED:
-                told[name] = came.get(name, 0.0)
-    for name, at in gone.items():
-        if told.get(name, at) - at > UNAWARE_SECONDS and not story.events[name].alive:
-            text = (
-                f"it came {told[name] - at:.1f} s after its item was gone, and was told as there"
-            )
+    for line in story.of("deliver", "send"):
+        if line["op"] == "deliver":
+            came[line["event"]] = line["at"]
+        elif line["to"] == SUCCEEDED:
+            told[line["event"]] = came.get(line["event"], 0.0)
+    for name, event in story.events.items():
+        late = told.get(name, 0.0) - (event.gone_at or float("inf"))
+        if late > UNAWARE_SECONDS:
+            text = f"it came {late:.1f} s after its item was gone, and was told as there"
             yield Finding("lost", name, text)
 
 

@@ -1,7 +1,7 @@
 """Sorts the lines of a log by the event that they speak of."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.checker.log import Line, Log
@@ -10,6 +10,10 @@ SUCCEEDED, FAILED, DEAD_LETTER = "succeeded", "failed", "dead_letter"
 RESULTS = frozenset({SUCCEEDED, FAILED})
 WAITING = ("intake", "parked")
 """Kinds of queues whose messages have not ended."""
+UNDELIVERED = "undelivered"
+"""The kind of a dead letter that the broker made by itself."""
+Place = tuple[int, int, int]
+"""Connection, channel, and the number of a message there."""
 
 
 @dataclass(slots=True)
@@ -17,8 +21,8 @@ class Event:
     """Everything that a log tells of one event.
 
     `accepted`: how many messages of it; `read_once`, `letters_once`: results and the importer's
-    dead letters without those that were delivered to our consumer again; `told`: when its first
-    outcome was out.
+    dead letters without those that were delivered to our consumer again; `gone_at`: since when the
+    portal has no item of it any more; `told`: when its first outcome was out.
     """
 
     may_end: list[frozenset[str]] = field(default_factory=list)
@@ -33,6 +37,7 @@ class Event:
     alive: int = 0
     most_at_once: int = 0
     lost_items: bool = False
+    gone_at: float | None = None
     told: float | None = None
 
     @property
@@ -61,8 +66,9 @@ class Story:
         for line in log.lines:
             if (take := getattr(self, f"_{line['op']}", None)) is not None:
                 take(line)
-        for event_id, _, at in confirmed(log.lines, RESULTS):
-            self.events[event_id].told = min(at, self.events[event_id].told or at)
+        for sent, confirm in confirmed(log.lines, RESULTS):
+            event = self.events[sent["event"]]
+            event.told = min(confirm["at"], event.told or confirm["at"])
 
     def of(self, *operations: str) -> Iterator[Line]:
         """Yield the lines of some operations."""
@@ -92,13 +98,16 @@ class Story:
             self.made_again.append((line["event"], line["item"]))
         self._living[line["item"]] = line["event"]
         event.alive += 1
+        event.gone_at = None
         event.most_at_once = max(event.most_at_once, event.alive)
 
     def _gone(self, line: Line) -> None:
         owner = self._living.pop(line["item"], None)
         if owner is not None:
-            self.events[owner].alive -= 1
-            self.events[owner].lost_items = True
+            event = self.events[owner]
+            event.alive -= 1
+            event.lost_items = True
+            event.gone_at = event.gone_at if event.alive else line["at"]
 
     def _result(self, line: Line) -> None:
         event = self.events[line["event"]]
@@ -109,21 +118,22 @@ class Story:
     def _letter(self, line: Line) -> None:
         event = self.events[line["event"]]
         event.letters.append(line["kind"])
-        event.letters_once += line["kind"] != "undelivered" and not line.get("redelivered", False)
+        event.letters_once += line["kind"] != UNDELIVERED and not line.get("redelivered", False)
 
     def _depth(self, line: Line) -> None:
         self.left[line["queue"]] = line["ready"] + line["unacked"]
 
 
-def confirmed(
-    lines: Iterable[Line], to: frozenset[str] | Sequence[str]
-) -> Iterator[tuple[str, str, float]]:
-    """Yield event, target and time of each message to certain targets when it is confirmed."""
-    open_sends: dict[tuple[int, int, int], Line] = {}
+def place_of(line: Line, number: str) -> Place:
+    """Return where a message is under way."""
+    return line["line"], line["channel"], line[number]
+
+
+def confirmed(lines: Iterable[Line], to: Collection[str]) -> Iterator[tuple[Line, Line]]:
+    """Yield what was sent to certain targets, and its confirm."""
+    under_way: dict[Place, Line] = {}
     for line in lines:
         if line["op"] == "send" and line["to"] in to:
-            open_sends[line["line"], line["channel"], line["number"]] = line
-        elif line["op"] == "confirm":
-            sent = open_sends.pop((line["line"], line["channel"], line["number"]), None)
-            if sent is not None:
-                yield sent["event"], sent["to"], line["at"]
+            under_way[place_of(line, "number")] = line
+        elif line["op"] == "confirm" and (sent := under_way.pop(place_of(line, "number"), None)):
+            yield sent, line

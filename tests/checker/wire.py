@@ -6,20 +6,22 @@ from dataclasses import dataclass, field
 
 from tests.checker.finding import Finding
 from tests.checker.log import Line
-from tests.checker.story import DEAD_LETTER, FAILED, RESULTS, SUCCEEDED, WAITING, Story
+from tests.checker.story import (
+    DEAD_LETTER,
+    FAILED,
+    RESULTS,
+    SUCCEEDED,
+    UNDELIVERED,
+    WAITING,
+    Place,
+    Story,
+    confirmed,
+    place_of,
+)
 
 GRACE_SECONDS = 1.0
 """A message that comes this soon after an outcome may have met it: the importer reads from two
 connections, and one of them may be ahead."""
-UNDELIVERED = "undelivered"
-"""The kind of a dead letter that the broker made by itself."""
-Place = tuple[int, int, int]
-"""Connection, channel, and the number of a message there."""
-
-
-def place_of(line: Line, number: str) -> Place:
-    """Return where a message is under way."""
-    return line["line"], line["channel"], line[number]
 
 
 def holds_events(queue: str) -> bool:
@@ -95,18 +97,14 @@ def repeated(story: Story) -> Iterator[Finding]:
     )
     ended = {line["line"] for line in story.of("hang_up")}
     last_sent = {line["line"]: line["at"] for line in story.of("send")}
-    sent: dict[Place, Line] = {}
     done: Counter[tuple[str, str]] = Counter()
-    for line in story.of("send", "confirm"):
-        if line["op"] == "send":
-            sent[place_of(line, "number")] = line
-        elif one := sent.pop(place_of(line, "number"), None):
-            # What the broker said last on a line that ended, the importer may not have heard.
-            heard = line["line"] not in ended or last_sent[line["line"]] > line["at"]
-            what = "result" if one["to"] in RESULTS else one["to"]
-            done[one["event"], what] += heard
+    for sent, confirm in confirmed(story.log.lines, {*RESULTS, DEAD_LETTER}):
+        # What the broker said last on a line that ended, the importer may not have heard.
+        place, at = confirm["line"], confirm["at"]
+        what = "result" if sent["to"] in RESULTS else DEAD_LETTER
+        done[sent["event"], what] += place not in ended or last_sent[place] > at
     for (name, what), times in done.items():
-        if what in {"result", DEAD_LETTER} and times > deliveries[name]:
+        if times > deliveries[name]:
             text = f"{times} times a {what} was confirmed, of {deliveries[name]} deliveries"
             yield Finding("repeated", name, text)
 
@@ -146,11 +144,9 @@ def _let_go(story: Story) -> Counter[str]:
 
 def unseen(story: Story) -> Iterator[Finding]:
     """Find what ends in the log without having passed the wire: then the log is not whole."""
-    known = {"deliver", "depth"}
-    queues = {line["queue"] for line in story.of(*known)}
     if not any(queue.endswith(".import") for queue in story.left):
         yield Finding("damaged", "", "nobody has looked into the intake at the end")
-    if "" in queues:
+    if not all(line["queue"] for line in story.of("deliver")):
         yield Finding("damaged", "", "a delivery from a queue without a name")
     sends: Counter[tuple[str, str]] = Counter()
     for line in story.of("send"):

@@ -1,6 +1,8 @@
 """Proves what becomes of a dial: a host that is none, a server that hangs up."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pamqp.frame
 import pytest
@@ -36,61 +38,59 @@ async def test_host_that_cannot_be_one_is_a_lost_connection() -> None:
     assert "very-secret" not in reason
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def connecting(serve: Serve) -> AsyncIterator[tuple[Connection, asyncio.Queue[str | None]]]:
+    """Let a connection try a server again and again; yields it, and the reason of each end."""
+    ended: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def setup(_: Channel) -> None:
+        """Set nothing up."""
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = Address([f"amqp://127.0.0.1:{port}/"], 15)
+    connection = Connection(
+        "test", address, confirms=False, setup=setup, on_change=ended.put_nowait
+    )
+    running = asyncio.create_task(connection.run())
+    async with at_most(20):
+        yield connection, ended
+    running.cancel()
+    server.close()
+
+
 async def test_a_broker_that_hangs_up_late_while_we_come_in_is_a_slow_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """RabbitMQ gives a client ten seconds; whoever is in at last then waits longer for answers."""
     connect_seconds = patient(0.8)
     monkeypatch.setattr(connections, "CONNECT_SECONDS", connect_seconds)
-    ended: asyncio.Queue[str | None] = asyncio.Queue()
     hang_up_after = 0.75 * connect_seconds
 
     async def hang_up(_: asyncio.StreamReader, encoder: asyncio.StreamWriter) -> None:
         await asyncio.sleep(hang_up_after)
         encoder.close()
 
-    async def setup(_: Channel) -> None:
-        """Set nothing up."""
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    address = Address([f"amqp://127.0.0.1:{port}/"], 15)
-    connection = Connection(
-        "test", address, confirms=False, setup=setup, on_change=ended.put_nowait
-    )
-    running = asyncio.create_task(connection.run())
-    async with at_most(20):
+    async with connecting(hang_up) as (connection, ended):
         while connection.patience == 1:
             assert "of opening" in (await ended.get() or "")
         hang_up_after = 0.0
         before = connection.patience
         await ended.get()
         assert "of opening" not in (await ended.get() or "")
-    assert connection.patience in {before, 2 * before}
-    running.cancel()
-    server.close()
+        assert connection.patience in {before, 2 * before}
 
 
 async def test_a_line_that_ends_amid_the_greeting_is_a_lost_connection() -> None:
     """It lets the library's own reader end its iteration: that once ended the memory for good."""
-    ended: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def hang_up(_: asyncio.StreamReader, encoder: asyncio.StreamWriter) -> None:
         encoder.write(pamqp.frame.marshal(commands.Connection.Start(0, 9, {}), 0))
         encoder.close()
 
-    async def setup(_: Channel) -> None:
-        """Set nothing up."""
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    address = Address([f"amqp://127.0.0.1:{port}/"], 15)
-    connection = Connection(
-        "test", address, confirms=False, setup=setup, on_change=ended.put_nowait
-    )
-    running = asyncio.create_task(connection.run())
-    async with at_most(20):
+    async with connecting(hang_up) as (_, ended):
         reasons = [await ended.get() for _ in range(2)]
-    running.cancel()
-    server.close()
     assert all("the connection was cut at once" in str(each) for each in reasons)
