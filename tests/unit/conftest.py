@@ -23,8 +23,6 @@ BARRED = (
 """What reaches beyond the process, or waits; tests that need it live in `integration/`."""
 
 settings.register_profile("unit", deadline=None)
-settings.register_profile("brief", deadline=None, max_examples=20)
-"""For what measures coverage: the same rules, each met fewer times."""
 settings.load_profile("unit")
 
 

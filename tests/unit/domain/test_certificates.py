@@ -28,6 +28,12 @@ def test_of_several_certificates_the_first_to_end_counts() -> None:
     assert EARLY.timestamp() == soonest_end("\n".join(each.bytes().decode() for each in files))
 
 
+def test_a_certificate_that_is_cut_off_has_no_end() -> None:
+    """A copy may have stopped in the middle."""
+    der = x509.load_pem_x509_certificate(CA.cert_pem.bytes()).public_bytes(Encoding.DER)
+    assert [None, None, None] == [expiry(der[: len(der) // 4]), expiry(der[:1]), expiry(b"")]
+
+
 @given(st.binary(max_size=200), st.integers(0, 2000))
 def test_anything_else_has_no_end_and_raises_nothing(noise: bytes, cut: int) -> None:
     """Noise, and certificates that are not whole."""

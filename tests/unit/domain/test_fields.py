@@ -75,6 +75,7 @@ def flaws(**fields: object) -> list[Flaw]:
         {"contactIds": 5},
         {"contactIds": "5"},
         {"contactIds": []},
+        {"begindate": {}},
         {"photo": ["name.png", "aGk="]},
         {"photo": ["a name: 1.png", "aG\nk="]},
         {"photo": "aGk="},

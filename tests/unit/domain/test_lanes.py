@@ -86,6 +86,9 @@ def test_a_closed_lane_is_tried_at_growing_intervals_and_opens_when_an_item_is_a
         assert [] == kept.on_trial()
     kept.answered(2, accepted=1, rejected=0, now=now)
     assert LaneState.OPEN is kept.state(2)
+    for ordinary in (2, 3):  # a batch of an open lane is no trial, also of a type never closed
+        kept.left(ordinary)
+        kept.back(ordinary)
     kept.close(2, PauseReason.SCOPE, now)
     assert [now + 15] == [each.next_try for each in kept.not_open()]
 

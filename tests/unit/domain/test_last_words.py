@@ -91,6 +91,16 @@ def test_the_last_word_on_an_event_counts(spoken: list[LastWord]) -> None:
     assert last == {key: known.of(key) for key in last}
 
 
+def test_a_page_fills_in_what_was_not_said_after_it() -> None:
+    """The newest word of the page on an event counts."""
+    known = LastWords(10)
+    known.say(said(1, Word.NOT_THERE, 5.0))
+    known.recall([said(2, Word.IMPORTED, 3.0), said(2, Word.IN_CALL, 2.0), said(1, at=2.0)])
+    assert [Word.NOT_THERE, Word.IMPORTED] == [
+        word.word for n in (1, 2) if (word := known.of(event(n)))
+    ]
+
+
 @given(st.lists(words), st.lists(words))
 def test_a_page_counts_less_than_what_was_said_after_it(
     page: list[LastWord], spoken: list[LastWord]

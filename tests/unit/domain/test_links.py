@@ -183,6 +183,22 @@ def test_a_cycle_is_named_from_the_event_that_waits_in_it(
     assert found == [identity.event_id for identity in events]
 
 
+@pytest.mark.parametrize(
+    ("waits_for", "found"),
+    [
+        ({}, set()),
+        ({"a": ["b", "c"], "b": ["c", "c"], "c": [], "d": ["gone"]}, set()),
+        ({"a": [None], "b": ["a"], "c": []}, {"a", "b"}),
+        ({"a": ["b"], "b": ["a"], "c": ["a", "d"], "d": []}, {"a", "b", "c"}),
+    ],
+)
+def test_stuck_is_who_waits_for_nothing_or_for_one_another(
+    waits_for: dict[str, list[str | None]], found: set[str]
+) -> None:
+    """And who waits for those; an event that nobody holds is no longer waited for."""
+    assert found == stuck(waits_for)
+
+
 GRAPHS = st.dictionaries(
     st.integers(0, 7), st.lists(st.none() | st.integers(0, 9), max_size=3), max_size=8
 )

@@ -35,6 +35,8 @@ def test_a_report_has_exactly_one_verdict_for_each_event(
 def test_what_the_answer_leaves_out_may_exist() -> None:
     """Silence is no refusal."""
     assert RefusalKind.UNCLEAR is MISSING.refusal_kind
+    report = Report(2, {1: Accepted(7)})
+    assert (2, [MISSING, Accepted(7)]) == (len(report), list(report))
 
 
 def test_a_fault_passes_its_code_and_status_on() -> None:

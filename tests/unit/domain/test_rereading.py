@@ -23,6 +23,7 @@ def test_what_only_we_still_know_stands_and_what_was_said_later_counts() -> None
     again.say(said(1, Word.IN_CALL, 4.0))
     again.say(said(2, Word.NOT_THERE, 6.0))
     again.say(said(3))
+    again.say(said(4, Word.IN_CALL, 5.0))
     assert said(2, Word.IN_CALL, 5.0) == known.of(event(2))  # nothing changes before the end
     again.end()
     assert [Word.IMPORTED, Word.NOT_THERE, Word.IMPORTED, Word.IN_CALL] == [

@@ -94,6 +94,18 @@ def test_what_means_no_is_no_flaw(value: object) -> None:
     assert [] == list(judge("boolean", value, None))
 
 
+@pytest.mark.parametrize("kind", ["double", "integer", "user"])
+def test_a_number_is_no_flaw_where_one_is_expected(kind: str) -> None:
+    """Up to what a JSON number holds exactly."""
+    assert [] == [*judge(kind, 7, None), *judge(kind, -7, None)]
+
+
+@pytest.mark.parametrize("value", ["", "0", None, [], {}, False])
+def test_what_php_calls_empty_is_no_flaw(value: object) -> None:
+    """The portal stores nothing, as was meant."""
+    assert [] == list(judge("date", value, None))
+
+
 @pytest.mark.parametrize("digits", ["1" * 4300, "-" + "9" * 30, "1" + "0" * 300])
 def test_numbers_of_any_length_are_judged(digits: str) -> None:
     """Neither an exception nor a second."""
