@@ -49,7 +49,7 @@ def classify_call(
     kind, pause = CALL_CODES.get(lowered, (CallKind.AMBIGUOUS, None))
     if lowered not in CALL_CODES and http_status in STATUSES:
         told_by_status = classify_status(http_status, retry_after=retry_after)
-        return replace(told_by_status, code=named, message=message)
+        return replace(told_by_status, code=named, message=message or _no_reason(named))
     if lowered == "100" and message.strip().lower().startswith(_BINDER):
         kind = CallKind.SUSPECT
     if lowered == "access_denied" and http_status == httpx.codes.BAD_REQUEST:
@@ -57,7 +57,8 @@ def classify_call(
     # A gateway may have written an error that we do not know, while the portal still works.
     answered = kind is not CallKind.AMBIGUOUS or http_status not in GATEWAY
     bodiless = lowered == "no_auth_found" or (lowered == "100" and _ALWAYS_SENT in message)
-    fault = Fault(kind, named, message, http_status, pause, retry_after, answered=answered)
+    said = message or _no_reason(named)
+    fault = Fault(kind, named, said, http_status, pause, retry_after, answered=answered)
     return replace(_with(fault, reasons.spoken(named, http_status, pause)), bodiless=bodiless)
 
 
@@ -161,6 +162,10 @@ def _code(code: object, told: object, http_status: int) -> tuple[str, str]:
     return _of_status(http_status), f"{text[:MAX_TEXT]} {message[:MAX_TEXT]}".strip()[:MAX_TEXT]
 
 
+def _no_reason(named: str) -> str:
+    return f"the portal gives no reason beside its code {named}"
+
+
 def _text(value: object) -> str:
     """Return what a member of an answer says, whatever it is."""
     if isinstance(value, list):
@@ -177,4 +182,4 @@ def classify_item(code: object, told: object) -> Refused:
     refusal_kind = ITEM_CODES.get(lowered, RefusalKind.REFUSED_UNCLEAR)
     if lowered.endswith(_CANCELLED):
         refusal_kind = RefusalKind.REJECTED
-    return Refused(refusal_kind, named, message)
+    return Refused(refusal_kind, named, message or _no_reason(named))

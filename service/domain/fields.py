@@ -1,7 +1,7 @@
 """Judges what an item says against what the portal knows of its fields."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
 from typing import Literal
@@ -16,6 +16,8 @@ Policy = Literal["off", "warn", "reject"]
 """The setting `VALIDATION`: check nothing, warn of what would be lost, or reject the item."""
 LONGEST = 255
 MAX_COMPLAINTS = 20
+"""So many are said of one item; one more is found, to know that there are more."""
+AND_MORE = f"more fields are ignored or changed: only {MAX_COMPLAINTS} are said"
 MAX_NAME = 100
 SIZED = frozenset({"title", "originId", "originatorId", "originVersion", "xmlId"})
 SET_BY_ADMINISTRATORS = frozenset(
@@ -86,9 +88,14 @@ def complaints(
             continue
         for flaw, text in _of(name, value, field, known):
             found.append(Complaint(flaw, name[:MAX_NAME], text))
-            if len(found) == MAX_COMPLAINTS:
+            if len(found) > MAX_COMPLAINTS:
                 return found
     return found
+
+
+def sentences(found: Sequence[Complaint]) -> tuple[str, ...]:
+    """Return what is said of complaints: most of them, and that there are more."""
+    return (*map(str, found[:MAX_COMPLAINTS]), *[AND_MORE] * (len(found) > MAX_COMPLAINTS))
 
 
 def has_multifields(known: Mapping[str, Field]) -> bool:

@@ -27,8 +27,10 @@ NO_ID = (
 
 def notes_on(event: Mapping[str, object]) -> tuple[str, ...]:
     """Return a sentence for each member that is ignored, with what may have been meant."""
-    unknown = [name for name in event if name not in MEMBERS][:MAX_NOTES]
-    return tuple(f"the member {_shown(name)} is ignored{_hint(name)}" for name in unknown)
+    unknown = [name for name in event if name not in MEMBERS]
+    told = [f"the member {_shown(name)} is ignored{_hint(name)}" for name in unknown[:MAX_NOTES]]
+    more = len(unknown) - len(told)
+    return (*told, f"{more} more members are ignored") if more else tuple(told)
 
 
 def _hint(name: str) -> str:

@@ -11,7 +11,7 @@ import jiter
 from service.domain.batch import Batch
 from service.domain.claim import Claim
 from service.domain.events import BatchKey, ItemEvent
-from service.domain.fields import Complaint, Field, Policy, complaints
+from service.domain.fields import Complaint, Field, Policy, complaints, sentences
 from service.domain.outcomes import CallFailed, Failed, FailureKind
 from service.telemetry.metrics import Metrics
 
@@ -79,7 +79,7 @@ class Validator:
             fields = read_item(claim.event)
             found = complaints(fields, known, original_names=batch.key.original_names)
             self._count(found)
-            claim.known = claim.known.warned(tuple(map(str, found)))
+            claim.known = claim.known.warned(sentences(found))
 
     def refused(self, batch: Batch) -> list[tuple[Claim, Failed]]:
         """Return the claims that may not be sent, with why."""

@@ -93,6 +93,11 @@ class Unreadable(Exception):  # noqa: N818 - reads as what it says
         self.code = code
 
 
+def wrong_shape(message: str) -> Unreadable:
+    """Return what to raise for JSON that is no item event."""
+    return Unreadable(MalformedCode.WRONG_SHAPE, message)
+
+
 # Upstream sends few of them, for every event the same: only the first few are worked out.
 @lru_cache(maxsize=16)
 def encoding_of(content_encoding: str | None) -> str:

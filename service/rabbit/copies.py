@@ -12,8 +12,9 @@ from service.rabbit.wire import Header, Received
 
 SHORT_STRING: Final = 255
 """Most bytes of a property, a header's name, a routing key."""
-MAX_HEADER_BYTES: Final = 100_000
-"""Most bytes of all headers; the broker's frame has 131,064 bytes."""
+MAX_HEADER_BYTES: Final = 126_000
+"""Most bytes of all headers: the broker's frame has 131,064 bytes, the other properties may take
+2,100 of them, and the broker adds counts of its own."""
 DROPPED: Final = "import_dropped_headers"
 DROPPED_BYTES: Final = 1000
 """Most bytes of the list of dropped headers."""

@@ -26,6 +26,7 @@ from service.rabbit.copies import (
     shortened,
 )
 from service.rabbit.delivery_counts import COUNTS
+from service.rabbit.our_headers import is_ours
 from service.rabbit.result_events import (
     TEXT_LIMIT,
     WARNINGS_LIMIT,
@@ -182,11 +183,6 @@ class Encoder:
             message.body,
             copy,
         )
-
-
-def is_ours(name: str) -> bool:
-    """Tell whether a header is one that the importer writes."""
-    return name.startswith("import_")
 
 
 def bare(message: Outgoing) -> Outgoing:

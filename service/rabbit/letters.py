@@ -13,13 +13,16 @@ from service.domain.events import ItemEvent, Malformed
 from service.rabbit.copies import BODY, DROPPED, SHORT_STRING, Copy, shortened
 from service.rabbit.decoding import Decoder, Incoming
 from service.rabbit.delivery_counts import COUNTS, returns
-from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
+from service.rabbit.encoding import ID_BYTES, Outgoing
+from service.rabbit.our_headers import is_ours
 
 UNDELIVERED: Final = "undelivered"
 """The kind of a letter that the broker put there itself: it has none of our headers."""
 _KIND: Final = "import_error_kind"
 _RESEND: Final = "import_resend"
 """The header that orders a new send although the item may exist."""
+_OURS = "import_"
+"""So begin the headers of a letter; what of upstream is called so stays behind."""
 _DEATHS = ("x-death", "x-first-death-", "x-last-death-")
 _ROUTING = frozenset({"CC", "BCC"})
 MAX_REDRIVES = 2**31 - 1
@@ -222,8 +225,8 @@ def _is_the_brokers(headers: Mapping[str, Any]) -> bool:
 
 
 def _is_theirs(name: str) -> bool:
-    """Tell whether a header is the original's: not ours, not the broker's, none that routes."""
-    return not (is_ours(name) or name in COUNTS | _ROUTING or name.startswith(_DEATHS))
+    """Tell whether a header goes back with the original: none of a letter, none that routes."""
+    return not (name in COUNTS | _ROUTING or name.startswith((_OURS, *_DEATHS)))
 
 
 def count(value: object) -> int:

@@ -19,8 +19,9 @@ from service.rabbit.copies import (
     shortened,
 )
 from service.rabbit.delivery_counts import COUNTS
-from service.rabbit.encoding import ID_BYTES, Outgoing, is_ours
+from service.rabbit.encoding import ID_BYTES, Outgoing
 from service.rabbit.letters import MAX_REDRIVES, count, moment, text
+from service.rabbit.our_headers import is_ours
 from service.rabbit.wire import Escaped
 from service.telemetry import steady
 

@@ -1,19 +1,27 @@
 """Shows what does break the promise, and that the checker sees it: the README lists it."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
+
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from tests.chaos.broker_side import delete
 from tests.chaos.cells import Cell, version_of
 from tests.chaos.listener import Listener
-from tests.chaos.trial import ADMIN, Audit, Order, Scenario, Trial, event, run_trial
-from tests.support.amqp import Upstream, wait_until
+from tests.chaos.memory_side import OLD_SECONDS
+from tests.chaos.trial import ADMIN, Audit, Order, Scenario, Trial, by_hand, event, run_trial
+from tests.support.amqp import CUT_OFF, Upstream, wait_until
 from tests.support.broker import Broker
-from tests.support.environment import INTAKE_QUEUE
+from tests.support.environment import INTAKE_QUEUE, Environment
+from tests.support.processes import ServiceProcess
 
 EVENTS = 10
 CALL_SECONDS = 5.0
 """After so long nothing of a call can come any more: more than its time-out and settle time."""
+FREEZING = "tests.support.freezing"
+READ_SECONDS = 20.0
+"""A queue without a leader answers after five."""
 WHOLE_SECONDS = 0.5
 """Until a request has left in full."""
 
@@ -46,10 +54,73 @@ async def request_held_back(trial: Trial) -> None:
 async def test_a_request_that_arrives_after_its_settle_time_doubles(
     broker: Broker, vhost: str, tmp_path: Path
 ) -> None:
-    """As does a process that is frozen between its last check and its send: there is no fence."""
+    """The portal takes it at any time: there is no fence."""
     scenario = Scenario(name="a request held back", act=request_held_back, portal=ADMIN)
     audit = await audit_of(scenario, broker, vhost, tmp_path)
     assert audit.verdict.count("doubled") > 0
+
+
+async def frozen_before_send(trial: Trial) -> None:
+    """Freeze a process between its last check and its send, until another one has sent."""
+    environment = trial.environment
+    await trial.begin_memory()
+    await trial.start()
+    await trial.publish(EVENTS, types=(2,))
+    await environment.settle(trial.expected)
+    environment.service.terminate()
+    await by_hand(environment.service.wait)
+    frozen = environment.take(ServiceProcess(environment.settings(), module=FREEZING))
+    await by_hand(frozen.wait_ready)
+    await trial.publish(EVENTS, types=(2,))
+    await wait_until(lambda: frozen.process.stands_still, what="a frozen process")
+    await trial.start()
+    await environment.settle(trial.expected)
+    frozen.thaw()
+    await wait_until(lambda: _items(trial) > 2 * EVENTS, what="the late call")
+
+
+async def test_a_process_that_is_frozen_before_its_send_doubles(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """It was the only one when it looked, and goes on when another has done its work."""
+    scenario = Scenario(name="frozen before its send", act=frozen_before_send, portal=ADMIN)
+    audit = await audit_of(scenario, broker, vhost, tmp_path)
+    assert audit.verdict.count("doubled") > 0
+
+
+async def young_queue(trial: Trial) -> None:
+    """Kill the broker right after the intake was made anew and has confirmed events."""
+    environment = trial.environment
+    await trial.start()
+    await asyncio.sleep(OLD_SECONDS)
+    await delete(environment, INTAKE_QUEUE)
+    await environment.wait_intake()
+    environment.service.kill()
+    await trial.publish(EVENTS)
+    await by_hand(lambda: trial.node.kill(at_once=True))
+    await by_hand(trial.node.restart)
+    assert not await _is_read(environment), "the broker has kept what it confirmed"
+    with suppress(ChannelNotFoundEntity):
+        await delete(environment, INTAKE_QUEUE)
+    await trial.start()
+
+
+async def _is_read(environment: Environment) -> bool:
+    """Tell whether a message of the intake can be taken; its end gives it back."""
+    async with Upstream(environment.broker.url(environment.vhost)) as upstream:
+        with suppress(*CUT_OFF, TimeoutError):
+            queue = await upstream.queue(INTAKE_QUEUE)
+            return await queue.get(fail=False, timeout=READ_SECONDS) is not None
+    return False
+
+
+async def test_a_broker_that_is_killed_right_after_a_queue_was_made_loses_what_it_confirmed(
+    broker: Broker, vhost: str, tmp_path: Path
+) -> None:
+    """It forgets the queue (4.3), or cannot read it until an operator deletes it (3.10, 4.0)."""
+    scenario = Scenario(name="young queue", act=young_queue, own_node=True, patience=5)
+    audit = await audit_of(scenario, broker, vhost, tmp_path)
+    assert EVENTS == audit.verdict.count("lost")
 
 
 async def two_queues(trial: Trial) -> None:

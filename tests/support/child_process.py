@@ -61,9 +61,14 @@ class ChildProcess:
         """Stop it where it stands, and wait until every thread of it does: that may be late."""
         self.signal(signal.SIGSTOP)
         deadline = Deadline(STOP_SECONDS)
-        while self.exit_code is None and not all(map(_stands_still, self._threads())):
+        while self.exit_code is None and not self.stands_still:
             assert not deadline.passed, f"not stopped within {deadline}"
             time.sleep(STOP_POLL_SECONDS)
+
+    @property
+    def stands_still(self) -> bool:
+        """Tell whether every thread of it does."""
+        return all(map(_stands_still, self._threads()))
 
     def thaw(self) -> None:
         """Let it go on."""

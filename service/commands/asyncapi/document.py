@@ -8,7 +8,7 @@ from service.commands.asyncapi import examples
 from service.commands.asyncapi.schemas import schemas
 from service.domain.addresses import bracketed
 from service.factories import topology, virtual_host
-from service.rabbit.decoding import STRUCTURED
+from service.rabbit.cloud_events import STRUCTURED
 from service.rabbit.encoding import CLOUD_EVENTS
 from service.rabbit.topology import Queue, Topology
 from service.settings.tree import Rabbit

@@ -10,7 +10,7 @@ import msgspec
 
 from service.domain.events import Malformed, MalformedCode
 from service.rabbit.bodies import GZIP, encoding_of, unmarked
-from service.rabbit.decoding import STRUCTURED, is_envelope, media_type
+from service.rabbit.cloud_events import STRUCTURED, is_envelope, media_type
 from service.rabbit.letters import Letter
 
 _REFERENCE = frozenset({"entityTypeId", "id"})

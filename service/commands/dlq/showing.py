@@ -20,12 +20,12 @@ from service.domain.events import ItemEvent, several_of
 from service.rabbit.bodies import GZIP, encoding_of, unpacked
 from service.rabbit.delivery_counts import COUNTS
 from service.rabbit.letters import Letter, text
+from service.rabbit.our_headers import is_ours
 
 MAX_SHOWN = 100_000
 """Characters of a body that are shown."""
 MAX_FOUND = 100
 """Most letters of one id that are shown, and most ids that are listed when several match."""
-_OURS = "import_"
 _TEXTS = frozenset({"message", "warnings", "refers to", "it means", "who must act", "what to do"})
 """Values that may be wrapped at a terminal; ids and headers are never wrapped."""
 
@@ -192,7 +192,7 @@ def _original(letter: Letter) -> dict[str, object]:
     theirs = {
         f"header {name}": _plain(value)
         for name, value in letter.headers.items()
-        if name == "import_dropped_headers" or not (name.startswith(_OURS) or name in COUNTS)
+        if name == "import_dropped_headers" or not (is_ours(name) or name in COUNTS)
     }
     return {
         "exchange": exchange,

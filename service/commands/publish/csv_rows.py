@@ -17,6 +17,9 @@ _SEP = re.compile(rb'^"?sep=(.)"?[,;\t|]*$', re.IGNORECASE)
 _MAX_HEADER_LINES = 50
 _TEXT = re.compile(r'="([^"]*)"')
 """How programs write text for Excel that shall not become a number, such as ="007"."""
+_STRAY_END = (
+    "a line end of another kind (CR) stands in it: put quotes around the cell that contains it"
+)
 _MORE_TEXT = (
     "it is not CSV: there is text after the closing quote of a cell; inside a cell, write a quote "
     'twice ("")'
@@ -52,13 +55,14 @@ class _Unusable(Exception):  # noqa: N818 - never leaves this module
 def rows(lines: Lines) -> Iterator[CsvRow | Unreadable]:
     """Yield every row; where a file begins, its first row shows what parts its cells."""
     csv.field_size_limit(lines.longest + 1)
-    texts, reader = _Texts(lines), None
+    texts, reader, usual = _Texts(lines), None, b""
     while (line := lines.peek()) is not None:
         if reader is None and line.text is not None and not line.text.strip():
             next(lines)
             continue
         if reader is None or line.is_marked or _is_directive(line):
             delimiter, spaced = _delimiter(lines)
+            usual = line.end
             reader = csv.reader(texts, delimiter=delimiter, skipinitialspace=spaced, strict=True)
         texts.begin()
         try:
@@ -70,7 +74,8 @@ def rows(lines: Lines) -> Iterator[CsvRow | Unreadable]:
         except _Unusable as reason:
             yield Unreadable(texts.place(), str(reason))
         else:
-            yield CsvRow(texts.place(), [_plain(cell) for cell in cells], line.is_marked)
+            row = CsvRow(texts.place(), [_plain(cell) for cell in cells], line.is_marked)
+            yield row if texts.end == usual else _whole(row, texts)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +86,8 @@ class _Texts:
     first: int = 0
     last: int = 0
     size: int = 0
+    end: bytes = b""
+    """What ends the line that was given last."""
 
     def begin(self) -> None:
         """Begin a row."""
@@ -97,7 +104,7 @@ class _Texts:
     def __next__(self) -> str:
         """Return the next line, with its end; raises _Unusable for one that is no text."""
         line = next(self.lines)
-        self.first, self.last = self.first or line.number, line.number
+        self.first, self.last, self.end = self.first or line.number, line.number, line.end
         if line.text is None:
             raise _Unusable(TOO_LONG)
         self.size += len(line.text) + len(line.end)
@@ -113,6 +120,15 @@ class _Texts:
                 "it is not UTF-8: save the file as 'CSV UTF-8'; if the whole file is like this, "
                 f"try --encoding {encoding}"
             ) from None
+
+
+def _whole(row: CsvRow, texts: _Texts) -> CsvRow | Unreadable:
+    """Return a row that ends otherwise than its header; not one that goes on after a lone CR."""
+    rest = texts.lines.peek() if texts.end == b"\r" else None
+    if rest is None or rest.end == b"\r":
+        return row
+    next(texts.lines)
+    return Unreadable(Place(texts.first, rest.number), _STRAY_END)
 
 
 def _plain(cell: str) -> str:

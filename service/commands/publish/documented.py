@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import jiter
 
-from service.domain.fields import Field, complaints
+from service.domain.fields import Field, complaints, sentences
 from service.domain.nearest import nearest
 
 MULTIFIELDS = frozenset({"PHONE", "EMAIL", "WEB", "IM"})
@@ -166,4 +166,4 @@ def value_warnings(entity_type: int, fields: bytes | memoryview) -> tuple[str, .
         # An exponent beyond all bounds is no decimal number.
         read = jiter.from_json(bytes(fields))
     given = {name: value for name, value in read.items() if name in known}
-    return tuple(map(str, complaints(given, known)))
+    return sentences(complaints(given, known))

@@ -145,15 +145,13 @@ class Header:
         links: dict[str, object] = {}
         for name, cell in values:
             if name == self.table.id_column:
-                event["id"] = cell
+                event |= {"id": cell.strip()} if cell.strip() else {}
             elif name in self.links:
                 wrong = self.links[name].add(links, cell) if cell.strip() else None
                 if wrong is not None:
                     return wrong
-            elif name.partition(".")[0] in MULTIFIELDS:
-                _add_values(fields, name, cell)
             else:
-                fields[name] = _APART.split(cell.strip()) if name in LISTS else cell
+                _set(fields, name, cell)
         if self.table.id_column is not None and "id" not in event:
             return f"it has no id in column {self.table.id_column}"
         return msgspec.json.encode(
@@ -227,8 +225,20 @@ def _is_multi(name: str) -> bool:
     return _base(name) in MULTIFIELDS
 
 
+def _set(fields: dict[str, object], name: str, cell: str) -> None:
+    """Set a field to what a cell holds; a list without values is left out."""
+    if _is_multi(name):
+        _add_values(fields, name, cell)
+    elif name not in LISTS:
+        fields[name] = cell
+    elif several := [each for each in _APART.split(cell) if each]:
+        fields[name] = several
+
+
 def _add_values(fields: dict[str, object], column: str, cell: str) -> None:
     """Add the phones or addresses of a cell as the portal takes them; several may be in one."""
+    if not cell.strip():
+        return
     name, _, kind = column.partition(".")
     values = fields.setdefault(name, [])
     assert isinstance(values, list)  # noqa: S101 - a column of this name makes nothing else

@@ -24,7 +24,7 @@ class LinkColumn:
     def add(self, links: dict[str, object], cell: str) -> str | None:
         """Add what a cell refers to; return what is wrong where the field has it already."""
         several = self.field in LISTS
-        ids = [each.strip() for each in _BETWEEN_IDS.split(cell)] if several else [cell]
+        ids = [each.strip() for each in (_BETWEEN_IDS.split(cell) if several else [cell])]
         references = [{"entityTypeId": self.entity_type, "id": each} for each in ids if each]
         if several:
             known = links.setdefault(self.field, [])

@@ -151,8 +151,9 @@ def test_an_answer_may_be_nested_as_deep_as_it_likes(depth: int) -> None:
 
 
 def test_an_error_may_come_without_words() -> None:
-    """Then there are none."""
-    assert [Refused(RefusalKind.REJECTED, "100", "")] == read([{"error": 100}], 1)
+    """Then its code is said, so that nobody looks for words that were lost."""
+    said = "the portal gives no reason beside its code 100"
+    assert [Refused(RefusalKind.REJECTED, "100", said)] == read([{"error": 100}], 1)
 
 
 def test_an_id_named_twice_is_believed_nowhere() -> None:

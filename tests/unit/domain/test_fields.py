@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import fields
-from service.domain.fields import MAX_COMPLAINTS, Field, complaints
+from service.domain.fields import AND_MORE, MAX_COMPLAINTS, Field, complaints, sentences
 from service.domain.values import Flaw
 
 KNOWN = {
@@ -265,8 +265,12 @@ def test_no_name_is_offered_where_none_is_alike() -> None:
 
 
 def test_complaints_are_bounded() -> None:
-    """A thousand unknown fields are one mistake."""
-    assert MAX_COMPLAINTS == len(complaints({f"x{n}": 1 for n in range(1000)}, KNOWN))
+    """A thousand unknown fields are one mistake; that there are more is said."""
+    found = complaints({f"x{n}": 1 for n in range(1000)}, KNOWN)
+    assert MAX_COMPLAINTS + 1 == len(sentences(found))
+    assert AND_MORE == sentences(found)[-1]
+    assert (str(found[0]),) == sentences(found[:1])
+    assert MAX_COMPLAINTS == len(sentences(found[:MAX_COMPLAINTS]))
 
 
 JSON = st.recursive(

@@ -25,7 +25,10 @@ def test_a_member_that_is_ignored_is_named(name: str, told: str) -> None:
 
 def test_not_every_member_of_many_is_named() -> None:
     """A note is read by a person."""
-    assert MAX_NOTES == len(notes_on({f"m{number}": 1 for number in range(MAX_NOTES + 1)}))
+    *named, last = notes_on({f"m{number}": 1 for number in range(MAX_NOTES + 5)})
+    assert MAX_NOTES == len(named)
+    assert "5 more members are ignored" == last
+    assert MAX_NOTES == len(notes_on({f"m{number}": 1 for number in range(MAX_NOTES)}))
 
 
 def test_of_very_many_names_only_the_case_is_forgiven() -> None:

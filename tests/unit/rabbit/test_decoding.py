@@ -627,15 +627,54 @@ def test_an_event_without_an_id_is_told_so() -> None:
 
 def test_a_malformed_event_says_which_of_its_members_are_ignored() -> None:
     """The misspelt member is why the right one is missing."""
-    (note,) = bad(f'{{"EntityTypeId":2,{FIELDS}}}').notes
+    note, no_id = bad(f'{{"EntityTypeId":2,{FIELDS}}}').notes
     assert 'the member "EntityTypeId" is ignored: did you mean entityTypeId?' == note
+    assert no_id.startswith("no id was given")
+    assert [note] == [*bad(f'{{"EntityTypeId":2,"id":"a",{FIELDS}}}').notes]
+
+
+def test_what_is_in_the_envelope_of_a_framework_is_named_by_its_own_id() -> None:
+    """What is ignored in it is said, too; an id that is none hides no advice."""
+    told = bad('{"EntityTypeId":2,"Fields":{"a":1},"id":"caps"}')
+    assert ("caps", 2) == (told.event_id, len(told.notes))
+    assert "no item event" in told.message
+    assert "no item event" in bad('{"jsonrpc":"2.0","method":"m","id":{}}').message
+
+
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [
+        ("{nope", {}),
+        ("{}", {"encoding": "br"}),
+        (f"[{PLAIN}]", {"content_type": "application/cloudevents-batch+json"}),
+        ('{"entityTypeId":2}', {}),
+    ],
+)
+def test_a_cloud_event_in_headers_has_its_id_whatever_the_body_is(
+    body: str, more: dict[str, Any]
+) -> None:
+    """And its trace."""
+    headers = {
+        "cloudEvents_id": "7",
+        "cloudEvents_source": "/src",
+        "cloudEvents_traceparent": "00-1-2-01",
+    }
+    told = bad(body, headers=headers, message_id="m", **more)
+    assert "/src 7" == told.event_id
+    assert {"traceparent": "00-1-2-01"} == told.origin.trace
+
+
+def test_an_unreadable_structured_event_is_not_named_by_headers() -> None:
+    """They are another one's, or nobody's."""
+    headers = {"cloudEvents_id": "7", "cloudEvents_source": "/src"}
+    assert "m" == bad("{", headers=headers, content_type=STRUCTURED, message_id="m").event_id
 
 
 def test_notes_are_few_and_short_whatever_the_event() -> None:
     """A thousand members of a thousand letters are one mistake."""
     members = ",".join(f'"{number}{"x" * 90}":1' for number in range(99))
     notes = good(f'{{"entityTypeId":2,{FIELDS},{members}}}').notes
-    assert len(notes) <= 21
+    assert len(notes) <= 22  # so many members, that there are more, and no id
     assert all(len(note) < 300 for note in notes)
 
 

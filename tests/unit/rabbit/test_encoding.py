@@ -1,8 +1,10 @@
 """Tests result events and dead letters: every member and header."""
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,8 +16,10 @@ from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed, Origin
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
 from service.domain.parking import Stay
+from service.rabbit import encoding
 from service.rabbit.encoding import Encoder, Outgoing
-from service.rabbit.result_events import WARNINGS_LIMIT
+from service.rabbit.our_headers import OURS
+from service.rabbit.result_events import WARNINGS_LIMIT, DeadLetterHeaders
 from service.rabbit.topology import Topology
 from tests.fakes import item_event, malformed
 
@@ -399,6 +403,21 @@ def test_dead_letter_of_a_redriven_message_has_new_headers_of_ours() -> None:
     assert "import_dropped_headers" not in headers
 
 
+def test_a_header_of_upstream_that_only_looks_like_ours_stays() -> None:
+    """It is theirs, whatever its name; what is too large of it is dropped."""
+    theirs: dict[str, Any] = {"import_job": "nightly", "import_dump": "x" * 130_000}
+    headers = headers_of(Message(Basic.Properties(headers=theirs)))
+    assert ("nightly", "import_dump") == (headers["import_job"], headers["import_dropped_headers"])
+
+
+def test_every_header_that_is_written_is_known_as_ours() -> None:
+    """Else a message that comes again would carry it twice, the old one too."""
+    folder = Path(encoding.__file__).parent
+    texts = [path.read_text() for path in folder.glob("*.py")]
+    written = {name for text in texts for name in re.findall(r'"(import_[a-z_]+[a-z])"', text)}
+    assert OURS == written | {*DeadLetterHeaders.__struct_fields__}
+
+
 def test_no_header_of_ours_begins_with_x() -> None:
     """Leave that name space to the broker."""
     assert not [name for name in headers_of(Message()) if name.startswith("x-")]
@@ -420,7 +439,7 @@ def test_headers_of_ours_stay_below_twelve_kilobytes() -> None:
 
 def test_headers_that_do_not_fit_are_dropped_largest_first_and_named() -> None:
     """Keep the small ones, and stay below the frame."""
-    headers: dict[str, Any] = {"big": "b" * 90_000, "bigger": "b" * 95_000, "small": "s"}
+    headers: dict[str, Any] = {"big": "b" * 110_000, "bigger": "b" * 112_000, "small": "s"}
     letter = write(REJECTED, None, Message(Basic.Properties(headers=headers)))[1]
     kept = letter.properties.headers or {}
     assert ("bigger", "s", True) == (kept["import_dropped_headers"], kept["small"], "big" in kept)

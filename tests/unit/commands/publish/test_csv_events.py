@@ -137,6 +137,9 @@ def test_empty_columns_without_a_name_are_left_out() -> None:
         (b'"x"y,2', "it is not CSV: there is text after the closing quote of a cell"),
         (b"1,2,3", "it has 3 cells, the header has 2"),
         (b",2", "it has no id in column order"),
+        (b"  ,2", "it has no id in column order"),
+        (b"1,a\rb", "a line end of another kind (CR) stands in it"),
+        (b"1\r,a", "a line end of another kind (CR) stands in it"),
         (b"1,", "WRONG_SHAPE"),
         (b"1,\xff", "it is not UTF-8"),
         (b"1,a\0b", "it has a NUL byte"),
@@ -316,6 +319,26 @@ def test_fields_of_several_ids_become_lists() -> None:
     assert {"contactIds": ["5", "6", "7"], "observers": ["8"]} == fields
 
 
+def test_empty_parts_of_a_list_are_left_out() -> None:
+    """As an empty cell is."""
+    content = b'order,title,contactIds,observers,PHONE,EMAIL\n1,A,"1, 2,",",", , \n'
+    assert [{"title": "A", "contactIds": ["1", "2"]}] == [*read(content, entity_type=1).fields]
+
+
+def test_white_space_around_an_id_is_no_part_of_it() -> None:
+    """Columns are padded so that people can read them."""
+    assert ("1", "2") == tuple(read(b"order ; title\n1 ; x\n 2\xc2\xa0; y\n").ids)
+
+
+def test_a_lone_end_within_quotes_is_part_of_the_cell() -> None:
+    """The next row is read as ever; so is a file in which every line ends so."""
+    assert ["a\rb", "c"] == [
+        each["title"] for each in read(b'order,title\n1,"a\rb"\n2,c\n').fields
+    ]
+    assert ["1", "2"] == read(b"order,title\r1,a\r2,b\r").ids
+    assert ["1", "2"] == read(b"order,title\n1,a\rb\n1,a\n2,b").ids
+
+
 # ---- what a spreadsheet does to values ----
 
 
@@ -378,7 +401,7 @@ def test_a_column_with_an_arrow_holds_the_ids_of_other_events(arrow: str) -> Non
     """One, or several where the field takes several; an empty cell refers to nothing."""
     content = (
         f"order;title;contactId{arrow}3;contactIds{arrow}3;ufCrm_car{arrow}128\n"
-        '1;A;customer 7;"a, b c\n;d";\n2;B;;  ;car-1\n3;C\n'
+        '1;A; customer 7 ;"a, b c\n;d";\n2;B;;  ;car-1\n3;C\n'
     )
     assert [
         {

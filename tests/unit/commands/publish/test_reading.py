@@ -184,6 +184,15 @@ def test_a_missing_type_is_filled_in_and_a_given_one_kept(tmp_path: Path) -> Non
     assert line(1) == second.body
 
 
+@pytest.mark.parametrize("text", ['{"id":"a","id":"b","fields":{"a":1}}', "{}", "{ }"])
+def test_a_type_that_is_filled_in_hides_no_mistake(tmp_path: Path, text: str) -> None:
+    """A member that is named twice is refused as ever."""
+    found = read(tmp_path, text.encode(), Wanted(entity_type=31))
+    assert [] == found.events
+    [refused] = found.refused
+    assert "NOT_JSON: the body is not JSON" not in refused
+
+
 @pytest.mark.parametrize(
     "data", [b'"data":' + line(1), b'"data_base64":"%s"' % b64encode(line(1))]
 )
