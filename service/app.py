@@ -99,6 +99,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
 async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> None:
     """Run until the pipeline has drained; the broker's connections outlive it."""
     broker, pipeline = beat.broker, beat.pipeline
+    beat.stamp()  # whoever asks first is told all that there is to tell
     with _health_port(settings, beat) as port:
         log.info("started", extra={"port": port.port, **about(settings)})
         async with asyncio.TaskGroup() as tasks:

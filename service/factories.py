@@ -13,7 +13,7 @@ from service.bitrix.client import Portal
 from service.bitrix.http import HttpClient, Way, trust
 from service.bitrix.throttle import BUDGETED, Throttle
 from service.bitrix.tokens import TokenFile, TokenFileUnusable
-from service.domain.addresses import host
+from service.domain.addresses import host, is_tls
 from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import PausePolicy
 from service.domain.decisions import Rules
@@ -130,7 +130,7 @@ def address(rabbit: Rabbit, metrics: Metrics | None = None) -> Address:
     """Return where the broker is; raises CannotStart when its certificates cannot be used."""
     urls = split(rabbit.url.get_secret_value())
     certificates = None
-    if urls[0].startswith("amqps"):
+    if is_tls(urls[0]):
         certificates = Certificates(rabbit.ca_file, rabbit.cert_file, rabbit.key_file)
     there = Address(urls, rabbit.heartbeat_seconds, certificates)
     if metrics is not None:

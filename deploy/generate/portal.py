@@ -9,7 +9,7 @@ PORTAL = Row(
         Panel(
             title="Calls by result",
             description="Calls to the portal. throttled: another program shares the limit; "
-            "barred: see paused; ambiguous: unknown outcome.",
+            "refused: see paused; ambiguous: unknown outcome.",
             unit="reqps",
             stacked=True,
             queries=[Query(rate("requests_total", "method, result"), "{{method}} {{result}}")],
@@ -41,7 +41,7 @@ PORTAL = Row(
             unit="s",
             queries=[
                 Query(top("operating_seconds", "method"), "{{job}} {{method}}"),
-                Query(top("operating_limit_seconds"), "{{job}} limit"),
+                Query(top("operating_limit_seconds", "method"), "{{job}} {{method}} limit"),
             ],
         ),
         Panel(

@@ -15,6 +15,7 @@ from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.fields import Field
 from service.domain.outcomes import CallFailed, CallKind, Fault, PauseReason, Report
 from service.domain.witnessing import Oneself, Seen, profile_of
+from service.telemetry.labels import call_result
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer
 
@@ -28,7 +29,7 @@ METHODS = {
     "crm.item.batchImport": "import",
     "crm.item.list": "list",
     "crm.item.fields": "fields",
-    "crm.type.list": "types",
+    "crm.type.list": "fields",
     "profile": "probe",
 }
 
@@ -231,7 +232,7 @@ class Portal:
             self._throttle.hold(fault.retry_after)
         label = METHODS.get(method)
         if label is not None:
-            self._metrics.requests.labels(label, fault.kind if fault else "ok").inc()
+            self._metrics.requests.labels(label, call_result(fault.kind if fault else None)).inc()
             self._metrics.request_duration.labels(label).observe(seconds)
 
     def _tell_throttle(self, label: str, fault: Fault) -> None:

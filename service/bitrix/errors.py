@@ -37,6 +37,8 @@ MAX_NUMBER = 10**18
 GATEWAY = frozenset({502, 503, 504})
 _ALWAYS_SENT = "{entityTypeId}"
 _BINDER = ("could not find value", "invalid value")
+_PAUSES = {RefusalKind.DENIED: PauseReason.SCOPE, RefusalKind.PLAN: PauseReason.PLAN}
+"""What may be the trouble of a whole type, and what its lane closes for."""
 _CANCELLED = "_creation_cancelled", "_creation_canceled"
 
 
@@ -182,4 +184,6 @@ def classify_item(code: object, told: object) -> Refused:
     refusal_kind = ITEM_CODES.get(lowered, RefusalKind.REFUSED_UNCLEAR)
     if lowered.endswith(_CANCELLED):
         refusal_kind = RefusalKind.REJECTED
-    return Refused(refusal_kind, named, message or _no_reason(named))
+    pause = _PAUSES.get(refusal_kind)
+    cause = reasons.spoken(named, httpx.codes.OK, pause) if pause else Cause("", "")
+    return Refused(refusal_kind, named, message or _no_reason(named), cause.found, cause.remedy)

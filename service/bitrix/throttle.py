@@ -58,7 +58,8 @@ class Throttle:
         self._turns = {method: asyncio.Lock() for method in budgets}
         self._costs: dict[int, ItemCost] = {}
         metrics.rate_share.set(1)
-        metrics.operating_limit.set(budgets["import"].limit)
+        for method, budget in budgets.items():
+            metrics.operating_limit.labels(method).set(budget.limit)
 
     def pace(self) -> Pace:
         """Tell how long an import would wait if it were to leave now."""

@@ -51,6 +51,11 @@ def in_clear(url: str) -> bool:
     return parts.scheme in {"http", "amqp"} and not _is_loopback(parts.hostname or "")
 
 
+def is_tls(url: str) -> bool:
+    """Tell whether the broker at an address is spoken to over TLS."""
+    return urlsplit(url.strip()).scheme == "amqps"
+
+
 def destination(url: str, location: str) -> str | None:
     """Return our address on the host that a redirect leads to; None if that is no other host.
 

@@ -1,7 +1,7 @@
 """Describes how a call went and how an event ended, so that neither can be half-known."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 MAX_TEXT = 1000
@@ -73,11 +73,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The portal named an error for the item, or nothing that can be believed."""
+    """The portal named an error for the item, or nothing that can be believed.
+
+    `cause`, `remedy`: of what may be the trouble of a whole type, as `Fault` has them.
+    """
 
     refusal_kind: RefusalKind
     code: str
     message: str
+    cause: str = field(default="", compare=False)
+    remedy: str = field(default="", compare=False)
 
 
 Verdict = Accepted | Refused

@@ -34,6 +34,10 @@ class RecentEvents:
         self.outcomes: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
 
+    def shared(self) -> None:
+        """Count a copy that shared the outcome of another one: its event has ended there."""
+        self.outcomes["duplicate"] += 1
+
     def add(self, ended: Ended) -> None:
         """Note the end of an event."""
         self.last.append(ended)

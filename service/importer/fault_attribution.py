@@ -1,11 +1,12 @@
 """Judges whose fault a refusal is: the item's, its entity type's, or the portal's."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from service.domain.batch import Batch
 from service.domain.claim import Claim
-from service.domain.decisions import Decision, Rules, refused_alone, rejected
+from service.domain.decisions import OK, Decision, Rules, refused_alone, rejected
 from service.domain.lanes import BROKEN_CALLS, LaneState
 from service.domain.outcomes import (
     CallFailed,
@@ -106,13 +107,14 @@ class FaultAttribution:
             return
         now = self._clock()
         again = batch.part([claim for claim, _ in refused], now)
+        fault = _fault_of(refused[0][1], reason)
         if len(refused) == 1:
             failure = rejected(refused[0][1])
-            decision.add(await self._lone_suspect(again, failure, reason, None, own=False))
+            decision.add(await self._lone_suspect(again, failure, reason, fault, own=False))
             return
         for claim, _ in refused:
             claim.known = claim.known.refused(now)
-        await self._close(batch.key.entity_type_id, reason, None)
+        await self._close(batch.key.entity_type_id, reason, fault)
         decision.again.append(again.due_at(now + self._retry.cap))
 
     async def lane_refused(self, batch: Batch, fault: Fault) -> Decision:
@@ -168,7 +170,7 @@ class FaultAttribution:
         batch: Batch,
         failure: Failed,
         reason: PauseReason,
-        fault: Fault | None,
+        fault: Fault,
         *,
         own: bool,
     ) -> Decision:
@@ -214,6 +216,12 @@ class FaultAttribution:
         except CallFailed as failed:
             return failed.fault
         return None
+
+
+def _fault_of(refused: Refused, reason: PauseReason) -> Fault:
+    """Return the refusal of an item as one of its whole type: what people are told."""
+    fault = Fault(CallKind.SUSPECT, refused.code, refused.message, OK, reason, answered=True)
+    return replace(fault, cause=refused.cause, remedy=refused.remedy)
 
 
 def refusal_kind_of(verdict: object) -> RefusalKind | None:

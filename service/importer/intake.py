@@ -90,8 +90,8 @@ class Desk:
         if stay is None or not stay.queue:
             self.lot.alone_since = min(self.lot.alone_since, steady.time())
         else:
-            label = self._metrics.lane(event.entity_type_id)
-            self._metrics.unparked_total.labels(label, stay.reason).inc()
+            labels = self._metrics.waits(event.entity_type_id, stay.reason)
+            self._metrics.unparked_total.labels(*labels).inc()
         with contained(self._metrics, "accept"):
             if isinstance(event, Malformed):
                 failed = Failed(FailureKind.MALFORMED, event.code, event.message)

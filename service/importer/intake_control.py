@@ -99,7 +99,8 @@ class IntakeControl:
 
     def hurry(self) -> None:
         """Try the portal at once if it waits for credentials: there are others now."""
-        self._hurried.set()
+        if self._breaker.mode is Mode.PAUSED:
+            self._hurried.set()
 
     def look(self) -> None:
         """Look at the breaker: its mode may have changed."""

@@ -40,7 +40,9 @@ class Reckoner:
         if isinstance(outcome, Imported):
             # Only what the portal took earns a label: rubbish never takes one.
             self._metrics.earn(event.entity_type_id)
-        if outcome is not None:
+        if outcome is None:
+            self.history.shared()
+        else:
             told = Ended(event.event_id, event.entity_type_id, name, code, age, time.time())
             self.history.add(told)
         self._tell(event, name, outcome, batch_id=batch_id, attempts=attempts, age=age)

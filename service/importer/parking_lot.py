@@ -188,12 +188,12 @@ class ParkingLot:
             claim.leaving = False
             # In every case the claims that waited for this one continue.
             with contained(self._metrics, "parked"):
-                label = self._metrics.lane(claim.event.entity_type_id)
+                labels = self._metrics.waits(claim.event.entity_type_id, reason)
                 for delivery in self._settler.taken(claim.deliveries):
                     if delivery.live:
                         delivery.ack()
                         gone.append(delivery)
-                        self._metrics.parked_total.labels(label, reason).inc()
+                        self._metrics.parked_total.labels(*labels).inc()
                     else:
                         self._metrics.lost.inc()
                 self.on_parked(claim, reason)

@@ -39,18 +39,18 @@ def load(environ: Mapping[str, str] = os.environ, *, portal: bool = True) -> Set
 
     Raises SettingsInvalid, which names every mistake at once.
     """
-    values, mistakes = collected(environ)
+    values, misnamed = collected(environ)
+    mistakes, wrong = [text for _, text in misnamed], {name for name, _ in misnamed}
     try:
         settings = Settings(**_nested(values))
-        wrong: set[str] = set()
     except ValidationError as invalid:
         found = dict(_described(invalid))
-        wrong = set(found)
+        wrong |= set(found)
         mistakes += [f"{name} {text}" for name, text in found.items()]
         settings = _without(values, wrong)
     mistakes += [text for names, text in broken_rules(settings) if not names & wrong]
     if portal:
-        mistakes += missing_portal({_setting(name) for name in environ})
+        mistakes += missing_portal({_setting(name) for name in environ if name.startswith(PREFIX)})
     if mistakes:
         raise SettingsInvalid(mistakes)
     return settings
@@ -86,28 +86,30 @@ def known_names() -> dict[str, tuple[str, ...]]:
     return names
 
 
-def collected(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the values by setting name, files read, and the mistakes made in naming them."""
+def collected(environ: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the values by setting name, files read, and what is wrong with the other settings."""
     known = known_names()
     values: dict[str, str] = {}
-    mistakes: list[str] = []
+    mistakes: list[tuple[str, str]] = []
     for name in sorted(set(environ) - set(injected(environ))):
         setting = _setting(name)
         if not name.startswith(PREFIX):
             continue
         if setting not in known:
-            mistakes.append(f"{name} is not a setting: {_meant(name, known)}")
+            mistakes.append((name, f"{name} is not a setting: {_meant(name, known)}"))
         elif setting != name and setting in environ:
-            mistakes.append(f"{setting} and {name} are both given: keep one of them")
+            both = f"{setting} and {name} are both given: keep one of them"
+            mistakes.append((setting, both))
         elif setting == name:
             values[setting] = environ[name].strip().strip(MARK).strip()
         else:
             try:
                 values[setting] = read_value(Path(environ[name].strip()))
             except Unreadable as reason:
-                mistakes.append(f"{name} names a file that cannot be read: {reason}")
+                told = f"{name} names a file that cannot be read: {reason}"
+                mistakes.append((setting, told))
     empty = [name for name, value in values.items() if not value and name not in MAY_BE_EMPTY]
-    mistakes += [f"{name} is empty: give it a value or remove it" for name in empty]
+    mistakes += [(name, f"{name} is empty: give it a value or remove it") for name in empty]
     return {name: value for name, value in values.items() if name not in empty}, mistakes
 
 

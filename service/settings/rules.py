@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Iterator
 from itertools import combinations
 
-from service.domain.addresses import in_clear
+from service.domain.addresses import in_clear, is_tls
+from service.settings.shapes import are_a_pair
 from service.settings.tree import PREFIX, Bitrix, Rabbit, Settings
 
 APPLICATION = {
@@ -103,9 +104,14 @@ def _names(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
 
 def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
     """Yield the rules of the broker's certificates."""
-    together = (rabbit.cert_file is None) == (rabbit.key_file is None)
-    yield together, "RABBIT__CERT_FILE and RABBIT__KEY_FILE must be given together"
-    tls = rabbit.url.get_secret_value().startswith("amqps")
+    cert, key = rabbit.cert_file, rabbit.key_file
+    tls, both = (
+        is_tls(rabbit.url.get_secret_value()),
+        "RABBIT__CERT_FILE and RABBIT__KEY_FILE must",
+    )
+    yield (cert is None) == (key is None), f"{both} be given together"
+    fit = not tls or cert is None or key is None or are_a_pair(cert, key)
+    yield fit, f"{both} be a certificate and its key, in PEM and without a password"
     for name, given in (
         ("CA_FILE", rabbit.ca_file),
         ("CERT_FILE", rabbit.cert_file),
@@ -117,7 +123,8 @@ def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
 
 def missing_portal(given: Collection[str]) -> list[str]:
     """Return what is missing, or too much, to reach the portal; `given` are names of settings."""
-    names = {name.removeprefix(f"{PREFIX}BITRIX__") for name in given}
+    ours = f"{PREFIX}BITRIX__"
+    names = {name.removeprefix(ours) for name in given if name.startswith(ours)}
     application = names & {*APPLICATION, *OPTIONAL}
     if "WEBHOOK_URL" in names and application:
         stray = ", ".join(f"{PREFIX}BITRIX__{name}" for name in sorted(application))

@@ -99,4 +99,6 @@ class SecretFiles:
             text = read_value(path)
         except Unreadable as reason:
             return News(name, "", str(reason))
+        except OSError as error:
+            return News(name, "", error.strerror or type(error).__name__)
         return News(name, text, "" if text else "it is empty")

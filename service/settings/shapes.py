@@ -67,7 +67,12 @@ def _listening(value: str) -> str:
 
 
 def _readable(value: Path) -> Path:
-    if not value.is_file():
+    try:
+        is_there = value.is_file()
+    except OSError as error:
+        message = f"names a file that cannot be looked at: {error.strerror}"
+        raise ValueError(message) from None
+    if not is_there:
         message = "names a file that does not exist or is not a file"
         raise ValueError(message)
     return value
@@ -83,6 +88,16 @@ def _authorities(value: Path) -> Path:
         message = f"names a file that cannot be read: {error.strerror}"
         raise ValueError(message) from None
     return value
+
+
+def are_a_pair(certificate: Path, key: Path) -> bool:
+    """Tell whether two files are a certificate and its key, which can be read as they are."""
+    try:
+        # A key with a password would have us ask for it at a terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, lambda: b"")
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def in_its_case(value: object, annotation: object) -> object:

@@ -8,6 +8,7 @@ from service.telemetry.delivery import DELIVERY
 from service.telemetry.labels import (
     AGES,
     ALL_LANES,
+    BUDGETED,
     CALL_RESULTS,
     ENDS,
     KNOWN_CODES,
@@ -136,7 +137,7 @@ ALL = (
     Declared(
         "requests_total",
         "calls to the portal, by result",
-        "throttled: another program shares the limit; barred: see paused",
+        "throttled: another program shares the limit; refused: see paused",
         labels={"method": METHODS, "result": CALL_RESULTS},
     ),
     Declared(
@@ -156,18 +157,19 @@ ALL = (
         "operating_seconds",
         "execution seconds that the portal counted in the last 10 minutes",
         "near the limit: the portal's budget is spent",
-        labels={"method": ("import", "list")},
+        labels={"method": BUDGETED},
     ),
     Declared(
         "operating_limit_seconds",
         "execution seconds that the importer may use in 10 minutes",
         "set by BITRIX__OPERATING_LIMIT_SECONDS; the portal does not tell its own limit",
+        labels={"method": BUDGETED},
     ),
     Declared(
         "operating_reset_timestamp_seconds",
         "when the oldest execution seconds stop counting, by our clock",
         "if operating_seconds is at the limit, imports continue at this time",
-        labels={"method": ("import", "list")},
+        labels={"method": BUDGETED},
     ),
     Declared(
         "request_bucket_level",

@@ -13,8 +13,10 @@ AGES = (*LATENCIES, 7200, 21600, 86400, 604800)
 
 OUTCOMES = ("imported", "duplicate", "failed", "malformed")
 LINK_RESULTS = ("memory", "in_flight", "looked_up", "timed_out", "impossible")
-METHODS = ("import", "list", "fields", "types", "probe")
-CALL_RESULTS = ("ok", *CallKind)
+METHODS = ("import", "list", "fields", "probe")
+BUDGETED = ("import", "list")
+"""Methods whose execution time the portal counts by itself, and we with it."""
+CALL_RESULTS = ("ok", "throttled", "refused", "unavailable", "ambiguous")
 TARGETS = ("succeeded", "failed", "dead_letter", "parked")
 PUBLISH_RESULTS = ("confirmed", "returned", "nacked", "timeout", "lost", "unwritable")
 ALL_LANES = "all"
@@ -29,4 +31,15 @@ PHASES = ("receive", "wait_slot", "call", "settle")
 PACER_REASONS = ("bucket", "budget", "backoff", "paused")
 ENDS = tuple(dict.fromkeys((str(kind), code) for kind, code in ends()))
 """Every failure kind with every code that it may have."""
+_RESULTS = {
+    CallKind.THROTTLED: "throttled",
+    CallKind.OVER_BUDGET: "throttled",
+    CallKind.UNAVAILABLE: "unavailable",
+    CallKind.AMBIGUOUS: "ambiguous",
+}
 KNOWN_CODES = frozenset(code for _, code in ENDS)
+
+
+def call_result(kind: CallKind | None) -> str:
+    """Return the label value for how a call ended: refused for whatever reason it has."""
+    return "ok" if kind is None else _RESULTS.get(kind, "refused")

@@ -15,9 +15,18 @@ from prometheus_client import (
 )
 
 from service import __version__
+from service.domain.parking import DOUBT, LINK
 from service.telemetry.catalogue import ALL
 from service.telemetry.declared import Declared
-from service.telemetry.labels import KNOWN_CODES, KNOWN_TYPES, MAX_LANES, MAX_TYPES, OTHER, PHASES
+from service.telemetry.labels import (
+    KNOWN_CODES,
+    KNOWN_TYPES,
+    MAX_LANES,
+    MAX_TYPES,
+    OTHER,
+    PHASES,
+    WAITS,
+)
 from service.telemetry.memory import memory_limit
 from service.telemetry.revision import revision
 
@@ -150,6 +159,17 @@ class Metrics:
         if len(self._lanes) < MAX_LANES:
             self._lanes.add(entity_type_id)
         return str(entity_type_id) if entity_type_id in self._lanes else OTHER
+
+    def waits(self, entity_type_id: int | None, reason: str) -> tuple[str, str]:
+        """Return the label values for an event that waits elsewhere, and for what it waits.
+
+        Only what waits for its lane may take one of the lanes' values: others wait in any number
+        of types that nobody has.
+        """
+        known = reason if reason in WAITS else OTHER
+        if known in {DOUBT, LINK, OTHER} and entity_type_id not in self._lanes:
+            return self.entity_type(entity_type_id), known
+        return self.lane(entity_type_id), known
 
     @staticmethod
     def code(code: str) -> str:

@@ -74,8 +74,10 @@ async def test_a_flood_of_connections_hinders_neither_probes_nor_work(
 async def test_status_tells_what_happened(broker: Broker, vhost: str) -> None:
     """Who is active, what ended and how, how busy it is; no field value."""
     async with Environment(broker, vhost) as environment:
-        service = await environment.start_service()
+        service = environment.prepare_service()
+        await asyncio.to_thread(service.until, lambda: service.probe("status")[0] == 200, "", 60)
         assert None is service.probe("status")[1]["active"]
+        await asyncio.to_thread(service.wait_ready)
         await environment.publish([*deals("good"), b'{"entityTypeId": 2, "secret-looking'])
         await environment.settle(["good"])
         await asyncio.to_thread(

@@ -94,6 +94,17 @@ async def test_a_killed_broker_under_load_loses_nothing(node: RabbitNode, vhost:
         environment.assert_effectively_once(ids)
 
 
+async def test_a_stop_while_it_starts_ends_with_0(broker: Broker, vhost: str) -> None:
+    """It holds nothing yet. The first process of a container gets no signal without a handler."""
+    async with Environment(broker, vhost) as environment:
+        environment.fresh = True
+        for seconds in (0.3, 0.6, 1.0):
+            service = environment.prepare_service()
+            await asyncio.sleep(seconds)
+            service.terminate()
+            assert 0 == await asyncio.to_thread(service.wait)
+
+
 async def test_bad_settings_stop_the_start(broker: Broker, vhost: str) -> None:
     """Every mistake has its line, the exit code is 2, and no secret is shown."""
     async with Environment(broker, vhost) as environment:

@@ -73,7 +73,7 @@ GOOD_DAY: Series = {
     **both("importer_paused", flat(0), flat(0), reason="unavailable"),
     **both("importer_paused", flat(0), flat(0), reason="credentials"),
     **both("importer_paused_seconds_total", flat(0), flat(0), reason="unavailable", **SHUT),
-    **both("importer_operating_limit_seconds", flat(420), flat(420)),
+    **both("importer_operating_limit_seconds", flat(420), flat(420), method="import"),
     **both("process_start_time_seconds", flat(1), flat(1)),
     **both("process_resident_memory_bytes", flat(9e7), flat(6e7)),
     **both("importer_memory_limit_bytes", flat(6.7e8), flat(6.7e8)),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.bitrix.errors import classify_item
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.claim import Claim
 from service.domain.decisions import Decision
@@ -28,8 +29,8 @@ BINDER = fault(CallKind.SUSPECT, "100", 400)
 NO_AUTH = fault(CallKind.SUSPECT, "NO_AUTH_FOUND", 401, pause=PauseReason.CREDENTIALS)
 UNREACHABLE = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
 TIMED_OUT = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
-DENIED = Refused(RefusalKind.DENIED, "ACCESS_DENIED", "no right")
-PLANLESS = Refused(RefusalKind.PLAN, "CREATE_DYNAMIC_ITEM_RESTRICTED", "not in your plan")
+DENIED = classify_item("ACCESS_DENIED", "no right")
+PLANLESS = classify_item("CREATE_DYNAMIC_ITEM_RESTRICTED", "not in your plan")
 DENIAL = Failed(FailureKind.REJECTED, "ACCESS_DENIED", "no right", 200)
 OTHER = Identity(2, "other")
 FRESH = RETRY.max_attempts * (RULES.settle + RULES.recheck + RETRY.delay(RETRY.max_attempts, 1.0))
@@ -45,6 +46,7 @@ class Bench:
         self.breaker = CircuitBreaker(POLICY)
         self.lanes = Lanes(POLICY)
         self.closed: list[tuple[int, PauseReason]] = []
+        self.told: list[Fault | None] = []
         self.judge = FaultAttribution(
             portal=self.portal,
             evidence=Evidence(self.breaker, self, self.clock),
@@ -56,8 +58,9 @@ class Bench:
         """Never happens: nothing is accepted here."""
         raise AssertionError
 
-    async def close(self, kind: int, reason: PauseReason, _: Fault | None) -> None:
+    async def close(self, kind: int, reason: PauseReason, why: Fault | None) -> None:
         """Note what is closed, and close it."""
+        self.told.append(why)
         self.closed.append((kind, reason))
         self.lanes.close(kind, reason, self.clock.now)
 
@@ -191,6 +194,11 @@ async def test_two_items_denied_close_their_lane(
     """It is the right to import that is missing; nothing is rejected. A plan tells of all."""
     decision = await bench.denied(verdict, verdict, others=others)
     assert ([(2, reason)], Mode.FLOWING) == (bench.closed, bench.breaker.mode)
+    [why] = bench.told
+    assert why is not None
+    assert (verdict.code, 200) == (why.code, why.http_status)
+    assert verdict.code in why.cause
+    assert why.remedy
     assert [bench.clock.now + RETRY.cap] == [each.due for each in decision.again]
     assert ([], 2) == (decision.ended, len(decision.again[0].claims))
     assert [0, 0] == [each.known.failures_alone for each in decision.again[0].claims]

@@ -143,6 +143,30 @@ def test_probes_come_at_growing_intervals() -> None:
     assert [15, 30, 60, 100, 100, 100] == gaps
 
 
+def test_new_credentials_while_all_is_well_hurry_no_later_pause() -> None:
+    """It is tried first when its line in the log said so."""
+
+    async def story(room: Room) -> None:
+        room.intake_control.hurry()
+        await asyncio.sleep(1)
+        room.trip()
+        await asyncio.sleep(20)
+
+    assert [16] == [round(each) for each in watch(story).portal.probes]
+
+
+def test_new_credentials_in_a_pause_are_tried_at_once() -> None:
+    """And the interval begins anew."""
+
+    async def story(room: Room) -> None:
+        room.trip()
+        await asyncio.sleep(2)
+        room.intake_control.hurry()
+        await asyncio.sleep(1)
+
+    assert [2] == [round(each) for each in watch(story).portal.probes]
+
+
 def test_the_portal_is_not_probed_before_a_probe_can_help() -> None:
     """It asked to be left alone; then it is asked at once."""
 

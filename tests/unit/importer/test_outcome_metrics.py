@@ -53,6 +53,16 @@ def test_a_type_gets_its_own_label_with_its_first_item() -> None:
     ]
 
 
+def test_a_copy_that_shares_an_outcome_counts_wherever_outcomes_are_counted() -> None:
+    """In the metrics and in /status; among the last events it stands once."""
+    room = Room()
+    for outcome in (Imported(1), None):
+        room.end(outcome)
+    assert 1.0 == room.value("items_total", entity_type="2", outcome="duplicate")
+    history = room.reckoner.history
+    assert ({"imported": 1, "duplicate": 1}, 1) == (dict(history.outcomes), len(history.last))
+
+
 def test_a_failure_is_told_with_its_batch_and_without_the_portals_words(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

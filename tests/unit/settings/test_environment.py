@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
+import trustme
 
 from service.settings import reference
 from service.settings.environment import SettingsInvalid, injected, known_names, load
@@ -386,6 +388,35 @@ def test_certificate_needs_its_key(tmp_path: Path) -> None:
     assert "IMPORTER_RABBIT__KEY_FILE" in line
 
 
+def test_a_certificate_and_its_key_must_be_that(tmp_path: Path) -> None:
+    """Found at the start, under the names of both, not at the first dial."""
+    issued = trustme.CA().issue_cert("client.example")
+    cert, key, other = (tmp_path / name for name in ("cert", "key", "other"))
+    cert.write_bytes(issued.cert_chain_pems[0].bytes())
+    key.write_bytes(issued.private_key_pem.bytes())
+    other.write_text("x")
+    url = "AMQPS://broker.example/"
+    named = {"RABBIT__CERT_FILE": str(cert), "RABBIT__CA_FILE": str(cert)}
+    settings(RABBIT__URL=url, RABBIT__KEY_FILE=str(key), **named)
+    (line,) = mistakes(RABBIT__URL=url, RABBIT__KEY_FILE=str(other), **named)
+    assert {"IMPORTER_RABBIT__CERT_FILE", "IMPORTER_RABBIT__KEY_FILE"} <= {*line.split()}
+
+
+@pytest.mark.parametrize("name", ["RABBIT__CA_FILE", "RABBIT__CERT_FILE", "BITRIX__CA_FILE"])
+def test_a_path_that_nobody_can_look_at_is_a_mistake(name: str) -> None:
+    """Such as the content of the file where its name belongs."""
+    (line, *_) = mistakes(RABBIT__URL="amqps://broker.example/", **{name: "MII" * 200})
+    assert line.startswith(f"IMPORTER_{name} is wrong: names a file that cannot be looked at")
+
+
+def test_one_mistake_is_not_followed_by_rules_about_its_default() -> None:
+    """Who mends it would look for a second one."""
+    (line,) = mistakes(RABBIT__URL_FILE="/nonexist", RABBIT__CA_FILE=certifi.where())
+    assert line.startswith("IMPORTER_RABBIT__URL_FILE")
+    (line,) = mistakes(SHUTDOWN__DEADLINE_SECONDS="", BITRIX__TIMEOUT_SECONDS="100")
+    assert line.startswith("IMPORTER_SHUTDOWN__DEADLINE_SECONDS is empty")
+
+
 def test_certificates_without_tls_are_a_mistake(tmp_path: Path) -> None:
     """Whoever gives them expects to be protected; each is named."""
     (tmp_path / "cert").write_text("x")
@@ -448,6 +479,19 @@ def test_own_port_is_never_taken_for_an_injected_name() -> None:
     """Read `HTTP__PORT` although it ends like one of them."""
     environ = MINIMUM | {"IMPORTER_HTTP__PORT": "9090"}
     assert (9090, []) == (load(environ).http.port, injected(environ))
+
+
+@pytest.mark.parametrize("name", ["CLIENT_SECRET", "REFRESH_TOKEN", "OAUTH_URL", "TOKEN_FILE"])
+def test_a_name_of_ours_without_the_prefix_is_another_programs(name: str) -> None:
+    """Beside a webhook it is no second way to the portal."""
+    assert load({**MINIMUM, name: "x"}) == load(MINIMUM)
+
+
+def test_a_webhook_without_the_prefix_is_none() -> None:
+    """What is missing is said at the start, not at the first call."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load({"WEBHOOK_URL": "https://portal.example/rest/1/secret/"})
+    assert caught.value.mistakes[0].startswith("IMPORTER_BITRIX__WEBHOOK_URL is missing")
 
 
 def test_other_programs_names_are_ignored() -> None:

@@ -106,6 +106,15 @@ def test_a_change_is_noticed_once_however_it_comes(tmp_path: Path) -> None:
     assert files.news() == [News(NAME, "c")]
 
 
+def test_a_file_that_nobody_can_look_at_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    """Such as one whose name is too long, or in a folder that was closed."""
+    (tmp_path / "url").write_text("a")
+    other = "IMPORTER_RABBIT__URL"
+    given = {f"{NAME}_FILE": str(tmp_path / ("x" * 300)), f"{other}_FILE": str(tmp_path / "url")}
+    first, second = SecretFiles((NAME, other), given).news()
+    assert ("File name too long", News(other, "a")) == (first.flaw, second)
+
+
 def test_secrets_that_were_given_directly_are_not_followed() -> None:
     """There is nothing to follow."""
     assert not SecretFiles((NAME,), {NAME: URL})
