@@ -39,6 +39,8 @@ from service.telemetry.minute_summary import Minute
 from service.telemetry.supervision import catch_strays, contained, endless
 
 BEAT_SECONDS = 0.5
+PATIENCE = 2.0
+"""Longest wait of a look-up in its slot for the portal's execution time, in seconds."""
 NEW_OBJECTS = 20_000
 """Threshold of the garbage collector: batches allocate many objects and create no cycles."""
 
@@ -63,7 +65,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
     """Start from the outside in; the way back out is the way down through the `with`s."""
     loop = asyncio.get_running_loop()
     credentials, there = auth(settings), address(settings.rabbit, metrics)
-    async with portal(settings, metrics, credentials) as remote:
+    async with portal(settings, metrics, credentials, patience=PATIENCE) as remote:
         broker = built_broker(settings, there, metrics)
         pipeline = Pipeline(
             portal=remote,

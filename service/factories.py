@@ -1,5 +1,6 @@
 """Builds the parts that settings describe, for the service and for the commands beside it."""
 
+import math
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
@@ -104,9 +105,16 @@ def auth(settings: Settings) -> Webhook | Application:
 
 
 def portal(
-    settings: Settings, metrics: Metrics, credentials: Webhook | Application | None = None
+    settings: Settings,
+    metrics: Metrics,
+    credentials: Webhook | Application | None = None,
+    *,
+    patience: float = math.inf,
 ) -> Portal:
-    """Return the portal, with its one throttle; called with the settings' credentials or these."""
+    """Return the portal, with its one throttle; called with the settings' credentials or these.
+
+    `patience`: longest wait of a look-up for its execution time, in seconds.
+    """
     bitrix = settings.bitrix
     bucket = LeakyBucket.with_reserve(bitrix.requests_per_second, float(bitrix.burst))
     budgets = {
@@ -120,7 +128,7 @@ def portal(
             connections=settings.batch.slots + SPARE_CONNECTIONS,
             on_expiry=partial(metrics.note_expiry, "portal"),
         ),
-        throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics),
+        throttle=Throttle(bucket=bucket, budgets=budgets, metrics=metrics, patience=patience),
         metrics=metrics,
         timeout=bitrix.timeout_seconds,
     )

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from service.bitrix.errors import classify_item
 from service.domain.fields import Field
-from service.domain.outcomes import MISSING, Accepted, Report, Verdict
+from service.domain.outcomes import MISSING, Accepted, RefusalKind, Report, Verdict
 
 _KEY = re.compile(r"m([0-9]{2})")
 _MARKS = re.compile(rb"(?:\s*\xef\xbb\xbf){1,64}")
@@ -102,10 +103,12 @@ def _choices(told: Mapping[str, Any]) -> frozenset[str] | None:
 def _verdict(entry: object) -> Verdict:
     if not isinstance(entry, dict):
         return MISSING
-    if "error" in entry:
-        return classify_item(entry["error"], entry.get("error_description"))
     item = entry.get("item")
     item_id = positive_id(item.get("id")) if isinstance(item, dict) else None
+    if "error" in entry:
+        refused = classify_item(entry["error"], entry.get("error_description"))
+        # An entry that names an item as well may have saved it.
+        return replace(refused, refusal_kind=RefusalKind.REFUSED_UNCLEAR) if item_id else refused
     return Accepted(item_id) if item_id else MISSING
 
 

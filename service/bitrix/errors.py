@@ -12,7 +12,7 @@ import httpx
 
 from service.bitrix import reasons
 from service.bitrix.http import Unanswered
-from service.domain.codes import CALL_CODES, ITEM_CODES
+from service.domain.codes import CALL_CODES, call_code, item_code
 from service.domain.network import Cause
 from service.domain.outcomes import CallKind, Fault, PauseReason, RefusalKind, Refused
 
@@ -34,11 +34,10 @@ CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_TEXT = 1000
 """Characters that are kept of a message of the portal."""
 MAX_NUMBER = 10**18
-GATEWAY = frozenset({502, 503, 504})
+GATEWAY = frozenset({408, 499, 502, 503, 504, *range(520, 600)})
+"""Statuses that also servers before the portal give, while it still works on the call."""
 _ALWAYS_SENT = "{entityTypeId}"
 _BINDER = ("could not find value", "invalid value")
-_PAUSES = {RefusalKind.DENIED: PauseReason.SCOPE, RefusalKind.PLAN: PauseReason.PLAN}
-"""What may be the trouble of a whole type, and what its lane closes for."""
 _CANCELLED = "_creation_cancelled", "_creation_canceled"
 
 
@@ -48,8 +47,8 @@ def classify_call(
     """Return what a whole-call error means; `answered` says that the portal itself spoke."""
     named, message = _code(code, told, http_status)
     lowered = named.lower()
-    kind, pause = CALL_CODES.get(lowered, (CallKind.AMBIGUOUS, None))
-    if lowered not in CALL_CODES and http_status in STATUSES:
+    kind, pause = call_code(lowered) or (CallKind.AMBIGUOUS, None)
+    if call_code(lowered) is None and http_status in STATUSES:
         told_by_status = classify_status(http_status, retry_after=retry_after)
         return replace(told_by_status, code=named, message=message or _no_reason(named))
     if lowered == "100" and message.strip().lower().startswith(_BINDER):
@@ -142,6 +141,14 @@ def left_alone(seconds: float) -> Fault:
     return _with(fault, Cause("the portal asks for a wait", "nobody: it ends by itself"))
 
 
+def budget_spent(seconds: float) -> Fault:
+    """Return a look-up that did not leave: the portal has no execution time left for it."""
+    message = f"the portal has no execution time left for look-ups, for {seconds:.0f} s more"
+    reason, code = PauseReason.OPERATING_LIMIT, "OPERATION_TIME_LIMIT"
+    fault = Fault(CallKind.OVER_BUDGET, code, message, pause=reason, retry_after=seconds)
+    return _with(fault, Cause("the execution time for look-ups is spent", "nobody: it ends"))
+
+
 def _with(fault: Fault, cause: Cause) -> Fault:
     return replace(fault, cause=cause.found, remedy=cause.remedy)
 
@@ -180,10 +187,12 @@ def _text(value: object) -> str:
 def classify_item(code: object, told: object) -> Refused:
     """Return what an entry's error says about its item; never raises."""
     named, message = _code(code, told, httpx.codes.OK)
-    lowered = named.lower()
-    refusal_kind = ITEM_CODES.get(lowered, RefusalKind.REFUSED_UNCLEAR)
+    lowered, said = named.lower(), message or _no_reason(named)
+    refusal_kind, pause = item_code(lowered)
     if lowered.endswith(_CANCELLED):
         refusal_kind = RefusalKind.REJECTED
-    pause = _PAUSES.get(refusal_kind)
-    cause = reasons.spoken(named, httpx.codes.OK, pause) if pause else Cause("", "")
-    return Refused(refusal_kind, named, message or _no_reason(named), cause.found, cause.remedy)
+    if pause is None:
+        return Refused(refusal_kind, named, said)
+    fault = Fault(CallKind.SUSPECT, named, said, httpx.codes.OK, pause, answered=True)
+    cause = reasons.spoken(named, httpx.codes.OK, pause)
+    return Refused(refusal_kind, named, said, _with(fault, cause))

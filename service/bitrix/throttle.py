@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from service.bitrix.errors import left_alone
+from service.bitrix.errors import budget_spent, left_alone
 from service.domain.outcomes import CallFailed
 from service.domain.pacing import ItemCost, LeakyBucket, OperatingBudget
 from service.telemetry.clock import awake
@@ -44,16 +45,19 @@ class Throttle:
         budgets: Mapping[str, OperatingBudget],
         metrics: Metrics,
         wall: Callable[[], float] | None = None,
+        patience: float = math.inf,
     ) -> None:
         """Take the bucket (loop time) and the budgets by method label (wall-clock time).
 
         `wall`: by default a clock that nobody sets; else one that is set back by an hour would
-        have what was spent count for that hour.
+        have what was spent count for that hour. `patience`: longest wait, in seconds, of a look-up
+        for its budget; who is in a slot must not keep it from imports, which have their own.
         """
         self._bucket = bucket
         self._budgets = budgets
         self._metrics = metrics
         self._wall = wall or _steady_clock()
+        self._patience = {"list": patience}
         self._turn = asyncio.Lock()
         self._turns = {method: asyncio.Lock() for method in budgets}
         self._costs: dict[int, ItemCost] = {}
@@ -105,6 +109,8 @@ class Throttle:
             return
         async with self._turns[method]:
             while (wait := budget.wait(self._wall())) > 0:
+                if wait > self._patience.get(method, math.inf):
+                    raise CallFailed(budget_spent(wait))
                 self._metrics.pacer_wait.labels("budget").inc(wait)
                 await asyncio.sleep(wait)
             budget.reserve(cost)

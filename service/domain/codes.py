@@ -68,10 +68,13 @@ ITEM_CODES: Mapping[str, RefusalKind] = MappingProxyType(
         "100": RefusalKind.REJECTED,
         "access_denied": RefusalKind.DENIED,
         "crm_item_import_access_denied": RefusalKind.DENIED,
-        "create_dynamic_item_restricted": RefusalKind.PLAN,
+        "create_dynamic_item_restricted": RefusalKind.BARRED,
     }
 )
 """Codes that refuse one item, lower case. After any other code the item may be saved."""
+
+_NO_ITEMS_OWN = frozenset({PauseReason.CREDENTIALS, PauseReason.SCOPE, PauseReason.PLAN})
+_PASSING = frozenset({CallKind.THROTTLED, CallKind.OVER_BUDGET})
 
 _REJECTED, _AMBIGUOUS = FailureKind.REJECTED, FailureKind.AMBIGUOUS
 
@@ -106,6 +109,29 @@ _ENDS = {
     CallKind.SUSPECT: _REJECTED,
 }
 """How an item ends that was alone in a call which failed so."""
+
+
+def call_code(code: str) -> tuple[CallKind, PauseReason | None] | None:
+    """Return what a code of a whole call means, lower case; None for one that nobody knows."""
+    if code.startswith("error_batch_"):
+        return _BARRED, PauseReason.UNAVAILABLE
+    return CALL_CODES.get(code)
+
+
+def item_code(code: str) -> tuple[RefusalKind, PauseReason | None]:
+    """Return what a code of one item means, lower case, and what its lane may close for.
+
+    A code of credentials, scope or plan is never the item's own affair, wherever it stands.
+    """
+    kind = ITEM_CODES.get(code)
+    call_kind, pause = CALL_CODES.get(code, (None, None))
+    if kind is RefusalKind.DENIED:
+        return kind, PauseReason.SCOPE
+    if kind is RefusalKind.BARRED or (kind is None and pause in _NO_ITEMS_OWN):
+        return RefusalKind.BARRED, pause
+    if kind is None and call_kind in _PASSING:
+        return RefusalKind.UNCLEAR, None
+    return kind or RefusalKind.REFUSED_UNCLEAR, None
 
 
 def is_bad_request(fault: Fault) -> bool:

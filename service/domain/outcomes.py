@@ -60,8 +60,8 @@ class RefusalKind(StrEnum):
     """May be saved. If it is not, the refusal stands."""
     DENIED = "denied"
     """Not saved. The rights for this item, or for all items, are missing."""
-    PLAN = "plan"
-    """Not saved. The portal's plan does not allow it."""
+    BARRED = "barred"
+    """Not saved, for the plan, credentials or a scope: that tells of all items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,13 @@ class Accepted:
 class Refused:
     """The portal named an error for the item, or nothing that can be believed.
 
-    `cause`, `remedy`: of what may be the trouble of a whole type, as `Fault` has them.
+    `fault`: what is told of it where it may be the trouble of a whole type.
     """
 
     refusal_kind: RefusalKind
     code: str
     message: str
-    cause: str = field(default="", compare=False)
-    remedy: str = field(default="", compare=False)
+    fault: "Fault | None" = field(default=None, compare=False)
 
 
 Verdict = Accepted | Refused

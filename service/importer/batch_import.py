@@ -25,11 +25,10 @@ from service.domain.outcomes import (
     CallKind,
     Fault,
     RefusalKind,
-    Refused,
     Report,
 )
 from service.importer.evidence import Evidence
-from service.importer.fault_attribution import FaultAttribution, refusal_kind_of
+from service.importer.fault_attribution import FaultAttribution, code_of, refusal_kind_of
 from service.importer.field_check import Validator
 from service.importer.link_resolution import LinkResolution, to_send
 from service.importer.lookup import Clocks, Recovery
@@ -115,17 +114,19 @@ class Importer:
             try:
                 cleared = await self._recovery.clear(batch.claims, tries=batch.failed_look_ups)
             except CallFailed as failed:
-                return self._look_up_failed(batch, failed.fault)
-            decision, ready = after_look_up(
-                batch, cleared, rules=self._rules, now=self._clock(), chance=chance()
-            )
-            with contained(self._metrics, "note"):
-                await self._notes.after((), decision)
+                decision, ready = await self._without_look_up(batch, failed.fault)
+            else:
+                decision, ready = after_look_up(
+                    batch, cleared, rules=self._rules, now=self._clock(), chance=chance()
+                )
+                with contained(self._metrics, "note"):
+                    await self._notes.after((), decision)
         ready = self._validated(ready, decision) if ready is not None else None
         if ready is not None:
             prepared = await self.links.prepare(ready, decision)
             if prepared.kept is not None and prepared.fault is not None:
-                decision.add(self._look_up_failed(prepared.kept, prepared.fault))
+                kept, _ = await self._look_up_failed(prepared.kept, prepared.fault)
+                decision.add(kept)
             ready = prepared.ready
         if ready is None:
             return decision
@@ -205,7 +206,7 @@ class Importer:
         passed = [
             v
             for v in report
-            if refusal_kind_of(v) in {None, RefusalKind.REJECTED} and _code(v) != "100"
+            if refusal_kind_of(v) in {None, RefusalKind.REJECTED} and code_of(v) != "100"
         ]
         decision.add(await self._judge.denied(batch, verdicts, others=bool(passed)))
         log.info("batch answered", extra=answered(batch, report))
@@ -249,13 +250,21 @@ class Importer:
         self._metrics.ambiguous.inc()
         return await self._judge.broken(batch, fault)
 
-    def _look_up_failed(self, batch: Batch, fault: Fault) -> Decision:
+    async def _without_look_up(self, batch: Batch, fault: Fault) -> tuple[Decision, Batch | None]:
+        """Put back what could not be looked up; return what goes on without."""
+        doubtful = [claim for claim in batch.claims if claim.known.doubt]
+        decision, others_may = await self._look_up_failed(batch.only(doubtful), fault)
+        others = [claim for claim in batch.claims if not claim.known.doubt]
+        left = batch.part(others, decision.again[0].due) if others else None
+        if left is not None and not others_may:
+            decision.again.append(left)
+        return decision, left if others_may else None
+
+    async def _look_up_failed(self, batch: Batch, fault: Fault) -> tuple[Decision, bool]:
+        """Return what follows for a batch, and whether imports may go on."""
         log.warning("look-up failed", extra=shown(batch, fault))
-        self._judge.portal_failed(fault)
-        return after_failed_look_up(
+        others_may = await self._judge.look_up_failed(fault)
+        decision = after_failed_look_up(
             batch, fault, rules=self._rules, now=self._clock(), chance=chance()
         )
-
-
-def _code(verdict: object) -> str | None:
-    return verdict.code if isinstance(verdict, Refused) else None
+        return decision, others_may

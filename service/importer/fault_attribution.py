@@ -1,12 +1,11 @@
 """Judges whose fault a refusal is: the item's, its entity type's, or the portal's."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from service.domain.batch import Batch
 from service.domain.claim import Claim
-from service.domain.decisions import OK, Decision, Rules, refused_alone, rejected
+from service.domain.decisions import Decision, Rules, refused_alone, rejected
 from service.domain.lanes import BROKEN_CALLS, LaneState
 from service.domain.outcomes import (
     CallFailed,
@@ -71,6 +70,20 @@ class FaultAttribution:
             reason = fault.pause or PauseReason.UNAVAILABLE
             self._breaker.left_alone(reason, fault.retry_after, now)
 
+    async def look_up_failed(self, fault: Fault) -> bool:
+        """Tell the circuit breaker of a failed look-up; tell whether imports may go on.
+
+        A question that breaks is the affair of who asks it while the portal answers a probe, and
+        look-ups have an execution time of their own.
+        """
+        if fault.kind is CallKind.OVER_BUDGET:
+            return True
+        if fault.kind is CallKind.AMBIGUOUS and await self._probe() is None:
+            self._breaker.healthy()
+            return True
+        self.portal_failed(fault)
+        return False
+
     async def denied(
         self, batch: Batch, verdicts: Sequence[tuple[Claim, object]], *, others: bool
     ) -> Decision:
@@ -89,17 +102,15 @@ class FaultAttribution:
         own = [claim for claim, _ in denied if is_own(claim)]
         decision = Decision(ended=[(c, rejected(why)) for c, why in denied if c in own])
         left = [(claim, why) for claim, why in denied if claim not in own]
-        await self._refused_by_name(batch, left, PauseReason.SCOPE, decision)
+        await self._refused_by_name(batch, left, decision)
         # Not its own fault, even if others pass: the plan may have ended during the call.
-        planless = _with(verdicts, RefusalKind.PLAN)
-        await self._refused_by_name(batch, planless, PauseReason.PLAN, decision)
+        await self._refused_by_name(batch, _with(verdicts, RefusalKind.BARRED), decision)
         return decision
 
     async def _refused_by_name(
         self,
         batch: Batch,
         refused: Sequence[tuple[Claim, Refused]],
-        reason: PauseReason,
         decision: Decision,
     ) -> None:
         """Say what follows for items that were refused by a code which tells of all of a type."""
@@ -107,7 +118,8 @@ class FaultAttribution:
             return
         now = self._clock()
         again = batch.part([claim for claim, _ in refused], now)
-        fault = _fault_of(refused[0][1], reason)
+        fault = refused[0][1].fault
+        reason = (fault and fault.pause) or PauseReason.SCOPE
         if len(refused) == 1:
             failure = rejected(refused[0][1])
             decision.add(await self._lone_suspect(again, failure, reason, fault, own=False))
@@ -170,7 +182,7 @@ class FaultAttribution:
         batch: Batch,
         failure: Failed,
         reason: PauseReason,
-        fault: Fault,
+        fault: Fault | None,
         *,
         own: bool,
     ) -> Decision:
@@ -218,15 +230,14 @@ class FaultAttribution:
         return None
 
 
-def _fault_of(refused: Refused, reason: PauseReason) -> Fault:
-    """Return the refusal of an item as one of its whole type: what people are told."""
-    fault = Fault(CallKind.SUSPECT, refused.code, refused.message, OK, reason, answered=True)
-    return replace(fault, cause=refused.cause, remedy=refused.remedy)
-
-
 def refusal_kind_of(verdict: object) -> RefusalKind | None:
     """Return the kind of a refusal; None for anything else."""
     return verdict.refusal_kind if isinstance(verdict, Refused) else None
+
+
+def code_of(verdict: object) -> str | None:
+    """Return the code of a refusal; None for anything else."""
+    return verdict.code if isinstance(verdict, Refused) else None
 
 
 def _with(

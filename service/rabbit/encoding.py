@@ -40,6 +40,7 @@ from service.rabbit.result_events import (
 )
 from service.rabbit.topology import Topology
 from service.rabbit.wire import Escaped
+from service.telemetry.logs import masked
 
 CLOUD_EVENTS = "application/cloudevents+json; charset=UTF-8"
 OTHER_BODY = (
@@ -119,7 +120,7 @@ class Encoder:
             error=Failure(
                 kind=outcome.kind,
                 code=outcome.code,
-                message=outcome.message[:TEXT_LIMIT],
+                message=_words(outcome),
                 http_status=outcome.http_status,
             ),
             warnings=_warnings(settlement) or UNSET,
@@ -250,14 +251,14 @@ def _reason(settlement: Settlement, now: datetime) -> dict[str, Any]:
         for name, value in msgspec.structs.asdict(reason).items()
         if value is not UNSET
     }
-    room = (
-        OUR_BYTES
-        - DROPPED_BYTES
-        - sum(
-            len(name) + len(str(value).encode()) + ENTRY_BYTES for name, value in headers.items()
-        )
-    )
-    return headers | {"import_error_message": shortened(outcome.message[:TEXT_LIMIT], room)}
+    taken = sum(len(name) + len(str(v).encode()) + ENTRY_BYTES for name, v in headers.items())
+    room = OUR_BYTES - DROPPED_BYTES - taken
+    # The portal may repeat the address of the call, which is a secret.
+    return headers | {"import_error_message": shortened(_words(outcome), room)}
+
+
+def _words(outcome: Failed) -> str:
+    return masked(outcome.message)[:TEXT_LIMIT]
 
 
 def _given(value: T | None) -> T | UnsetType:

@@ -57,6 +57,14 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     masking: Masking
 
 
+def masked(text: str) -> str:
+    """Return another's words with our secrets masked; a short one may be in them by chance."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Formatter):
+            return handler.formatter.masking.sure(text)
+    return text
+
+
 def mask(secret: str) -> None:
     """Mask a secret that was learnt at run time, in every log configured here."""
     for handler in logging.getLogger().handlers:

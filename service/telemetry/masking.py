@@ -30,6 +30,7 @@ class Masking:
         self._given = tuple(secrets)
         self._learnt: deque[str] = deque(maxlen=LEARNT)
         self._pattern = self._compiled()
+        self._sure: re.Pattern[str] | None = self._compiled(SHORT)
 
     @property
     def short(self) -> int:
@@ -40,7 +41,7 @@ class Masking:
         """Mask one more text; the oldest learnt is forgotten, for tokens end."""
         if secret not in self._learnt:
             self._learnt.append(secret)
-            self._pattern = self._compiled()
+            self._pattern, self._sure = self._compiled(), self._compiled(SHORT)
 
     def record(self, _: object, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
         """Mask the values of one record; a processor of structlog."""
@@ -66,8 +67,12 @@ class Masking:
         """Return a text with every secret in it masked."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
-    def _compiled(self) -> "re.Pattern[str] | None":
-        plain = {text for text in (*self._given, *self._learnt) if text}
+    def sure(self, text: str) -> str:
+        """Return a text with the secrets masked that no text has by chance."""
+        return text if self._sure is None else self._sure.sub(MASK, text)
+
+    def _compiled(self, least: int = 1) -> "re.Pattern[str] | None":
+        plain = {text for text in (*self._given, *self._learnt) if len(text) >= least}
         # A secret may be in JSON or in a repr that is logged as text.
         spelt = plain | {json.dumps(text)[1:-1] for text in plain} | {repr(t)[1:-1] for t in plain}
         longest_first = sorted(spelt, key=len, reverse=True)

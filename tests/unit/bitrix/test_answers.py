@@ -156,6 +156,14 @@ def test_an_error_may_come_without_words() -> None:
     assert [Refused(RefusalKind.REJECTED, "100", said)] == read([{"error": 100}], 1)
 
 
+@pytest.mark.parametrize("code", ["CRM_FIELD_ERROR_REQUIRED", "ACCESS_DENIED", 0])
+def test_an_error_beside_an_item_may_hide_that_it_was_saved(code: object) -> None:
+    """Asking tells; a refusal stands only if it is not there."""
+    (verdict,) = read([{"item": {"id": 5}, "error": code, "error_description": "no"}], 1)
+    assert isinstance(verdict, Refused)
+    assert RefusalKind.REFUSED_UNCLEAR is verdict.refusal_kind
+
+
 def test_an_id_named_twice_is_believed_nowhere() -> None:
     """One item settles one event; asking tells which."""
     assert [MISSING, REFUSED, MISSING, Accepted(8)] == read(

@@ -106,7 +106,7 @@ ITEMS: list[tuple[object, str]] = [
     ("CRM_LEAD_CREATION_CANCELLED", "rejected"),
     ("ACCESS_DENIED", "denied"),
     ("CRM_ITEM_IMPORT_ACCESS_DENIED", "denied"),
-    ("CREATE_DYNAMIC_ITEM_RESTRICTED", "plan"),
+    ("CREATE_DYNAMIC_ITEM_RESTRICTED", "barred"),
     (None, "refused_unclear"),
     (0, "refused_unclear"),
     ("0", "refused_unclear"),
@@ -252,6 +252,44 @@ def test_any_description_is_told_as_far_as_it_is_text(told: object) -> None:
 def test_too_large_is_so_whatever_a_gateway_writes_beside_it(code: str) -> None:
     """The status was given before anything was executed."""
     assert CallKind.TOO_LARGE is classify_call(code, "said so", 413).kind
+
+
+@pytest.mark.parametrize("status", [408, 499, 502, 503, 504, 520, 522, 524, 598])
+def test_an_error_that_a_gateway_may_have_written_answers_nothing(status: int) -> None:
+    """The portal may still work on the call, whatever the body says."""
+    assert not classify_call("REQUEST_TIMEOUT", "said so", status).answered
+    assert classify_call("QUERY_LIMIT_EXCEEDED", "said so", status).answered
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "pause"),
+    [
+        ("INVALID_CREDENTIALS", "barred", "credentials"),
+        ("expired_token", "barred", "credentials"),
+        ("insufficient_scope", "barred", "scope"),
+        ("PAYMENT_REQUIRED", "barred", "plan"),
+        ("CREATE_DYNAMIC_ITEM_RESTRICTED", "barred", "plan"),
+        ("ACCESS_DENIED", "denied", "scope"),
+        ("QUERY_LIMIT_EXCEEDED", "unclear", None),
+        ("OPERATION_TIME_LIMIT", "unclear", None),
+        ("PORTAL_DELETED", "refused_unclear", None),
+        ("SOMETHING_NEW", "refused_unclear", None),
+    ],
+)
+def test_a_code_of_credentials_scope_plan_or_rate_is_no_items_own(
+    code: str, kind: str, pause: str | None
+) -> None:
+    """Also inside the answer of a call; its lane may close, with what is told of it."""
+    refused = classify_item(code, "said so")
+    fault = refused.fault
+    assert (kind, pause) == (refused.refusal_kind, fault.pause if fault else None)
+    assert fault is None or (fault.remedy and code in fault.cause)
+
+
+def test_every_error_of_a_batch_call_is_a_mistake_of_ours() -> None:
+    """Also one that nobody has heard of: nothing was executed."""
+    fault = classify_call("ERROR_BATCH_FOO", "said so", 400)
+    assert (CallKind.BARRED, "unavailable") == (fault.kind, fault.pause)
 
 
 def test_every_error_says_who_must_do_what_without_the_portals_words() -> None:

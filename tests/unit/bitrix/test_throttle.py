@@ -1,6 +1,7 @@
 """Tests the one throttle that every call to the portal passes, on a made-up clock."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -17,7 +18,14 @@ WALL = 1_700_000_000.0 // 60 * 60
 class Bench:
     """One throttle with its limits, made inside the running loop."""
 
-    def __init__(self, *, rate: float = 2.0, burst: float = 50.0, limit: float = 420.0) -> None:
+    def __init__(
+        self,
+        *,
+        rate: float = 2.0,
+        burst: float = 50.0,
+        limit: float = 420.0,
+        patience: float = math.inf,
+    ) -> None:
         """Set the limits; the budget is that of imports and of look-ups each."""
         self.metrics = Metrics()
         self.started = now()
@@ -26,6 +34,7 @@ class Bench:
             budgets={method: OperatingBudget(limit) for method in ("import", "list")},
             metrics=self.metrics,
             wall=lambda: WALL + now() - self.started,
+            patience=patience,
         )
 
     async def call(
@@ -49,6 +58,21 @@ async def test_a_burst_passes_and_the_rest_follows_at_the_rate() -> None:
     assert [0.0, 0.0, 0.0, 0.5, 1.0] == pytest.approx(left, abs=1e-3)
     waited = bench.value("pacer_wait_seconds_total", reason="bucket")
     assert 1.0 == pytest.approx(waited, abs=1e-3)
+
+
+async def test_a_look_up_without_execution_time_leaves_its_slot() -> None:
+    """Whoever asks waits elsewhere, and is told how long; imports have a time of their own."""
+    bench = Bench(patience=2.0)
+    bench.throttle.over_budget("list")
+    with pytest.raises(CallFailed) as caught:
+        await bench.call("list")
+    fault = caught.value.fault
+    assert (CallKind.OVER_BUDGET, 0.0) == (fault.kind, await bench.call("import"))
+    assert fault.retry_after is not None
+    await asyncio.sleep(fault.retry_after - 1.0)
+    assert bench.started + fault.retry_after == pytest.approx(
+        bench.started + await bench.call("list"), abs=0.1
+    )
 
 
 async def test_callers_pass_in_order_of_arrival() -> None:

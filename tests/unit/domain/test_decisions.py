@@ -294,7 +294,7 @@ def test_a_refusal_that_may_hide_an_item_stands_and_silence_does_not() -> None:
     assert (rejected(ZERO), rejected(MISSING)) == (a.known.fault, b.known.fault)
 
 
-@pytest.mark.parametrize("refusal_kind", [RefusalKind.DENIED, RefusalKind.PLAN])
+@pytest.mark.parametrize("refusal_kind", [RefusalKind.DENIED, RefusalKind.BARRED])
 def test_denied_items_are_left_to_the_caller(refusal_kind: RefusalKind) -> None:
     """They may be everybody's trouble; the breaker must be asked."""
     a = claim("a")

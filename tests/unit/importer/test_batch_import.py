@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.bitrix.errors import classify_item
 from service.domain.batch import Batch
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.claim import Claim
@@ -49,7 +50,7 @@ ILL = fault(CallKind.AMBIGUOUS, "INTERNAL_SERVER_ERROR", 500)
 ZERO = Refused(RefusalKind.REFUSED_UNCLEAR, "0", "perhaps")
 DENIED = Refused(RefusalKind.DENIED, "ACCESS_DENIED", "no right")
 ARGUMENT = Refused(RefusalKind.REJECTED, "100", "no such value")
-PLAN = Refused(RefusalKind.PLAN, "CREATE_DYNAMIC_ITEM_RESTRICTED", "no plan")
+PLAN = classify_item("CREATE_DYNAMIC_ITEM_RESTRICTED", "no plan")
 REQUIRED = Refused(RefusalKind.REJECTED, "CRM_FIELD_ERROR_REQUIRED", "no title")
 MAX_ROUNDS = 200
 PASSER_EVERY = 100
@@ -473,9 +474,10 @@ async def test_trouble_that_lasts_a_minute_pauses(why: Fault, reason: PauseReaso
 
 
 async def test_a_look_up_that_ends_in_an_error_of_the_portal_is_trouble() -> None:
-    """A minute of it pauses; nothing is decided, nothing is sent."""
+    """A minute of it pauses where no probe is answered; nothing is decided, nothing is sent."""
     bench = Bench()
     bench.portal.look_up_faults.extend([ILL] * 3)
+    bench.portal.probe_faults.extend([ILL] * 3)
     a = claim("a", doubt=Doubt.STRONG)
     (again,) = (await bench.carry(a)).again
     for seconds in (30, 30):
@@ -537,8 +539,21 @@ async def test_a_look_up_refused_by_a_shut_portal_pauses(kind: CallKind) -> None
     a = claim("a", doubt=Doubt.STRONG)
     decision = await bench.carry(a, claim("b"))
     assert (Mode.PAUSED, PauseReason.CREDENTIALS) == (bench.breaker.mode, bench.breaker.reason)
-    assert ([], [["a", "b"]]) == (decision.ended, [_names(each) for each in decision.again])
+    assert ([], [["a"], ["b"]]) == (decision.ended, [_names(each) for each in decision.again])
     assert (Doubt.STRONG, []) == (a.known.doubt, bench.portal.calls)
+
+
+@pytest.mark.parametrize("why", [ILL, fault(CallKind.OVER_BUDGET, "OPERATION_TIME_LIMIT", 429)])
+async def test_a_look_up_that_fails_stops_no_import_while_the_portal_answers(why: Fault) -> None:
+    """Also of the same batch; what could not be looked up waits alone, however long it lasts."""
+    bench = Bench()
+    bench.portal.look_up_faults.extend([why] * 5)
+    (again,) = (await bench.carry(claim("a", doubt=Doubt.STRONG), claim("b"))).again
+    assert (["a"], ["b"]) == (_names(again), [*bench.ended])
+    for _ in range(4):
+        bench.clock.now += 40.0
+        (again,) = (await bench.carry_batch(again)).again
+    assert (Mode.FLOWING, ["a"]) == (bench.breaker.mode, _names(again))
 
 
 async def test_a_look_up_that_cannot_be_answered_now_is_made_again() -> None:

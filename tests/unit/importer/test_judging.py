@@ -29,7 +29,11 @@ class Judged:
 
 
 async def judge(
-    names: Sequence[str], admit: Admit, catch_up: Callable[[], Awaitable[bool]]
+    names: Sequence[str],
+    admit: Admit,
+    catch_up: Callable[[], Awaitable[bool]],
+    *,
+    early: bool = False,
 ) -> None:
     """Have events wait for the memory, until all are judged."""
     tasks: list[asyncio.Task[None]] = []
@@ -43,7 +47,7 @@ async def judge(
     )
     for name in names:
         event = item_event(name, 2)
-        unjudged.add(FakeDelivery(event), event)
+        unjudged.add(FakeDelivery(event, early=early), event)
     await asyncio.gather(*tasks)
 
 
@@ -57,6 +61,22 @@ async def test_what_could_not_be_read_is_not_relied_on(*, read: bool) -> None:
     judged = Judged()
     await judge(["a"], judged.admit, catch_up)
     assert [("a", read)] == judged.told
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_what_was_never_delivered_is_sent_once_the_notes_are_read(*, read: bool) -> None:
+    """Without a note it was in no call, also where the memory has only just begun."""
+    early: list[bool] = []
+
+    async def catch_up() -> bool:
+        return read
+
+    def admit(delivery: Delivery, *_: object, known: bool) -> None:
+        early.append(delivery.early)
+        assert known is read
+
+    await judge(["a"], cast("Admit", admit), catch_up, early=True)
+    assert [not read] == early
 
 
 async def test_what_waited_for_the_memory_is_judged_in_order_of_arrival() -> None:

@@ -1,6 +1,8 @@
 """Tests result events and dead letters: every member and header."""
 
+import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,6 +23,7 @@ from service.rabbit.encoding import Encoder, Outgoing
 from service.rabbit.our_headers import OURS
 from service.rabbit.result_events import WARNINGS_LIMIT, DeadLetterHeaders
 from service.rabbit.topology import Topology
+from service.telemetry.logs import configure_logs
 from tests.fakes import item_event, malformed
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
@@ -327,6 +330,27 @@ def test_trace_is_passed_on() -> None:
     )
     written = document(write(Succeeded, event)[0])
     assert ("00-1", "a=b") == (written["traceparent"], written["tracestate"])
+
+
+@pytest.fixture
+def secret() -> Iterator[str]:
+    """Have logs that mask a secret of ours, and one so short that texts have it by chance."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logs(level="INFO", style="json", secrets=["s3cret-of-the-hook", "guest"])
+    yield "s3cret-of-the-hook"
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+
+
+def test_no_secret_of_ours_is_told_whatever_the_portal_says(secret: str) -> None:
+    """It may repeat the address of the call; results and dead letters go to others."""
+    said = f"guest: bad call of https://x/rest/1/{secret}/crm.item"
+    result, letter = write(Failed(FailureKind.REJECTED, "X", said, 200))
+    told = "guest: bad call of https://x/rest/1/***/crm.item"
+    headers = letter.properties.headers or {}
+    message = msgspec.json.decode(result.body)["data"]["error"]["message"]
+    assert (told, told) == (message, headers["import_error_message"])
 
 
 def test_error_message_ends_at_a_thousand_characters() -> None:
