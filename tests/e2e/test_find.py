@@ -78,7 +78,27 @@ async def test_an_item_that_nobody_can_look_up_is_known_to_the_memory(
     await environment.settle(["e-1"])
     done = await finder.run("find", "e-1", "--type", "7")
     assert (0, 1) == (done.code, done.out.count("imported as item"))
-    assert "cannot be asked for items of type 7: no external id" in done.out
+    assert "cannot be asked for items of type 7 by the external id: there is none" in done.out
+    [item] = environment.portal.ledger()["items"]
+    assert f"item {item['id']}, asked for by its number" in done.out
+
+
+async def test_an_item_with_an_external_id_of_its_own_is_there(
+    environment: Environment, finder: Commands
+) -> None:
+    """It does not carry the event's id: it is asked for by its number."""
+    await environment.start_service()
+    [event] = deals("own-1")
+    event["fields"]["originId"] = "THEIRS-1"
+    await environment.publish([event])
+    await environment.settle(["own-1"])
+    [item] = environment.portal.ledger()["items"]
+    done = await finder.run("find", "own-1", "--json")
+    assert [(2, item["id"], None)] == [
+        (each["entityTypeId"], each["itemId"], each["externalId"])
+        for each in told(done)["imported"]
+    ]
+    assert "does not show" not in (await finder.run("find", "own-1")).out
 
 
 async def test_an_item_that_was_deleted_is_told_apart(

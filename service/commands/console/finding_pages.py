@@ -11,7 +11,7 @@ from service.commands.console.parts import parts_of
 from service.commands.console.rendering import page
 from service.commands.find.looking import look
 from service.commands.find.places import Found
-from service.commands.find.showing import asked, said_by_memory, told, waits_for
+from service.commands.find.showing import asked, named, said_by_memory, told, waits_for
 
 
 async def find(request: Request) -> Response:
@@ -38,6 +38,7 @@ async def find(request: Request) -> Response:
 def _told(found: Found) -> dict[str, Any]:
     return {
         "found": found,
+        "items": [(each, named(each)) for each in found.items],
         "waiting": [(each, waits_for(each)) for each in found.waiting],
         "words": [(each, said_by_memory(found, each)) for each in found.words],
         "asked": list(asked(found)),
