@@ -225,7 +225,12 @@ def _filters(command: argparse.ArgumentParser) -> None:
         help="malformed, rejected, unsupported, ambiguous or undelivered",
     )
     select.add_argument("--code", metavar="CODE", help="code of the failure")
-    select.add_argument("--type", type=option_values.entity_type, metavar="N", help="entity type")
+    select.add_argument(
+        "--type",
+        type=option_values.type_of_letters,
+        metavar="N",
+        help="entity type; unknown: it cannot be read",
+    )
     select.add_argument(
         "--since",
         type=option_values.since,

@@ -138,6 +138,26 @@ async def test_a_letter_is_mended_and_sent_back(
     assert "Ann Lee" in page.text
 
 
+async def test_a_letter_of_unreadable_type_is_sent_back_by_itself(
+    broker: Broker, vhost: str, letters: Letters, browser: Browser
+) -> None:
+    """Another letter of its id, of a type that can be read, stays; a wrong form does nothing."""
+    typeless = b'{"id":"twin","fields":{"title":"x"}}'
+    malformed = letter("twin", kind="malformed", code="WRONG_SHAPE", body=typeless)
+    await letters.put(letter("twin"), malformed)
+    page = await settled(browser, "/dead-letters/twin")
+    action = {"action": "send back", "who": "Ann"}
+    await browser.send(page, "/dead-letter", {**action, "which": "id=twin&type=x"}, 400)
+    await browser.send(page, "/dead-letter", {**action, "new_name0": "n", "new_value0": "1"})
+    assert "1 letter stayed" in (await settled(browser, "/tasks/1")).text
+    await browser.send(page, "/dead-letter", action)
+    assert "1 letter sent back" in (await settled(browser, "/tasks/2")).text
+    assert [json.loads(typeless)] == await intake(broker, vhost, 1)
+    page = await settled(browser, "/dead-letters?type=unknown")
+    assert "1 letter looked at" in page.text
+    assert "0 match" in page.text
+
+
 async def test_many_are_sent_back_after_a_plan(
     broker: Broker, vhost: str, letters: Letters, browser: Browser
 ) -> None:

@@ -39,7 +39,12 @@ class Filters:
         return replace(self, texts={**self.texts, "since": written(since)}) if since else self
 
 
-def read_filters(given: Mapping[str, str], *, typed: bool = True) -> Filters:
+def read_filters(
+    given: Mapping[str, str],
+    *,
+    typed: bool = True,
+    read_type: Callable[[str], object] = option_values.type_of_letters,
+) -> Filters:
     """Read filters; one that cannot be read is named, and matches as if it were not there.
 
     `typed`: somebody may have pasted white space around them; an id of ours keeps it.
@@ -70,7 +75,7 @@ def read_filters(given: Mapping[str, str], *, typed: bool = True) -> Filters:
     selection = Selection(
         kind=kind if kind in KINDS else None,
         code=usable.get("code"),
-        entity_type_id=read("type", option_values.entity_type),
+        entity_type_id=read("type", read_type),
         # Whole minutes: pages that are asked for one after another mean the same letters.
         since=since.replace(second=0, microsecond=0) if since else None,
         ids=frozenset([usable["id"]]) if "id" in usable else frozenset(),

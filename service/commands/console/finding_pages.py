@@ -5,6 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.commands import option_values
 from service.commands.console.desk import Follow
 from service.commands.console.filters import read_filters
 from service.commands.console.parts import parts_of
@@ -17,7 +18,10 @@ from service.commands.find.showing import asked, named, said_by_memory, told, wa
 async def find(request: Request) -> Response:
     """Tell where an event is: in the CRM, failed, parked, or not known."""
     parts = parts_of(request)
-    filters = read_filters({name: request.query_params.get(name, "") for name in ("id", "type")})
+    filters = read_filters(
+        {name: request.query_params.get(name, "") for name in ("id", "type")},
+        read_type=option_values.entity_type,
+    )
     shown: dict[str, Any] = {"filters": filters, "question": None, "found": None}
     if filters.selection.ids and not filters.mistakes:
         [event_id] = filters.selection.ids

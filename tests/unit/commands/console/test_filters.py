@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 import pytest
 
 from service.commands.console.filters import address, form_filters, letter_address, read_filters
+from service.commands.option_values import UNREADABLE, entity_type
 
 
 def test_filters_are_read_as_the_options_of_the_command() -> None:
@@ -25,6 +26,13 @@ def test_filters_are_read_as_the_options_of_the_command() -> None:
     assert found == read_filters(
         {name: values[0] for name, values in parse_qs(found.query[1:]).items()}
     )
+
+
+def test_letters_of_unreadable_type_can_be_meant_alone() -> None:
+    """A form for one of them is not about all letters of its id."""
+    found = read_filters({"id": "twin", "type": "unknown"})
+    assert (UNREADABLE, ()) == (found.selection.entity_type_id, found.mistakes)
+    assert read_filters({"type": "unknown"}, read_type=entity_type).mistakes
 
 
 @pytest.mark.parametrize(
