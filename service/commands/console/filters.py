@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from service.commands import option_values
 from service.commands.dlq.selection import Selection
-from service.commands.moments import written
 
 NAMES: Final = ("kind", "code", "type", "since", "id")
 KINDS: Final = ("rejected", "unsupported", "ambiguous", "malformed", "undelivered")
@@ -36,7 +35,10 @@ class Filters:
     def fixed(self) -> "Filters":
         """The same letters whenever the address is opened: an age becomes a time."""
         since = self.selection.since
-        return replace(self, texts={**self.texts, "since": written(since)}) if since else self
+        if since is None:
+            return self
+        exact = since.isoformat().replace("+00:00", "Z")
+        return replace(self, texts={**self.texts, "since": exact})
 
 
 def read_filters(
@@ -68,7 +70,7 @@ def read_filters(
             mistakes.append(f"{name}: {wrong}")
             return None
 
-    since = cast("datetime | None", read("since", option_values.since))
+    since = cast("datetime | None", read("since", _since))
     kind = usable.get("kind")
     if kind is not None and kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is none of {', '.join(KINDS)}")
@@ -76,11 +78,21 @@ def read_filters(
         kind=kind if kind in KINDS else None,
         code=usable.get("code"),
         entity_type_id=read("type", read_type),
-        # Whole minutes: pages that are asked for one after another mean the same letters.
-        since=since.replace(second=0, microsecond=0) if since else None,
+        since=since,
         ids=frozenset([usable["id"]]) if "id" in usable else frozenset(),
     )
     return Filters(texts, selection, tuple(mistakes))
+
+
+def _since(text: str) -> object:
+    """Read a time as it is; an age becomes a whole minute.
+
+    So pages that are asked for one after another mean the same letters.
+    """
+    try:
+        return cast("datetime", option_values.ago(text)).replace(second=0, microsecond=0)
+    except ArgumentTypeError:
+        return option_values.since(text)
 
 
 def form_filters(form: Mapping[str, str]) -> Filters:

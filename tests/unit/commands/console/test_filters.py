@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 import pytest
 
 from service.commands.console.filters import address, form_filters, letter_address, read_filters
-from service.commands.option_values import UNREADABLE, entity_type
+from service.commands.option_values import UNREADABLE, entity_type, since
 
 
 def test_filters_are_read_as_the_options_of_the_command() -> None:
@@ -62,6 +62,14 @@ def test_an_age_becomes_a_time_in_an_address_that_is_to_last() -> None:
     again = read_filters(dict(parse_qsl(found.fixed.query[1:])))
     assert found.selection == again.selection
     assert {"code": "X"} == read_filters({"code": "X"}).fixed.texts
+
+
+def test_a_time_is_taken_as_it_is() -> None:
+    """It selects what the same time selects in a command, also from an address that lasts."""
+    for text in ("2026-11-30T11:45:30Z", "2026-11-30T11:45:30.250Z", "2026-11-30T13:45:30+02:00"):
+        found = read_filters({"since": text})
+        assert since(text) == found.selection.since
+        assert since(text) == read_filters(found.fixed.texts).selection.since
 
 
 def test_a_form_carries_any_id_unchanged() -> None:
