@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from service.commands.console.filters import letter_address
 from tests.support.amqp import Upstream, next_of, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
@@ -136,6 +137,18 @@ async def test_a_letter_is_mended_and_sent_back(
     assert 1 == await letters.ready()
     page = await browser.get("/history")
     assert "Ann Lee" in page.text
+
+
+async def test_an_event_whose_id_has_line_ends_has_its_own_page(
+    letters: Letters, browser: Browser
+) -> None:
+    """It is not that of another event, whose id begins alike."""
+    ids = ("ends", "ends\n", "\n", "two\nlines")
+    await letters.put(*map(letter, ids))
+    for each in ids:
+        page = await settled(browser, letter_address(each))
+        [form] = [form["fields"] for form in page.forms if form["action"] == "/dead-letter"]
+        assert {"id": [each], "type": ["2"]} == parse_qs(form["which"])
 
 
 async def test_a_letter_of_unreadable_type_is_sent_back_by_itself(
@@ -341,8 +354,10 @@ async def test_a_form_needs_the_token_of_its_own_session(
 
 async def test_every_answer_tells_browsers_what_they_may_not(browser: Browser) -> None:
     """Pages, files, refusals: no foreign script, no frame, no copy kept, no referrer."""
-    for address in ("/", "/static/console.css", "/nothing", "/livez"):
+    endless = [f"/{name}/{'9' * 5_000}" for name in ("lanes", "tasks")]
+    for address in ("/", "/static/console.css", "/nothing", "/livez", *endless):
         answer = await browser.client.get(address)
+        assert answer.status_code in {200, 404}
         headers = answer.headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
