@@ -144,7 +144,7 @@ def _dead_letters(commands: Parsers) -> None:
     listing.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
     show = _action(actions, "show", "show every dead letter of one event in full")
-    show.add_argument("id", metavar="ID", help="the event id, or its first characters")
+    show.add_argument("id", metavar="ID", help="the event id; with … at its end, its beginning")
     show.add_argument("--json", action="store_true", help="print JSON instead")
 
     _redrive(actions)
