@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import httpx
 import pytest
@@ -149,6 +149,17 @@ async def test_an_event_whose_id_has_line_ends_has_its_own_page(
         page = await settled(browser, letter_address(each))
         [form] = [form["fields"] for form in page.forms if form["action"] == "/dead-letter"]
         assert {"id": [each], "type": ["2"]} == parse_qs(form["which"])
+
+
+async def test_white_space_is_a_part_of_an_id(letters: Letters, browser: Browser) -> None:
+    """An address means it; only where no event has that id, it was perhaps pasted along."""
+    await letters.put(letter(" spaced "), letter("spaced"), letter("other"))
+    for given, shown in ((" spaced ", " spaced "), ("spaced", "spaced"), (" other\t", "other")):
+        page = await settled(browser, f"/dead-letters?{urlencode({'id': given})}")
+        assert "1 match" in page.text
+        assert letter_address(shown) in page.links
+        page = await settled(browser, f"/find?{urlencode({'id': given})}")
+        assert letter_address(shown) in page.links
 
 
 async def test_a_letter_of_unreadable_type_is_sent_back_by_itself(

@@ -14,6 +14,7 @@ NAMES: Final = ("kind", "code", "type", "since", "id")
 KINDS: Final = ("rejected", "unsupported", "ambiguous", "malformed", "undelivered")
 MAX_TEXT: Final = 1_000
 """Characters of a filter; no event id is longer."""
+_EXACT: Final = ("id", "code")
 _UNSAFE: Final = (".", "..")
 """Parts that browsers and proxies take out of a path, escaped or not."""
 
@@ -40,21 +41,32 @@ class Filters:
         exact = since.isoformat().replace("+00:00", "Z")
         return replace(self, texts={**self.texts, "since": exact})
 
+    @property
+    def trimmed(self) -> str:
+        """The query without white space around id and code, which was perhaps pasted along.
+
+        Empty where there is none, or nothing else: no id never becomes any id.
+        """
+        texts = {name: text.strip() for name, text in self.texts.items()}
+        is_other = texts != self.texts and all(texts.values())
+        return f"?{urlencode(texts)}" if is_other else ""
+
 
 def read_filters(
     given: Mapping[str, str],
     *,
-    typed: bool = True,
     read_type: Callable[[str], object] = option_values.type_of_letters,
 ) -> Filters:
     """Read filters; one that cannot be read is named, and matches as if it were not there.
 
-    `typed`: somebody may have pasted white space around them; an id of ours keeps it.
+    Ids and codes are taken as they are: white space is a part of them.
     """
     told = {name: given.get(name, "") for name in NAMES}
     # What cannot be read stays in the address: a form without it would mean more letters.
     texts = {
-        name: text for name, value in told.items() if (text := value.strip() if typed else value)
+        name: text
+        for name, value in told.items()
+        if (text := value if name in _EXACT else value.strip())
     }
     usable = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
     mistakes = [
@@ -100,7 +112,7 @@ def form_filters(form: Mapping[str, str]) -> Filters:
 
     Browsers change line ends in forms, and an id may hold any sign.
     """
-    return read_filters(dict(parse_qsl(form.get("which", ""))), typed=False)
+    return read_filters(dict(parse_qsl(form.get("which", ""))))
 
 
 def address(**filters: object) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from service.commands import option_values
 from service.commands.console.desk import Follow
@@ -34,6 +34,8 @@ async def find(request: Request) -> Response:
 
         question = await parts.questions.ask(("find", event_id, number), work)
         shown |= {"question": question, "last": _ended(parts.watch.seen.process, event_id)}
+        if question.result is not None and not question.result.is_found and filters.trimmed:
+            return RedirectResponse(f"/find{filters.trimmed}", 303)
         if question.result is not None:
             shown |= _told(question.result)
     return page(request, "find.html", shown)

@@ -36,6 +36,8 @@ async def letters(request: Request) -> Response:
     """Show the groups, then the letters, that the filters in the address select."""
     parts, filters = parts_of(request), read_filters(request.query_params)
     scan = await parts.scans.look(filters.selection)
+    if scan.is_complete and not scan.matching and filters.trimmed:
+        return RedirectResponse(f"/dead-letters{filters.trimmed}", 303)
     number = request.query_params.get("page", "1")
     at = max(1, int(number)) if number.isdecimal() and len(number) < 6 else 1  # noqa: PLR2004 - far beyond the last page
     return page(request, "letters.html", _list(parts, scan, filters, at))

@@ -9,9 +9,9 @@ from service.commands.option_values import UNREADABLE, entity_type, since
 
 
 def test_filters_are_read_as_the_options_of_the_command() -> None:
-    """Kind, code, type, since, id; white space that was pasted along counts for nothing."""
+    """Kind, code, type, since, id; white space around what is no text counts for nothing."""
     found = read_filters(
-        {"kind": "rejected", "code": " X ", "type": "128", "since": "2h", "id": "a", "page": "2"}
+        {"kind": " rejected", "code": "X", "type": "128 ", "since": "2h ", "id": "a", "page": "2"}
     )
     selection = found.selection
     assert ("rejected", "X", 128, {"a"}) == (
@@ -62,6 +62,15 @@ def test_an_age_becomes_a_time_in_an_address_that_is_to_last() -> None:
     again = read_filters(dict(parse_qsl(found.fixed.query[1:])))
     assert found.selection == again.selection
     assert {"code": "X"} == read_filters({"code": "X"}).fixed.texts
+
+
+def test_white_space_is_a_part_of_ids_and_codes() -> None:
+    """Without it they are others; an id of nothing else never becomes any id."""
+    found = read_filters({"id": " a\n", "code": "X "})
+    assert ({" a\n"}, "X ") == (set(found.selection.ids), found.selection.code)
+    assert "?code=X&id=a" == found.trimmed
+    for whole in ({"id": "a b"}, {"id": " "}, {"id": " a", "code": " "}):
+        assert not read_filters(whole).trimmed
 
 
 def test_a_time_is_taken_as_it_is() -> None:
