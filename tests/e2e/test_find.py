@@ -127,6 +127,18 @@ async def test_a_dead_letter_is_found_with_its_reason(letters: Letters, finder: 
     assert "crm-importer dlq show order-1" in for_people.out
 
 
+async def test_a_letter_of_unreadable_type_is_shown_for_every_type(
+    letters: Letters, finder: Commands
+) -> None:
+    """It may be of the type that was asked for; one of another type is not."""
+    typeless = b'{"id":"order-1","fields":{"title":"x"}}'
+    malformed = letter("order-1", kind="malformed", code="WRONG_SHAPE", body=typeless)
+    await letters.put(malformed, letter("order-1", entity_type=3))
+    done = await finder.run("find", "order-1", "--type", "2", "--json")
+    found = [(each["entityTypeId"], each["kind"]) for each in told(done)["deadLetters"]]
+    assert (0, [(None, "malformed")]) == (done.code, found)
+
+
 @pytest.mark.parametrize(
     ("queue", "reason", "says"),
     [
