@@ -144,7 +144,7 @@ def _dead_letters(commands: Parsers) -> None:
     listing.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
     show = _action(actions, "show", "show every dead letter of one event in full")
-    show.add_argument("id", metavar="ID", help="the event id, or its first characters")
+    show.add_argument("id", metavar="ID", help="the event id; with … at its end, its beginning")
     show.add_argument("--json", action="store_true", help="print JSON instead")
 
     _redrive(actions)
@@ -225,7 +225,12 @@ def _filters(command: argparse.ArgumentParser) -> None:
         help="malformed, rejected, unsupported, ambiguous or undelivered",
     )
     select.add_argument("--code", metavar="CODE", help="code of the failure")
-    select.add_argument("--type", type=option_values.entity_type, metavar="N", help="entity type")
+    select.add_argument(
+        "--type",
+        type=option_values.type_of_letters,
+        metavar="N",
+        help="entity type; unknown: it cannot be read",
+    )
     select.add_argument(
         "--since",
         type=option_values.since,

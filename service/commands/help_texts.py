@@ -107,9 +107,9 @@ examples:
   crm-importer find '/shop order-1017'
 
 It searches the memory, the dead letters, the queues of waiting events, and the portal (by
-external id). Without --type, it searches the portal for the types that are built in,
-configured, or named in the other places. It cannot search the intake queue: only the importer
-gets messages there.
+external id, and by the number of an item that the memory names). Without --type, it searches
+the portal for the types that are built in, configured, or named in the other places. It cannot
+search the intake queue: only the importer gets messages there.
 """
 LANES = """\
 examples:

@@ -5,6 +5,10 @@ import codecs
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+UNKNOWN = "unknown"
+"""Selects the letters whose entity type cannot be read, where a type is to be named."""
+UNREADABLE = 0
+"""Stands for their type; those of the portal begin with 1."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -30,6 +34,12 @@ def entity_type(text: str) -> int:
     if not 1 <= number <= 2_147_483_647:  # noqa: PLR2004 - the largest there is
         raise ValueError
     return number
+
+
+@checked(f"an entity type: a number, such as 2 for deals, or {UNKNOWN}")
+def type_of_letters(text: str) -> int:
+    """Read the entity type of dead letters."""
+    return UNREADABLE if text == UNKNOWN else int(str(entity_type(text)))
 
 
 @checked("an event id: a text in UTF-8")

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import httpx
 import pytest
 
+from service.commands.console.filters import letter_address
 from tests.support.amqp import Upstream, next_of, wait_until
 from tests.support.broker import Broker
 from tests.support.commands import Commands
@@ -136,6 +137,49 @@ async def test_a_letter_is_mended_and_sent_back(
     assert 1 == await letters.ready()
     page = await browser.get("/history")
     assert "Ann Lee" in page.text
+
+
+async def test_an_event_whose_id_has_line_ends_has_its_own_page(
+    letters: Letters, browser: Browser
+) -> None:
+    """It is not that of another event, whose id begins alike."""
+    ids = ("ends", "ends\n", "\n", "two\nlines")
+    await letters.put(*map(letter, ids))
+    for each in ids:
+        page = await settled(browser, letter_address(each))
+        [form] = [form["fields"] for form in page.forms if form["action"] == "/dead-letter"]
+        assert {"id": [each], "type": ["2"]} == parse_qs(form["which"])
+
+
+async def test_white_space_is_a_part_of_an_id(letters: Letters, browser: Browser) -> None:
+    """An address means it; only where no event has that id, it was perhaps pasted along."""
+    await letters.put(letter(" spaced "), letter("spaced"), letter("other"))
+    for given, shown in ((" spaced ", " spaced "), ("spaced", "spaced"), (" other\t", "other")):
+        page = await settled(browser, f"/dead-letters?{urlencode({'id': given})}")
+        assert "1 match" in page.text
+        assert letter_address(shown) in page.links
+        page = await settled(browser, f"/find?{urlencode({'id': given})}")
+        assert letter_address(shown) in page.links
+
+
+async def test_a_letter_of_unreadable_type_is_sent_back_by_itself(
+    broker: Broker, vhost: str, letters: Letters, browser: Browser
+) -> None:
+    """Another letter of its id, of a type that can be read, stays; a wrong form does nothing."""
+    typeless = b'{"id":"twin","fields":{"title":"x"}}'
+    malformed = letter("twin", kind="malformed", code="WRONG_SHAPE", body=typeless)
+    await letters.put(letter("twin"), malformed)
+    page = await settled(browser, "/dead-letters/twin")
+    action = {"action": "send back", "who": "Ann"}
+    await browser.send(page, "/dead-letter", {**action, "which": "id=twin&type=x"}, 400)
+    await browser.send(page, "/dead-letter", {**action, "new_name0": "n", "new_value0": "1"})
+    assert "1 letter stayed" in (await settled(browser, "/tasks/1")).text
+    await browser.send(page, "/dead-letter", action)
+    assert "1 letter sent back" in (await settled(browser, "/tasks/2")).text
+    assert [json.loads(typeless)] == await intake(broker, vhost, 1)
+    page = await settled(browser, "/dead-letters?type=unknown")
+    assert "1 letter looked at" in page.text
+    assert "0 match" in page.text
 
 
 async def test_many_are_sent_back_after_a_plan(
@@ -321,8 +365,10 @@ async def test_a_form_needs_the_token_of_its_own_session(
 
 async def test_every_answer_tells_browsers_what_they_may_not(browser: Browser) -> None:
     """Pages, files, refusals: no foreign script, no frame, no copy kept, no referrer."""
-    for address in ("/", "/static/console.css", "/nothing", "/livez"):
+    endless = [f"/{name}/{'9' * 5_000}" for name in ("lanes", "tasks")]
+    for address in ("/", "/static/console.css", "/nothing", "/livez", *endless):
         answer = await browser.client.get(address)
+        assert answer.status_code in {200, 404}
         headers = answer.headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]

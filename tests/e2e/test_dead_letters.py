@@ -133,10 +133,15 @@ async def test_show_reads_what_is_packed(letters: Letters, commands: Commands) -
 
 
 async def test_show_of_an_unknown_id_fails(letters: Letters, commands: Commands) -> None:
-    """Exit 1 and one line."""
-    await letters.put(letter("a"))
-    done = await commands.run("dlq", "show", "b")
+    """Exit 1 and one line; ids that begin so are named, and shown for the mark."""
+    await letters.put(letter("a"), letter("big"))
+    done = await commands.run("dlq", "show", "c")
     assert (1, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    done = await commands.run("dlq", "show", "b")
+    assert (1, "") == (done.code, done.out)
+    assert "crm-importer dlq show big" in done.err
+    done = await commands.run("dlq", "show", "b…")
+    assert (0, 1) == (done.code, done.out.count("event id"))
 
 
 # ---- redrive ----

@@ -78,7 +78,27 @@ async def test_an_item_that_nobody_can_look_up_is_known_to_the_memory(
     await environment.settle(["e-1"])
     done = await finder.run("find", "e-1", "--type", "7")
     assert (0, 1) == (done.code, done.out.count("imported as item"))
-    assert "cannot be asked for items of type 7: no external id" in done.out
+    assert "cannot be asked for items of type 7 by the external id: there is none" in done.out
+    [item] = environment.portal.ledger()["items"]
+    assert f"item {item['id']}, asked for by its number" in done.out
+
+
+async def test_an_item_with_an_external_id_of_its_own_is_there(
+    environment: Environment, finder: Commands
+) -> None:
+    """It does not carry the event's id: it is asked for by its number."""
+    await environment.start_service()
+    [event] = deals("own-1")
+    event["fields"]["originId"] = "THEIRS-1"
+    await environment.publish([event])
+    await environment.settle(["own-1"])
+    [item] = environment.portal.ledger()["items"]
+    done = await finder.run("find", "own-1", "--json")
+    assert [(2, item["id"], None)] == [
+        (each["entityTypeId"], each["itemId"], each["externalId"])
+        for each in told(done)["imported"]
+    ]
+    assert "does not show" not in (await finder.run("find", "own-1")).out
 
 
 async def test_an_item_that_was_deleted_is_told_apart(
@@ -105,6 +125,18 @@ async def test_a_dead_letter_is_found_with_its_reason(letters: Letters, finder: 
     for_people = await finder.run("find", "order-1")
     assert "rejected, CRM_FIELD_ERROR_REQUIRED: the field is required" in for_people.out
     assert "crm-importer dlq show order-1" in for_people.out
+
+
+async def test_a_letter_of_unreadable_type_is_shown_for_every_type(
+    letters: Letters, finder: Commands
+) -> None:
+    """It may be of the type that was asked for; one of another type is not."""
+    typeless = b'{"id":"order-1","fields":{"title":"x"}}'
+    malformed = letter("order-1", kind="malformed", code="WRONG_SHAPE", body=typeless)
+    await letters.put(malformed, letter("order-1", entity_type=3))
+    done = await finder.run("find", "order-1", "--type", "2", "--json")
+    found = [(each["entityTypeId"], each["kind"]) for each in told(done)["deadLetters"]]
+    assert (0, [(None, "malformed")]) == (done.code, found)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from service.commands.console import finding_pages, letter_pages, overview_pages, task_pages
 from service.commands.console.parts import Parts
@@ -27,23 +28,37 @@ async def alive(_: Request) -> Response:
     return PlainTextResponse("alive\n")
 
 
+class _Event(PathConvertor):
+    """An event id: any text, with all its line ends."""
+
+    regex = r"[\s\S]*"
+
+
+class _Number(IntegerConvertor):
+    """A number that is not too long to be read; `$` would let a line end follow."""
+
+    regex = r"[0-9]{1,10}(?!\n)"
+
+
+register_url_convertor("event", _Event())
+register_url_convertor("number", _Number())
 ROUTES = [
     Route("/", overview_pages.now),
     Route("/lanes", overview_pages.all_lanes),
-    Route("/lanes/{number:int}", overview_pages.one_lane),
+    Route("/lanes/{number:number}", overview_pages.one_lane),
     Route("/lanes/{word}", overview_pages.named_lane),
-    Route("/lanes/{number:int}/try", overview_pages.try_lane, methods=["POST"]),
+    Route("/lanes/{number:number}/try", overview_pages.try_lane, methods=["POST"]),
     Route("/parked", overview_pages.what_is_parked),
     Route("/dead-letters", letter_pages.letters),
     Route("/dead-letters/look-again", letter_pages.look_again, methods=["POST"]),
-    Route("/dead-letters/{event_id:path}", letter_pages.one),
+    Route("/dead-letters/{event_id:event}", letter_pages.one),
     Route("/dead-letter", letter_pages.one),
     Route("/dead-letter", letter_pages.act_on_one, methods=["POST"]),
     Route("/find", finding_pages.find),
     Route("/tasks", task_pages.plan, methods=["POST"]),
-    Route("/tasks/{number:int}", task_pages.show),
-    Route("/tasks/{number:int}/start", task_pages.start, methods=["POST"]),
-    Route("/tasks/{number:int}/stop", task_pages.stop, methods=["POST"]),
+    Route("/tasks/{number:number}", task_pages.show),
+    Route("/tasks/{number:number}/start", task_pages.start, methods=["POST"]),
+    Route("/tasks/{number:number}/stop", task_pages.stop, methods=["POST"]),
     Route("/history", task_pages.history),
     Route("/login", task_pages.login_form),
     Route("/login", task_pages.login, methods=["POST"]),
@@ -53,8 +68,8 @@ ROUTES = [
 ]
 
 
-def application(settings: Settings, rules: Rules) -> Starlette:
-    """Return the console."""
+def application(settings: Settings, rules: Rules) -> ASGIApp:
+    """Return the console; what guards it stands before everything, also before pages of errors."""
     parts = Parts.of(settings, rules)
 
     @asynccontextmanager
@@ -71,12 +86,11 @@ def application(settings: Settings, rules: Rules) -> Starlette:
 
     made = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Safety, rules=rules)],
         exception_handlers={HTTPException: _refused, Exception: _broken},
         lifespan=living,
     )
     made.state.parts = parts
-    return made
+    return Safety(made, rules)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from service.commands import option_values
 from service.commands.dlq.selection import Selection
-from service.commands.moments import written
 
 NAMES: Final = ("kind", "code", "type", "since", "id")
 KINDS: Final = ("rejected", "unsupported", "ambiguous", "malformed", "undelivered")
 MAX_TEXT: Final = 1_000
 """Characters of a filter; no event id is longer."""
+_EXACT: Final = ("id", "code")
 _UNSAFE: Final = (".", "..")
 """Parts that browsers and proxies take out of a path, escaped or not."""
 
@@ -36,18 +36,37 @@ class Filters:
     def fixed(self) -> "Filters":
         """The same letters whenever the address is opened: an age becomes a time."""
         since = self.selection.since
-        return replace(self, texts={**self.texts, "since": written(since)}) if since else self
+        if since is None:
+            return self
+        exact = since.isoformat().replace("+00:00", "Z")
+        return replace(self, texts={**self.texts, "since": exact})
+
+    @property
+    def trimmed(self) -> str:
+        """The query without white space around id and code, which was perhaps pasted along.
+
+        Empty where there is none, or nothing else: no id never becomes any id.
+        """
+        texts = {name: text.strip() for name, text in self.texts.items()}
+        is_other = texts != self.texts and all(texts.values())
+        return f"?{urlencode(texts)}" if is_other else ""
 
 
-def read_filters(given: Mapping[str, str], *, typed: bool = True) -> Filters:
+def read_filters(
+    given: Mapping[str, str],
+    *,
+    read_type: Callable[[str], object] = option_values.type_of_letters,
+) -> Filters:
     """Read filters; one that cannot be read is named, and matches as if it were not there.
 
-    `typed`: somebody may have pasted white space around them; an id of ours keeps it.
+    Ids and codes are taken as they are: white space is a part of them.
     """
     told = {name: given.get(name, "") for name in NAMES}
     # What cannot be read stays in the address: a form without it would mean more letters.
     texts = {
-        name: text for name, value in told.items() if (text := value.strip() if typed else value)
+        name: text
+        for name, value in told.items()
+        if (text := value if name in _EXACT else value.strip())
     }
     usable = {name: text for name, text in texts.items() if len(text) <= MAX_TEXT}
     mistakes = [
@@ -63,19 +82,29 @@ def read_filters(given: Mapping[str, str], *, typed: bool = True) -> Filters:
             mistakes.append(f"{name}: {wrong}")
             return None
 
-    since = cast("datetime | None", read("since", option_values.since))
+    since = cast("datetime | None", read("since", _since))
     kind = usable.get("kind")
     if kind is not None and kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is none of {', '.join(KINDS)}")
     selection = Selection(
         kind=kind if kind in KINDS else None,
         code=usable.get("code"),
-        entity_type_id=read("type", option_values.entity_type),
-        # Whole minutes: pages that are asked for one after another mean the same letters.
-        since=since.replace(second=0, microsecond=0) if since else None,
+        entity_type_id=read("type", read_type),
+        since=since,
         ids=frozenset([usable["id"]]) if "id" in usable else frozenset(),
     )
     return Filters(texts, selection, tuple(mistakes))
+
+
+def _since(text: str) -> object:
+    """Read a time as it is; an age becomes a whole minute.
+
+    So pages that are asked for one after another mean the same letters.
+    """
+    try:
+        return cast("datetime", option_values.ago(text)).replace(second=0, microsecond=0)
+    except ArgumentTypeError:
+        return option_values.since(text)
 
 
 def form_filters(form: Mapping[str, str]) -> Filters:
@@ -83,7 +112,7 @@ def form_filters(form: Mapping[str, str]) -> Filters:
 
     Browsers change line ends in forms, and an id may hold any sign.
     """
-    return read_filters(dict(parse_qsl(form.get("which", ""))), typed=False)
+    return read_filters(dict(parse_qsl(form.get("which", ""))))
 
 
 def address(**filters: object) -> str:

@@ -3,21 +3,25 @@
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from service.commands import option_values
 from service.commands.console.desk import Follow
 from service.commands.console.filters import read_filters
 from service.commands.console.parts import parts_of
 from service.commands.console.rendering import page
 from service.commands.find.looking import look
 from service.commands.find.places import Found
-from service.commands.find.showing import asked, said_by_memory, told, waits_for
+from service.commands.find.showing import asked, named, said_by_memory, told, waits_for
 
 
 async def find(request: Request) -> Response:
     """Tell where an event is: in the CRM, failed, parked, or not known."""
     parts = parts_of(request)
-    filters = read_filters({name: request.query_params.get(name, "") for name in ("id", "type")})
+    filters = read_filters(
+        {name: request.query_params.get(name, "") for name in ("id", "type")},
+        read_type=option_values.entity_type,
+    )
     shown: dict[str, Any] = {"filters": filters, "question": None, "found": None}
     if filters.selection.ids and not filters.mistakes:
         [event_id] = filters.selection.ids
@@ -30,6 +34,8 @@ async def find(request: Request) -> Response:
 
         question = await parts.questions.ask(("find", event_id, number), work)
         shown |= {"question": question, "last": _ended(parts.watch.seen.process, event_id)}
+        if question.result is not None and not question.result.is_found and filters.trimmed:
+            return RedirectResponse(f"/find{filters.trimmed}", 303)
         if question.result is not None:
             shown |= _told(question.result)
     return page(request, "find.html", shown)
@@ -38,6 +44,7 @@ async def find(request: Request) -> Response:
 def _told(found: Found) -> dict[str, Any]:
     return {
         "found": found,
+        "items": [(each, named(each)) for each in found.items],
         "waiting": [(each, waits_for(each)) for each in found.waiting],
         "words": [(each, said_by_memory(found, each)) for each in found.words],
         "asked": list(asked(found)),

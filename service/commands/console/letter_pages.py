@@ -25,6 +25,7 @@ from service.commands.dlq.doubling import may_double
 from service.commands.dlq.patching import patch_of
 from service.commands.dlq.selection import Selection
 from service.commands.dlq.showing import as_json
+from service.commands.option_values import UNKNOWN
 from service.rabbit.letters import Letter
 
 ROWS = 50
@@ -35,6 +36,8 @@ async def letters(request: Request) -> Response:
     """Show the groups, then the letters, that the filters in the address select."""
     parts, filters = parts_of(request), read_filters(request.query_params)
     scan = await parts.scans.look(filters.selection)
+    if scan.is_complete and not scan.matching and filters.trimmed:
+        return RedirectResponse(f"/dead-letters{filters.trimmed}", 303)
     number = request.query_params.get("page", "1")
     at = max(1, int(number)) if number.isdecimal() and len(number) < 6 else 1  # noqa: PLR2004 - far beyond the last page
     return page(request, "letters.html", _list(parts, scan, filters, at))
@@ -70,13 +73,13 @@ async def one(request: Request) -> Response:
                 "bodyless": letter.is_bodyless,
                 "doubtful": may_double(letter, can_look_up=can_look_up),
                 "type": letter.entity_type_id,
-                "which": urlencode({"id": event_id, "type": letter.entity_type_id or ""}),
+                "which": urlencode({"id": event_id, "type": letter.entity_type_id or UNKNOWN}),
                 "size": len(letter.body),
             }
             for letter in scan.letters
         ],
         "new": range(NEW),
-        "alone": len(_types(scan.letters)) == len(scan.letters),
+        "alone": len(_types(scan.letters)) == scan.matching,
     }
     is_there = scan.letters or scan.ended is None or scan.problem
     return page(request, "letter.html", told, 200 if is_there else 404)
@@ -87,6 +90,8 @@ async def act_on_one(request: Request) -> Response:
     parts, form = parts_of(request), request.state.form
     filters = form_filters(form)
     name = form.get("who", "").strip() or request.state.session.name
+    if filters.mistakes:
+        return problem(request, 400, "A filter cannot be read", "; ".join(filters.mistakes))
     if not filters.selection.ids or form.get("action") != Action.SEND_BACK:
         return problem(request, 400, "This form is incomplete", "Load the page again.")
     if not name:

@@ -32,7 +32,7 @@ async def plan(request: Request) -> Response:
         order = Order(action, filters.selection, resend=bool(form.get("resend")))
     else:
         order = Order(action, lane=lane, links=bool(form.get("links")))
-    if action is Action.END and lane is None:
+    if action is Action.END and not lane:
         return problem(request, 400, "No entity type is named", "Open the lane of a type.")
     task = await parts.tasks.plan(order)
     return RedirectResponse(f"/tasks/{task.number}", 303)

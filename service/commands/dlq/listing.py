@@ -7,6 +7,7 @@ from service.commands import terminal
 from service.commands.dlq.groups import Groups
 from service.commands.dlq.opening import Reading, opened
 from service.commands.dlq.selection import Selection
+from service.commands.dlq.showing import how_to_show
 from service.commands.runtime import command_runtime
 
 
@@ -49,7 +50,7 @@ def _show(reading: Reading, groups: Groups) -> None:
             f"{groups.count:,} of {terminal.many(depth, 'dead letter')} in queue {queue} match"
         )
     for group in list(groups)[:1] if sys.stdout.isatty() else []:
-        terminal.show(f"look at one: {terminal.command('dlq show ID', ID=group.sample)}")
+        terminal.show(f"look at one: {how_to_show(group.sample)}")
 
 
 def _show_json(reading: Reading, groups: Groups) -> None:

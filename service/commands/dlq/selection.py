@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, Self
 
 from service.commands.moments import written
+from service.commands.option_values import UNKNOWN, UNREADABLE
 
 JSON_ASKS_NOBODY = "--json cannot ask: add --yes (or --dry-run)"
 
@@ -43,7 +44,8 @@ class Selectable(Protocol):
 class Selection:
     """What a letter must match; None and empty match every letter.
 
-    A letter that does not say when it failed is neither young nor old.
+    A letter that does not say when it failed is neither young nor old. The entity type UNREADABLE
+    means letters whose type cannot be read.
     """
 
     kind: str | None = None
@@ -71,7 +73,7 @@ class Selection:
         told = {
             "kind": self.kind,
             "code": self.code,
-            "type": self.entity_type_id,
+            "type": UNKNOWN if self.entity_type_id == UNREADABLE else self.entity_type_id,
             "since": self.since and written(self.since),
             "before": self.before and written(self.before),
             "id": ", ".join(map(named, sorted(self.ids))),
@@ -83,7 +85,7 @@ class Selection:
         return (
             self.kind in {None, letter.kind}
             and self.code in {None, letter.code}
-            and self.entity_type_id in {None, letter.entity_type_id}
+            and self.entity_type_id in {None, letter.entity_type_id or UNREADABLE}
             and (not self.ids or letter.event_id in self.ids)
             and self._is_of_the_time(letter.failed_at)
         )

@@ -36,7 +36,11 @@ Line = tuple[str, str]
 
 @dataclass(slots=True)
 class Found:
-    """Letters of an event id; while none is found, those of the one id that begins so."""
+    """Letters of an event id; of one that is cut with the mark, those of the one that begins so.
+
+    `ids`: the ids that were found, with the number of their letters; while the id itself was not,
+    those that begin so.
+    """
 
     wanted: str
     letters: list[Letter] = field(default_factory=list)
@@ -53,7 +57,8 @@ class Found:
             self.ids[own] = self.ids.get(own, 0) + 1
         if len(self.ids) > 1 or self.ids[own] == 1:
             self.letters.clear()
-        if len(self.ids) == 1 and len(self.letters) < MAX_FOUND:
+        is_it = own == self.wanted or self.wanted.endswith(MARK)
+        if is_it and len(self.ids) == 1 and len(self.letters) < MAX_FOUND:
             self.letters.append(letter)
 
     @property
@@ -74,6 +79,12 @@ async def showing(options: argparse.Namespace) -> int:
     return 0 if found.letters and not reading.ended_early else 1
 
 
+def how_to_show(event_id: str) -> str:
+    """Return the command for an event's letters; before a NUL, which no argument holds, cut."""
+    start, nul, _ = event_id.partition("\0")
+    return terminal.command("dlq show ID", ID=start + MARK if nul else event_id)
+
+
 async def look_for(reading: Reading, found: Found) -> None:
     """Find letters by their id; every letter stays."""
     async for window in reading.windows("looking"):
@@ -86,15 +97,16 @@ def _tell_what_is_not_shown(found: Found, reading: Reading) -> None:
     wanted = terminal.clean(found.wanted)
     if reading.ended_early:
         terminal.say(reading.interrupted)
-    if len(found.ids) > 1:
-        terminal.say(f"several event ids begin with {wanted}; name one of them:")
-        for each in found.ids:
-            terminal.say(f"  {terminal.command('dlq show ID', ID=each)}")
-    elif not found.ids and not reading.ended_early:
+    shown = len(found.letters)
+    if not shown and not reading.ended_early:
         terminal.say(f"no dead letter of event {wanted} among {reading.snapshot.depth:,}")
-    for count in found.ids.values():
-        if found.letters and count > len(found.letters):
-            terminal.say(f"only the first {len(found.letters)} of {count:,} letters are shown")
+    if not shown and found.ids:
+        terminal.say("these event ids begin so:")
+    for each, count in found.ids.items():
+        if not shown:
+            terminal.say(f"  {how_to_show(each)}")
+        elif count > shown:
+            terminal.say(f"only the first {shown} of {count:,} letters are shown")
 
 
 def _write(letters: Sequence[Letter], most: int, *, can_look_up: bool) -> None:

@@ -132,9 +132,10 @@ class _Look:
         )
 
     def _is_it(self, seen: Letter | Parked) -> bool:
-        wanted = self.found.entity_type_id
-        event = seen.event
-        return event.event_id == self.found.event_id and wanted in {None, event.entity_type_id}
+        """Tell whether a message may be of the event: nobody knows a type that cannot be read."""
+        wanted, event = self.found.entity_type_id, seen.event
+        is_of_type = None in {wanted, event.entity_type_id} or wanted == event.entity_type_id
+        return event.event_id == self.found.event_id and is_of_type
 
     def _note_id(self, event: ItemEvent | Malformed) -> None:
         """Note the external id of a message that was found: it may have brought its own."""

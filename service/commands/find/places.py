@@ -10,11 +10,11 @@ from service.domain.parking import LINK
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item of the portal that carries the event's external id."""
+    """An item of the event; without an external id it was asked for by its number."""
 
     entity_type_id: int
     item_id: int
-    external_id: ExternalId
+    external_id: ExternalId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,9 @@ class Found:
 
     `asked`: the types of which the portal was asked by external id; `unaskable`: those that have
     none; `refused`: those of which the portal refuses to tell, with its code; `problem`: why the
-    portal was not asked, or not to the end. `in_call_after`: words of calls older than this time,
-    in seconds since the epoch, say nothing of now.
+    portal was not asked, or not to the end. `gone`: the words whose item the portal was asked for
+    by its number and does not show. `in_call_after`: words of calls older than this time, in
+    seconds since the epoch, say nothing of now.
     """
 
     event_id: str
@@ -77,6 +78,7 @@ class Found:
     unaskable: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
     problem: str = ""
+    gone: list[LastWord] = field(default_factory=list)
     hidden: list[Hidden] = field(default_factory=list)
 
     @property
@@ -105,9 +107,15 @@ class Found:
         ]
         return {number for number in numbers if number is not None}
 
-    def is_shown(self, word: LastWord) -> bool:
-        """Tell whether the portal shows the item that the memory names."""
-        return any(
-            (each.entity_type_id, each.item_id) == (word.entity_type_id, word.item_id)
-            for each in self.items
-        )
+    @property
+    def not_shown(self) -> list[LastWord]:
+        """The words of items that the portal did not show by an external id, nor refused."""
+        shown = {(each.entity_type_id, each.item_id) for each in self.items}
+        return [
+            word
+            for word in self.words
+            if word.word is Word.IMPORTED
+            and not word.stale
+            and word.entity_type_id not in self.refused
+            and (word.entity_type_id, word.item_id) not in shown
+        ]

@@ -7,7 +7,7 @@ from typing import Any
 from service.commands import terminal
 from service.commands.find.places import DeadLetter, Found, Hidden, Item, Waits
 from service.commands.moments import age, written
-from service.domain.events import ExternalId, Reference
+from service.domain.events import Reference
 from service.domain.last_words import LastWord, Word
 
 MAX_REFERRED = 5
@@ -57,9 +57,7 @@ def _referred(references: Sequence[Reference]) -> Iterator[str]:
 
 def _rows(found: Found) -> Iterator[Sequence[terminal.Cell]]:
     for item in found.items:
-        named = _named(item.external_id)
-        what = f"item {item.item_id} carries {named}"
-        yield terminal.Toned("imported", "good"), str(item.entity_type_id), what, "-"
+        yield terminal.Toned("imported", "good"), str(item.entity_type_id), named(item), "-"
     for letter in found.letters:
         what = f"{letter.kind}, {letter.code or '-'}"
         what += f": {letter.message}" if letter.message else ""
@@ -93,7 +91,7 @@ def said_by_memory(found: Found, word: LastWord) -> str:
     said = f"imported as item {word.item_id}"
     if word.stale:
         return f"{said}, before the portal was set back to older data"
-    if word.entity_type_id in found.asked and not found.is_shown(word):
+    if word in found.gone:
         return f"{said}; the portal does not show it now: it is deleted, or hidden from this user"
     return said
 
@@ -103,7 +101,8 @@ def asked(found: Found) -> Iterator[str]:
     if found.asked:
         yield f"the portal was asked for items of {_types(found.asked)} by the external id"
     if found.unaskable:
-        yield f"the portal cannot be asked for items of {_types(found.unaskable)}: no external id"
+        of = _types(found.unaskable)
+        yield f"the portal cannot be asked for items of {of} by the external id: there is none"
     for number, code in found.refused.items():
         yield f"the portal does not show items of type {number}: {code}"
     if found.problem:
@@ -120,9 +119,13 @@ def told(hidden: Hidden) -> str:
     return f"{hidden.place}{count}: {hidden.why}"
 
 
-def _named(external: ExternalId) -> str:
+def named(item: Item) -> str:
+    """Return which item it is, and how it was found."""
+    external = item.external_id
+    if external is None:
+        return f"item {item.item_id}, asked for by its number"
     of = f" of {external.originator}" if external.originator else ""
-    return f"{external.field} {external.value}{of}"
+    return f"item {item.item_id} carries {external.field} {external.value}{of}"
 
 
 def _type(of: DeadLetter | Waits) -> str:
@@ -162,7 +165,8 @@ def _item(item: Item) -> dict[str, Any]:
     return {
         "entityTypeId": item.entity_type_id,
         "itemId": item.item_id,
-        "externalId": {
+        "externalId": external
+        and {
             "field": external.field,
             "value": external.value,
             "originatorId": external.originator,

@@ -5,12 +5,13 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 import pytest
 
 from service.commands.console.filters import address, form_filters, letter_address, read_filters
+from service.commands.option_values import UNREADABLE, entity_type, since
 
 
 def test_filters_are_read_as_the_options_of_the_command() -> None:
-    """Kind, code, type, since, id; white space that was pasted along counts for nothing."""
+    """Kind, code, type, since, id; white space around what is no text counts for nothing."""
     found = read_filters(
-        {"kind": "rejected", "code": " X ", "type": "128", "since": "2h", "id": "a", "page": "2"}
+        {"kind": " rejected", "code": "X", "type": "128 ", "since": "2h ", "id": "a", "page": "2"}
     )
     selection = found.selection
     assert ("rejected", "X", 128, {"a"}) == (
@@ -25,6 +26,13 @@ def test_filters_are_read_as_the_options_of_the_command() -> None:
     assert found == read_filters(
         {name: values[0] for name, values in parse_qs(found.query[1:]).items()}
     )
+
+
+def test_letters_of_unreadable_type_can_be_meant_alone() -> None:
+    """A form for one of them is not about all letters of its id."""
+    found = read_filters({"id": "twin", "type": "unknown"})
+    assert (UNREADABLE, ()) == (found.selection.entity_type_id, found.mistakes)
+    assert read_filters({"type": "unknown"}, read_type=entity_type).mistakes
 
 
 @pytest.mark.parametrize(
@@ -54,6 +62,23 @@ def test_an_age_becomes_a_time_in_an_address_that_is_to_last() -> None:
     again = read_filters(dict(parse_qsl(found.fixed.query[1:])))
     assert found.selection == again.selection
     assert {"code": "X"} == read_filters({"code": "X"}).fixed.texts
+
+
+def test_white_space_is_a_part_of_ids_and_codes() -> None:
+    """Without it they are others; an id of nothing else never becomes any id."""
+    found = read_filters({"id": " a\n", "code": "X "})
+    assert ({" a\n"}, "X ") == (set(found.selection.ids), found.selection.code)
+    assert "?code=X&id=a" == found.trimmed
+    for whole in ({"id": "a b"}, {"id": " "}, {"id": " a", "code": " "}):
+        assert not read_filters(whole).trimmed
+
+
+def test_a_time_is_taken_as_it_is() -> None:
+    """It selects what the same time selects in a command, also from an address that lasts."""
+    for text in ("2026-11-30T11:45:30Z", "2026-11-30T11:45:30.250Z", "2026-11-30T13:45:30+02:00"):
+        found = read_filters({"since": text})
+        assert since(text) == found.selection.since
+        assert since(text) == read_filters(found.fixed.texts).selection.since
 
 
 def test_a_form_carries_any_id_unchanged() -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from service.commands.dlq.selection import Selection
+from service.commands.option_values import UNREADABLE
 from tests.unit.commands.dlq.samples import FAILED_AT, letter, ours
 
 HOUR = timedelta(hours=1)
@@ -18,6 +19,7 @@ HOUR = timedelta(hours=1)
         (Selection(kind="malformed"), False),
         (Selection(kind="rejected", code="OTHER"), False),
         (Selection(entity_type_id=1), False),
+        (Selection(entity_type_id=UNREADABLE), False),
         (Selection(ids=frozenset({"e", "f"})), True),
         (Selection(ids=frozenset({"f"})), False),
         (Selection(since=FAILED_AT - HOUR), True),
@@ -38,3 +40,13 @@ def test_a_letter_without_a_time_is_neither_young_nor_old() -> None:
         each.holds(timeless)
         for each in (Selection(), Selection(since=FAILED_AT), Selection(before=FAILED_AT))
     ]
+
+
+def test_letters_of_unreadable_type_are_selected_by_themselves() -> None:
+    """Nobody means them who means those of a type, nor the other way round."""
+    malformed = letter(b"no JSON")
+    unreadable = Selection(entity_type_id=UNREADABLE)
+    assert [True, False, True] == [
+        each.holds(malformed) for each in (unreadable, Selection(entity_type_id=2), Selection())
+    ]
+    assert "type unknown" == unreadable.words

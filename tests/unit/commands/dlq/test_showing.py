@@ -6,7 +6,15 @@ import shlex
 
 import pytest
 
-from service.commands.dlq.showing import MAX_SHOWN, Found, as_json, body_lines, described, listed
+from service.commands.dlq.showing import (
+    MAX_SHOWN,
+    Found,
+    as_json,
+    body_lines,
+    described,
+    how_to_show,
+    listed,
+)
 from service.rabbit.letters import Letter
 from tests.unit.commands.dlq.samples import body, letter, ours
 
@@ -97,8 +105,8 @@ def test_the_commands_of_a_letter_can_be_pasted() -> None:
 
 
 def test_an_id_may_be_shortened() -> None:
-    """The beginning of one id is enough, with or without the mark; an exact one wins."""
-    for wanted in ("order-1", "order-1…", "order-17"):
+    """The beginning of one id is enough, with the mark of tables; an exact one wins."""
+    for wanted in ("order-1…", "order-17"):
         found = Found(wanted)
         for each in ("order-17", "else", "order-17"):
             found.add(named(each))
@@ -109,9 +117,23 @@ def test_an_id_may_be_shortened() -> None:
     assert ({"order-1": 1}, ["order-1"]) == (found.ids, [each.event_id for each in found.letters])
 
 
-def test_ids_that_begin_alike_are_named() -> None:
+def test_another_event_is_not_shown_because_its_id_begins_so() -> None:
+    """It is only named; a NUL, which no argument holds, is left out with what follows it."""
+    found = Found("amb")
+    for each in ("amb7", "amb7", "am"):
+        found.add(named(each))
+    assert ({"amb7": 2}, []) == (found.ids, found.letters)
+    assert "crm-importer dlq show amb7" == how_to_show("amb7")
+    cut = shlex.split(how_to_show("a\0b"))[-1]
+    found = Found(cut)
+    found.add(named("a\0b"))
+    assert ["a\0b"] == [each.event_id for each in found.letters]
+
+
+@pytest.mark.parametrize("wanted", ["order", "order…"])
+def test_ids_that_begin_alike_are_named(wanted: str) -> None:
     """None of them is shown: which was meant, nobody knows; and not all of 60,000."""
-    found = Found("order")
+    found = Found(wanted)
     for number in range(300):
         found.add(named(f"order-{number}"))
     assert ([], 100) == (found.letters, len(found.ids))

@@ -46,7 +46,7 @@ def test_everything_is_shown_and_told_to_programs(capsys: pytest.CaptureFixture[
     found = Found(
         "e",
         None,
-        items=[Item(2, 4711, ID)],
+        items=[Item(2, 4711, ID), Item(7, 12, None)],
         letters=[DeadLetter(None, "malformed", "NOT_JSON", "no JSON", AT, 1)],
         waiting=[Waits("q.2", 2, "scope", AT, AT, 3.5, AT)],
         words=[word(Word.IMPORTED), word(Word.UNKNOWN)],
@@ -60,12 +60,13 @@ def test_everything_is_shown_and_told_to_programs(capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     for told in (
         "item 4711 carries originId e of crm-importer",
+        "item 12, asked for by its number",
         "malformed, NOT_JSON: no JSON",
         "waits for its lane (scope), in q.2; a call may have sent it",
         "imported as item 4711",
         "a call sent it, and the outcome is unknown",
         "asked for items of types 2, 3 by the external id",
-        "cannot be asked for items of type 7",
+        "cannot be asked for items of type 7 by the external id: there is none",
         "does not show items of type 4: ACCESS_DENIED",
         "not seen: the intake queue q (5 messages): only the importer can read it",
         "crm-importer dlq show e",
@@ -105,8 +106,20 @@ def test_an_item_that_the_portal_shows_no_more_is_told_apart(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The memory remembers it; the portal was asked, and shows none."""
-    show(Found("e", None, words=[word(Word.IMPORTED)], asked=[2]))
+    imported = word(Word.IMPORTED)
+    show(Found("e", None, words=[imported], asked=[2], gone=[imported]))
     assert "the portal does not show it now" in capsys.readouterr().out
+    show(Found("e", None, words=[imported], asked=[2]))
+    assert "the portal does not show it now" not in capsys.readouterr().out
+
+
+def test_only_items_that_nobody_saw_are_asked_for_by_number() -> None:
+    """Those of the words that are true now, of types that the portal tells of."""
+    words = [word(Word.IMPORTED), word(Word.UNKNOWN), word(Word.IMPORTED, stale=True)]
+    assert words[:1] == Found("e", None, words=words).not_shown
+    assert [] == Found("e", None, words=words, items=[Item(2, 4711, ID)]).not_shown
+    assert words[:1] == Found("e", None, words=words, items=[Item(3, 4711, ID)]).not_shown
+    assert [] == Found("e", None, words=words, refused={2: "ACCESS_DENIED"}).not_shown
 
 
 def test_an_id_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
