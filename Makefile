@@ -49,7 +49,7 @@ unit: .venv/.stamp ## pure rules: no network, no sleeping
 	$(PYTEST) -m unit tests/unit --numprocesses auto --dist loadscope
 
 simulation: export HISTORIES ?= 1000
-simulation: .venv/.stamp ## the whole core over a thousand made-up histories, in made-up time (HISTORIES=...: so many)
+simulation: .venv/.stamp ## the whole core over a thousand made-up histories of each of four kinds, in made-up time (HISTORIES=...: so many)
 	$(PYTEST) -m simulation tests/unit --numprocesses auto
 
 # A defect of the same length, made within the same second, must be compiled as well.
@@ -64,10 +64,10 @@ integration: .venv/.stamp broker ## one real neighbour at a time
 e2e: .venv/.stamp broker ## the process as a black box
 	$(PYTEST) -m e2e
 
-chaos: .venv/.stamp broker ## faults under load, for ten minutes; a table of what was lost (CELL=... SEED=...: one run again)
+chaos: .venv/.stamp broker ## faults under load, for ten minutes, one node; a table of what was lost (RABBITMQ=4.3, NODES=3; CELL=... SEED=...: one run again)
 	@$(OURS) -m tests.chaos $(if $(CELL),--cell '$(CELL)') $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES))
 
-bench: .venv/.stamp broker ## throughput, latency, memory and makespan, lanes, beside peers; twenty minutes (BENCH=--quick: three)
+bench: .venv/.stamp broker ## throughput, latency, memory and makespan, lanes, beside peers; long (BENCH=--quick: only shows that all runs)
 	@$(OURS) -m tests.benchmarks $(BENCH)
 
 deploy-test: .venv/.stamp broker programs containers ## the image, pods and the compose stack in real containers; as root on Debian

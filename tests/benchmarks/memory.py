@@ -149,7 +149,7 @@ def _memory(idle: float, waiting: float, samples: list[Sample], scale: Scale) ->
 
     half, whole = after(scale.total // 2), after(scale.total)
     rows = (
-        ("resident when idle", idle, at_most(60)),
+        ("resident when idle", idle, at_most(55)),
         (f"more with {scale.waiting:,} messages waiting", waiting - idle, at_most(25)),
         (f"resident after {scale.total // 2:,} events", half, None),
         (f"resident after {scale.total:,} events", whole, None),

@@ -18,9 +18,31 @@ FOLDER = ROOT / "tests" / "chaos"
 RUNS = FOLDER / "kept.jsonl"
 CELLS = FOLDER / "kept.md"
 BROKERS = ("3.10", "4.0", "4.3")
-PAGES = (FOLDER / "README.md", ROOT / "README.md")
+PROOF = FOLDER / "README.md"
+RUNS_PAGE = FOLDER / "runs.md"
+SOAKS_PAGE = FOLDER / "soaks.md"
+DEFECTS_PAGE = FOLDER / "defects.md"
+HISTORIES_PAGE = FOLDER / "histories.md"
+PAGES = (PROOF, RUNS_PAGE, SOAKS_PAGE, DEFECTS_PAGE, HISTORIES_PAGE, ROOT / "README.md")
 Run = Mapping[str, Any]
-HEADS = ("runs", "events", "accepted", "lost", "doubled", "other", "void", "heals in", "at most")
+AT_MOST = "bad runs, at most (95 %)"
+HEADS = (
+    "runs",
+    "events",
+    "accepted",
+    "lost",
+    "doubled",
+    "other",
+    "void",
+    "heals in",
+    "bad runs",
+    AT_MOST,
+)
+SHORT = ("runs", "accepted", "lost", "doubled", "bad runs", AT_MOST)
+"""The columns of the smallest table."""
+MORE_RULES = "2605593"
+"""The commit since which the checker has all its rules."""
+JUDGED_BY = ("15 rules", "19 rules, or nearly")
 RULE = "---:"
 TITLE = (
     "# Every fault and every cell of the fault table\n\n"
@@ -79,23 +101,38 @@ def figures(runs: Sequence[Run]) -> tuple[str, ...]:
     broken = sum(bool(run["lost"] or run["doubled"] or run["other"]) for run in valid)
     heal = f"{statistics.median(run['heal'] for run in valid):.1f} s" if valid else "-"
     bound = f"{upper_bound(broken, len(valid)):.1%}" if valid else "-"
-    return (str(len(valid)), *map(str, sums), str(len(runs) - len(valid)), heal, bound)
+    voids = len(runs) - len(valid)
+    return (str(len(valid)), *map(str, sums), str(voids), heal, str(broken), bound)
 
 
-def table(head: Sequence[str], runs: Iterable[Run], key: Callable[[Run], Sequence[Any]]) -> str:
-    """Return a table with a row for each value of a key."""
+def table(
+    head: Sequence[str],
+    runs: Iterable[Run],
+    key: Callable[[Run], Sequence[Any]],
+    *,
+    columns: Sequence[str] = HEADS,
+    by_time: bool = False,
+) -> str:
+    """Return a table with a row for each value of a key, in order or as the runs came."""
     groups: defaultdict[tuple[Any, ...], list[Run]] = defaultdict(list)
     for run in runs:
         groups[tuple(key(run))].append(run)
-    rows = [(*map(str, name), *figures(groups[name])) for name in sorted(groups)]
+    names = list(groups) if by_time else sorted(groups)
+    rows = [([*map(str, name)], _figures(groups[name])) for name in names]
     everything = [run for group in groups.values() for run in group]
-    rows.append(("all", *[""] * (len(head) - 1), *figures(everything)))
+    rows.append((["all", *[""] * (len(head) - 1)], _figures(everything)))
+    same = all(row["events"] == row["accepted"] for _, row in rows)
+    shown = [name for name in columns if not (same and name == "events")]
     lines = [
-        [*head, *HEADS],
-        ["---"] * len(head) + [RULE] * len(HEADS),
-        *rows,
+        [*head, *shown],
+        ["---"] * len(head) + [RULE] * len(shown),
+        *([*name, *(row[each] for each in shown)] for name, row in rows),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _figures(runs: Sequence[Run]) -> Mapping[str, str]:
+    return dict(zip(HEADS, figures(runs), strict=True))
 
 
 def reach(runs: Sequence[Run]) -> str:
@@ -123,13 +160,40 @@ def surroundings(run: Run) -> Sequence[Any]:
 def tables(runs: Sequence[Run]) -> Mapping[str, str]:
     """Return every generated table, by the name of its place in the pages."""
     return {
-        "brokers": table(("RabbitMQ",), runs, lambda run: [run["broker"]]),
+        "brokers": table(("RabbitMQ",), runs, lambda run: [run["broker"]], columns=SHORT),
         "surroundings": table(("RabbitMQ", "nodes", "amid"), runs, surroundings),
         "classes": table(("faults", "scenarios"), runs, _class_of),
         "bad": _bad_table(runs),
         "reach": reach(runs),
-        "commits": table(("of", "commit"), runs, lambda run: [run["date"], run["commit"]]),
+        "judged": judged(runs),
+        "commits": table(
+            ("of", "commit"), runs, lambda run: [run["date"], run["commit"]], by_time=True
+        ),
+        "newest": newest(runs),
     }
+
+
+def judged(runs: Sequence[Run]) -> str:
+    """Return the runs by the rules of their day, newest first: a log is judged when it is made."""
+    commits = [run["commit"] for run in runs]
+    first = commits.index(MORE_RULES) if MORE_RULES in commits else len(runs)
+    old = {id(run) for run in runs[:first]}
+    heads = ("judged by",)
+    parts = [*runs[first:], *runs[:first]]
+    return table(
+        heads, parts, lambda run: [JUDGED_BY[id(run) not in old]], columns=SHORT, by_time=True
+    )
+
+
+def newest(runs: Sequence[Run]) -> str:
+    """Say of which commit the newest runs are, and how to see what has changed since."""
+    last = list(dict.fromkeys(run["commit"] for run in runs))[-1]
+    count = sum(run["commit"] == last and not run["void"] for run in runs)
+    since = f"git log {last.rstrip('+')}..HEAD -- service"
+    return (
+        f"The newest commit with runs is {last}, with {count} of them. "
+        f"`{since}` shows what changed in the importer since.\n"
+    )
 
 
 def is_bad(run: Run) -> bool:
@@ -149,11 +213,11 @@ def _class_of(run: Run) -> Sequence[Any]:
 
 def _bad_table(runs: Sequence[Run]) -> str:
     rows = [
-        f"| {cell_of(run)} | {run['seed']} | {run['commit']} | {run['why'][:SAID]} |\n"
-        for run in runs
+        f"| {run['seed']} | {cell_of(run)} | {run['commit']} | {run['why'][:SAID]} |\n"
+        for run in sorted(runs, key=lambda run: int(run["seed"]))
         if is_bad(run)
     ]
-    return "".join(["| cell | seed | commit | what was found |\n", "|---|---:|---|---|\n", *rows])
+    return "".join(["| seed | cell | commit | what was found |\n", "|---:|---|---|---|\n", *rows])
 
 
 def filled(page: str, made: Mapping[str, str]) -> str:
@@ -184,18 +248,22 @@ def cells_page(runs: Sequence[Run]) -> str:
     return TITLE + "".join(f"\n## {name}\n\n{made}" for name, made in parts.items())
 
 
-def main() -> None:
-    """Write every generated table anew."""
-    runs = load()
-    made = {
-        **tables(runs),
+def parts() -> Mapping[str, str]:
+    """Return every generated part of the pages, by the name of its place."""
+    return {
+        **tables(load()),
         **kept_histories.tables(kept_histories.load()),
-        "defects": kept_defects.page(kept_defects.load()),
+        **kept_defects.tables(kept_defects.load()),
         "soaks": kept_soaks.page(kept_soaks.load()),
     }
+
+
+def main() -> None:
+    """Write every generated table anew."""
+    made = parts()
     for page in PAGES:
         page.write_text(filled(page.read_text(), made))
-    CELLS.write_text(cells_page(runs))
+    CELLS.write_text(cells_page(load()))
 
 
 if __name__ == "__main__":

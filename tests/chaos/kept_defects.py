@@ -1,4 +1,4 @@
-"""Keeps which rules of the checker saw each defect in a real run, and makes the table of it."""
+"""Keeps which rules of the checker saw each defect in a real run, and makes the page's tables."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from tests.chaos import kept_lines
 from tests.chaos.cells import ROOT, Cell
 from tests.checker.finding import RULES
 from tests.checker.judge import Verdict
+from tests.mutations.listed_trials import Listed, listed
 
 FILE = ROOT / "tests" / "chaos" / "defects.jsonl"
 NOT_SEEN = "NOT SEEN"
@@ -49,6 +50,24 @@ def load(path: Path = FILE) -> list[Line]:
 def add(line: Line, path: Path = FILE) -> None:
     """Keep one more run."""
     kept_lines.add(line, path)
+
+
+def tables(lines: Sequence[Line]) -> Mapping[str, str]:
+    """Return every generated part, by the name of its place in the pages."""
+    return {"defects": page(lines), "seen": score(lines), "unseen": reasons(listed())}
+
+
+def reasons(trials: Sequence[Listed]) -> str:
+    """Say of each defect that was not seen why that was so."""
+    return "".join(f"- *{each.defect.name}*: {each.why}\n" for each in trials if not each.seen)
+
+
+def score(lines: Sequence[Line]) -> str:
+    """Say how many defects were seen."""
+    names = {line["defect"] for line in lines} - {SOUND}
+    seen = {line["defect"] for line in lines if seen_by(line)} - {SOUND}
+    unseen = len(names) - len(seen)
+    return f"{len(seen)} of {len(names)} were seen by the checker; {unseen} were not.\n"
 
 
 def page(lines: Sequence[Line]) -> str:

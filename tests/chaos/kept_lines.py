@@ -1,4 +1,4 @@
-"""Reads and adds to the files of what is kept: JSON Lines, and no line is taken out."""
+"""Reads and adds to the files of what is kept: JSON Lines. What was changed in them: README.md."""
 
 import json
 from collections.abc import Mapping

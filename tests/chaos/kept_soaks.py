@@ -21,10 +21,14 @@ HEADS = (
     "lost",
     "doubled",
     "other",
+    "void",
     "items a second",
     "MiB, by quarter",
-    "most",
+    "most MiB",
 )
+UNKNOWN = "-"
+LEAST = "least"
+"""The member that names the counts that may be too low: a person has counted."""
 
 
 def load(path: Path = FILE) -> list[Soak]:
@@ -34,21 +38,27 @@ def load(path: Path = FILE) -> list[Soak]:
 
 def page(soaks: Sequence[Soak]) -> str:
     """Return the table, a row for each."""
-    rows = [HEADS, ["---"] * 2 + ["---:"] * (len(HEADS) - 2), *map(_row, soaks)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    table = [HEADS, ["---"] * 2 + ["---:"] * (len(HEADS) - 2), *map(_row, soaks)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in table)
 
 
 def _row(soak: Soak) -> Sequence[str]:
-    memory = ", ".join(f"{each:.0f}" for each in soak["memory in MiB, by quarter"])
+    memory = soak.get("memory in MiB, by quarter", ())
+    least = soak.get(LEAST, ())
+    counts = (
+        f"at least {soak[name]}" if name in least else soak[name]
+        for name in ("lost", "doubled", "other")
+    )
     figures = (
         soak["minutes"],
         sum(soak["faults"].values()),
-        soak["processes"],
+        soak.get("processes", UNKNOWN),
         soak["events"],
         soak.get("ended", soak["events"]),
-        *(soak[name] for name in ("lost", "doubled", "other")),
-        soak["items per second"],
-        memory,
-        soak["most memory in MiB"],
+        *counts,
+        "yes" if soak["void"] else "no",
+        soak.get("items per second", UNKNOWN),
+        ", ".join(f"{each:.0f}" for each in memory) or UNKNOWN,
+        soak.get("most memory in MiB", UNKNOWN),
     )
     return (soak["date"], soak["commit"], str(soak["seed"]), *map(str, figures))

@@ -1,9 +1,19 @@
-"""Judges the logs named on the command line, and prints a table of what came of each run."""
+"""Judges logs of runs under faults: each event must end once, and be imported at most once.
 
+It prints a row for each log, and then what was found. Verdicts:
+  good    no rule was broken
+  BROKEN  at least one rule was broken
+  void    the log proves nothing: it is not whole, or the simulated portal broke its own rules
+
+Exit code: 0 if every log is good, 1 if one is not, 2 if a log cannot be read.
+"""
+
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.checker.finding import RULES
 from tests.checker.judge import Verdict, judge
 from tests.checker.log import read
 
@@ -13,11 +23,8 @@ MOST_SHOWN = 20
 
 def main(names: Sequence[str]) -> int:
     """Print a line for each log, and its findings; return 1 if any rule was broken."""
-    if not names:
-        print("usage: python -m tests.checker LOG...", file=sys.stderr)
-        return 2
     verdicts: dict[str, Verdict] = {}
-    for name in names:
+    for name in _parser().parse_args(names).logs:
         try:
             verdicts[name] = judge(read(Path(name)))
         except OSError as error:
@@ -33,11 +40,25 @@ def main(names: Sequence[str]) -> int:
     return int(any(not verdict.clean for verdict in verdicts.values()))
 
 
+def _parser() -> argparse.ArgumentParser:
+    rules = "\n".join(f"  {name}: {meaning}" for name, meaning in RULES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.checker",
+        description=__doc__,
+        epilog=f"The rules:\n{rules}\n\n"
+        "Example: python -m tests.checker tests/chaos/sample.jsonl\n"
+        "More: tests/checker/README.md",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("logs", nargs="+", metavar="LOG", help="the operation log of a run")
+    return parser
+
+
 def _row(name: str, verdict: Verdict) -> tuple[str, ...]:
     lost, doubled = verdict.count("lost"), verdict.count("doubled")
     other = len(verdict.findings) - lost - doubled
     figures = (verdict.events, verdict.accepted, verdict.ended, lost, doubled, other)
-    ended = "kept" if verdict.clean else "void" if verdict.void else "BROKEN"
+    ended = "good" if verdict.clean else "void" if verdict.void else "BROKEN"
     return (name, *map(str, figures), f"{verdict.heal:.1f}", ended)
 
 

@@ -1,4 +1,4 @@
-"""Reads which run is to show which defect."""
+"""Reads which run is to show which defect, and which defects no run has shown."""
 
 import tomllib
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ class Listed:
     `seeds`: they are tried in turn until the checker sees the defect; several where it needs luck.
     `patience`: seconds for everything to settle, with the defect and without it. Where events are
     lost it is short: the run would wait for them for minutes. None: as long as the scenario says.
+    `seen`: whether the checker is expected to see it; where not, `why` says the reason.
     """
 
     defect: Defect
@@ -24,6 +25,7 @@ class Listed:
     seeds: tuple[int, ...]
     why: str
     patience: float | None = None
+    seen: bool = True
 
 
 def listed() -> list[Listed]:
@@ -36,6 +38,7 @@ def listed() -> list[Listed]:
             seeds=tuple(told["seeds"]),
             why=told["why"],
             patience=told.get("patience"),
+            seen=told.get("seen", True),
         )
         for name, told in tomllib.loads(FILE.read_text()).items()
     ]

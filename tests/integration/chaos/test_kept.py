@@ -1,5 +1,6 @@
 """Tests the cells of the fault table, and what is made of the runs that are kept."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,55 @@ def test_a_table_has_a_row_for_each_key_and_one_for_all() -> None:
     assert bounds[2] < bounds[0] < bounds[1]
 
 
+def head_of(text: str) -> list[str]:
+    """Return the names of a table's columns."""
+    return text.splitlines()[0].strip("| ").split(" | ")
+
+
+def test_events_are_not_told_where_they_are_the_accepted() -> None:
+    """Two columns with the same figures tell one thing."""
+    same = {**run(), "accepted": 10}
+    assert "events" in head_of(kept.table(("fault",), [run()], lambda one: [one["fault"]]))
+    text = kept.table(("fault",), [same], lambda one: [one["fault"]])
+    assert ["fault", *(name for name in kept.HEADS if name != "events")] == head_of(text)
+    text = kept.table(("fault",), [same], lambda one: [one["fault"]], columns=kept.SHORT)
+    assert ["fault", *kept.SHORT] == head_of(text)
+
+
+def of(commit: str, *rules: str) -> kept.Run:
+    """Return what is kept of a run of a commit."""
+    return {**run("a fault", "3.10", *rules), "commit": commit}
+
+
+def test_commits_stand_in_the_order_of_time_and_the_newest_is_named() -> None:
+    """Their names say nothing of when they were made."""
+    made = kept.tables([of("ccc"), of("ccc"), of("aaa"), of("bbb+"), of("bbb+", "damaged")])
+    rows = [line.split(" | ")[1] for line in made["commits"].splitlines()[2:5]]
+    assert ["ccc", "aaa", "bbb+"] == rows
+    assert "bbb+, with 1 of them. `git log bbb..HEAD -- service`" in made["newest"]
+
+
+def test_runs_are_told_apart_by_the_rules_of_their_day() -> None:
+    """By their place in the file, from the first run of the commit that brought the rules."""
+    runs = [of("old"), of("old", "lost"), of(kept.MORE_RULES), of("new"), of("new")]
+    rows = [row.strip("| ").split(" | ")[:2] for row in kept.judged(runs).splitlines()[2:]]
+    assert [["19 rules, or nearly", "3"], ["15 rules", "2"], ["all", "5"]] == rows
+
+
+def test_no_commit_of_before_the_rules_has_runs_after_them() -> None:
+    """So a place in the file is enough to tell."""
+    commits = [entry["commit"] for entry in kept.load()]
+    first = commits.index(kept.MORE_RULES)
+    assert not {*commits[:first]} & {*commits[first:]}
+
+
+def test_bad_runs_are_told_in_the_order_of_their_seeds() -> None:
+    """So each is found in the list below the table."""
+    runs = [{**of("a", "lost"), "seed": seed} for seed in (30, 4, 100)]
+    rows = kept.tables(runs)["bad"].splitlines()[2:]
+    assert ["4", "30", "100"] == [row.strip("| ").partition(" | ")[0] for row in rows]
+
+
 def test_tables_are_put_into_their_places_and_nothing_else_is_touched() -> None:
     """A page without a place stays as it is."""
     page = "before\n<!-- kept: faults -->\nold\n<!-- end -->\nafter\n"
@@ -94,6 +144,12 @@ def test_the_pages_show_the_runs_that_are_kept() -> None:
     for page in kept.PAGES:
         assert page.read_text() == kept.filled(page.read_text(), kept.tables(runs))
     assert kept.CELLS.read_text() == kept.cells_page(runs)
+
+
+def test_every_generated_part_has_a_place_and_every_place_a_part() -> None:
+    """Else it would be read by nobody, or never be written anew."""
+    text = "".join(page.read_text() for page in kept.PAGES)
+    assert {*kept.parts()} == {*re.findall(r"<!-- kept: (.+) -->", text)}
 
 
 def test_every_run_that_is_kept_belongs_to_a_cell() -> None:

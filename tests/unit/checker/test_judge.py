@@ -328,17 +328,29 @@ def test_the_program_tells_good_logs_from_bad_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By its exit code and in words."""
-    good, bad, missing = (tmp_path / name for name in ("good", "bad", "missing"))
+    good, bad, missing = (tmp_path / name for name in ("one", "bad", "missing"))
     good.write_text(text_of(clean()))
     bad.write_text(text_of([*clean(), AGAIN]))
     assert 0 == main([str(good)])
-    assert "kept" in capsys.readouterr().out
+    assert "good" in capsys.readouterr().out
     assert 1 == main([str(good), str(bad)])
     printed = capsys.readouterr().out
     assert "BROKEN" in printed
     assert f"bad: doubled: {GOOD}: " in printed
     assert 2 == main([str(missing)])
-    assert 2 == main([])
+    with pytest.raises(SystemExit) as without:
+        main([])
+    assert 2 == without.value.code
+
+
+def test_the_help_teaches_what_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stranger learns the verdicts, the rules and an example."""
+    with pytest.raises(SystemExit) as done:
+        main(["--help"])
+    assert 0 == done.value.code
+    told = capsys.readouterr().out
+    assert [] == [name for name, meaning in RULES.items() if f"  {name}: {meaning}\n" not in told]
+    assert {"good", "BROKEN", "void", "tests/chaos/sample.jsonl"} <= {*told.split()}
 
 
 def test_the_sample_log_is_good_and_a_fault_planted_in_it_is_found() -> None:
