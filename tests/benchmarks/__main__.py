@@ -117,7 +117,7 @@ def _measure(
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke run, a minute at most")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of some minutes")
     parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be repeated")
     parser.add_argument("--events", type=int, help="length of the long run of `memory`")
     parser.add_argument("--keep", action="store_true", help="keep these figures as the baseline")

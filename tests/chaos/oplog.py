@@ -1,4 +1,7 @@
-"""Writes the operation log of a run, from outside the importer; README.md describes its format."""
+"""Writes the operation log of a run, from outside the importer.
+
+tests/checker/README.md describes its format.
+"""
 
 import json
 import time

@@ -163,7 +163,7 @@ class RabbitNode(OwnBroker):
     def kill(self, *, at_once: bool = False) -> None:
         """Kill the node as a lost machine would; `restart` brings it back with its data.
 
-        A quorum queue declared in the last two seconds would not come back: RabbitMQ keeps its
+        A quorum queue declared in the last three seconds may not come back: RabbitMQ keeps its
         registration in memory for that long, and the queue then has no leader for ever. So the
         registrations are written out first, a third of a second before the kill; not `at_once`.
         """
