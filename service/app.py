@@ -39,7 +39,7 @@ from service.telemetry.minute_summary import Minute
 from service.telemetry.supervision import catch_strays, contained, endless
 
 BEAT_SECONDS = 0.5
-PATIENCE = 2.0
+LOOK_UP_PATIENCE = 2.0
 """Longest wait of a look-up in its slot for the portal's execution time, in seconds."""
 NEW_OBJECTS = 20_000
 """Threshold of the garbage collector: batches allocate many objects and create no cycles."""
@@ -65,7 +65,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
     """Start from the outside in; the way back out is the way down through the `with`s."""
     loop = asyncio.get_running_loop()
     credentials, there = auth(settings), address(settings.rabbit, metrics)
-    async with portal(settings, metrics, credentials, patience=PATIENCE) as remote:
+    async with portal(settings, metrics, credentials, patience=LOOK_UP_PATIENCE) as remote:
         broker = built_broker(settings, there, metrics)
         pipeline = Pipeline(
             portal=remote,
@@ -101,7 +101,7 @@ async def _serve(settings: Settings, metrics: Metrics) -> None:
 async def _run_parts(settings: Settings, beat: "_Beat", rekeying: Rekeying) -> None:
     """Run until the pipeline has drained; the broker's connections outlive it."""
     broker, pipeline = beat.broker, beat.pipeline
-    beat.stamp()  # whoever asks first is told all that there is to tell
+    beat.stamp()  # the first answer of /status is complete
     with _health_port(settings, beat) as port:
         log.info("started", extra={"port": port.port, **about(settings)})
         async with asyncio.TaskGroup() as tasks:

@@ -14,7 +14,14 @@ from service.bitrix import reasons
 from service.bitrix.http import Unanswered
 from service.domain.codes import CALL_CODES, call_code, item_code
 from service.domain.network import Cause
-from service.domain.outcomes import CallKind, Fault, PauseReason, RefusalKind, Refused
+from service.domain.outcomes import (
+    MAX_TEXT,
+    CallKind,
+    Fault,
+    PauseReason,
+    RefusalKind,
+    Refused,
+)
 
 _BARRED = CallKind.BARRED
 
@@ -31,8 +38,6 @@ TOKEN_CODES = frozenset({"expired_token", "invalid_token", "no_auth_found"})
 """Codes that a new access token may cure."""
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-MAX_TEXT = 1000
-"""Characters that are kept of a message of the portal."""
 MAX_NUMBER = 10**18
 GATEWAY = frozenset({408, 499, 502, 503, 504, *range(520, 600)})
 """Statuses that also servers before the portal give, while it still works on the call."""

@@ -27,19 +27,23 @@ def checked(meaning: str) -> Callable[[Callable[[str], object]], Callable[[str],
     return decorate
 
 
-@checked("an entity type: a number, such as 2 for deals")
-def entity_type(text: str) -> int:
-    """Read an entity type."""
+def _entity_type(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 2_147_483_647:  # noqa: PLR2004 - the largest there is
         raise ValueError
     return number
 
 
+@checked("an entity type: a number, such as 2 for deals")
+def entity_type(text: str) -> int:
+    """Read an entity type."""
+    return _entity_type(text)
+
+
 @checked(f"an entity type: a number, such as 2 for deals, or {UNKNOWN}")
 def type_of_letters(text: str) -> int:
     """Read the entity type of dead letters."""
-    return UNREADABLE if text == UNKNOWN else int(str(entity_type(text)))
+    return UNREADABLE if text == UNKNOWN else _entity_type(text)
 
 
 @checked("an event id: a text in UTF-8")

@@ -127,10 +127,12 @@ def item_code(code: str) -> tuple[RefusalKind, PauseReason | None]:
     call_kind, pause = CALL_CODES.get(code, (None, None))
     if kind is RefusalKind.DENIED:
         return kind, PauseReason.SCOPE
-    if kind is RefusalKind.BARRED or (kind is None and pause in _NO_ITEMS_OWN):
-        return RefusalKind.BARRED, pause
+    if kind is RefusalKind.BARRED:
+        return kind, pause
+    if kind is None and pause in _NO_ITEMS_OWN:
+        return RefusalKind.BARRED_UNCLEAR, pause
     if kind is None and call_kind in _PASSING:
-        return RefusalKind.UNCLEAR, None
+        return RefusalKind.PASSING, None
     return kind or RefusalKind.REFUSED_UNCLEAR, None
 
 

@@ -31,6 +31,8 @@ LARGE_BYTES = 500_000
 
 OK = 200
 PARTS = 4
+PASSING_SECONDS = 60.0
+"""Until an item that was refused for the rate is tried again."""
 UNFINISHED = Failed(
     FailureKind.REJECTED,
     "UNREADABLE_ANSWER",
@@ -154,6 +156,7 @@ def after_report(batch: Batch, report: Report, *, now: float) -> Decision:
     """Return what follows an answer; denied items and spent plans are left to the caller."""
     decision = Decision()
     unclear: list[Claim] = []
+    passing: list[Claim] = []
     for claim, verdict in zip(batch.claims, report, strict=True):
         match verdict:
             case Accepted(item_id):
@@ -161,18 +164,27 @@ def after_report(batch: Batch, report: Report, *, now: float) -> Decision:
             case Refused(refusal_kind=RefusalKind.REJECTED):
                 decision.ended.append((claim, rejected(verdict)))
             case Refused(refusal_kind=RefusalKind.UNCLEAR | RefusalKind.REFUSED_UNCLEAR):
-                if len(batch.claims) == 1:
-                    claim.known = claim.known.failed_alone()
-                stands = verdict.refusal_kind is RefusalKind.REFUSED_UNCLEAR
-                claim.known = claim.known.perhaps_sent(rejected(verdict), now, stands=stands)
+                _doubt(claim, verdict, now, alone=len(batch.claims) == 1)
                 unclear.append(claim)
+            case Refused(refusal_kind=RefusalKind.PASSING):
+                _doubt(claim, verdict, now, alone=False)
+                passing.append(claim)
             case _:
                 pass
+    if passing:
+        decision.again.append(batch.part(passing, now + PASSING_SECONDS))
     if unclear:
         # Answered, so the portal works on it no longer: it can be looked up at once.
         unclear_answer = Fault(CallKind.AMBIGUOUS, "0", "", OK, answered=True)
         decision.again.append(batch.part(unclear, now).broke(unclear_answer, now))
     return decision
+
+
+def _doubt(claim: Claim, verdict: Refused, now: float, *, alone: bool) -> None:
+    """Note that an item may be saved although it was refused; `alone`: by a call of its own."""
+    known = claim.known.failed_alone() if alone else claim.known
+    stands = verdict.refusal_kind is RefusalKind.REFUSED_UNCLEAR
+    claim.known = known.perhaps_sent(rejected(verdict), now, stands=stands)
 
 
 def after_fault(
@@ -196,9 +208,9 @@ def after_fault(
 
 def after_failed_look_up(
     batch: Batch, fault: Fault, *, rules: Rules, now: float, chance: float
-) -> Decision:
-    """Return what follows a look-up that failed: it changes nothing on the portal, so again."""
-    return Decision(again=[_refused(batch.look_up_failed(), fault, rules, now, chance)])
+) -> Batch:
+    """Return what a look-up that failed leaves: it changes nothing on the portal, so again."""
+    return _refused(batch.look_up_failed(), fault, rules, now, chance)
 
 
 def refused_alone(claim: Claim, fault: Fault) -> Failed:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-MAX_TEXT = 1000
-"""Characters of the portal's message that are kept with an event."""
+MAX_TEXT = 1200
+"""Characters of the portal's message that are kept with an event: more than are told, so that a
+secret in it is whole when it is masked."""
 
 
 class FailureKind(StrEnum):
@@ -61,7 +62,11 @@ class RefusalKind(StrEnum):
     DENIED = "denied"
     """Not saved. The rights for this item, or for all items, are missing."""
     BARRED = "barred"
-    """Not saved, for the plan, credentials or a scope: that tells of all items."""
+    """Not saved. The reason concerns all items of the type."""
+    BARRED_UNCLEAR = "barred_unclear"
+    """May be saved. If it is not, the reason concerns all items of the type."""
+    PASSING = "passing"
+    """May be saved. Refused for the rate: what is not saved is sent again later."""
 
 
 @dataclass(frozen=True, slots=True)

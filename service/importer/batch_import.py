@@ -114,7 +114,12 @@ class Importer:
             try:
                 cleared = await self._recovery.clear(batch.claims, tries=batch.failed_look_ups)
             except CallFailed as failed:
-                decision, ready = await self._without_look_up(batch, failed.fault)
+                # After a broken call all go together: one of them is the reason.
+                alone = batch.fault is None
+                stuck = [c for c in batch.claims if c.known.doubt or not alone]
+                left = [c for c in batch.claims if c not in stuck]
+                ready = batch.part(left, batch.due) if left else None
+                ready = await self._put_back(batch.only(stuck), ready, failed.fault, decision)
             else:
                 decision, ready = after_look_up(
                     batch, cleared, rules=self._rules, now=self._clock(), chance=chance()
@@ -124,10 +129,9 @@ class Importer:
         ready = self._validated(ready, decision) if ready is not None else None
         if ready is not None:
             prepared = await self.links.prepare(ready, decision)
-            if prepared.kept is not None and prepared.fault is not None:
-                kept, _ = await self._look_up_failed(prepared.kept, prepared.fault)
-                decision.add(kept)
             ready = prepared.ready
+            if prepared.kept is not None and prepared.fault is not None:
+                ready = await self._put_back(prepared.kept, ready, prepared.fault, decision)
         if ready is None:
             return decision
         # Look-ups take time: the broker may have taken the messages back, the lane have closed.
@@ -250,21 +254,15 @@ class Importer:
         self._metrics.ambiguous.inc()
         return await self._judge.broken(batch, fault)
 
-    async def _without_look_up(self, batch: Batch, fault: Fault) -> tuple[Decision, Batch | None]:
-        """Put back what could not be looked up; return what goes on without."""
-        doubtful = [claim for claim in batch.claims if claim.known.doubt]
-        decision, others_may = await self._look_up_failed(batch.only(doubtful), fault)
-        others = [claim for claim in batch.claims if not claim.known.doubt]
-        left = batch.part(others, decision.again[0].due) if others else None
-        if left is not None and not others_may:
-            decision.again.append(left)
-        return decision, left if others_may else None
-
-    async def _look_up_failed(self, batch: Batch, fault: Fault) -> tuple[Decision, bool]:
-        """Return what follows for a batch, and whether imports may go on."""
+    async def _put_back(
+        self, batch: Batch, others: Batch | None, fault: Fault, decision: Decision
+    ) -> Batch | None:
+        """Put back what could not be looked up; return the others, if imports may go on."""
         log.warning("look-up failed", extra=shown(batch, fault))
-        others_may = await self._judge.look_up_failed(fault)
-        decision = after_failed_look_up(
-            batch, fault, rules=self._rules, now=self._clock(), chance=chance()
-        )
-        return decision, others_may
+        may_go_on = await self._judge.asking_failed(batch.key.entity_type_id, fault)
+        now = self._clock()
+        again = after_failed_look_up(batch, fault, rules=self._rules, now=now, chance=chance())
+        decision.again.append(again)
+        if others is not None and not may_go_on:
+            decision.again.append(others.due_at(again.due))
+        return others if may_go_on else None

@@ -70,16 +70,17 @@ class FaultAttribution:
             reason = fault.pause or PauseReason.UNAVAILABLE
             self._breaker.left_alone(reason, fault.retry_after, now)
 
-    async def look_up_failed(self, fault: Fault) -> bool:
+    async def asking_failed(self, entity_type_id: int, fault: Fault) -> bool:
         """Tell the circuit breaker of a failed look-up; tell whether imports may go on.
 
-        A question that breaks is the affair of who asks it while the portal answers a probe, and
-        look-ups have an execution time of their own.
+        A question that breaks is the affair of its entity type while the portal answers a probe:
+        the type has one slot then. Look-ups have an execution time of their own.
         """
         if fault.kind is CallKind.OVER_BUDGET:
             return True
         if fault.kind is CallKind.AMBIGUOUS and await self._probe() is None:
             self._breaker.healthy()
+            self._lanes.broke(entity_type_id, self._clock())
             return True
         self.portal_failed(fault)
         return False
@@ -104,7 +105,10 @@ class FaultAttribution:
         left = [(claim, why) for claim, why in denied if claim not in own]
         await self._refused_by_name(batch, left, decision)
         # Not its own fault, even if others pass: the plan may have ended during the call.
-        await self._refused_by_name(batch, _with(verdicts, RefusalKind.BARRED), decision)
+        barred = _with(verdicts, RefusalKind.BARRED, RefusalKind.BARRED_UNCLEAR)
+        for pause in dict.fromkeys(_pause_of(why) for _, why in barred):
+            several = [(claim, why) for claim, why in barred if _pause_of(why) is pause]
+            await self._refused_by_name(batch, several, decision)
         return decision
 
     async def _refused_by_name(
@@ -116,13 +120,20 @@ class FaultAttribution:
         """Say what follows for items that were refused by a code which tells of all of a type."""
         if not refused:
             return
-        now = self._clock()
+        now, unclear = self._clock(), RefusalKind.BARRED_UNCLEAR
         again = batch.part([claim for claim, _ in refused], now)
-        fault = refused[0][1].fault
-        reason = (fault and fault.pause) or PauseReason.SCOPE
+        for claim, why in refused:
+            if why.refusal_kind is unclear:
+                claim.known = claim.known.perhaps_sent(rejected(why), now)
+        fault, reason = refused[0][1].fault, _pause_of(refused[0][1])
         if len(refused) == 1:
-            failure = rejected(refused[0][1])
-            decision.add(await self._lone_suspect(again, failure, reason, fault, own=False))
+            [(claim, why)] = refused
+            made = await self._lone_suspect(again, rejected(why), reason, fault, own=False)
+            if made.ended and why.refusal_kind is unclear:
+                # It may be saved: its end stands if a look-up does not find it.
+                claim.known = claim.known.perhaps_sent(rejected(why), now, stands=True)
+                made = Decision(again=[again])
+            decision.add(made)
             return
         for claim, _ in refused:
             claim.known = claim.known.refused(now)
@@ -240,8 +251,13 @@ def code_of(verdict: object) -> str | None:
     return verdict.code if isinstance(verdict, Refused) else None
 
 
+def _pause_of(refused: Refused) -> PauseReason:
+    """Return what the lane of an item closes for that was refused by name."""
+    return (refused.fault and refused.fault.pause) or PauseReason.SCOPE
+
+
 def _with(
-    verdicts: Sequence[tuple[Claim, object]], kind: RefusalKind
+    verdicts: Sequence[tuple[Claim, object]], *kinds: RefusalKind
 ) -> list[tuple[Claim, Refused]]:
     """Return the claims that were refused so."""
-    return [(c, v) for c, v in verdicts if isinstance(v, Refused) and v.refusal_kind is kind]
+    return [(c, v) for c, v in verdicts if isinstance(v, Refused) and v.refusal_kind in kinds]

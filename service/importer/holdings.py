@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from service.domain.batch import Batch
 from service.domain.claim import Claim
 from service.domain.delivery import Delivery
+from service.domain.history import Doubt
 from service.domain.lanes import LaneState
 from service.domain.limits import Limits
 from service.domain.outcomes import PauseReason
@@ -116,6 +117,9 @@ class Holdings:
             # Only a look-up can tell, and not soon: another item of the type must be seen first.
             asked = [claim for claim in batch.claims if claim.event.external_id is not None]
             desk.lot.park(asked, DOUBTFUL, DOUBT)
+        if batch.failed_look_ups:
+            long = [c for c in batch.claims if _tells_doubt(c) and desk.lot.worth(c, batch.due)]
+            desk.lot.park(long, DOUBTFUL, DOUBT)
         left = [claim for claim in batch.claims if not claim.leaving]
         if left:
             desk.batcher.put(batch.only(left))
@@ -132,3 +136,9 @@ class Holdings:
         """Keep a claim that cannot wait elsewhere."""
         soon = self._desk.lot.clock() + self._limits.rules.ask_again[0]
         self._desk.batcher.defer(claim, max(claim.known.look_at, soon))
+
+
+def _tells_doubt(claim: Claim) -> bool:
+    """Tell whether the messages of a claim, when they come again, are looked up as before."""
+    redriven = all(delivery.redriven for delivery in claim.deliveries)
+    return claim.known.doubt is Doubt.STRONG or (bool(claim.known.doubt) and redriven)

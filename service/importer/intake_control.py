@@ -133,6 +133,7 @@ class IntakeControl:
             self._room.return_all()
         elif not self._attached:
             self.shut = False
+            self._hurried.clear()
             await self._intake.attach(self._prefetch)
             self._attached = True
 

@@ -63,7 +63,7 @@ class Unjudged:
                 known = await self._caught_up()
                 waited, self._waiting = self._waiting, []
                 for delivery, event in waited:
-                    # What was never delivered, and has no note, was in no call.
+                    # Every note is known: what was never delivered and has none was in no call.
                     delivery.early = delivery.early and not known
                     with contained(self._metrics, "accept"):
                         self._admit(delivery, event, known=known)

@@ -43,9 +43,10 @@ class LinkRefusals:
         now = self._notes.clock()
         try:
             wrong = await self._wrong(suspects)
-        except CallFailed:
+        except CallFailed as failed:
             # Unknown for now. A refused item does not exist: it may be sent again.
-            return _anew(suspects, decision, now + self._rules.retry.cap)
+            wait = max(self._rules.retry.cap, failed.fault.retry_after or 0.0)
+            return _anew(suspects, decision, now + wait)
         for claim in suspects:
             claim.known = claim.known.with_links(claim.known.links.checked())
         await self._numbers.forget(wrong)

@@ -96,11 +96,11 @@ class Decoder:
 
     def _event(self, message: Incoming, reading: _Reading) -> ItemEvent:
         item, raw = _item(message, reading)
-        reading.notes = notes_on(item)
         if hint := looks_like(item):
             with suppress(Unreadable):
                 _name(reading, item, message)
             raise wrong_shape(f"the body is no item event: {hint}")
+        reading.notes = notes_on(item)
         _name(reading, item, message)
         digest = reading.digest
         # What waited is named by its header, but has no more id than when it came.

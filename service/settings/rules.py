@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from service.domain.addresses import in_clear, is_tls
-from service.settings.shapes import are_a_pair
+from service.settings.shapes import unusable_pair
 from service.settings.tree import PREFIX, Bitrix, Rabbit, Settings
 
 APPLICATION = {
@@ -110,8 +110,8 @@ def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
         "RABBIT__CERT_FILE and RABBIT__KEY_FILE must",
     )
     yield (cert is None) == (key is None), f"{both} be given together"
-    fit = not tls or cert is None or key is None or are_a_pair(cert, key)
-    yield fit, f"{both} be a certificate and its key, in PEM and without a password"
+    why = unusable_pair(cert, key) if tls and cert is not None and key is not None else ""
+    yield not why, f"{both} be a certificate and its key, in PEM and without a password: {why}"
     for name, given in (
         ("CA_FILE", rabbit.ca_file),
         ("CERT_FILE", rabbit.cert_file),

@@ -90,14 +90,15 @@ def _authorities(value: Path) -> Path:
     return value
 
 
-def are_a_pair(certificate: Path, key: Path) -> bool:
-    """Tell whether two files are a certificate and its key, which can be read as they are."""
+def unusable_pair(certificate: Path, key: Path) -> str:
+    """Return why two files cannot be used as a certificate and its key; empty if they can."""
     try:
         # A key with a password would have us ask for it at a terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, lambda: b"")
-    except (OSError, ValueError):
-        return False
-    return True
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+        return str(reason or type(error).__name__).lower().replace("_", " ")
+    return ""
 
 
 def in_its_case(value: object, annotation: object) -> object:

@@ -125,7 +125,9 @@ class _Texts:
 def _whole(row: CsvRow, texts: _Texts) -> CsvRow | Unreadable:
     """Return a row that ends otherwise than its header; not one that goes on after a lone CR."""
     rest = texts.lines.peek() if texts.end == b"\r" else None
-    if rest is None or rest.end == b"\r":
+    if rest is None or rest.end in {b"\r", b""}:
+        return row
+    if not (rest.text or b"").strip() or (rest.text or b"").count(b'"') % 2:
         return row
     next(texts.lines)
     return Unreadable(Place(texts.first, rest.number), _STRAY_END)

@@ -10,6 +10,7 @@ from service.domain.addresses import (
     destination,
     host,
     in_clear,
+    is_tls,
     protected,
     same_place,
     same_zone,
@@ -34,6 +35,13 @@ LOOP = "http://127.0.0.1:8000/rest/1/secret/"
 def test_plain_http_is_safe_on_one_machine_alone(url: str, *, clear: bool) -> None:
     """By address or by the one name that means it."""
     assert clear is in_clear(url)
+
+
+def test_a_broker_is_spoken_to_over_tls_however_its_address_is_written() -> None:
+    """Schemes have no case."""
+    assert [True, True, False] == [
+        is_tls(url) for url in (" AMQPS://b/", "amqps://b/", "amqp://b/")
+    ]
 
 
 def test_a_host_has_no_user() -> None:

@@ -10,6 +10,7 @@ from service.domain.batch import Batch
 from service.domain.claim import Claim
 from service.domain.decisions import (
     LARGE_BYTES,
+    PASSING_SECONDS,
     Cleared,
     Decision,
     after_failed_look_up,
@@ -294,7 +295,22 @@ def test_a_refusal_that_may_hide_an_item_stands_and_silence_does_not() -> None:
     assert (rejected(ZERO), rejected(MISSING)) == (a.known.fault, b.known.fault)
 
 
-@pytest.mark.parametrize("refusal_kind", [RefusalKind.DENIED, RefusalKind.BARRED])
+def test_an_item_refused_for_the_rate_is_looked_up_later_and_never_worn_out() -> None:
+    """It counts against nobody, and its neighbours are settled."""
+    late = Refused(RefusalKind.PASSING, "QUERY_LIMIT_EXCEEDED", "too fast")
+    a, b = claim("a"), claim("b")
+    decision = after_report(batch(a, b), Report(2, {0: late, 1: Accepted(7)}), now=NOW)
+    [again_a] = decision.again
+    assert ((a,), NOW + PASSING_SECONDS, None) == (again_a.claims, again_a.due, again_a.fault)
+    assert [(b, Imported(7))] == decision.ended
+    for _ in range(RULES.retry.max_attempts + 1):
+        after_report(batch(a), Report(1, {0: late}), now=NOW)
+    assert (Doubt.STRONG, None, 0) == (a.known.doubt, a.known.refusal, a.known.failures_alone)
+
+
+@pytest.mark.parametrize(
+    "refusal_kind", [RefusalKind.DENIED, RefusalKind.BARRED, RefusalKind.BARRED_UNCLEAR]
+)
 def test_denied_items_are_left_to_the_caller(refusal_kind: RefusalKind) -> None:
     """They may be everybody's trouble; the breaker must be asked."""
     a = claim("a")
@@ -367,7 +383,7 @@ def test_failed_look_ups_are_counted_by_themselves() -> None:
     """A batch whose import was refused has not been looked up in vain."""
     refused = fault(CallKind.THROTTLED)
     [whole] = failed(batch(claim("a")), refused).again
-    [whole] = after_failed_look_up(whole, refused, rules=RULES, now=NOW, chance=1.0).again
+    whole = after_failed_look_up(whole, refused, rules=RULES, now=NOW, chance=1.0)
     assert (2, 1) == (whole.tries, whole.failed_look_ups)
 
 
@@ -410,11 +426,10 @@ def test_nobody_waits_for_a_look_up_that_is_impossible() -> None:
 def test_a_failed_look_up_changes_nothing_but_the_time(kind: CallKind) -> None:
     """It is made again, whatever it was."""
     whole = batch(claim("a", doubt=Doubt.STRONG), fault=(why := fault()))
-    decision = after_failed_look_up(
+    after = after_failed_look_up(
         whole, fault(kind), rules=replace(RULES, resend=True), now=NOW, chance=1.0
     )
-    after = whole._replace(due=NOW + 1.0, tries=1, failed_look_ups=1)
-    assert ([after], []) == (decision.again, decision.ended)
+    assert after == whole._replace(due=NOW + 1.0, tries=1, failed_look_ups=1)
     assert (why, Doubt.STRONG) == (after.fault, after.claims[0].known.doubt)
 
 

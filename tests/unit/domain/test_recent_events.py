@@ -19,6 +19,13 @@ def test_the_last_hundred_are_kept() -> None:
     assert {"imported": LAST + 50} == history.outcomes
 
 
+def test_a_copy_that_shared_an_outcome_is_counted_and_is_no_event_of_its_own() -> None:
+    """As the metrics count it."""
+    history = RecentEvents()
+    history.shared()
+    assert ({"duplicate": 1}, 0) == (history.outcomes, len(history.last))
+
+
 def test_made_up_codes_take_no_endless_space() -> None:
     """The first fifty have their own count, the rest one together."""
     history = RecentEvents()

@@ -5,8 +5,9 @@ import pytest
 from service.bitrix.errors import classify_item
 from service.domain.circuit_breaker import CircuitBreaker, Mode, PausePolicy
 from service.domain.claim import Claim
-from service.domain.decisions import Decision
+from service.domain.decisions import Decision, rejected
 from service.domain.events import Identity
+from service.domain.history import Doubt
 from service.domain.lanes import Lanes
 from service.domain.outcomes import (
     Accepted,
@@ -30,6 +31,8 @@ NO_AUTH = fault(CallKind.SUSPECT, "NO_AUTH_FOUND", 401, pause=PauseReason.CREDEN
 UNREACHABLE = fault(CallKind.UNAVAILABLE, "CONNECTION_LOST", None, answered=False)
 TIMED_OUT = fault(CallKind.AMBIGUOUS, "CALL_TIMED_OUT", None, answered=False)
 DENIED = classify_item("ACCESS_DENIED", "no right")
+TOKEN = classify_item("EXPIRED_TOKEN", "token")
+UNPAID = classify_item("PAYMENT_REQUIRED", "pay")
 PLANLESS = classify_item("CREATE_DYNAMIC_ITEM_RESTRICTED", "not in your plan")
 DENIAL = Failed(FailureKind.REJECTED, "ACCESS_DENIED", "no right", 200)
 OTHER = Identity(2, "other")
@@ -202,6 +205,32 @@ async def test_two_items_denied_close_their_lane(
     assert [bench.clock.now + RETRY.cap] == [each.due for each in decision.again]
     assert ([], 2) == (decision.ended, len(decision.again[0].claims))
     assert [0, 0] == [each.known.failures_alone for each in decision.again[0].claims]
+
+
+async def test_items_refused_for_credentials_may_be_saved_and_close_their_lane(
+    bench: Bench,
+) -> None:
+    """They are looked up before anything else; each reason closes for itself."""
+    several = (TOKEN, TOKEN, UNPAID, UNPAID)
+    decision = await bench.denied(*several, others=True)
+    assert [(2, PauseReason.CREDENTIALS), (2, PauseReason.PLAN)] == bench.closed
+    assert [] == decision.ended
+    claims = [each for batch in decision.again for each in batch.claims]
+    assert [(Doubt.STRONG, None)] * 4 == [(c.known.doubt, c.known.refusal) for c in claims]
+
+
+async def test_a_lone_item_refused_for_credentials_ends_only_if_it_is_not_there(
+    bench: Bench,
+) -> None:
+    """While others pass it is its own fault; but it may have been saved before."""
+    a = claim("a")
+    for _ in range(RETRY.max_attempts + 1):
+        bench.clock.now += 1.0
+        decision = await bench.judge.denied(batch(a), [(a, TOKEN)], others=False)
+        assert [] == decision.ended
+        bench.pass_others()
+    assert (Doubt.STRONG, rejected(TOKEN)) == (a.known.doubt, a.known.refusal)
+    assert [] == bench.closed
 
 
 async def test_one_item_denied_without_others_goes_again(bench: Bench) -> None:

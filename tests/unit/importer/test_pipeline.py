@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from service.bitrix.errors import budget_spent
 from service.domain.batch import Batch
 from service.domain.batching import BatchPolicy
 from service.domain.circuit_breaker import Mode, PausePolicy
@@ -18,7 +19,7 @@ from service.domain.delivery import Parking, Settlement
 from service.domain.events import PRIORITY, BatchKey, ExternalId, ItemEvent, Malformed
 from service.domain.last_words import LastWords, Word, word_on
 from service.domain.limits import Limits
-from service.domain.outcomes import Accepted, Imported, PauseReason, Report
+from service.domain.outcomes import Accepted, CallFailed, Imported, PauseReason, Report
 from service.domain.parking import DOUBT, LINK, Stay
 from service.domain.retry import RetryPolicy
 from service.domain.witnessing import Seen
@@ -806,6 +807,30 @@ def test_what_waits_for_a_proof_does_not_go_to_its_closed_lane_in_between(closed
 
     play(story)
     assert {"a": ("doubtful", "doubt")} == elsewhere.parked
+
+
+def test_what_cannot_be_looked_up_for_long_waits_elsewhere_and_takes_no_room() -> None:
+    """The portal has no time left for look-ups; what its messages do not tell stays here."""
+    elsewhere = Elsewhere()
+
+    async def spent(
+        entity_type_id: int, wanted: Sequence[ExternalId]
+    ) -> dict[ExternalId, list[Seen]]:
+        raise CallFailed(budget_spent(300.0))
+
+    async def story(room: Room) -> None:
+        room.pipeline.use(cast("Any", elsewhere))
+        room.portal.find = spent  # type: ignore[method-assign]  # to be asked in vain
+        for event, says in (("sent", {"copy": True}), ("again", {"redriven": True}), ("new", {})):
+            given: Any = says
+            came = FakeDelivery(item_event(event), received_at=now() - 100.0, **given)
+            room.pipeline.accept(came)
+        await asyncio.sleep(60)
+        assert {"new": Imported(1)} == room.outcomes()
+        assert Mode.FLOWING is room.mode()
+
+    play(story)
+    assert dict.fromkeys(["sent", "again"], ("doubtful", "doubt")) == elsewhere.parked
 
 
 @pytest.mark.parametrize(("read", "asks_at"), [(True, 30.0), (False, 65.0 + 30.0)])

@@ -14,6 +14,8 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from service.bitrix.errors import classify_item
+from service.domain.decisions import rejected
 from service.domain.delivery import Settlement
 from service.domain.events import ItemEvent, Malformed, Origin
 from service.domain.outcomes import Failed, FailureKind, Imported, Outcome
@@ -21,7 +23,7 @@ from service.domain.parking import Stay
 from service.rabbit import encoding
 from service.rabbit.encoding import Encoder, Outgoing
 from service.rabbit.our_headers import OURS
-from service.rabbit.result_events import WARNINGS_LIMIT, DeadLetterHeaders
+from service.rabbit.result_events import TEXT_LIMIT, WARNINGS_LIMIT, DeadLetterHeaders
 from service.rabbit.topology import Topology
 from service.telemetry.logs import configure_logs
 from tests.fakes import item_event, malformed
@@ -351,6 +353,16 @@ def test_no_secret_of_ours_is_told_whatever_the_portal_says(secret: str) -> None
     headers = letter.properties.headers or {}
     message = msgspec.json.decode(result.body)["data"]["error"]["message"]
     assert (told, told) == (message, headers["import_error_message"])
+
+
+def test_a_secret_at_the_end_of_what_is_told_is_masked_whole(secret: str) -> None:
+    """Cut first, half of it would leave."""
+    refused = classify_item("X", "x" * (TEXT_LIMIT - 5) + secret)
+    result, letter = write(rejected(refused))
+    message = str(msgspec.json.decode(result.body)["data"]["error"]["message"])
+    for told in (message, str((letter.properties.headers or {})["import_error_message"])):
+        assert "x***" in told
+        assert secret[:5] not in told
 
 
 def test_error_message_ends_at_a_thousand_characters() -> None:

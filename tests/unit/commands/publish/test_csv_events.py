@@ -337,6 +337,9 @@ def test_a_lone_end_within_quotes_is_part_of_the_cell() -> None:
     ]
     assert ["1", "2"] == read(b"order,title\r1,a\r2,b\r").ids
     assert ["1", "2"] == read(b"order,title\n1,a\rb\n1,a\n2,b").ids
+    assert ["1", "2"] == read(b"order,title\r\n1,a\r\r\n2,b\r\r\n").ids
+    assert ["1", "2"] == read(b"order,title\n1,a\r2,b").ids
+    assert ["1", "2"] == read(b'order,title\n1,a\r2,"b\nc"\n').ids
 
 
 # ---- what a spreadsheet does to values ----
