@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 import aio_pika
 from aio_pika.exceptions import AMQPError
@@ -29,13 +29,11 @@ from service.rabbit.broken import (
 from service.rabbit.closing import close_quietly
 from service.rabbit.frames import read_everything
 from service.rabbit.reasons import node, why
+from service.rabbit.side_channel import Side, open_channel
 from service.telemetry.chance import chance
 
 ANSWER_SECONDS = 10.0
 BLOCKED_SECONDS = 0.1
-FRAMES = 1_000
-"""Read before the channel's own task takes them. The library's ten have two tasks wake each other
-three times for each ten messages; what may come is bounded by the prefetch."""
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -62,32 +60,7 @@ class _Life:
     connection: aio_pika.abc.AbstractConnection
     channel: Channel
     ended: "asyncio.Future[ConnectionLost]"
-    side: "_Side"
-
-
-class _Side:
-    """The channel of a connection for questions that may end it.
-
-    It stays open for the next question. Closing it after each would double the waiting, and would
-    end the connection of a slow broker: the client library sends a close again when its answer is
-    late, and the second one names a channel that is closed already.
-    """
-
-    def __init__(self, connection: aio_pika.abc.AbstractConnection) -> None:
-        self._connection = connection
-        self._channel: Channel | None = None
-        self._asking = asyncio.Lock()
-
-    @asynccontextmanager
-    async def lent(self, seconds: float) -> AsyncIterator[Channel]:
-        """Lend it for one question; its opening and the answer may take so long each."""
-        async with self._asking:
-            with broker_errors():
-                if self._channel is None or self._channel.is_closed:
-                    async with asyncio.timeout(seconds):
-                        self._channel = await open_channel(self._connection, confirms=False)
-                async with asyncio.timeout(seconds):
-                    yield self._channel
+    side: Side
 
 
 class Connection:
@@ -214,7 +187,7 @@ class Connection:
             async with asyncio.timeout(CONNECT_SECONDS * self.patience):
                 channel = await open_channel(connection, confirms=self._confirms)
         ended: asyncio.Future[ConnectionLost] = asyncio.get_running_loop().create_future()
-        life = _Life(connection, channel, ended, _Side(connection))
+        life = _Life(connection, channel, ended, Side(connection))
         channel.closing.add_done_callback(lambda closed: _end(life, closed))
         transport = connection.transport
         if transport is not None:
@@ -259,17 +232,6 @@ async def is_blocked(connection: aio_pika.abc.AbstractConnection) -> bool:
         except TimeoutError:
             return True
     return False
-
-
-async def open_channel(connection: aio_pika.abc.AbstractConnection, *, confirms: bool) -> Channel:
-    """Open a channel of the protocol library; unroutable publishes raise."""
-    transport = connection.transport
-    if transport is None:
-        raise ConnectionLost("no connection")
-    opened = await transport.connection.channel(
-        publisher_confirms=confirms, on_return_raises=True, frame_buffer_size=FRAMES
-    )
-    return cast("Channel", opened)
 
 
 def _end(life: _Life, closed: "asyncio.Future[Any]") -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pamqp.frame
 import pytest
@@ -10,7 +10,8 @@ from aiormq import Channel
 from pamqp import commands
 
 from service.rabbit import connection as connections
-from service.rabbit.connection import Address, Connection
+from service.rabbit import side_channel
+from service.rabbit.connection import Address, Connection, Late
 from tests.support.patience import at_most, patient
 
 
@@ -94,3 +95,36 @@ async def test_a_line_that_ends_amid_the_greeting_is_a_lost_connection() -> None
     async with connecting(hang_up) as (_, ended):
         reasons = [await ended.get() for _ in range(2)]
     assert all("the connection was cut at once" in str(each) for each in reasons)
+
+
+async def test_a_question_without_an_answer_holds_up_no_other(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next ones get another channel, as long as there are not too many."""
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(side_channel, "MAX_UNANSWERED", 2)
+    up = asyncio.Event()
+
+    async def setup(_: Channel) -> None:
+        """Set nothing up."""
+
+    def note(reason: str | None) -> None:
+        if reason is None:
+            up.set()
+
+    address = Address([amqp_url], 15)
+    connection = Connection("test", address, confirms=False, setup=setup, on_change=note)
+    running = asyncio.create_task(connection.run())
+    async with at_most(20):
+        await up.wait()
+        lent: list[Channel] = []
+        for answered in (False, False, True, False, True):
+            with suppress(Late):
+                async with connection.side_channel() as channel:
+                    lent.append(channel)
+                    await channel.queue_declare("", exclusive=True)
+                    await asyncio.sleep(0 if answered else 60)
+    running.cancel()
+    first, second, *others = lent
+    assert others == [others[0]] * 3
+    assert 3 == len({first, second, others[0]})
