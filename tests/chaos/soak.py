@@ -68,6 +68,7 @@ CONTACT, DEAL, LEAD, LANE = 3, 2, 1, 1032
 LATELY = 1_000
 CALM = (20.0, 60.0)
 """Seconds between two faults."""
+END_SECONDS = 5.0
 READ_SECONDS, SAMPLE_SECONDS, SAY_SECONDS = 3.0, 15.0, 60.0
 LANE_SECONDS = (30.0, 180.0)
 FREEZE_SECONDS = (2.0, 40.0)
@@ -139,8 +140,10 @@ class Soak:
         feeder, *others = helpers
         await feeder
         for helper in others:
-            helper.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+            # The client library may eat a cancellation.
+            while not helper.done():
+                helper.cancel()
+                await asyncio.wait([helper], timeout=END_SECONDS)
         trial.environment.portal.settings({"import_denied": []})
 
     async def _feed(self, trial: Trial) -> None:
