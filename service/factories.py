@@ -12,7 +12,7 @@ from service.bitrix.auth import Endpoint, Webhook
 from service.bitrix.auth_server import AuthServer
 from service.bitrix.client import Portal
 from service.bitrix.http import HttpClient, Way, trust
-from service.bitrix.throttle import BUDGETED, Throttle
+from service.bitrix.throttle import Throttle
 from service.bitrix.tokens import TokenFile, TokenFileUnusable
 from service.domain.addresses import host, is_tls
 from service.domain.batching import BatchPolicy
@@ -30,6 +30,7 @@ from service.rabbit.decoding import Decoder
 from service.rabbit.encoding import Encoder
 from service.rabbit.topology import Topology
 from service.settings.tree import Bitrix, Rabbit, Settings
+from service.telemetry.labels import BUDGETED
 from service.telemetry.logs import mask
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import UNTRACED, Tracer

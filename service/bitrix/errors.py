@@ -52,10 +52,11 @@ def classify_call(
     """Return what a whole-call error means; `answered` says that the portal itself spoke."""
     named, message = _code(code, told, http_status)
     lowered = named.lower()
-    kind, pause = call_code(lowered) or (CallKind.AMBIGUOUS, None)
-    if call_code(lowered) is None and http_status in STATUSES:
+    known, said = call_code(lowered), message or _no_reason(named)
+    kind, pause = known or (CallKind.AMBIGUOUS, None)
+    if known is None and http_status in STATUSES:
         told_by_status = classify_status(http_status, retry_after=retry_after)
-        return replace(told_by_status, code=named, message=message or _no_reason(named))
+        return replace(told_by_status, code=named, message=said)
     if lowered == "100" and message.strip().lower().startswith(_BINDER):
         kind = CallKind.SUSPECT
     if lowered == "access_denied" and http_status == httpx.codes.BAD_REQUEST:
@@ -63,7 +64,6 @@ def classify_call(
     # A gateway may have written an error that we do not know, while the portal still works.
     answered = kind is not CallKind.AMBIGUOUS or http_status not in GATEWAY
     bodiless = lowered == "no_auth_found" or (lowered == "100" and _ALWAYS_SENT in message)
-    said = message or _no_reason(named)
     fault = Fault(kind, named, said, http_status, pause, retry_after, answered=answered)
     return replace(_with(fault, reasons.spoken(named, http_status, pause)), bodiless=bodiless)
 

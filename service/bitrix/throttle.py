@@ -15,7 +15,6 @@ from service.domain.pacing import ItemCost, LeakyBucket, OperatingBudget
 from service.telemetry.clock import awake
 from service.telemetry.metrics import Metrics
 
-BUDGETED = ("import", "list")
 MAX_COSTS = 500
 """Entity types whose cost is remembered."""
 PATIENCE = 30.0

@@ -38,6 +38,12 @@ def expiry(certificate: bytes) -> float | None:
         return None
 
 
+def unusable(error: Exception) -> str:
+    """Return why certificates could not be used, in the words of OpenSSL or the system."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+    return str(reason or type(error).__name__).lower().replace("_", " ")
+
+
 def _take(data: bytes, place: int) -> tuple[int, bytes, int]:
     """Return the kind and content of an element, and where the next one begins."""
     kind, size, place = data[place], data[place + 1], place + 2

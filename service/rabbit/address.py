@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from service.domain.certificates import soonest_end
+from service.domain.certificates import soonest_end, unusable
 
 CONNECT_SECONDS = 10.0
 PORTS = {"amqp": 5672, "amqps": 5671}
@@ -35,8 +35,7 @@ class Certificates:
                 # A key with a password would have us ask for it at a terminal.
                 context.load_cert_chain(self.ours, self.key, password=lambda: b"")
         except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-            told = str(reason or type(error).__name__).lower().replace("_", " ")
+            told = unusable(error)
         else:
             return context
         # Not from within: what lies below would be read as the failure of a connection.

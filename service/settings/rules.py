@@ -105,10 +105,8 @@ def _names(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
 def _certificates(rabbit: Rabbit) -> Iterator[tuple[bool, str]]:
     """Yield the rules of the broker's certificates."""
     cert, key = rabbit.cert_file, rabbit.key_file
-    tls, both = (
-        is_tls(rabbit.url.get_secret_value()),
-        "RABBIT__CERT_FILE and RABBIT__KEY_FILE must",
-    )
+    tls = is_tls(rabbit.url.get_secret_value())
+    both = "RABBIT__CERT_FILE and RABBIT__KEY_FILE must"
     yield (cert is None) == (key is None), f"{both} be given together"
     why = unusable_pair(cert, key) if tls and cert is not None and key is not None else ""
     yield not why, f"{both} be a certificate and its key, in PEM and without a password: {why}"

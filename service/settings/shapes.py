@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from service.domain.certificates import unusable
 from service.domain.external_id import may_change
 
 LONGEST = 255
@@ -96,8 +97,7 @@ def unusable_pair(certificate: Path, key: Path) -> str:
         # A key with a password would have us ask for it at a terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, lambda: b"")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-        return str(reason or type(error).__name__).lower().replace("_", " ")
+        return unusable(error)
     return ""
 
 

@@ -176,12 +176,11 @@ async def test_without_look_ups_a_kill_doubles(broker: Broker, vhost: str, tmp_p
 
 async def intake_deleted_for_good(trial: Trial) -> None:
     """Delete the intake with what lies in it; nobody publishes it again."""
-    async with Upstream(trial.environment.broker.url(trial.environment.vhost)):
-        service = await trial.start()
-        service.kill()
-        await trial.send([event(f"e{n}") for n in range(EVENTS)])
-        await delete(trial.environment, INTAKE_QUEUE)
-        await trial.start()
+    service = await trial.start()
+    service.kill()
+    await trial.send([event(f"e{n}") for n in range(EVENTS)])
+    await delete(trial.environment, INTAKE_QUEUE)
+    await trial.start()
 
 
 async def test_what_lies_in_a_deleted_intake_is_lost(

@@ -17,11 +17,12 @@ from service.bitrix.auth import Webhook
 from service.bitrix.client import MAX_PAGES, PAGE, Portal
 from service.bitrix.http import Reply
 from service.bitrix.requests import encode_import
-from service.bitrix.throttle import BUDGETED, Throttle
+from service.bitrix.throttle import Throttle
 from service.domain.events import BatchKey, ExternalId, ItemEvent
 from service.domain.external_id import ExternalIds, storable
 from service.domain.outcomes import MISSING, CallFailed, CallKind, Fault
 from service.domain.pacing import LeakyBucket, OperatingBudget
+from service.telemetry.labels import BUDGETED
 from service.telemetry.metrics import Metrics
 
 DEALS = BatchKey(2, original_names=False)

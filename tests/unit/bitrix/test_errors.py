@@ -18,7 +18,7 @@ from service.bitrix.errors import (
     token_file_unusable,
 )
 from service.bitrix.http import Unanswered
-from service.domain.codes import CALL_CODES, ITEM_CODES
+from service.domain.codes import CALL_CODES, ITEM_CODES, item_code
 from service.domain.network import Cause
 from service.domain.outcomes import MAX_TEXT, CallKind, Fault, PauseReason, RefusalKind, Refused
 
@@ -261,29 +261,16 @@ def test_an_error_that_a_gateway_may_have_written_answers_nothing(status: int) -
     assert classify_call("QUERY_LIMIT_EXCEEDED", "said so", status).answered
 
 
-@pytest.mark.parametrize(
-    ("code", "kind", "pause"),
-    [
-        ("INVALID_CREDENTIALS", "barred_unclear", "credentials"),
-        ("expired_token", "barred_unclear", "credentials"),
-        ("insufficient_scope", "barred_unclear", "scope"),
-        ("PAYMENT_REQUIRED", "barred_unclear", "plan"),
-        ("CREATE_DYNAMIC_ITEM_RESTRICTED", "barred", "plan"),
-        ("ACCESS_DENIED", "denied", "scope"),
-        ("QUERY_LIMIT_EXCEEDED", "passing", None),
-        ("OPERATION_TIME_LIMIT", "passing", None),
-        ("PORTAL_DELETED", "refused_unclear", None),
-        ("SOMETHING_NEW", "refused_unclear", None),
-    ],
-)
-def test_a_code_of_credentials_scope_plan_or_rate_is_no_items_own(
-    code: str, kind: str, pause: str | None
-) -> None:
-    """Also inside the answer of a call; its lane may close, with what is told of it."""
+@pytest.mark.parametrize("code", ["INVALID_CREDENTIALS", "PAYMENT_REQUIRED", "ACCESS_DENIED"])
+def test_what_may_be_the_trouble_of_a_whole_type_says_who_must_act(code: str) -> None:
+    """Its lane closes with it, as with the refusal of a whole call."""
     refused = classify_item(code, "said so")
-    fault = refused.fault
-    assert (kind, pause) == (refused.refusal_kind, fault.pause if fault else None)
-    assert fault is None or (fault.remedy and code in fault.cause)
+    kind, pause = item_code(code.lower())
+    assert refused.fault is not None
+    assert (kind, pause) == (refused.refusal_kind, refused.fault.pause)
+    assert code in refused.fault.cause
+    assert refused.fault.remedy
+    assert classify_item("SOMETHING_NEW", "said so").fault is None
 
 
 def test_every_error_of_a_batch_call_is_a_mistake_of_ours() -> None:

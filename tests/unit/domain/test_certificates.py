@@ -1,5 +1,6 @@
 """When a certificate ends, read from what OpenSSL wrote."""
 
+import ssl
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.certificates import expiry, soonest_end
+from service.domain.certificates import expiry, soonest_end, unusable
 
 CA = trustme.CA()
 EARLY, LATE = datetime(2031, 5, 4, 3, 2, 1, tzinfo=UTC), datetime(2077, 1, 1, tzinfo=UTC)
@@ -41,6 +42,14 @@ def test_anything_else_has_no_end_and_raises_nothing(noise: bytes, cut: int) -> 
     assert expiry(noise) is None
     assert expiry(der[:cut]) in {None, expiry(der)}
     assert soonest_end(noise.decode("latin-1")) is None
+
+
+def test_what_cannot_be_used_is_told_in_the_words_of_who_read_it() -> None:
+    """OpenSSL's before the system's; else the kind of the error."""
+    refused = ssl.SSLError(1, "x")
+    refused.reason = "PEM_LIB"
+    found = [refused, PermissionError(13, "Permission denied"), ValueError("x")]
+    assert ["pem lib", "permission denied", "valueerror"] == [*map(unusable, found)]
 
 
 def test_a_certificate_that_is_no_base64_has_no_end() -> None:
